@@ -1,0 +1,127 @@
+"""Store: the adapters known by name, their generations, and who leases them.
+
+A job leases the generation its name stood for when it was submitted. A generation is
+dropped when no name stands for it and nobody leases it. Owned by the engine thread;
+readers get `listing()`, a frozen copy. Knows no files and no weights.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+
+from hotswap.adapters.deltas import Generation
+from hotswap.errors import UnknownAdapter
+from scheduler.job import BASE
+
+
+class AdapterState(Enum):
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One adapter as the world may see it. A ready one with a `reason` still serves
+    its old generation because the new files were refused."""
+
+    name: str
+    state: AdapterState
+    generation: str | None
+    reason: str | None
+    rank: int | None
+    modules: int | None
+    nbytes: int | None
+    leases: int
+    requests: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    generation: Generation | None = None
+    reason: str | None = None
+    requests: int = 0
+
+
+class Store:
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._leases: Counter[str] = Counter()
+        self._uses: Counter[str] = Counter()  # names and leases that hold a generation
+        self._listing: tuple[Listing, ...] | None = ()
+
+    def adopt(self, name: str, generation: Generation) -> list[str]:
+        """Make `generation` what `name` stands for. Returns keys dropped by it."""
+        self._listing = None
+        entry = self._entries.setdefault(name, _Entry())
+        old, entry.generation, entry.reason = entry.generation, generation, None
+        self._uses[generation.key] += 1
+        return self._let_go(old) if old else []
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Note why the files under `name` are not served; a generation stays."""
+        self._listing = None
+        self._entries.setdefault(name, _Entry()).reason = reason
+
+    def retire(self, name: str) -> list[str]:
+        """Forget `name`. Returns the keys dropped by it; leased ones live on."""
+        self._listing = None
+        entry = self._entries.pop(name, None)
+        return self._let_go(entry.generation) if entry and entry.generation else []
+
+    def fail(self, generation: Generation, reason: str) -> None:
+        """No name stands for `generation` any more: it cannot be run."""
+        self._listing = None
+        for entry in self._entries.values():
+            if entry.generation is not None and entry.generation.key == generation.key:
+                entry.generation, entry.reason = None, reason
+                self._uses[generation.key] -= 1
+
+    def lease(self, name: str) -> Generation:
+        """The generation `name` stands for now, counted. Raises UnknownAdapter."""
+        entry = self._entries.get(name)
+        if entry is None or entry.generation is None:
+            raise UnknownAdapter(name, entry.reason if entry else None)
+        self._listing = None
+        entry.requests += 1
+        self._leases[entry.generation.key] += 1
+        self._uses[entry.generation.key] += 1
+        return entry.generation
+
+    def release(self, generation: Generation) -> list[str]:
+        """Give a lease back. Returns the key if that was the last use of it."""
+        self._listing = None
+        self._leases[generation.key] -= 1
+        return self._let_go(generation)
+
+    def listing(self) -> tuple[Listing, ...]:
+        """All adapters, by name. The same tuple until something changes."""
+        if self._listing is None:
+            self._listing = tuple(self._list(name) for name in sorted(self._entries))
+        return self._listing
+
+    def _list(self, name: str) -> Listing:
+        entry = self._entries[name]
+        held = entry.generation
+        return Listing(
+            name=name,
+            state=AdapterState.READY if held else AdapterState.FAILED,
+            generation=held.key if held else None,
+            reason=entry.reason,
+            rank=held.rank if held else None,
+            modules=len(held.deltas) if held else None,
+            nbytes=held.nbytes if held else None,
+            leases=self._leases[held.key] if held else 0,
+            requests=entry.requests,
+        )
+
+    def _let_go(self, generation: Generation) -> list[str]:
+        self._uses[generation.key] -= 1
+        if self._uses[generation.key]:
+            return []
+        del self._uses[generation.key], self._leases[generation.key]
+        return [generation.key]
+
+
+def is_base(name: str | None) -> bool:
+    """Whether a request that names `name` asks for the bare model."""
+    return name is None or name in ("", BASE)

@@ -1,0 +1,143 @@
+"""DJL Serving's routes: /invocations, /predictions, /models/{m}/invoke, /ping.
+
+The shapes are those of its documentation; where its code falls short of it (lists of
+adapters, `?adapter=`), the documentation is followed.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.response import Stream
+
+from hotswap.api.selection import select
+from hotswap.api.serving import Answer, Ask, Running, Serving, collect, named, primed
+from hotswap.api.wire import Invocation, Parameters
+from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.ticket import Piece
+from hotswap.errors import BadRequest, UnknownModel
+
+_FINISH = {"stop": "eos_token", "length": "length"}
+
+
+def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
+    """The server's envelope (`type`, `message`) and the handler's (`error`) in one."""
+    text = str(error)
+    return {"code": status, "type": kind, "message": text, "error": text}
+
+
+@post("/invocations", status_code=200)
+async def invocations(request: Request, data: Invocation, serving: Serving) -> Response:
+    """SageMaker's form."""
+    return await _invoke(request, data, serving)
+
+
+@post(["/predictions/{model:str}", "/models/{model:str}/invoke"], status_code=200)
+async def predictions(
+    request: Request, data: Invocation, serving: Serving, model: str
+) -> Response:
+    """The same with the base model named in the path."""
+    if model != serving.base:
+        raise UnknownModel(model)
+    return await _invoke(request, data, serving)
+
+
+@get("/ping")
+async def ping(serving: Serving) -> Response:
+    """SageMaker's health check."""
+    healthy = serving.engine.is_alive and not serving.engine.status.is_stopping
+    state = "Healthy" if healthy else "Unhealthy"
+    body = {serving.base: {"status": state}}
+    return Response(body, status_code=200 if healthy else 503)
+
+
+async def _invoke(request: Request, data: Invocation, serving: Serving) -> Response:
+    texts = [data.inputs] if isinstance(data.inputs, str) else data.inputs
+    if not texts:
+        raise BadRequest("`inputs` is empty", "inputs")
+    if data.stream and len(texts) > 1:
+        raise BadRequest("`stream` takes one input, not a list of several", "stream")
+    names = named(
+        request, adapters=data.adapters, adapter=data.adapter, model=data.model
+    )
+    adapters, selected_by = select(names, serving.base, len(texts))
+    asks = [
+        _ask(data.parameters, serving.tokenizer.encode(text) if text else [], adapter)
+        for text, adapter in zip(texts, adapters, strict=True)
+    ]
+    running = await serving.open(asks, "inputs", selected_by)
+    if data.stream:
+        lines = await primed(running, _lines(running, data.parameters, texts[0]))
+        return Stream(
+            lines, media_type="application/jsonlines", headers=running.headers()
+        )
+    answers = await collect(request, running)
+    items = [
+        _whole(answer, data.parameters, text)
+        for answer, text in zip(answers, texts, strict=True)
+    ]
+    body = items[0] if isinstance(data.inputs, str) else items
+    return Response(body, headers=running.headers())
+
+
+def _ask(parameters: Parameters, prompt: list[int], adapter: str) -> Ask:
+    p = parameters
+    # DJL samples only if asked to, by do_sample or by a temperature.
+    samples = p.do_sample if p.do_sample is not None else p.temperature is not None
+    temperature = 1.0 if p.temperature is None else p.temperature
+    return Ask(
+        prompt=prompt,
+        adapter=adapter,
+        max_tokens=p.max_new_tokens,
+        sampling=SamplingParams(
+            temperature=temperature if samples else 0.0,
+            top_p=p.top_p or 1.0,
+            top_k=max(p.top_k or 0, 0),
+            seed=p.seed,
+            logprobs=True,
+        ),
+        stop=tuple([*(p.stop_sequences or []), *(p.stop or [])]),
+        ignore_eos=p.ignore_eos_token,
+    )
+
+
+def _whole(answer: Answer, parameters: Parameters, text: str) -> dict[str, Any]:
+    prefix = text if parameters.return_full_text else ""
+    body: dict[str, Any] = {"generated_text": prefix + answer.text}
+    if parameters.details:
+        body["details"] = {
+            "finish_reason": _FINISH[answer.finish],
+            "generated_tokens": len(answer.tokens),
+            "inputs": text,
+            "tokens": [_token(piece) for piece in answer.tokens],
+        }
+    return body
+
+
+def _token(piece: Piece) -> dict[str, Any]:
+    return {"id": piece.token, "text": piece.text, "log_prob": piece.logprob}
+
+
+async def _lines(
+    running: Running, parameters: Parameters, text: str
+) -> AsyncIterator[bytes]:
+    """One object for each token; the last one adds the whole text."""
+    answer = Answer()
+    try:
+        async for _, piece in running.pieces():
+            answer.add(piece)
+            line: dict[str, Any] = {"token": _token(piece)}
+            if piece.finish is not None:
+                line.update(_whole(answer, parameters, text))
+            yield msgspec.json.encode(line) + b"\n"
+    except Exception as error:
+        # The status is out already: DJL's last line says so.
+        details = {"finish_reason": "error"}
+        body = {"generated_text": "", "error": str(error), "details": details}
+        yield msgspec.json.encode(body) + b"\n"
+    finally:
+        running.close()
+
+
+ROUTES = [invocations, predictions, ping]

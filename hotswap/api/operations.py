@@ -1,0 +1,98 @@
+"""Operations: health, metrics, status, and the listing of adapters."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hotswap.api.serving import Serving
+from hotswap.errors import UnknownAdapter
+
+
+@get("/health/live")
+async def live(serving: Serving) -> Response:
+    """200 while the engine thread runs."""
+    alive = serving.engine.is_alive
+    return Response({"alive": alive}, status_code=200 if alive else 503)
+
+
+@get(["/health", "/health/ready"])
+async def ready(serving: Serving) -> Response:
+    """200 while requests are accepted."""
+    status = serving.engine.status
+    is_ready = serving.engine.is_alive and not status.is_stopping
+    return Response({"ready": is_ready}, status_code=200 if is_ready else 503)
+
+
+@get("/v1/adapters")
+async def adapters(serving: Serving) -> dict[str, Any]:
+    """Every adapter known, also those that are refused, with the reason."""
+    return {"data": [_plain(a) for a in serving.engine.status.adapters]}
+
+
+@get("/v1/adapters/{name:str}")
+async def adapter(serving: Serving, name: str) -> dict[str, Any]:
+    """One adapter."""
+    for known in serving.engine.status.adapters:
+        if known.name == name:
+            return _plain(known)
+    raise UnknownAdapter(name)
+
+
+@get("/v1/status")
+async def status(serving: Serving) -> dict[str, Any]:
+    """What the engine does now, and the costs it has measured."""
+    now = serving.engine.status
+    body = _plain(now)
+    del body["adapters"]
+    return {"model": serving.base, **body, "memory": serving.memory}
+
+
+@get("/metrics", media_type="text/plain; version=0.0.4")
+async def metrics(serving: Serving) -> bytes:
+    """Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(serving))
+    return generate_latest(registry)
+
+
+class _Metrics(Collector):
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def collect(self) -> list[Metric]:
+        now = self._serving.engine.status
+        found: list[Metric] = [
+            GaugeMetricFamily(f"hotswap_{name}", text, value=value)
+            for name, text, value in (
+                ("jobs_waiting", "Jobs that hold no KV yet", now.waiting),
+                ("jobs_live", "Jobs running or parked", now.live),
+                ("kv_tokens", "Tokens the KV store holds", now.kv_tokens),
+                ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
+                ("slots_warm", "Slots holding an adapter", len(now.warm) - 1),
+            )
+        ]
+        for name, value in _plain(now.counters).items():
+            found.append(
+                CounterMetricFamily(f"hotswap_{name}", f"Total {name}", value=value)
+            )
+        by_adapter = CounterMetricFamily(
+            "hotswap_adapter_requests", "Jobs by adapter", labels=["adapter"]
+        )
+        is_ready = GaugeMetricFamily(
+            "hotswap_adapter_ready", "1 if served, else 0", labels=["adapter"]
+        )
+        for known in now.adapters:
+            by_adapter.add_metric([known.name], known.requests)
+            is_ready.add_metric([known.name], known.generation is not None)
+        return [*found, by_adapter, is_ready]
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)
+
+
+ROUTES = [live, ready, adapters, adapter, status, metrics]

@@ -1,0 +1,140 @@
+"""Wire: the bodies of requests, with their ranges. No decisions.
+
+Unknown fields are refused: a misspelled `adapter` must not be answered by the base
+model. Fields that this server cannot honour are listed, so that their neutral values
+pass and any other value is refused by name.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from hotswap.errors import BadRequest
+
+MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
+Temperature = Annotated[float, Meta(ge=0, le=100)]
+TopP = Annotated[float, Meta(gt=0, le=1)]
+TopK = Annotated[int, Meta(ge=-1, le=1 << 31)]
+Seed = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Copies = Annotated[int, Meta(ge=1, le=64)]
+StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
+StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+TokenId = Annotated[int, Meta(ge=0)]
+
+
+class StreamOptions(Struct, frozen=True, kw_only=True):
+    include_usage: bool = False
+
+
+class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What both OpenAI bodies share. `adapter`, `adapters`, `top_k`, `ignore_eos` and
+    `stop_token_ids` are additions; the last three are spelled as in vLLM."""
+
+    model: str | None = None
+    adapter: str | None = None
+    adapters: str | list[str | None] | None = None
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    n: Copies | None = None
+    stop: StopString | StopStrings | None = None
+    stop_token_ids: list[TokenId] | None = None
+    ignore_eos: bool = False
+    seed: Seed | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    # Without effect on the answer
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    # Not supported; see _NEUTRAL
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+
+class Completion(_Body, frozen=True, kw_only=True):
+    prompt: str | list[str | TokenId | list[TokenId]]
+    echo: bool | None = None
+    logprobs: int | None = None
+    best_of: int | None = None
+    suffix: str | None = None
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    type: str
+    text: str | None = None
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    role: Annotated[str, Meta(min_length=1)]
+    content: str | list[Part] | None = None
+
+
+class Chat(_Body, frozen=True, kw_only=True):
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    max_completion_tokens: MaxTokens | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+
+
+_NEUTRAL: dict[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "echo": (False,),
+    "logprobs": (False,),
+    "best_of": (1,),
+    "suffix": ("",),
+    "top_logprobs": (0,),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "reasoning_effort": ("none",),
+}
+
+
+def refuse_unsupported(body: Completion | Chat) -> None:
+    """Raises BadRequest for a field whose value could not be honoured."""
+    for field, neutral in _NEUTRAL.items():
+        value = getattr(body, field, None)
+        # `is`: False equals 0, but logprobs=0 asks for log-probabilities
+        if value is None or any(type(value) is type(n) and value == n for n in neutral):
+            continue
+        if isinstance(value, (int, float)) and value == 0 and field.endswith("penalty"):
+            continue
+        raise BadRequest(f"`{field}` is not supported", field)
+
+
+class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """DJL's generation parameters; defaults as its documentation says."""
+
+    max_new_tokens: MaxTokens = 30
+    do_sample: bool | None = None
+    temperature: Temperature | None = None
+    top_k: TopK | None = None
+    top_p: TopP | None = None
+    seed: Seed | None = None
+    stop_sequences: StopStrings | None = None
+    stop: StopStrings | None = None
+    ignore_eos_token: bool = False
+    details: bool = False
+    return_full_text: bool = False
+
+
+class Invocation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    inputs: str | list[str]
+    adapters: str | list[str | None] | None = None
+    adapter: str | None = None
+    model: str | None = None
+    parameters: Parameters = Parameters()
+    stream: bool = False

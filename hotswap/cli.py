@@ -1,0 +1,105 @@
+"""The command line: `hotswap serve` and `hotswap check`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from hotswap import app, config
+from hotswap.adapters import checkpoint
+from hotswap.errors import AdapterRefused, StartFailed
+from hotswap.model.load import load
+from hotswap.model.runner import Runner
+
+
+def main() -> None:
+    """Exit status 0 is success, 1 a refused adapter, 2 a bad flag, file or model."""
+    args = _parser().parse_args()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    try:
+        sys.exit(args.run(args))
+    except StartFailed as error:
+        sys.exit(_fail(str(error)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hotswap", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    serve = commands.add_parser("serve", help="serve a model and its adapters")
+    serve.add_argument("model", nargs="?", help="folder, .gguf file or hub id")
+    serve.add_argument("--adapters", metavar="DIR", help="the directory to watch")
+    serve.add_argument("--port", type=int)
+    serve.add_argument("--host")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML")
+    _model_flags(serve)
+    serve.set_defaults(run=_serve)
+    check = commands.add_parser("check", help="validate an adapter, without serving it")
+    check.add_argument("adapter", type=Path, metavar="ADAPTER_DIR")
+    check.add_argument("--model", required=True)
+    _model_flags(check)
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _model_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--device", help="auto, cpu or cuda")
+
+
+def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    model = {"path": args.model, "dtype": args.dtype, "device": args.device}
+    if not hasattr(args, "port"):
+        return {"model": model}
+    return {
+        "server": {"host": args.host, "port": args.port},
+        "model": model,
+        "adapters": {"directory": args.adapters},
+    }
+
+
+def _serve(args: argparse.Namespace) -> int:
+    settings = config.load(args.config, _flags(args))
+    if not settings.model.path:
+        raise StartFailed("no model: name one, or set `path` under [model]")
+    server = settings.server
+    application = app.build(settings)
+    uvicorn.run(
+        application,
+        host=server.host,
+        port=server.port,
+        log_config=None,
+        access_log=False,
+        # Streams end when the engine has drained; uvicorn waits a little longer.
+        timeout_graceful_shutdown=int(server.drain_s) + 5,
+    )
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    settings = config.load(None, _flags(args))
+    loaded = load(settings.model.path, settings.model.dtype, settings.model.device)
+    runner = Runner(loaded, slots=1, kv_tokens=1)
+    try:
+        found = checkpoint.read(args.adapter, runner.layout)
+    except AdapterRefused as error:
+        print(f"{args.adapter}: refused ({error.code}): {error.reason}")
+        return 1
+    print(
+        f"{args.adapter}: ok, generation {found.key}, rank {found.rank}, "
+        f"{len(found.deltas)} modules, {found.nbytes} bytes"
+    )
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"hotswap: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

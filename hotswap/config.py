@@ -1,0 +1,91 @@
+"""Config: one TOML file, frozen structs, units in the names. Data, nothing else.
+
+Every flag of the command line is a key here; a flag wins over the file. Unknown keys
+and values out of range are refused with the place they stand at.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from hotswap.errors import StartFailed
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Policy = Literal["affinity", "fcfs-mixed", "fcfs-merged", "longest-queue"]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    # After SIGTERM: how long accepted jobs may take to finish.
+    drain_s: Annotated[float, Meta(ge=0)] = 30.0
+
+
+class Model(Section):
+    # A Hugging Face folder, a .gguf file, or a hub id.
+    path: str = ""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+
+
+class Memory(Section):
+    # For slots and KV together; "auto" is half of what is free after loading.
+    budget_gb: Positive | Literal["auto"] = "auto"
+    # Merged weight sets kept at once; "auto" is what half of the budget holds.
+    slots: Count | Literal["auto"] = "auto"
+    # Tokens whose keys and values fit; "auto" is what the other half holds.
+    kv_tokens: Count | Literal["auto"] = "auto"
+
+
+class Adapters(Section):
+    # The directory that is watched: each folder in it is an adapter.
+    directory: str = ""
+    # A folder is read when its files have not changed for so long.
+    quiet_s: Positive = 0.3
+
+
+class Schedule(Section):
+    policy: Policy = "affinity"
+    max_batch: Count = 16
+    max_waiting: Count = 1000
+    # Prompt tokens computed in one step, beside the decoding jobs.
+    prefill_tokens: Count = 256
+    # No job goes without service for longer while the default policy can help it.
+    max_wait_s: Positive = 2.0
+
+
+class Config(Section):
+    server: Server = Server()
+    model: Model = Model()
+    memory: Memory = Memory()
+    adapters: Adapters = Adapters()
+    schedule: Schedule = Schedule()
+
+
+def load(path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
+    """The file's values, then the flags' over them. Raises StartFailed."""
+    values: dict[str, Any] = {}
+    where = "flags"
+    if path is not None:
+        where = str(path)
+        try:
+            values = msgspec.toml.decode(path.read_bytes())
+        except OSError as error:
+            raise StartFailed(f"config {path}: {error.strerror}") from None
+        except msgspec.DecodeError as error:
+            raise StartFailed(f"config {path}: {error}") from None
+    for section, given in flags.items():
+        inner = values.setdefault(section, {})
+        if isinstance(inner, dict):
+            inner.update({key: value for key, value in given.items() if value is not None})
+    try:
+        return msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise StartFailed(f"config {where}: {error}") from None

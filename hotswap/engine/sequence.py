@@ -1,0 +1,63 @@
+"""Sequence: the engine's side of a job - its tokens, its text, when it ends."""
+
+from hotswap.adapters.deltas import Generation
+from hotswap.engine.letters import Submit
+from hotswap.engine.sampling import Sample, Sampler
+from hotswap.engine.text import Detokenizer, StopStrings, Tokenizer
+from hotswap.engine.ticket import Piece
+from scheduler import Job, Mode
+
+
+class Sequence:
+    """Owned by the engine thread. `generation` is leased until the job leaves."""
+
+    def __init__(
+        self,
+        job: Job,
+        letter: Submit,
+        generation: Generation | None,
+        tokenizer: Tokenizer,
+        eos: frozenset[int],
+    ) -> None:
+        self.job = job
+        self.ticket = letter.ticket
+        self.generation = generation
+        self.sampler = Sampler(letter.sampling)
+        self.has_kv = False
+        self._tokens = list(letter.prompt)
+        self._ends = letter.stop_tokens | (frozenset() if letter.ignore_eos else eos)
+        self._text = Detokenizer(tokenizer)
+        self._stops = StopStrings(letter.stop)
+
+    def tokens_for(self, count: int) -> tuple[list[int], int]:
+        """The next `count` tokens to compute, and the position of the first."""
+        start = self.job.prefilled
+        if not self.job.is_prefilling:
+            start = len(self._tokens) - 1
+        return self._tokens[start : start + count], start
+
+    def push(self, sample: Sample, mode: Mode) -> Piece:
+        """Take a sampled token; the piece says what it means to the client."""
+        self._tokens.append(sample.token)
+        finish = None
+        if sample.token in self._ends:
+            text = self._stops_with(self._text.flush())
+            finish = "stop"
+        else:
+            text, met = self._stops.push(self._text.push(sample.token))
+            if met:
+                finish = "stop"
+            elif self.job.generated + 1 >= self.job.max_tokens:
+                text += self._stops_with(self._text.flush())
+                finish = "length"
+        return Piece(
+            token=sample.token,
+            text=text,
+            logprob=sample.logprob,
+            mode=mode,
+            finish=finish,
+        )
+
+    def _stops_with(self, rest: str) -> str:
+        text, met = self._stops.push(rest)
+        return text if met else text + self._stops.flush()

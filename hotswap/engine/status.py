@@ -1,0 +1,59 @@
+"""Status: what the world may know of the engine, frozen, replaced whole each step."""
+
+from dataclasses import dataclass, replace
+
+from hotswap.adapters.store import Listing
+from scheduler import Mode, Outcome, Step
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the start. Mutated by the engine thread only."""
+
+    accepted: int = 0
+    refused: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    finished: int = 0
+    merged_steps: int = 0
+    mixed_steps: int = 0
+    prefill_tokens: int = 0
+    generated_tokens: int = 0
+    step_seconds: float = 0.0
+    warm_swaps: int = 0
+    cold_swaps: int = 0
+    swap_seconds: float = 0.0
+
+    def copy(self) -> "Counters":
+        return replace(self)
+
+    def count(self, step: Step, outcome: Outcome, sampled: int) -> None:
+        """Add one step that sampled so many tokens."""
+        if step.plan.mode is Mode.MERGED:
+            self.merged_steps += 1
+        else:
+            self.mixed_steps += 1
+        self.prefill_tokens += step.prefill_tokens
+        self.generated_tokens += sampled
+        self.finished += len(outcome.finished)
+        self.step_seconds += outcome.seconds
+        if outcome.swap is not None:
+            self.swap_seconds += outcome.swap.seconds
+            if outcome.swap.warm:
+                self.warm_swaps += 1
+            else:
+                self.cold_swaps += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    adapters: tuple[Listing, ...]
+    resident: str
+    warm: frozenset[str]
+    waiting: int
+    live: int
+    free_kv_tokens: int
+    kv_tokens: int
+    costs: dict[str, float]
+    counters: Counters
+    is_stopping: bool

@@ -1,0 +1,75 @@
+"""Ticket: the client's end of a job. An async stream of pieces, and the way to leave.
+
+The engine thread hands over; the event loop reads. Whoever opens a ticket closes it in
+`finally`: closing an unfinished one cancels the job.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from hotswap.errors import HotswapError
+from scheduler import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What one step gave a job. `text` may be empty; `finish` ends the stream."""
+
+    token: int
+    text: str
+    logprob: float | None
+    mode: Mode
+    finish: str | None = None  # "stop" or "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job is taken; its answer will come from this generation."""
+
+    generation: str
+
+
+Event = Accepted | Piece | HotswapError
+
+
+class Ticket:
+    """Made on the event loop by `Engine.submit`; `deliver` runs there too."""
+
+    def __init__(self, job: int, cancel: Callable[[int], None]) -> None:
+        self.job = job
+        self.loop = asyncio.get_running_loop()
+        self.generation = ""
+        self._cancel = cancel
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._is_over = False
+
+    def deliver(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def accepted(self) -> None:
+        """Wait for the engine's answer. Raises its refusal."""
+        event = await self._next()
+        assert isinstance(event, Accepted), event
+        self.generation = event.generation
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """The job's pieces up to and with the one that has `finish`. Raises failures."""
+        while not self._is_over:
+            event = await self._next()
+            assert isinstance(event, Piece), event
+            self._is_over = event.finish is not None
+            yield event
+
+    def close(self) -> None:
+        """Leave. Cancels the job unless it is over. May be called twice."""
+        if not self._is_over:
+            self._is_over = True
+            self._cancel(self.job)
+
+    async def _next(self) -> Event:
+        event = await self._events.get()
+        if isinstance(event, HotswapError):
+            self._is_over = True
+            raise event
+        return event

@@ -1,0 +1,83 @@
+"""Every error that a client or an operator can meet. Knows no HTTP.
+
+HotswapError
+├── ClientError              the request is at fault; `field` names where
+│   ├── BadRequest           a value is wrong
+│   ├── PromptTooLong        the prompt or the answer asked for does not fit
+│   ├── UnknownModel         `model` names nothing that is served
+│   └── UnknownAdapter       no such adapter, or it is not served; says why
+├── AdapterRefused           an adapter's files cannot be served; `reason` says why
+├── Overloaded               too many jobs wait; try again later
+├── Stopping                 the server is going down
+├── StepFailed               the model failed on this job's step
+├── MergeFailed              the adapter could not be merged
+└── StartFailed              the server cannot start: a bad flag, file or model
+"""
+
+
+class HotswapError(Exception):
+    """Root of the tree. The message is for the person who reads the answer."""
+
+
+class ClientError(HotswapError):
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class BadRequest(ClientError):
+    pass
+
+
+class PromptTooLong(ClientError):
+    def __init__(self, prompt: int, answer: int, limit: int, field: str) -> None:
+        super().__init__(
+            f"`{field}` has {prompt} tokens and up to {answer} are to be generated: "
+            f"together at most {limit} fit",
+            field,
+        )
+
+
+class UnknownModel(ClientError):
+    def __init__(self, model: str, reason: str | None = None) -> None:
+        why = f"is not served: {reason}" if reason else "does not exist"
+        super().__init__(f"The model `{model}` {why}.", "model")
+        self.model = model
+
+
+class UnknownAdapter(ClientError):
+    def __init__(self, adapter: str, reason: str | None = None) -> None:
+        why = f"is not served: {reason}" if reason else "is not registered"
+        super().__init__(f"The adapter `{adapter}` {why}.", "adapter")
+        self.adapter = adapter
+        self.reason = reason
+
+
+class AdapterRefused(HotswapError):
+    """`code` is stable and short; `reason` is a sentence that names file and module."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Overloaded(HotswapError):
+    pass
+
+
+class Stopping(HotswapError):
+    def __init__(self) -> None:
+        super().__init__("the server is stopping")
+
+
+class StepFailed(HotswapError):
+    pass
+
+
+class MergeFailed(HotswapError):
+    pass
+
+
+class StartFailed(HotswapError):
+    pass

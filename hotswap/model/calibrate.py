@@ -1,0 +1,94 @@
+"""Calibrate: measure steps and swaps on this machine before the first request.
+
+Runs real steps on the loaded model with made-up adapters, so that the scheduler's
+first decisions rest on measured costs. Takes a second or two; leaves no trace.
+"""
+
+import logging
+import time
+from itertools import product
+
+import torch
+
+from hotswap.adapters.deltas import Delta, Generation
+from hotswap.model.rows import Row
+from hotswap.model.runner import Runner
+from scheduler import Costs, Mode
+
+log = logging.getLogger(__name__)
+
+_RANK = 16
+_PROMPT = 32
+_REPEATS = 3
+
+
+def calibrate(runner: Runner, max_batch: int) -> Costs:
+    """Costs that have seen each kind of step and swap a few times."""
+    start = time.perf_counter()
+    costs = Costs()
+    made = [_made_up(runner, n) for n in range(2)]
+    most = max(1, min(max_batch, 8, runner.kv_tokens // (_PROMPT + 8)))
+    for _ in range(_REPEATS):
+        for mode, sequences in product(Mode, sorted({1, most})):
+            if mode is Mode.MERGED:
+                _swap(runner, costs, made)
+            else:
+                runner.weights.activate(None)
+            _steps(runner, costs, mode, made[: 1 if sequences == 1 else 2], sequences)
+    runner.weights.activate(None)
+    for generation in made:
+        runner.forget(generation.key)
+    log.info("calibrated seconds=%.2f", time.perf_counter() - start)
+    return costs
+
+
+def _swap(runner: Runner, costs: Costs, made: list[Generation]) -> None:
+    """One cold and one warm swap."""
+    runner.weights.forget(made[0].key)
+    for _ in range(2):
+        runner.weights.activate(None)
+        swap = runner.weights.activate(made[0])
+        assert swap is not None
+        costs.learn_swap(warm=swap.warm, seconds=swap.seconds)
+
+
+def _steps(
+    runner: Runner, costs: Costs, mode: Mode, made: list[Generation], sequences: int
+) -> None:
+    """A prefill step and two decode steps over so many rows."""
+    # Negative ids: no job of a client has one.
+    jobs = [-1 - n for n in range(sequences)]
+    for job in jobs:
+        runner.open(job, _PROMPT + 2)
+    for tokens, position in ((_PROMPT, 0), (1, _PROMPT), (1, _PROMPT + 1)):
+        rows = [
+            Row(
+                job=job,
+                tokens=[n % 10] * tokens,
+                position=position,
+                generation=made[n % len(made)],
+                wants_logits=True,
+            )
+            for n, job in enumerate(jobs)
+        ]
+        start = time.perf_counter()
+        runner.run(rows, mixed=mode is Mode.MIXED)
+        seconds = time.perf_counter() - start
+        prefill = tokens * sequences if tokens > 1 else 0
+        costs.learn_step(mode, sequences, len(made), prefill, seconds)
+    for job in jobs:
+        runner.close(job)
+
+
+def _made_up(runner: Runner, seed: int) -> Generation:
+    """A small random update of every linear module."""
+    random = torch.Generator().manual_seed(seed)
+    deltas = {
+        path: Delta(
+            a=torch.randn(_RANK, columns, generator=random),
+            b=torch.randn(rows, _RANK, generator=random),
+            scale=1e-4,
+        )
+        for path, (rows, columns) in runner.layout.linear.items()
+    }
+    return Generation(key=f"calibration-{seed}", deltas=deltas)

@@ -1,0 +1,29 @@
+"""Which jobs run next, and how. Standard library only."""
+
+from scheduler.costs import Costs, Mode
+from scheduler.job import BASE, Job
+from scheduler.policies import POLICIES
+from scheduler.scheduler import (
+    BacklogFull,
+    Idle,
+    Outcome,
+    Scheduler,
+    Step,
+    Swap,
+    Work,
+)
+
+__all__ = [
+    "BASE",
+    "POLICIES",
+    "BacklogFull",
+    "Costs",
+    "Idle",
+    "Job",
+    "Mode",
+    "Outcome",
+    "Scheduler",
+    "Step",
+    "Swap",
+    "Work",
+]

@@ -1,0 +1,101 @@
+"""Job: one sequence to generate, as the scheduler sees it, and its lawful moves.
+
+Everything about transitions lives in `MOVES`; a move that is not in the table raises
+`IllegalMove` and changes nothing. Knows no queue, no clock and no policy.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+BASE = "base"
+"""The generation key of the bare model."""
+
+
+class JobState(Enum):
+    WAITING = "waiting"  # accepted, holds no KV
+    RUNNING = "running"  # holds KV, in the current step
+    PARKED = "parked"  # holds KV, left out of the current step
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Event(Enum):
+    ADMIT = "admit"
+    PARK = "park"
+    RESUME = "resume"
+    FINISH = "finish"
+    CANCEL = "cancel"
+    FAIL = "fail"
+
+
+MOVES: dict[JobState, dict[Event, JobState]] = {
+    JobState.WAITING: {
+        Event.ADMIT: JobState.RUNNING,
+        Event.CANCEL: JobState.CANCELLED,
+        Event.FAIL: JobState.FAILED,
+    },
+    JobState.RUNNING: {
+        Event.PARK: JobState.PARKED,
+        Event.FINISH: JobState.DONE,
+        Event.CANCEL: JobState.CANCELLED,
+        Event.FAIL: JobState.FAILED,
+    },
+    JobState.PARKED: {
+        Event.RESUME: JobState.RUNNING,
+        Event.CANCEL: JobState.CANCELLED,
+        Event.FAIL: JobState.FAILED,
+    },
+    JobState.DONE: {},
+    JobState.CANCELLED: {},
+    JobState.FAILED: {},
+}
+
+
+class IllegalMove(Exception):
+    """A job was asked for a transition that `MOVES` does not have: our own bug."""
+
+    def __init__(self, job: "Job", event: Event) -> None:
+        super().__init__(f"job {job.id} is {job.state.value} and cannot {event.value}")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Job:
+    """One sequence. The scheduler alone changes the fields below the line.
+
+    `generation` groups jobs that can share merged weights; `arrival` is in seconds.
+    """
+
+    id: int
+    generation: str
+    prompt_tokens: int
+    max_tokens: int
+    arrival: float
+    # ---
+    state: JobState = JobState.WAITING
+    prefilled: int = 0  # prompt tokens computed so far
+    generated: int = 0  # tokens sampled so far
+    served_at: float = 0.0  # when it last took part in a step; arrival before that
+
+    def __post_init__(self) -> None:
+        self.served_at = self.arrival
+
+    @property
+    def kv_tokens(self) -> int:
+        """What it reserves on admission: enough to finish, so it never has to leave."""
+        return self.prompt_tokens + self.max_tokens
+
+    @property
+    def is_prefilling(self) -> bool:
+        return self.prefilled < self.prompt_tokens
+
+    @property
+    def remaining_tokens(self) -> int:
+        return self.max_tokens - self.generated
+
+    def move(self, event: Event) -> None:
+        """Change the state by the table. Raises IllegalMove and changes nothing."""
+        state = MOVES[self.state].get(event)
+        if state is None:
+            raise IllegalMove(self, event)
+        self.state = state

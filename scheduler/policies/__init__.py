@@ -1,0 +1,16 @@
+"""POLICIES: every policy by the name that the configuration uses."""
+
+from collections.abc import Callable
+
+from scheduler.policies.affinity import Affinity
+from scheduler.policies.fcfs_merged import FcfsMerged
+from scheduler.policies.fcfs_mixed import FcfsMixed
+from scheduler.policies.longest_queue import LongestQueue
+from scheduler.policy import Policy
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "affinity": Affinity,
+    "fcfs-mixed": FcfsMixed,
+    "fcfs-merged": FcfsMerged,
+    "longest-queue": LongestQueue,
+}
