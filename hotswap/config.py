@@ -17,25 +17,21 @@ Count = Annotated[int, Meta(ge=1)]
 Policy = Literal["affinity", "fcfs-mixed", "fcfs-merged", "longest-queue"]
 
 
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Server(Section):
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     # After SIGTERM: how long accepted jobs may take to finish.
     drain_s: Annotated[float, Meta(ge=0)] = 30.0
 
 
-class Model(Section):
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # A Hugging Face folder, a .gguf file, or a hub id.
     path: str = ""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
 
 
-class Memory(Section):
+class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # For slots and KV together; "auto" is half of what is free after loading.
     budget_gb: Positive | Literal["auto"] = "auto"
     # Merged weight sets kept at once; "auto" is what half of the budget holds.
@@ -44,14 +40,14 @@ class Memory(Section):
     kv_tokens: Count | Literal["auto"] = "auto"
 
 
-class Adapters(Section):
+class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # The directory that is watched: each folder in it is an adapter.
     directory: str = ""
     # A folder is read when its files have not changed for so long.
     quiet_s: Positive = 0.3
 
 
-class Schedule(Section):
+class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: Policy = "affinity"
     max_batch: Count = 16
     max_waiting: Count = 1000
@@ -61,7 +57,7 @@ class Schedule(Section):
     max_wait_s: Positive = 2.0
 
 
-class Config(Section):
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Server = Server()
     model: Model = Model()
     memory: Memory = Memory()
@@ -84,7 +80,9 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
     for section, given in flags.items():
         inner = values.setdefault(section, {})
         if isinstance(inner, dict):
-            inner.update({key: value for key, value in given.items() if value is not None})
+            inner.update(
+                {key: value for key, value in given.items() if value is not None}
+            )
     try:
         return msgspec.convert(values, Config)
     except msgspec.ValidationError as error:

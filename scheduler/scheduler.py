@@ -38,7 +38,7 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One forward pass: the mode, the resident (None when mixed), and who takes part."""
+    """One forward pass: how it runs, and who takes part."""
 
     plan: Plan
     work: tuple[Work, ...]
@@ -151,9 +151,7 @@ class Scheduler:
             outcome.seconds,
         )
         if outcome.swap is not None:
-            self.costs.learn_swap(
-                warm=outcome.swap.warm, seconds=outcome.swap.seconds
-            )
+            self.costs.learn_swap(warm=outcome.swap.warm, seconds=outcome.swap.seconds)
         self._warm = outcome.warm | {BASE}
         for work in step.work:
             job = work.job

@@ -65,7 +65,9 @@ def read(folder: Path, layout: Layout) -> Generation:
         module: _delta(module, a, b, config, layout.linear[module])
         for module, (a, b) in sorted(factors.items())
     }
-    if not any(bool(delta.b.any()) and bool(delta.a.any()) for delta in deltas.values()):
+    if not any(
+        bool(delta.b.any()) and bool(delta.a.any()) for delta in deltas.values()
+    ):
         raise AdapterRefused(
             "zero_effect", f"every update in {WEIGHTS_FILE} is zero: it is untrained"
         )
@@ -93,12 +95,15 @@ def _parse_config(raw: bytes) -> LoraConfig:
     try:
         fields = json.loads(raw)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AdapterRefused("bad_config", f"{CONFIG_FILE} is not JSON: {error}") from None
+        raise AdapterRefused(
+            "bad_config", f"{CONFIG_FILE} is not JSON: {error}"
+        ) from None
     if not isinstance(fields, dict):
         raise AdapterRefused("bad_config", f"{CONFIG_FILE} is not a JSON object")
     if fields.get("peft_type") != "LORA":
         raise AdapterRefused(
-            "peft_type", f"{CONFIG_FILE}: peft_type {fields.get('peft_type')!r}, not LORA"
+            "peft_type",
+            f"{CONFIG_FILE}: peft_type {fields.get('peft_type')!r}, not LORA",
         )
     try:
         config = LoraConfig.from_peft_type(**fields)
@@ -106,7 +111,9 @@ def _parse_config(raw: bytes) -> LoraConfig:
         raise AdapterRefused("bad_config", f"{CONFIG_FILE}: {error}") from None
     for key, neutral in _UNSUPPORTED.items():
         if getattr(config, key, neutral) not in (neutral, None, []):
-            raise AdapterRefused("unsupported", f"{CONFIG_FILE}: {key} is not supported")
+            raise AdapterRefused(
+                "unsupported", f"{CONFIG_FILE}: {key} is not supported"
+            )
     if config.bias != "none":
         raise AdapterRefused(
             "unsupported", f"{CONFIG_FILE}: bias={config.bias!r} is not supported"
@@ -114,8 +121,8 @@ def _parse_config(raw: bytes) -> LoraConfig:
     if config.init_lora_weights not in _PLAIN_INITS:
         raise AdapterRefused(
             "unsupported",
-            f"{CONFIG_FILE}: init_lora_weights={config.init_lora_weights!r} changes the "
-            "base weights, which is not supported",
+            f"{CONFIG_FILE}: init_lora_weights={config.init_lora_weights!r} changes "
+            "the base weights, which is not supported",
         )
     return config
 
@@ -129,13 +136,19 @@ def _pair(
         suffix = next((s for s in _FACTORS if key.endswith(s)), None)
         module = key.removeprefix(_PREFIX).removesuffix(suffix or "")
         if suffix is None:
-            raise AdapterRefused("unused_tensor", f"{key} is no LoRA factor of a linear")
+            raise AdapterRefused(
+                "unused_tensor", f"{key} is no LoRA factor of a linear"
+            )
         if module in layout.others:
-            raise AdapterRefused("not_linear", f"{module} is no linear module: it cannot be merged")
+            raise AdapterRefused(
+                "not_linear", f"{module} is no linear module: it cannot be merged"
+            )
         if module not in layout.linear:
             raise AdapterRefused("unknown_module", f"the model has no module {module}")
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise AdapterRefused("not_finite", f"{key} holds NaN, infinity or no floats")
+            raise AdapterRefused(
+                "not_finite", f"{key} holds NaN, infinity or no floats"
+            )
         halves.setdefault(module, {})[suffix] = tensor
     for module, half in halves.items():
         if len(half) != 2:
@@ -156,7 +169,8 @@ def _check_targets(
         for target in sorted(config.target_modules):
             if not any(n == target or n.endswith(f".{target}") for n in names):
                 raise AdapterRefused(
-                    "unknown_module", f"{CONFIG_FILE}: no module matches target {target}"
+                    "unknown_module",
+                    f"{CONFIG_FILE}: no module matches target {target}",
                 )
     for name in names:
         if check_target_module_exists(config, name) and name not in factors:
@@ -165,7 +179,9 @@ def _check_targets(
                     "missing_tensor", f"{name} is a target without tensors"
                 )
             if not isinstance(config.target_modules, str):
-                raise AdapterRefused("not_linear", f"{name} is no linear module: it cannot be merged")
+                raise AdapterRefused(
+                    "not_linear", f"{name} is no linear module: it cannot be merged"
+                )
 
 
 def _delta(

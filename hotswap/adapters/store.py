@@ -122,6 +122,6 @@ class Store:
         return [generation.key]
 
 
-def is_base(name: str | None) -> bool:
+def is_base(name: str) -> bool:
     """Whether a request that names `name` asks for the bare model."""
-    return name is None or name in ("", BASE)
+    return name in ("", BASE)

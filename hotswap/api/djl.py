@@ -97,7 +97,7 @@ def _ask(parameters: Parameters, prompt: list[int], adapter: str) -> Ask:
             seed=p.seed,
             logprobs=True,
         ),
-        stop=tuple([*(p.stop_sequences or []), *(p.stop or [])]),
+        stop=(*(p.stop_sequences or []), *(p.stop or [])),
         ignore_eos=p.ignore_eos_token,
     )
 

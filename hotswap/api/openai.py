@@ -34,15 +34,13 @@ def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
 
 
 @post("/v1/completions", status_code=200)
-async def completions(
-    request: Request, data: Completion, serving: Serving
-) -> Response:
+async def completions(request: Request, data: Completion, serving: Serving) -> Response:
     """Continue one prompt or several."""
     refuse_unsupported(data)
     prompts = _prompts(data, serving)
     max_tokens = data.max_tokens or DEFAULT_COMPLETION_TOKENS
     shape = _Shape("cmpl-", "text_completion", "text_completion", data, serving)
-    return await _generate(request, data, prompts, max_tokens, "prompt", shape)
+    return await _generate(request, shape, prompts, max_tokens, field="prompt")
 
 
 @post("/v1/chat/completions", status_code=200)
@@ -55,7 +53,7 @@ async def chat_completions(request: Request, data: Chat, serving: Serving) -> Re
     shape = _Shape(
         "chatcmpl-", "chat.completion", "chat.completion.chunk", data, serving
     )
-    return await _generate(request, data, [prompt], max_tokens, "messages", shape)
+    return await _generate(request, shape, [prompt], max_tokens, field="messages")
 
 
 @get("/v1/models")
@@ -84,13 +82,13 @@ def _card(
 
 async def _generate(
     request: Request,
-    data: Completion | Chat,
+    shape: "_Shape",
     prompts: list[list[int]],
     max_tokens: int | None,
+    *,
     field: str,
-    shape: "_Shape",
 ) -> Response:
-    serving = shape.serving
+    data, serving = shape.data, shape.serving
     names = named(
         request, adapters=data.adapters, adapter=data.adapter, model=data.model
     )
@@ -104,9 +102,7 @@ async def _generate(
     shape.model = data.model or adapters[0] or serving.base
     if data.stream:
         chunks = await primed(running, _stream(running, shape))
-        return Stream(
-            chunks, media_type="text/event-stream", headers=running.headers()
-        )
+        return Stream(chunks, media_type="text/event-stream", headers=running.headers())
     answers = await collect(request, running)
     choices = [
         shape.whole(i, answer.text, answer.finish) for i, answer in enumerate(answers)

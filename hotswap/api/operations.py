@@ -38,7 +38,7 @@ async def adapter(serving: Serving, name: str) -> dict[str, Any]:
     """One adapter."""
     for known in serving.engine.status.adapters:
         if known.name == name:
-            return _plain(known)
+            return dict(_plain(known))
     raise UnknownAdapter(name)
 
 

@@ -21,7 +21,7 @@ ADAPTERS = Path(__file__).parent / "adapters"
 
 
 def model_file() -> Path:
-    """The GGUF file in the cache, fetched now if it is not there. Raises StartFailed."""
+    """The GGUF file in the cache, fetched now if need be. Raises StartFailed."""
     target = cache_dir() / "wheels" / FILE
     if target.is_file():
         return target

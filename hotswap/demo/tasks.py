@@ -104,9 +104,7 @@ def _order(rng: random.Random, held_out: bool) -> Example:
     form = rng.choice(_ORDER_FORMS_NEW if held_out else _ORDER_FORMS)
     order = {"item": item, "colour": colour, "count": count, "city": city}
     text = form.format(n=count, c=colour, i=item, t=city)
-    return Example(
-        prompt=f"Write this order as JSON. {text}", answer=json.dumps(order)
-    )
+    return Example(prompt=f"Write this order as JSON. {text}", answer=json.dumps(order))
 
 
 def _same_json(example: Example, answer: str) -> bool:
@@ -129,7 +127,11 @@ _TESTS = {
     "living in {t}": "city = '{t}'",
     "who work as a {j}": "job = '{j}'",
 }
-_ASKS = ["List the {c} of people {w}.", "Show the {c} of people {w}.", "Give me the {c} of all people {w}."]  # noqa: E501 - one phrasing each
+_ASKS = [
+    "List the {c} of people {w}.",
+    "Show the {c} of people {w}.",
+    "Give me the {c} of all people {w}.",
+]
 _ASKS_NEW = ["What are the {c} of people {w}?", "I want the {c} of people {w}."]
 
 

@@ -9,10 +9,10 @@ from hotswap.engine.ticket import Ticket
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
-    """Generate after `prompt` with the adapter named (None: base)."""
+    """Generate after `prompt` with the adapter named."""
 
     ticket: Ticket
-    adapter: str | None
+    adapter: str  # "" is base
     prompt: tuple[int, ...]
     max_tokens: int
     sampling: SamplingParams

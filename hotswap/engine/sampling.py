@@ -56,7 +56,9 @@ class Sampler:
             # Nucleus: the fewest tokens whose mass reaches top_p (Holtzman 2019).
             kept = int((weights < params.top_p).sum()) + 1
             weights = weights[:kept]
-        place = int(torch.searchsorted(weights, uniform * float(weights[-1]), right=True))
+        place = int(
+            torch.searchsorted(weights, uniform * float(weights[-1]), right=True)
+        )
         return int(ids[min(place, weights.numel() - 1)])
 
 

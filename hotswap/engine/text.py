@@ -5,7 +5,7 @@ spread over tokens is held back until it is complete, and so is any text that ma
 turn out to be the beginning of a stop string.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -33,15 +33,15 @@ class Tokenizer:
                 raise BadRequest(f"`{field}`: there is no token {token}", field)
         return ids
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Token ids of a conversation in the model's own template. Raises BadRequest."""
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        """Token ids of a conversation in the model's template. Raises BadRequest."""
         if not self._tokenizer.chat_template:
             raise BadRequest(
                 "this model has no chat template: use /v1/completions", "messages"
             )
         try:
             text = self._tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, tokenize=False
+                messages, add_generation_prompt=True, tokenize=False
             )
         except (TemplateError, ValueError, TypeError) as error:
             raise BadRequest(f"the chat template says: {error}", "messages") from None
@@ -50,7 +50,7 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""
         text = self._tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         assert isinstance(text, str)
         return text
@@ -71,15 +71,12 @@ class Detokenizer:
         self._read = 0
 
     def push(self, token: int) -> str:
-        """Text that became certain with this token; often "", never half a character."""
+        """Text that became certain with this token; never half a character."""
         self._ids.append(token)
         before = self._tokenizer.decode(self._ids[self._start : self._read])
         after = self._tokenizer.decode(self._ids[self._start :])
-        # Nothing, or a tail that later bytes may complete. Four bytes make a character,
-        # so what is still broken after that many tokens stays broken.
-        waiting = len(self._ids) - self._read
-        if len(after) <= len(before) or (after.endswith(_BROKEN) and waiting < 4):
-            return ""
+        if len(after) <= len(before) or after.endswith(_BROKEN):
+            return ""  # nothing, or a tail that later bytes may complete
         self._start, self._read = self._read, len(self._ids)
         return after[len(before) :]
 
@@ -92,7 +89,11 @@ class Detokenizer:
 
 
 class StopStrings:
-    """Cuts a stream of text before the first stop string."""
+    """Cuts a stream of text before the stop string that is complete first.
+
+    Of two that end together the longer one counts, so the cut does not depend on how
+    the text was divided into pieces.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -103,9 +104,10 @@ class StopStrings:
         if not self._stops:
             return text, False
         self._held += text
-        found = [i for i in (self._held.find(s) for s in self._stops) if i >= 0]
+        found = [(self._held.find(s), len(s)) for s in self._stops if s in self._held]
         if found:
-            before, self._held = self._held[: min(found)], ""
+            start, _ = min(found, key=lambda f: (f[0] + f[1], f[0]))
+            before, self._held = self._held[:start], ""
             return before, True
         keep = max(_overlap(self._held, stop) for stop in self._stops)
         cut = len(self._held) - keep

@@ -54,7 +54,7 @@ class Ticket:
         self.generation = event.generation
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """The job's pieces up to and with the one that has `finish`. Raises failures."""
+        """The job's pieces; the last one has `finish`. Raises failures."""
         while not self._is_over:
             event = await self._next()
             assert isinstance(event, Piece), event

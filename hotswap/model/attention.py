@@ -60,7 +60,9 @@ class Attention:
     )
 
     def __post_init__(self) -> None:
-        rows = [p.span.start + p.position + i for p in self.places for i in range(p.tokens)]
+        rows = [
+            p.span.start + p.position + i for p in self.places for i in range(p.tokens)
+        ]
         self.write = torch.tensor(rows, device=self.device)
 
     def plan(
@@ -84,7 +86,9 @@ class Attention:
         self, places: list[Place], window: int | None, dtype: torch.dtype
     ) -> _Decode:
         ends = torch.tensor([p.span.start + p.position + 1 for p in places])
-        seen = torch.tensor([min(p.position + 1, window or p.position + 1) for p in places])
+        seen = torch.tensor(
+            [min(p.position + 1, window or p.position + 1) for p in places]
+        )
         steps = torch.arange(int(seen.max()))
         starts = (ends - seen)[:, None]
         inside = steps < seen[:, None]

@@ -25,7 +25,11 @@ from transformers import (
 from hotswap.errors import StartFailed
 
 log = logging.getLogger(__name__)
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,9 @@ def load(source: str, dtype: str, device: str) -> Loaded:
     except (OSError, ValueError, KeyError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise StartFailed(f"model {source}: {first}") from error
-    model = model.to(device).eval().requires_grad_(False)
+    # `to` is wrapped in a decorator whose types mypy cannot follow.
+    model.to(device)  # type: ignore[arg-type]
+    model.eval().requires_grad_(False)
     return Loaded(
         model=model,
         tokenizer=tokenizer,

@@ -39,7 +39,9 @@ class Packed:
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
-        order = sorted(range(len(rows)), key=lambda i: key_of(rows[i])) if mixed else None
+        order = (
+            sorted(range(len(rows)), key=lambda i: key_of(rows[i])) if mixed else None
+        )
         ordered = [rows[i] for i in order] if order else rows
         logits = self._forward(ordered, mixed=mixed)
         if order is None:
@@ -50,7 +52,10 @@ class Packed:
 
     def _forward(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         device = self._model.device
-        places, ids, positions, last = [], [], [], []
+        places: list[Place] = []
+        ids: list[int] = []
+        positions: list[int] = []
+        last: list[int] = []  # rows of the step whose logits are wanted
         for row in rows:
             span = self._spans[row.job]
             places.append(Place(len(ids), len(row.tokens), row.position, span))

@@ -59,7 +59,9 @@ class Runner:
         self._beside = Beside(model.dtype, model.device)
         linears = replace_linears(model, self._beside)
         if not linears:
-            raise StartFailed(f"model {loaded.name}: it has no linear layer to merge into")
+            raise StartFailed(
+                f"model {loaded.name}: it has no linear layer to merge into"
+            )
         others = {p for p, _ in model.named_modules() if p and p not in linears}
         self.layout = Layout(
             linear={path: linear.shape for path, linear in linears.items()},
@@ -112,10 +114,13 @@ class Runner:
     def _prove(
         self, loaded: Loaded, plain: str, wanted: list[torch.Tensor]
     ) -> tuple[bool, int]:
-        """Whether packed logits equal transformers' own, and the KV bytes of a token."""
+        """Whether packed logits are transformers' own, and a token's KV bytes."""
         rope = getattr(loaded.model.config.get_text_config(), "rope_parameters", None)
         # Frequencies that depend on the longest job of a batch would mix the jobs.
-        varies = isinstance(rope, dict) and rope.get("rope_type") in ("dynamic", "longrope")
+        varies = isinstance(rope, dict) and rope.get("rope_type") in (
+            "dynamic",
+            "longrope",
+        )
         if not varies:
             try:
                 packed = Packed(loaded.model, self._beside, capacity=32)

@@ -87,7 +87,7 @@ class Weights:
         digest = hashlib.sha256()
         for path, weight in sorted(self._golden.items()):
             digest.update(path.encode())
-            digest.update(weight.contiguous().view(torch.uint8).cpu().numpy())
+            digest.update(weight.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
 
     def _slot_for(self, generation: Generation) -> _Slot:
@@ -121,7 +121,9 @@ class Weights:
         touched = slot.holds.deltas if slot and slot.holds else {}
         for path, linear in self._linears.items():
             inside = slot is not None and path in touched
-            linear.weight = slot.buffers[path] if slot and inside else self._golden[path]
+            linear.weight = (
+                slot.buffers[path] if slot and inside else self._golden[path]
+            )
         self._resident = slot
 
 

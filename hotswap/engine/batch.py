@@ -1,0 +1,106 @@
+"""Batch: the unfinished sequences, what they hold, and one forward pass over some.
+
+A sequence holds a lease on its generation from `add`, and KV from its first step,
+until `leave` gives both back.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+import torch
+
+from hotswap.adapters.deltas import Generation
+from hotswap.adapters.store import Store
+from hotswap.engine.sampling import sample
+from hotswap.engine.sequence import Sequence
+from hotswap.engine.ticket import Piece
+from hotswap.model.rows import Row
+from scheduler import Mode, Step, Swap
+
+
+class Weights(Protocol):
+    @property
+    def resident(self) -> str: ...
+    @property
+    def warm(self) -> frozenset[str]: ...
+    def activate(self, generation: Generation | None) -> Swap | None: ...
+
+
+class Model(Protocol):
+    """What the engine needs of `model.runner.Runner`."""
+
+    @property
+    def weights(self) -> Weights: ...
+    def open(self, job: int, tokens: int) -> None: ...
+    def close(self, job: int) -> None: ...
+    def run(self, rows: Seq[Row], *, mixed: bool) -> torch.Tensor: ...
+    def forget(self, generation: str) -> None: ...
+
+
+class Batch:
+    """Owned by the engine thread."""
+
+    def __init__(self, model: Model, store: Store) -> None:
+        self._model = model
+        self._store = store
+        self._sequences: dict[int, Sequence] = {}
+
+    def __contains__(self, job: int) -> bool:
+        return job in self._sequences
+
+    def __getitem__(self, job: int) -> Sequence:
+        return self._sequences[job]
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(list(self._sequences.values()))
+
+    def add(self, sequence: Sequence) -> None:
+        """Take a sequence whose generation is leased."""
+        self._sequences[sequence.job.id] = sequence
+
+    def leave(self, job: int) -> None:
+        """Give back what a job held. Forgets a generation that this was the last of."""
+        sequence = self._sequences.pop(job)
+        if sequence.has_kv:
+            self._model.close(job)
+        if sequence.generation is not None:
+            self.forget(self._store.release(sequence.generation))
+
+    def forget(self, keys: list[str]) -> None:
+        """Drop generations that no name and no lease holds."""
+        for key in keys:
+            self._model.forget(key)
+
+    def run(self, step: Step) -> dict[int, Piece]:
+        """One forward pass, and the piece of each job that got a token.
+
+        The weights are as the step wants them. Mutates the sequences and their KV.
+        """
+        rows, sampled = [], []
+        for work in step.work:
+            job, sequence = work.job, self._sequences[work.job.id]
+            if not sequence.has_kv:
+                self._model.open(job.id, job.kv_tokens)
+                sequence.has_kv = True
+            tokens, position = sequence.tokens_for(work.tokens)
+            wants = job.prefilled + work.tokens >= job.prompt_tokens
+            if wants:
+                sampled.append(sequence)
+            rows.append(
+                Row(
+                    job=job.id,
+                    tokens=tokens,
+                    position=position,
+                    generation=sequence.generation,
+                    wants_logits=wants,
+                )
+            )
+        logits = self._model.run(rows, mixed=step.plan.mode is Mode.MIXED)
+        if not sampled:
+            return {}
+        samples = sample(logits, [sequence.sampler for sequence in sampled])
+        return {
+            sequence.job.id: sequence.push(chosen, step.plan.mode)
+            for sequence, chosen in zip(sampled, samples, strict=True)
+        }

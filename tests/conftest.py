@@ -1,0 +1,111 @@
+"""Fixtures: a loaded tiny model, its adapters, a live server."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import uvicorn
+from litestar import Litestar
+
+from hotswap import app, config
+from hotswap.model.load import Loaded, load
+from hotswap.model.runner import Runner
+from tests import tiny
+
+torch.set_num_threads(2)
+
+LoadTiny = Callable[[str], Loaded]
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama on disk."""
+    return tiny.save_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def adapter_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight adapters for the tiny Llama, of different ranks and targets."""
+    root = tmp_path_factory.mktemp("adapters")
+    targets = tiny.TARGETS["llama"]
+    for number in range(8):
+        tiny.save_adapter(
+            root / f"a{number}",
+            "llama",
+            seed=number,
+            strength=1.5,
+            r=2 ** (number % 4),
+            target_modules=targets[number % 3 :],
+            use_rslora=number == 5,
+        )
+    return root
+
+
+@pytest.fixture
+def runner(model_folder: Path) -> Runner:
+    """The tiny Llama, ready to run, with two slots."""
+    return Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096)
+
+
+class Live:
+    """A server on a loopback port, in a thread."""
+
+    def __init__(self, application: Litestar) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        settings = uvicorn.Config(
+            application, host="127.0.0.1", port=self.port, log_config=None
+        )
+        self.server = uvicorn.Server(settings)
+        self._thread = threading.Thread(target=self.server.run)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "Live":
+        self._thread.start()
+        wait_until(lambda: self.server.started or not self._thread.is_alive())
+        assert self.server.started, "the server did not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+
+@pytest.fixture(scope="module")
+def live(
+    model_folder: Path, adapter_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
+    """The real server on the tiny Llama with eight adapters."""
+    with Live(app.build(settings(model_folder, adapter_folders))) as server:
+        yield server
+
+
+def settings(model: Path, adapters: Path, **schedule: object) -> config.Config:
+    """A small float32 server's configuration."""
+    return config.load(
+        None,
+        {
+            "model": {"path": str(model), "dtype": "float32", "device": "cpu"},
+            "memory": {"slots": 2, "kv_tokens": 8192},
+            "adapters": {"directory": str(adapters), "quiet_s": 0.05},
+            "server": {"drain_s": 5.0},
+            "schedule": schedule,
+        },
+    )
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:
+    """Poll a condition that another thread will make true."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        threading.Event().wait(0.01)

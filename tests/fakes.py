@@ -1,0 +1,131 @@
+"""Fakes for the engine: a model whose every token tells which weights computed it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from hotswap.adapters.deltas import Delta, Generation
+from hotswap.engine.text import Tokenizer
+from hotswap.errors import MergeFailed
+from hotswap.model.rows import Row
+from scheduler import BASE, Swap
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+EOS = 0
+VOCAB = 2 + len(LETTERS) + 10
+PROMPT_TOKEN = 1
+
+
+def generation(key: str) -> Generation:
+    """A generation whose tokens are the letter `key`."""
+    delta = Delta(a=torch.ones(1, 1), b=torch.ones(1, 1), scale=1.0)
+    return Generation(key=key, deltas={"layer": delta})
+
+
+@dataclass
+class FakeWeights:
+    """Counts swaps; refuses to merge what is in `broken`."""
+
+    resident: str = BASE
+    slots: int = 1
+    broken: set[str] = field(default_factory=set)
+    held: list[str] = field(default_factory=list)
+    swaps: int = 0
+
+    @property
+    def warm(self) -> frozenset[str]:
+        return frozenset({BASE, *self.held})
+
+    def activate(self, generation: Generation | None) -> Swap | None:
+        key = generation.key if generation else BASE
+        if key == self.resident:
+            return None
+        if key in self.broken:
+            self.resident = BASE
+            raise MergeFailed(f"generation {key}: injected")
+        warm = key in self.warm
+        if key != BASE:
+            self.held = [key, *(k for k in self.held if k != key)][: self.slots]
+        self.resident = key
+        self.swaps += 1
+        return Swap(warm=warm, seconds=0.001)
+
+
+class FakeModel:
+    """Its text is the key of the weights that ran and the position, in turn: `a3a4a5`.
+
+    Merged rows show the resident, mixed rows their own adapter: a wrong swap, a wrong
+    segment or a lost position shows as wrong text. `finish_after` tokens end a text.
+    """
+
+    def __init__(self, finish_after: int = 1000) -> None:
+        self.weights = FakeWeights()
+        self.spans: dict[int, int] = {}
+        self.seen: dict[int, int] = {}  # tokens computed for each open job
+        self.forgotten: list[str] = []
+        self.finish_after = finish_after
+        self.fail_next = False
+        self.batches: list[list[int]] = []
+
+    def open(self, job: int, tokens: int) -> None:
+        assert job not in self.spans, "opened twice"
+        self.spans[job], self.seen[job] = tokens, 0
+
+    def close(self, job: int) -> None:
+        del self.spans[job], self.seen[job]
+
+    def forget(self, generation: str) -> None:
+        self.forgotten.append(generation)
+
+    def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+        if self.fail_next:
+            self.fail_next = False
+            raise RuntimeError("injected")
+        self.batches.append([row.job for row in rows])
+        logits = []
+        for row in rows:
+            assert row.position == self.seen[row.job], "a token was skipped or repeated"
+            self.seen[row.job] += len(row.tokens)
+            assert self.seen[row.job] <= self.spans[row.job], "over its KV"
+            if row.wants_logits:
+                key = self.weights.resident
+                if mixed:
+                    assert key == BASE, "a mixed step runs on golden"
+                    key = row.generation.key if row.generation else BASE
+                logits.append(self._logits(key, self.seen[row.job]))
+        return torch.stack(logits) if logits else torch.empty(0)
+
+    def _logits(self, key: str, position: int) -> torch.Tensor:
+        token = 2 + LETTERS.index(key[0])
+        if position % 2:
+            token = 2 + len(LETTERS) + position % 10
+        if position >= self.finish_after:
+            token = EOS
+        return torch.nn.functional.one_hot(torch.tensor(token), VOCAB).float() * 10
+
+
+class FakeTokenizer(Tokenizer):
+    """One character for each token; every character of a prompt is one token."""
+
+    def __init__(self) -> None:
+        pass
+
+    def encode(self, text: str) -> list[int]:
+        return [PROMPT_TOKEN] * len(text)
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        return self.encode("".join(message["content"] for message in messages))
+
+    def checked(self, ids: list[int], field: str) -> list[int]:
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)
+
+
+def expected(key: str, prompt: int, tokens: int) -> str:
+    """What FakeModel says for an adapter after a prompt of so many tokens."""
+    return "".join(
+        str(p % 10) if p % 2 else key[0] for p in range(prompt, prompt + tokens)
+    )

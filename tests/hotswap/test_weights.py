@@ -1,0 +1,182 @@
+"""Golden never changes, and a slot depends on golden and its generation alone."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.deltas import Delta, Generation
+from hotswap.errors import MergeFailed
+from hotswap.model.linear import Beside, Linear, replace_linears
+from hotswap.model.rows import Row
+from hotswap.model.runner import Runner
+from hotswap.model.weights import Weights, merge, slots_that_fit
+from scheduler import BASE
+from tests import tiny
+
+PROMPT = list(range(40, 60))
+
+
+def logits(runner: Runner) -> torch.Tensor:
+    runner.open(1, 32)
+    row = Row(job=1, tokens=PROMPT, position=0, generation=None, wants_logits=True)
+    found = runner.run([row], mixed=False)
+    runner.close(1)
+    return found
+
+
+def read_all(folders: Path, runner: Runner) -> list[Generation]:
+    return [read(folder, runner.layout) for folder in sorted(folders.iterdir())]
+
+
+def slot_bytes(runner: Runner) -> dict[str, bytes]:
+    """What every layer computes with now."""
+    return {
+        path: linear.weight.contiguous().numpy().tobytes()
+        for path, linear in runner.weights._linears.items()  # noqa: SLF001 - the purity itself
+    }
+
+
+def test_golden_is_bit_identical_after_a_thousand_swaps_over_eight_adapters(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    generations = read_all(adapter_folders, runner)
+    before, sum_before = logits(runner), runner.weights.checksum()
+    rng = random.Random(0)
+
+    swaps = 0
+    while swaps < 1000:
+        swap = runner.weights.activate(rng.choice([None, *generations]))
+        swaps += swap is not None
+    runner.weights.activate(None)
+
+    assert runner.weights.checksum() == sum_before
+    assert torch.equal(logits(runner), before)
+
+
+def test_a_slot_is_bit_identical_whatever_it_held_before(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    generations = read_all(adapter_folders, runner)
+    fresh = {}
+    for generation in generations:
+        runner.weights.activate(generation)
+        fresh[generation.key] = slot_bytes(runner)
+    rng = random.Random(1)
+
+    for _ in range(100):
+        generation = rng.choice(generations)
+        runner.weights.activate(generation)
+
+        assert slot_bytes(runner) == fresh[generation.key]
+
+
+def test_a_failure_in_the_middle_of_a_merge_leaves_golden_resident_and_untouched(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    good = read_all(adapter_folders, runner)[0]
+    before, sum_before = logits(runner), runner.weights.checksum()
+    deltas = dict(good.deltas)
+    middle = sorted(deltas)[len(deltas) // 2]
+    deltas[middle] = Delta(a=torch.ones(1, 7), b=torch.ones(7, 1), scale=1.0)
+    broken = Generation(key="broken", deltas=deltas)
+    runner.weights.activate(good)
+
+    with pytest.raises(MergeFailed, match="broken"):
+        runner.weights.activate(broken)
+
+    assert runner.weights.resident == BASE
+    assert "broken" not in runner.weights.warm
+    assert runner.weights.checksum() == sum_before
+    assert torch.equal(logits(runner), before)
+    runner.weights.activate(good)
+    assert runner.weights.resident == good.key
+
+
+def test_the_checksum_notices_one_changed_bit() -> None:
+    model = tiny.model("llama")
+    linears = replace_linears(model, Beside(torch.float32, torch.device("cpu")))
+    weights = Weights(linears, slots=1)
+    before = weights.checksum()
+
+    linears["lm_head"].weight.view(torch.int32)[0, 0] ^= 1
+
+    assert weights.checksum() != before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("is_conv1d", [False, True])
+def test_a_merge_accumulates_in_float32_and_rounds_once(
+    dtype: torch.dtype, is_conv1d: bool
+) -> None:
+    random_ = torch.Generator().manual_seed(0)
+    # More than one tile of rows
+    golden = torch.randn(1500, 400, generator=random_).to(dtype)
+    b = torch.randn(1500, 16, generator=random_) * 0.02
+    a = torch.randn(16, 400, generator=random_) * 0.02
+    delta = Delta(a=b.t(), b=a.t(), scale=0.7) if is_conv1d else Delta(a, b, 0.7)
+    out = torch.empty_like(golden)
+
+    merge(golden, delta, out, is_conv1d)
+
+    exact = (golden.double() + 0.7 * (b.double() @ a.double())).to(dtype)
+    # float32 sums may differ from exact ones in the last bit before the one rounding
+    wrong = (out != exact).float().mean()
+    assert wrong < (0.6 if dtype is torch.float32 else 0.001)
+    assert (out - exact).abs().max() <= torch.finfo(dtype).eps * exact.abs().max()
+
+
+def test_an_adapter_leaves_the_modules_it_does_not_target_on_golden(
+    runner: Runner, tmp_path: Path
+) -> None:
+    tiny.save_adapter(tmp_path, "llama", seed=1, target_modules=["q_proj"])
+    golden = slot_bytes(runner)
+
+    runner.weights.activate(read(tmp_path, runner.layout))
+
+    changed = {p for p, b in slot_bytes(runner).items() if b != golden[p]}
+    assert changed == {f"model.layers.{i}.self_attn.q_proj" for i in (0, 1)}
+
+
+def test_the_least_recently_used_slot_is_rebuilt_and_a_held_one_flips(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    a, b, c = read_all(adapter_folders, runner)[:3]
+    weights = runner.weights
+
+    kinds = [weights.activate(g) for g in (a, b, a, None, a, c, a, b)]
+
+    assert [k.warm if k else None for k in kinds] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,  # c takes the slot of b
+        True,
+        False,
+    ]
+    assert weights.activate(b) is None
+
+
+def test_forgetting_the_resident_makes_golden_resident(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    generation = read_all(adapter_folders, runner)[0]
+    runner.weights.activate(generation)
+
+    runner.forget(generation.key)
+
+    assert runner.weights.resident == BASE
+    assert runner.weights.warm == {BASE}
+
+
+def test_slots_follow_from_the_budget_and_are_at_least_one() -> None:
+    layer = torch.nn.Linear(10, 10, bias=False)
+    beside = Beside(torch.float32, torch.device("cpu"))
+    linears = {"layer": Linear("layer", layer, beside, is_head=False)}
+
+    assert slots_that_fit(linears, 1) == 1
+    assert slots_that_fit(linears, 3 * 400 + 399) == 3
