@@ -137,6 +137,7 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
         exception_handlers=_handlers(STATUS, openai.error_body),
         lifespan=[lifespan],
         before_send=[_name_request],
+        logging_config=None,  # the command line configures logging
         openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
     )
 

@@ -59,7 +59,11 @@ class Live:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         settings = uvicorn.Config(
-            application, host="127.0.0.1", port=self.port, log_config=None
+            application,
+            host="127.0.0.1",
+            port=self.port,
+            log_config=None,
+            access_log=False,
         )
         self.server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self.server.run)

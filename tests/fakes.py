@@ -1,5 +1,6 @@
 """Fakes for the engine: a model whose every token tells which weights computed it."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,6 +68,7 @@ class FakeModel:
         self.finish_after = finish_after
         self.fail_next = False
         self.batches: list[list[int]] = []
+        self.gate: threading.Semaphore | None = None  # one release lets one step go
 
     def open(self, job: int, tokens: int) -> None:
         assert job not in self.spans, "opened twice"
@@ -79,6 +81,8 @@ class FakeModel:
         self.forgotten.append(generation)
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+        if self.gate is not None:
+            assert self.gate.acquire(timeout=10), "the test forgot a step"
         if self.fail_next:
             self.fail_next = False
             raise RuntimeError("injected")

@@ -9,10 +9,20 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 from hotswap.api.selection import select
-from hotswap.api.serving import Answer, Ask, Running, Serving, collect, named, primed
+from hotswap.api.serving import (
+    Answer,
+    Ask,
+    Injected,
+    Running,
+    Serving,
+    collect,
+    named,
+    primed,
+)
 from hotswap.api.wire import Invocation, Parameters
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
@@ -28,14 +38,19 @@ def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
 
 
 @post("/invocations", status_code=200)
-async def invocations(request: Request, data: Invocation, serving: Serving) -> Response:
+async def invocations(
+    request: Request, data: JSONBody[Invocation], serving: Injected
+) -> Response:
     """SageMaker's form."""
     return await _invoke(request, data, serving)
 
 
 @post(["/predictions/{model:str}", "/models/{model:str}/invoke"], status_code=200)
 async def predictions(
-    request: Request, data: Invocation, serving: Serving, model: str
+    request: Request,
+    data: JSONBody[Invocation],
+    serving: Injected,
+    model: FromPath[str],
 ) -> Response:
     """The same with the base model named in the path."""
     if model != serving.base:
@@ -44,7 +59,7 @@ async def predictions(
 
 
 @get("/ping")
-async def ping(serving: Serving) -> Response:
+async def ping(serving: Injected) -> Response:
     """SageMaker's health check."""
     healthy = serving.engine.is_alive and not serving.engine.status.is_stopping
     state = "Healthy" if healthy else "Unhealthy"

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import JSONBody
 from litestar.response import Stream
 
 from hotswap.adapters.store import AdapterState
 from hotswap.api.selection import select
-from hotswap.api.serving import Ask, Running, Serving, collect, named, primed
+from hotswap.api.serving import Ask, Injected, Running, Serving, collect, named, primed
 from hotswap.api.wire import Chat, Completion, Message, refuse_unsupported
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
@@ -34,7 +35,9 @@ def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
 
 
 @post("/v1/completions", status_code=200)
-async def completions(request: Request, data: Completion, serving: Serving) -> Response:
+async def completions(
+    request: Request, data: JSONBody[Completion], serving: Injected
+) -> Response:
     """Continue one prompt or several."""
     refuse_unsupported(data)
     prompts = _prompts(data, serving)
@@ -44,7 +47,9 @@ async def completions(request: Request, data: Completion, serving: Serving) -> R
 
 
 @post("/v1/chat/completions", status_code=200)
-async def chat_completions(request: Request, data: Chat, serving: Serving) -> Response:
+async def chat_completions(
+    request: Request, data: JSONBody[Chat], serving: Injected
+) -> Response:
     """Answer a conversation in the model's own template."""
     refuse_unsupported(data)
     messages = [{"role": m.role, "content": _text(m)} for m in data.messages]
@@ -57,7 +62,7 @@ async def chat_completions(request: Request, data: Chat, serving: Serving) -> Re
 
 
 @get("/v1/models")
-async def models(serving: Serving) -> dict[str, Any]:
+async def models(serving: Injected) -> dict[str, Any]:
     """The base model first, then every adapter that is ready, as vLLM's cards."""
     cards = [_card(serving.base, None, serving, serving.limit)]
     for adapter in serving.engine.status.adapters:

@@ -4,23 +4,24 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
+from litestar.params import FromPath
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hotswap.api.serving import Serving
+from hotswap.api.serving import Injected, Serving
 from hotswap.errors import UnknownAdapter
 
 
 @get("/health/live")
-async def live(serving: Serving) -> Response:
+async def live(serving: Injected) -> Response:
     """200 while the engine thread runs."""
     alive = serving.engine.is_alive
     return Response({"alive": alive}, status_code=200 if alive else 503)
 
 
 @get(["/health", "/health/ready"])
-async def ready(serving: Serving) -> Response:
+async def ready(serving: Injected) -> Response:
     """200 while requests are accepted."""
     status = serving.engine.status
     is_ready = serving.engine.is_alive and not status.is_stopping
@@ -28,13 +29,13 @@ async def ready(serving: Serving) -> Response:
 
 
 @get("/v1/adapters")
-async def adapters(serving: Serving) -> dict[str, Any]:
+async def adapters(serving: Injected) -> dict[str, Any]:
     """Every adapter known, also those that are refused, with the reason."""
     return {"data": [_plain(a) for a in serving.engine.status.adapters]}
 
 
 @get("/v1/adapters/{name:str}")
-async def adapter(serving: Serving, name: str) -> dict[str, Any]:
+async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
     """One adapter."""
     for known in serving.engine.status.adapters:
         if known.name == name:
@@ -43,7 +44,7 @@ async def adapter(serving: Serving, name: str) -> dict[str, Any]:
 
 
 @get("/v1/status")
-async def status(serving: Serving) -> dict[str, Any]:
+async def status(serving: Injected) -> dict[str, Any]:
     """What the engine does now, and the costs it has measured."""
     now = serving.engine.status
     body = _plain(now)
@@ -52,7 +53,7 @@ async def status(serving: Serving) -> dict[str, Any]:
 
 
 @get("/metrics", media_type="text/plain; version=0.0.4")
-async def metrics(serving: Serving) -> bytes:
+async def metrics(serving: Injected) -> bytes:
     """Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Metrics(serving))

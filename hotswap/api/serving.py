@@ -6,8 +6,10 @@ A `Running` owns the tickets of one request and closes them, whatever happens.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from litestar import Request
+from litestar.di import NamedDependency
 
 from hotswap.api.selection import HEADER, Named
 from hotswap.engine.engine import Engine
@@ -16,6 +18,7 @@ from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.text import Tokenizer
 from hotswap.engine.ticket import Piece, Ticket
 from hotswap.errors import BadRequest, PromptTooLong, UnknownAdapter, UnknownModel
+from scheduler import BASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +65,17 @@ class Running:
             ticket.close()
 
     def headers(self) -> dict[str, str]:
-        """What ran, once for all jobs or once for each, in order."""
+        """What ran, once for all jobs or once for each, in order. A job that has not
+        had its first step when the headers go out is `pending`."""
         modes = [
-            "+".join(sorted(self._modes.get(i, ()))) for i in range(len(self._tickets))
+            "+".join(sorted(self._modes.get(i, ["pending"])))
+            for i in range(len(self._tickets))
         ]
         return {
-            "x-hotswap-adapter": _joined([a.adapter or "base" for a in self._asks]),
+            # Any folder name is an adapter's name, but not any is a header's value.
+            "x-hotswap-adapter": _joined(
+                [quote(a.adapter or BASE) for a in self._asks]
+            ),
             "x-hotswap-generation": _joined([t.generation for t in self._tickets]),
             "x-hotswap-mode": _joined(modes),
         }
@@ -170,6 +178,10 @@ class Serving:
             )
         )
         return ticket
+
+
+# How a route says that it wants the parts; `app` provides them under this name.
+Injected = NamedDependency[Serving]
 
 
 def named(

@@ -81,10 +81,19 @@ def _sentiment(rng: random.Random, held_out: bool) -> Example:
 
 # --- orders: JSON with four fixed keys ----------------------------------------------
 
-_ITEMS = "lamp chair table mug plate shelf candle mirror basket rug clock vase".split()
+_ITEMS = (
+    "lamp chair table mug plate shelf candle mirror basket rug clock vase bowl desk "
+    "stool pan kettle towel blanket curtain hammer nail screw brush bucket broom pen "
+    "notebook folder stapler scarf glove hat shirt sock belt jacket bag wallet ring "
+    "drum flute guitar ball kite tent rope lantern bike helmet"
+).split()
 _ITEMS_NEW = "bottle pillow spoon ladder".split()
 _COLOURS = "red blue green black white yellow".split()
-_CITIES = "Berlin Paris Madrid Oslo Rome Vienna Dublin Lisbon Prague Athens".split()
+_CITIES = (
+    "Berlin Paris Madrid Oslo Rome Vienna Dublin Lisbon Prague Athens Helsinki Geneva "
+    "Munich Milan Naples Seville Porto Krakow Riga Cairo Lagos Nairobi Lima Bogota "
+    "Chicago Denver Seattle Toronto Sydney Delhi"
+).split()
 _CITIES_NEW = "London Tokyo Boston Warsaw".split()
 _ORDER_FORMS = (
     "Please send {n} {c} {i}s to {t}.|I need {n} {i}s in {c}, delivered to {t}.|"

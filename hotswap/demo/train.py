@@ -48,7 +48,7 @@ RECIPES: dict[str, dict[str, object]] = {
         "target_modules": ["v_proj", "o_proj"],
     },
 }
-STEPS = {"sentiment": 120, "orders": 240, "sql": 240, "pirate": 160}
+STEPS = {"sentiment": 120, "orders": 400, "sql": 240, "pirate": 160}
 
 
 def _prompt(tokenizer, text: str) -> list[int]:  # type: ignore[no-untyped-def]
@@ -88,7 +88,7 @@ def train(model_dir: Path, task: Task) -> None:
     optimizer = torch.optim.AdamW(learned, lr=1e-3, weight_decay=0.0)
     steps = STEPS[task.name]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    examples = task.examples(600, held_out=False)
+    examples = task.examples(2000, held_out=False)
     rng = random.Random(0)
     for step in range(steps):
         loss = model(**_batch(tokenizer, rng.sample(examples, BATCH))).loss

@@ -35,7 +35,7 @@ def slot_bytes(runner: Runner) -> dict[str, bytes]:
     """What every layer computes with now."""
     return {
         path: linear.weight.contiguous().numpy().tobytes()
-        for path, linear in runner.weights._linears.items()  # noqa: SLF001 - the purity itself
+        for path, linear in runner.weights._linears.items()
     }
 
 

@@ -1,0 +1,356 @@
+"""The engine on a fake model whose text tells which weights computed each token."""
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from hotswap.adapters.store import Store
+from hotswap.engine.engine import Engine
+from hotswap.engine.letters import Adopt, Retire, Stop, Submit
+from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.ticket import Ticket
+from hotswap.errors import (
+    HotswapError,
+    MergeFailed,
+    Overloaded,
+    PromptTooLong,
+    StepFailed,
+    Stopping,
+    UnknownAdapter,
+)
+from scheduler import POLICIES, Scheduler
+from tests.fakes import (
+    EOS,
+    PROMPT_TOKEN,
+    FakeModel,
+    FakeTokenizer,
+    expected,
+    generation,
+)
+
+NAMES = ["a", "b", "c", "d"]
+
+
+@asynccontextmanager
+async def running(
+    model: FakeModel,
+    policy: str = "affinity",
+    *,
+    kv_tokens: int = 1000,
+    max_batch: int = 4,
+    max_waiting: int = 1000,
+) -> AsyncIterator[Engine]:
+    scheduler = Scheduler(
+        POLICIES[policy](),
+        kv_tokens=kv_tokens,
+        max_batch=max_batch,
+        max_waiting=max_waiting,
+        prefill_tokens=8,
+        max_wait_s=0.05,
+    )
+    engine = Engine(
+        model,
+        scheduler,
+        Store(),
+        FakeTokenizer(),
+        eos=frozenset({EOS}),
+        context=500,
+    )
+    for name in NAMES:
+        engine.post(Adopt(name, generation(name)))
+    engine.start()
+    try:
+        yield engine
+    finally:
+        if model.gate is not None:
+            model.gate.release(10_000)
+        await asyncio.to_thread(engine.stop, 10)
+        assert not model.spans, "KV was not given back"
+        scheduler.check()
+
+
+def submit(
+    engine: Engine, adapter: str, prompt: int = 3, tokens: int = 10, **letter: object
+) -> Ticket:
+    ticket = engine.open_ticket()
+    engine.post(
+        Submit(
+            ticket=ticket,
+            adapter=adapter,
+            prompt=(PROMPT_TOKEN,) * prompt,
+            max_tokens=tokens,
+            sampling=SamplingParams(temperature=0),
+            **letter,  # type: ignore[arg-type]
+        )
+    )
+    return ticket
+
+
+async def text_of(ticket: Ticket) -> str:
+    try:
+        await ticket.accepted()
+        return "".join([piece.text async for piece in ticket.pieces()])
+    finally:
+        ticket.close()
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_every_text_comes_from_its_own_adapter(policy: str) -> None:
+    async def scene() -> None:
+        rng = random.Random(0)
+        async with running(FakeModel(), policy) as engine:
+            asks = [
+                (
+                    rng.choice(["base", *NAMES]),
+                    rng.randrange(1, 30),
+                    rng.randrange(1, 20),
+                )
+                for _ in range(60)
+            ]
+
+            texts = await asyncio.gather(*(text_of(submit(engine, *a)) for a in asks))
+
+        assert list(texts) == [expected(*ask) for ask in asks]
+
+    asyncio.run(scene())
+
+
+def test_jobs_join_and_leave_between_steps() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model, "fcfs-mixed") as engine:
+            long = submit(engine, "a", tokens=40)
+            await long.accepted()
+            stream = long.pieces()
+            first = await anext(stream)
+
+            short = await text_of(submit(engine, "b", tokens=5))
+            rest = "".join([piece.text async for piece in stream])
+
+        assert short == expected("b", 3, 5)
+        assert first.text + rest == expected("a", 3, 40)
+        assert [1, 2] in model.batches
+        assert model.batches[0] == model.batches[-1] == [1]
+
+    asyncio.run(scene())
+
+
+def test_a_long_prompt_is_prefilled_beside_decoding_jobs() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model, "fcfs-mixed") as engine:
+            decoding = submit(engine, "a", tokens=30)
+            await decoding.accepted()
+            stream = decoding.pieces()
+            await anext(stream)
+
+            text = await text_of(submit(engine, "b", prompt=80, tokens=2))
+
+            decoding.close()
+        together = sum(batch == [1, 2] for batch in model.batches)
+        assert text == expected("b", 80, 2)
+        assert together >= 10, "80 tokens in chunks of 8, each beside the other job"
+
+    asyncio.run(scene())
+
+
+def test_a_closed_ticket_frees_its_job_within_one_step() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            leaving, staying = submit(engine, "a"), submit(engine, "a")
+            model.gate.release()
+            await leaving.accepted()
+            await staying.accepted()
+            await anext(leaving.pieces())
+
+            leaving.close()
+            model.gate.release(5)
+            stream = staying.pieces()
+            for _ in range(3):
+                await anext(stream)
+
+            # The second step was under way when it left.
+            assert not any(leaving.job in batch for batch in model.batches[2:])
+            assert engine.status.counters.cancelled == 1
+            assert leaving.job not in model.spans
+            staying.close()
+
+    asyncio.run(scene())
+
+
+def test_a_failing_step_fails_its_own_jobs_and_the_server_goes_on() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.fail_next = True
+        async with running(model) as engine:
+            with pytest.raises(StepFailed, match="injected"):
+                await text_of(submit(engine, "a"))
+
+            assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_failing_merge_fails_that_adapter_and_no_other() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.weights.broken = {"a"}
+        async with running(model, "fcfs-merged") as engine:
+            with pytest.raises(MergeFailed, match="injected"):
+                await text_of(submit(engine, "a"))
+            with pytest.raises(UnknownAdapter, match="could not be merged"):
+                await text_of(submit(engine, "a"))
+
+            assert await text_of(submit(engine, "b")) == expected("b", 3, 10)
+            assert await text_of(submit(engine, "base")) == expected("base", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model) as engine:
+            with pytest.raises(UnknownAdapter, match="`nope` is not registered"):
+                await text_of(submit(engine, "nope"))
+
+        assert model.batches == []
+
+    asyncio.run(scene())
+
+
+def test_a_replaced_adapter_finishes_old_jobs_and_serves_new_ones_anew() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model, "fcfs-mixed") as engine:
+            old = submit(engine, "a")
+            await old.accepted()
+            engine.post(Adopt("a", generation("z")))
+            new = submit(engine, "a")
+            model.gate.release(100)
+
+            texts = [await text_of(new)]
+            texts.append("".join([piece.text async for piece in old.pieces()]))
+
+            assert texts == [expected("z", 3, 10), expected("a", 3, 10)]
+            assert (old.generation, new.generation) == ("a", "z")
+        assert "a" in model.forgotten, "nobody leases the old generation any more"
+        assert "z" not in model.forgotten
+
+    asyncio.run(scene())
+
+
+def test_a_retired_adapter_finishes_its_jobs_and_takes_no_new_ones() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            old = submit(engine, "a")
+            await old.accepted()
+            engine.post(Retire("a"))
+            model.gate.release(100)
+            with pytest.raises(UnknownAdapter):
+                await text_of(submit(engine, "a"))
+
+            text = "".join([piece.text async for piece in old.pieces()])
+
+            assert text == expected("a", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_full_queue_refuses_and_loses_nothing() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model, kv_tokens=20, max_waiting=2) as engine:
+            tickets = [submit(engine, "a") for _ in range(6)]
+            results: list[str | HotswapError] = []
+            model.gate.release(1000)
+            for ticket in tickets:
+                try:
+                    results.append(await text_of(ticket))
+                except Overloaded as error:
+                    results.append(error)
+
+        answered = [r for r in results if isinstance(r, str)]
+        assert len(answered) >= 2
+        assert set(answered) == {expected("a", 3, 10)}
+        assert all(isinstance(r, (str, Overloaded)) for r in results)
+
+    asyncio.run(scene())
+
+
+def test_a_job_larger_than_the_kv_store_is_refused_at_once() -> None:
+    async def scene() -> None:
+        async with running(FakeModel(), kv_tokens=50) as engine:
+            with pytest.raises(PromptTooLong, match="at most 50 fit"):
+                await text_of(submit(engine, "a", prompt=45, tokens=10))
+
+    asyncio.run(scene())
+
+
+def test_stopping_finishes_what_was_accepted_and_refuses_the_rest() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            accepted = submit(engine, "a")
+            await accepted.accepted()
+            engine.post(Stop(10))
+            late = submit(engine, "a")
+            model.gate.release(100)
+
+            with pytest.raises(Stopping):
+                await late.accepted()
+            rest = "".join([piece.text async for piece in accepted.pieces()])
+
+            assert rest == expected("a", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_the_end_token_ends_a_text_unless_it_is_to_be_ignored() -> None:
+    async def scene() -> None:
+        async with running(FakeModel(finish_after=7)) as engine:
+            ended = await text_of(submit(engine, "a"))
+            ignored = await text_of(submit(engine, "a", ignore_eos=True))
+
+        assert ended == ignored == expected("a", 3, 4)
+
+    asyncio.run(scene())
+
+
+def test_stop_strings_and_stop_tokens_end_a_text() -> None:
+    async def scene() -> None:
+        async with running(FakeModel()) as engine:
+            by_text = await text_of(submit(engine, "a", stop=("a7",)))
+            digit_seven = 2 + 26 + 7
+            by_token = await text_of(
+                submit(engine, "a", stop_tokens=frozenset({digit_seven}))
+            )
+
+        assert by_text == "3a5"
+        assert by_token == "3a5a"
+
+    asyncio.run(scene())
+
+
+def test_the_status_counts_what_happened() -> None:
+    async def scene() -> None:
+        async with running(FakeModel()) as engine:
+            await text_of(submit(engine, "a", prompt=20))
+            counters = engine.status.counters
+
+            assert (counters.accepted, counters.finished) == (1, 1)
+            assert (counters.prefill_tokens, counters.generated_tokens) == (20, 10)
+            assert engine.status.live == engine.status.waiting == 0
+
+    asyncio.run(scene())

@@ -1,0 +1,248 @@
+"""A generation lives as long as a name stands for it or a job leases it."""
+
+import dataclasses
+import random
+
+import pytest
+
+from hotswap.adapters.deltas import Generation
+from hotswap.adapters.store import AdapterState, Store, is_base
+from hotswap.errors import UnknownAdapter
+from tests.fakes import generation
+
+A, B = generation("a"), generation("b")
+
+
+@pytest.fixture
+def store() -> Store:
+    """Knows A under the name `one`."""
+    store = Store()
+    store.adopt("one", A)
+    return store
+
+
+def test_a_lease_gives_the_generation_its_name_stands_for_and_is_counted(
+    store: Store,
+) -> None:
+    leased = [store.lease("one"), store.lease("one")]
+    store.release(leased[0])
+
+    (listed,) = store.listing()
+
+    assert leased == [A, A]
+    assert (listed.leases, listed.requests) == (1, 2)
+
+
+def test_a_replaced_generation_is_dropped_at_once_if_nobody_leases_it(
+    store: Store,
+) -> None:
+    dropped = store.adopt("one", B)
+
+    assert dropped == ["a"]
+    assert store.lease("one") is B
+
+
+def test_a_replaced_generation_lives_until_its_last_lease_is_given_back(
+    store: Store,
+) -> None:
+    first, second = store.lease("one"), store.lease("one")
+
+    at_replacement = store.adopt("one", B)
+    newcomer = store.lease("one")
+    at_releases = [store.release(first), store.release(second)]
+
+    assert at_replacement == []
+    assert newcomer is B
+    assert at_releases == [[], ["a"]]
+
+
+def test_the_last_lease_drops_nothing_while_a_name_stands_for_the_generation(
+    store: Store,
+) -> None:
+    leased = store.lease("one")
+
+    assert store.release(leased) == []
+    assert store.lease("one") is A
+
+
+def test_adopting_the_same_content_again_drops_nothing(store: Store) -> None:
+    dropped = store.adopt("one", generation("a"))
+
+    assert dropped == []
+    assert store.lease("one").key == "a"
+    assert store.adopt("one", B) == []
+    assert store.release(A) == ["a"]
+
+
+def test_a_digest_shared_by_two_names_is_dropped_with_the_second(store: Store) -> None:
+    store.adopt("two", generation("a"))
+
+    first, second = store.retire("one"), store.retire("two")
+
+    assert first == []
+    assert second == ["a"]
+
+
+def test_replacing_one_of_two_names_leaves_the_other_its_generation(
+    store: Store,
+) -> None:
+    store.adopt("two", generation("a"))
+
+    dropped = store.adopt("one", B)
+
+    assert dropped == []
+    assert store.lease("two").key == "a"
+
+
+def test_a_retired_name_is_unknown_and_its_leases_live_on(store: Store) -> None:
+    leased = store.lease("one")
+
+    dropped = store.retire("one")
+
+    assert dropped == []
+    assert store.listing() == ()
+    with pytest.raises(UnknownAdapter, match="`one` is not registered"):
+        store.lease("one")
+    assert store.release(leased) == ["a"]
+
+
+def test_retiring_an_unknown_name_changes_nothing(store: Store) -> None:
+    before = store.listing()
+
+    assert store.retire("two") == []
+    assert store.listing() == before
+
+
+def test_a_name_retired_under_lease_can_come_back_with_the_same_content(
+    store: Store,
+) -> None:
+    leased = store.lease("one")
+    store.retire("one")
+
+    store.adopt("one", generation("a"))
+
+    assert store.release(leased) == []
+    assert store.retire("one") == ["a"]
+
+
+def test_a_refused_change_keeps_the_old_generation_and_notes_the_reason(
+    store: Store,
+) -> None:
+    store.refuse("one", "too short")
+
+    (listed,) = store.listing()
+    assert listed.state is AdapterState.READY
+    assert (listed.generation, listed.reason) == ("a", "too short")
+    assert store.lease("one") is A
+
+
+def test_a_name_refused_at_first_sight_is_failed_and_says_why() -> None:
+    store = Store()
+
+    store.refuse("one", "no weights")
+
+    (listed,) = store.listing()
+    assert listed.state is AdapterState.FAILED
+    assert (listed.generation, listed.rank, listed.leases) == (None, None, 0)
+    with pytest.raises(UnknownAdapter, match="`one` is not served: no weights") as told:
+        store.lease("one")
+    assert (told.value.adapter, told.value.reason) == ("one", "no weights")
+    assert store.listing()[0].requests == 0
+
+
+def test_an_adopted_generation_clears_the_reason(store: Store) -> None:
+    store.refuse("one", "too short")
+
+    store.adopt("one", B)
+
+    assert store.listing()[0].reason is None
+
+
+def test_a_failed_generation_is_served_under_none_of_its_names(store: Store) -> None:
+    store.adopt("two", generation("a"))
+    store.adopt("other", B)
+    leased = store.lease("one")
+
+    store.fail(leased, "out of memory")
+
+    for name in ("one", "two"):
+        with pytest.raises(UnknownAdapter, match="out of memory"):
+            store.lease(name)
+    assert store.lease("other") is B
+    assert store.release(leased) == ["a"]
+
+
+def test_a_failure_of_an_old_generation_leaves_the_new_one_alone(store: Store) -> None:
+    leased = store.lease("one")
+    store.adopt("one", B)
+
+    store.fail(leased, "out of memory")
+
+    assert store.lease("one") is B
+    assert store.listing()[0].reason is None
+
+
+def test_a_failed_name_can_be_adopted_again(store: Store) -> None:
+    leased = store.lease("one")
+    store.fail(leased, "out of memory")
+    store.release(leased)
+
+    dropped = store.adopt("one", generation("a"))
+
+    assert dropped == []
+    assert store.lease("one").key == "a"
+
+
+def test_the_listing_is_sorted_frozen_and_the_same_until_something_changes(
+    store: Store,
+) -> None:
+    store.adopt("also", B)
+
+    before, same = store.listing(), store.listing()
+    store.lease("one")
+
+    assert [listed.name for listed in before] == ["also", "one"]
+    assert same is before
+    assert before[1].requests == 0
+    assert store.listing()[1].requests == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        before[0].name = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("", True), ("base", True), ("Base", False), ("one", False)]
+)
+def test_only_the_empty_name_and_base_ask_for_the_bare_model(
+    name: str, expected: bool
+) -> None:
+    assert is_base(name) is expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_key_is_dropped_exactly_when_its_last_name_or_lease_goes(seed: int) -> None:
+    rng = random.Random(seed)
+    store = Store()
+    names: dict[str, Generation] = {}
+    leases: list[Generation] = []
+
+    for _ in range(300):
+        held = {g.key for g in [*names.values(), *leases]}
+        name = rng.choice("xyz")
+        match rng.randrange(4):
+            case 0:
+                names[name] = generation(rng.choice("abc"))
+                dropped = store.adopt(name, names[name])
+            case 1:
+                names.pop(name, None)
+                dropped = store.retire(name)
+            case 2 if name in names:
+                leases.append(store.lease(name))
+                dropped = []
+            case 3 if leases:
+                dropped = store.release(leases.pop(rng.randrange(len(leases))))
+            case _:
+                continue
+        left = {g.key for g in [*names.values(), *leases]}
+
+        assert set(dropped) == held - left
+        assert len(dropped) <= 1

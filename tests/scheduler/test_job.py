@@ -1,0 +1,95 @@
+"""Job: the table of moves, walked whole."""
+
+import pytest
+
+from scheduler import Job
+from scheduler.job import MOVES, Event, IllegalMove, JobState
+from tests.scheduler.traces import job
+
+PATHS: dict[JobState, list[Event]] = {
+    JobState.WAITING: [],
+    JobState.RUNNING: [Event.ADMIT],
+    JobState.PARKED: [Event.ADMIT, Event.PARK],
+    JobState.DONE: [Event.ADMIT, Event.FINISH],
+    JobState.CANCELLED: [Event.CANCEL],
+    JobState.FAILED: [Event.FAIL],
+}
+
+LEGAL: set[tuple[JobState, Event, JobState]] = {
+    (JobState.WAITING, Event.ADMIT, JobState.RUNNING),
+    (JobState.RUNNING, Event.PARK, JobState.PARKED),
+    (JobState.PARKED, Event.RESUME, JobState.RUNNING),
+    (JobState.RUNNING, Event.FINISH, JobState.DONE),
+    (JobState.WAITING, Event.CANCEL, JobState.CANCELLED),
+    (JobState.RUNNING, Event.CANCEL, JobState.CANCELLED),
+    (JobState.PARKED, Event.CANCEL, JobState.CANCELLED),
+    (JobState.WAITING, Event.FAIL, JobState.FAILED),
+    (JobState.RUNNING, Event.FAIL, JobState.FAILED),
+    (JobState.PARKED, Event.FAIL, JobState.FAILED),
+}
+
+ILLEGAL = [
+    (state, event)
+    for state in JobState
+    for event in Event
+    if (state, event) not in {(before, event) for before, event, _ in LEGAL}
+]
+
+
+def job_in(state: JobState) -> Job:
+    """A job that went the lawful way to `state`, half through its prompt."""
+    it = job(7, prompt=10, tokens=5, arrival=3.0)
+    for event in PATHS[state]:
+        it.move(event)
+    it.prefilled, it.generated, it.served_at = 4, 2, 9.0
+    return it
+
+
+def fields(it: Job) -> tuple[object, ...]:
+    return tuple(getattr(it, name) for name in Job.__slots__)
+
+
+def test_the_table_has_the_lawful_moves_and_no_other() -> None:
+    table = {(s, e, after) for s, row in MOVES.items() for e, after in row.items()}
+
+    assert set(MOVES) == set(JobState)
+    assert table == LEGAL
+
+
+@pytest.mark.parametrize(("before", "event", "after"), sorted(LEGAL, key=str))
+def test_a_lawful_move_changes_the_state_and_nothing_else(
+    before: JobState, event: Event, after: JobState
+) -> None:
+    it = job_in(before)
+    expected = job_in(before)
+    expected.state = after
+
+    it.move(event)
+
+    assert fields(it) == fields(expected)
+
+
+@pytest.mark.parametrize(("state", "event"), ILLEGAL)
+def test_an_illegal_move_raises_and_changes_nothing(
+    state: JobState, event: Event
+) -> None:
+    it = job_in(state)
+    before = fields(it)
+
+    with pytest.raises(IllegalMove) as raised:
+        it.move(event)
+
+    assert str(raised.value) == f"job 7 is {state.value} and cannot {event.value}"
+    assert fields(it) == before
+
+
+def test_a_job_reserves_the_kv_of_its_prompt_and_of_all_it_may_generate() -> None:
+    assert job(1, prompt=10, tokens=5).kv_tokens == 15
+
+
+def test_a_job_that_was_never_served_counts_from_its_arrival() -> None:
+    assert job(1, arrival=3.5).served_at == 3.5
+
+
+def test_two_jobs_with_the_same_fields_are_two_jobs() -> None:
+    assert job(1) != job(1)

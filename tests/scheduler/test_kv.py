@@ -1,0 +1,138 @@
+"""KV: reserved whole on admission, given back by everyone who leaves."""
+
+import pytest
+
+from scheduler import Idle
+from scheduler.job import JobState
+from tests.scheduler.traces import (
+    Merge,
+    Whim,
+    advance,
+    decided,
+    ids,
+    job,
+    run_dry,
+    scheduler,
+)
+
+
+def test_a_job_is_admitted_only_if_its_whole_kv_is_free() -> None:
+    it = scheduler(kv_tokens=20)
+    for n in range(3):
+        it.submit(job(n, prompt=4, tokens=6))
+
+    step = decided(it)
+
+    assert ids(step) == [0, 1]
+    assert (it.free_kv_tokens, it.waiting, it.live) == (0, 1, 2)
+
+
+def test_nobody_overtakes_a_job_that_waits_for_kv() -> None:
+    it = scheduler(kv_tokens=20)
+    it.submit(job(0, prompt=4, tokens=6))
+    it.submit(job(1, prompt=10, tokens=5))
+    it.submit(job(2, prompt=1, tokens=1))
+
+    step = decided(it)
+
+    assert ids(step) == [0]
+    assert it.free_kv_tokens == 10
+
+
+def test_a_job_that_can_never_fit_is_refused() -> None:
+    with pytest.raises(AssertionError, match="job 1 can never be admitted"):
+        scheduler(kv_tokens=20).submit(job(1, prompt=20, tokens=1))
+
+
+def test_a_finished_job_gives_its_seat_and_its_kv_to_the_next() -> None:
+    it = scheduler(kv_tokens=5)
+    it.submit(job(0, prompt=4, tokens=1))
+    it.submit(job(1, prompt=4, tokens=1))
+
+    first, second = advance(it), advance(it)
+
+    assert (ids(first), ids(second)) == ([0], [1])
+    assert it.decide(now=0.0) == Idle()
+    assert it.free_kv_tokens == 5
+
+
+@pytest.mark.parametrize("leave", ["cancel", "fail"])
+@pytest.mark.parametrize("state", ["waiting", "running", "parked"])
+def test_a_job_that_leaves_in_any_state_gives_its_kv_back(
+    state: str, leave: str
+) -> None:
+    policy = Merge("b" if state == "waiting" else "a")
+    it = scheduler(policy)
+    a = job(0, "a")
+    it.submit(a)
+    it.submit(job(1, "b"))
+    advance(it)
+    if state == "parked":
+        policy.generation = "b"
+        advance(it)
+    assert a.state.value == state
+
+    getattr(it, leave)(a.id)
+
+    others = 0 if state == "running" else 8
+    assert a.state.value == {"cancel": "cancelled", "fail": "failed"}[leave]
+    assert it.free_kv_tokens == 1000 - others
+    it.check()
+
+
+@pytest.mark.parametrize(("now", "is_served"), [(0.9, True), (1.1, False)])
+def test_the_young_take_no_kv_once_an_older_job_is_overdue_for_it(
+    now: float, is_served: bool
+) -> None:
+    """Of `max_wait_s` 2.0, half: `large` arrived at 0.001 and lacks KV since then."""
+    policy = Merge("a")
+    it = scheduler(policy, kv_tokens=20, max_wait_s=2.0)
+    it.submit(job(0, "a", prompt=4, tokens=6))
+    it.submit(job(1, "large", prompt=10, tokens=10))
+    advance(it)
+    it.submit(job(2, "a", prompt=1, tokens=1))
+
+    step = decided(it, now)
+
+    assert (2 in ids(step)) is is_served
+    assert 0 in ids(step)
+
+
+def test_an_overdue_job_gets_its_kv_however_many_younger_ones_come() -> None:
+    """Without help, a job of `a` would be live at all times."""
+    it = scheduler("fcfs-merged", kv_tokens=20, max_batch=2, max_wait_s=0.2)
+    large = job(1, "large", prompt=10, tokens=10, arrival=0.0)
+    it.submit(job(0, "a", prompt=1, tokens=3, arrival=0.0))
+    it.submit(large)
+
+    for n in range(2, 100):
+        it.submit(job(n, "a", prompt=1, tokens=3, arrival=n / 100))
+        advance(it, now=n / 100)
+
+    assert large.generated > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_runnable_generation_has_a_job_that_may_be_seated(seed: int) -> None:
+    """`large` is overdue for KV, so the younger `b` is not runnable."""
+    it = scheduler(Whim(seed), kv_tokens=20, max_wait_s=1.0)
+    it.submit(job(0, "a", prompt=1, tokens=9))
+    advance(it)
+    it.submit(job(1, "large", prompt=10, tokens=10))
+    it.submit(job(2, "b", prompt=1, tokens=1))
+
+    step = decided(it, now=5.0)
+
+    assert ids(step) == [0]
+
+
+def test_whatever_was_admitted_can_finish() -> None:
+    it = scheduler(kv_tokens=30, max_batch=3)
+    jobs = [job(n, "abc"[n % 3], prompt=3 + n % 5, tokens=1 + n) for n in range(12)]
+    for each in jobs:
+        it.submit(each)
+
+    run_dry(it)
+
+    assert {each.state for each in jobs} == {JobState.DONE}
+    assert all(each.generated == each.max_tokens for each in jobs)
