@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make.
 PYTHON ?= python3
 PORT ?= 8080
+ADAPTERS ?= adapters
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,7 +17,7 @@ $(READY): pyproject.toml
 	touch $@
 
 demo: setup
-	$(BIN)/python -m hotswap.demo --port $(PORT)
+	$(BIN)/python -m hotswap.demo --port $(PORT) --adapters $(ADAPTERS)
 
 test: setup lint
 	$(BIN)/pytest
@@ -30,6 +31,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
+	$(BIN)/python -m benchmarks.swap
 	$(BIN)/python -m benchmarks.modes
 
 clean:

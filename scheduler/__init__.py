@@ -1,17 +1,10 @@
 """Which jobs run next, and how. Standard library only."""
 
 from scheduler.costs import Costs, Mode
+from scheduler.decision import Idle, Outcome, Step, Swap, Work
 from scheduler.job import BASE, Job
 from scheduler.policies import POLICIES
-from scheduler.scheduler import (
-    BacklogFull,
-    Idle,
-    Outcome,
-    Scheduler,
-    Step,
-    Swap,
-    Work,
-)
+from scheduler.scheduler import BacklogFull, Scheduler
 
 __all__ = [
     "BASE",

@@ -35,6 +35,7 @@ class _Group:
     # dicts as ordered sets: insertion is arrival order, removal is O(1)
     waiting: dict[int, Job] = field(default_factory=dict)
     live: dict[int, Job] = field(default_factory=dict)
+    waiting_tokens: int = 0  # sum of what the waiting jobs may generate
 
 
 class Backlog:
@@ -60,7 +61,9 @@ class Backlog:
 
     def push(self, job: Job) -> None:
         """Append a waiting job to its group."""
-        self._groups.setdefault(job.generation, _Group()).waiting[job.id] = job
+        group = self._groups.setdefault(job.generation, _Group())
+        group.waiting[job.id] = job
+        group.waiting_tokens += job.max_tokens
         self._waiting[job.id] = job
         self.renew(job.generation)
 
@@ -71,12 +74,14 @@ class Backlog:
         """Move a waiting job to the live ones of its group."""
         group = self._groups[job.generation]
         group.live[job.id] = group.waiting.pop(job.id)
+        group.waiting_tokens -= job.max_tokens
         self._live[job.id] = self._waiting.pop(job.id)
 
     def remove(self, job: Job) -> None:
         """Forget a job, waiting or live."""
         group = self._groups[job.generation]
-        group.waiting.pop(job.id, None)
+        if group.waiting.pop(job.id, None) is not None:
+            group.waiting_tokens -= job.max_tokens
         group.live.pop(job.id, None)
         self._waiting.pop(job.id, None)
         self._live.pop(job.id, None)
@@ -122,7 +127,7 @@ class Backlog:
             oldest_served_at=min(served),
             head_kv_tokens=head.kv_tokens if head else 0,
             remaining_tokens=sum(job.remaining_tokens for job in live)
-            + (head.remaining_tokens * len(group.waiting) if head else 0),
+            + group.waiting_tokens,
         )
 
     def check(self) -> None:

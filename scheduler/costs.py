@@ -86,7 +86,8 @@ class Costs:
         if known is None:
             self._swaps[warm] = seconds
         else:
-            change = max(-known, min(known, seconds - known))
+            limit = max(known, 1e-6)
+            change = max(-limit, min(limit, seconds - known))
             self._swaps[warm] = known + 0.2 * change
 
     def table(self) -> dict[str, float]:

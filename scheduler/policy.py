@@ -34,6 +34,7 @@ class View:
     turn: Plan | None
     warm: frozenset[str]  # generations that some slot holds, base always among them
     free_kv_tokens: int
+    barred_after: float = float("inf")  # younger waiting jobs must leave free KV alone
     max_batch: int
     max_wait_s: float
     costs: Costs
@@ -43,7 +44,11 @@ class View:
         return [
             load
             for load in self.loads.values()
-            if load.live or load.head_kv_tokens <= self.free_kv_tokens
+            if load.live
+            or (
+                load.head_kv_tokens <= self.free_kv_tokens
+                and load.oldest_arrival <= self.barred_after
+            )
         ]
 
 

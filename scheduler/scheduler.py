@@ -7,10 +7,11 @@ same calls give the same answers. KV is counted in tokens and reserved whole on
 admission: whatever was admitted can finish.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from scheduler.backlog import Backlog
-from scheduler.costs import Costs, Mode
+from scheduler.costs import Costs
+from scheduler.decision import Decision, Idle, Outcome, Step, Work
 from scheduler.job import BASE, Event, Job, JobState
 from scheduler.policy import Plan, Policy, View
 
@@ -20,57 +21,6 @@ class BacklogFull(Exception):
 
     def __init__(self, max_waiting: int) -> None:
         super().__init__(f"the queue is full: {max_waiting} jobs wait already")
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One job's part of a step: `tokens` of its prompt, or one token of decoding."""
-
-    job: Job
-    tokens: int
-    is_prefill: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing waits and nothing runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One forward pass: how it runs, and who takes part."""
-
-    plan: Plan
-    work: tuple[Work, ...]
-
-    @property
-    def generations(self) -> set[str]:
-        return {work.job.generation for work in self.work}
-
-    @property
-    def prefill_tokens(self) -> int:
-        return sum(work.tokens for work in self.work if work.is_prefill)
-
-
-Decision = Idle | Step
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swap:
-    """A change of resident that a step needed."""
-
-    warm: bool
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What the engine measured of a step. `warm`: generations now held by a slot."""
-
-    seconds: float
-    swap: Swap | None
-    finished: frozenset[int]
-    warm: frozenset[str]
 
 
 class Scheduler:
@@ -133,7 +83,6 @@ class Scheduler:
     def decide(self, now: float) -> Decision:
         """The next step. Admits, resumes and parks jobs accordingly."""
         if not len(self._backlog):
-            self._turn = None
             return Idle()
         plan = self._policy.choose(self._view(now))
         seated = self._seat(plan, now)
@@ -180,6 +129,7 @@ class Scheduler:
             turn=self._turn,
             warm=self._warm,
             free_kv_tokens=self.free_kv_tokens,
+            barred_after=self._kv_is_kept_for(now),
             max_batch=self._max_batch,
             max_wait_s=self._max_wait_s,
             costs=self.costs,
@@ -191,7 +141,7 @@ class Scheduler:
         seated: list[Job] = []
         newcomers: list[Job] = []
         free = self.free_kv_tokens
-        for job in self._backlog.in_arrival_order(plan.generation):
+        for job in self._in_seating_order(plan, now):
             if len(seated) == self._max_batch:
                 break
             if job.state is JobState.WAITING:
@@ -205,6 +155,15 @@ class Scheduler:
             seated.append(job)
         self._settle(seated, newcomers)
         return seated
+
+    def _in_seating_order(self, plan: Plan, now: float) -> Iterable[Job]:
+        """Arrival order, but who went without service for too long comes first."""
+        jobs = self._backlog.in_arrival_order(plan.generation)
+        overdue = now - self._max_wait_s / 2
+        loads = self._backlog.loads.values()
+        if all(load.oldest_served_at >= overdue for load in loads):
+            return jobs
+        return sorted(jobs, key=lambda job: min(job.served_at, overdue))
 
     def _kv_is_kept_for(self, now: float) -> float:
         """Arrival of an overdue job that lacks KV; younger ones must not take it."""
@@ -255,16 +214,3 @@ class Scheduler:
         self._backlog.remove(job)
         if holds_kv:
             self.free_kv_tokens += job.kv_tokens
-
-
-__all__ = [
-    "BacklogFull",
-    "Decision",
-    "Idle",
-    "Mode",
-    "Outcome",
-    "Scheduler",
-    "Step",
-    "Swap",
-    "Work",
-]

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scheduler.costs import Costs
+from scheduler.decision import Idle, Outcome, Step, Swap
 from scheduler.job import BASE, Job
-from scheduler.scheduler import Idle, Outcome, Scheduler, Step, Swap
+from scheduler.scheduler import Scheduler
 
 
 @dataclass(slots=True)

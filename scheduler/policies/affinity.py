@@ -14,6 +14,7 @@ from heapq import nlargest
 
 from scheduler.backlog import Load
 from scheduler.costs import Mode
+from scheduler.job import BASE
 from scheduler.policy import Plan, View, merged, mixed
 
 CLEAR_GAIN = 1.05
@@ -73,5 +74,5 @@ def _merged_rate(view: View, load: Load) -> float:
 
 def _mixed_rate(view: View, loads: list[Load]) -> float:
     sequences = min(sum(load.jobs for load in loads), view.max_batch)
-    adapters = min(len(loads), sequences)
+    adapters = min(sum(load.generation != BASE for load in loads), sequences)
     return sequences / max(view.costs.step_s(Mode.MIXED, sequences, adapters), 1e-9)

@@ -202,11 +202,10 @@ MALFORMED = {
     "truncated": b'{"prompt": ',
     "NaN": b'{"prompt": "a", "temperature": NaN}',
     "invalid UTF-8": b'{"prompt": "\xff\xfe"}',
-    "invalid UTF-8 in a key": b'{"\xff": "a"}',
+    "deep array": b"[" * 100_000,
     "half a surrogate": b'{"prompt": "\\ud800"}',
     "array": b"[1]",
     "text": b'"hi"',
-    "deep array": b"[" * 100_000,
     "deep field": b'{"prompt": "a", "metadata": ' + b'{"a":' * 100_000,
 }
 

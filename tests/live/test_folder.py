@@ -36,8 +36,10 @@ def directory(tmp_path: Path, kinds: Path) -> Path:
 
 @pytest.fixture
 def client(model_folder: Path, directory: Path) -> Iterator[httpx.Client]:
+    # A short wait, so that a newcomer is served in the middle of an old stream.
+    built = app.build(settings(model_folder, directory, max_wait_s=0.1))
     with (
-        Live(app.build(settings(model_folder, directory))) as server,
+        Live(built) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
         wait_until(lambda: "one" in listed(client))
@@ -110,8 +112,8 @@ def test_a_changed_folder_serves_new_requests_while_an_old_stream_ends_on_the_ol
         shutil.copy(kinds / "y" / WEIGHTS_FILE, directory / "spare")
         os.replace(directory / "spare", directory / "one" / WEIGHTS_FILE)
         wait_until(lambda: listed(client)["one"]["generation"] == new)
-        answer = ask(client, "one", max_tokens=4)
         still_live = client.get("/v1/status").json()["live"]
+        answer = ask(client, "one", max_tokens=4)
         read += lines
 
     assert stream.headers["x-hotswap-generation"] == old

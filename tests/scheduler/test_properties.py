@@ -132,6 +132,7 @@ Interleaving.TestCase.settings = settings(
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
+    report_multiple_bugs=False,
     phases=(Phase.generate, Phase.shrink),
 )
 TestInterleaving = Interleaving.TestCase

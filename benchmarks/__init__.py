@@ -1,0 +1,1 @@
+"""Benchmarks. Each prints what it measures, a table, and one last line of JSON."""

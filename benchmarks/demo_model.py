@@ -1,0 +1,30 @@
+"""The model and the adapters that the benchmarks run: SmolLM2-135M and made-up ones."""
+
+import torch
+
+from hotswap.adapters.deltas import Delta, Generation
+from hotswap.demo.__main__ import model_file
+from hotswap.model.load import Loaded, convert_gguf, load
+from hotswap.model.runner import Runner
+
+
+def load_model() -> Loaded:
+    return load(str(convert_gguf(model_file())), "bfloat16", "cpu")
+
+
+def adapters(runner: Runner, count: int, rank: int) -> list[Generation]:
+    """Random adapters on all linear modules but the head, in bfloat16, seeded."""
+    made = []
+    for number in range(count):
+        random = torch.Generator().manual_seed(number)
+        deltas = {
+            path: Delta(
+                a=torch.randn(rank, columns, generator=random).bfloat16(),
+                b=torch.randn(rows, rank, generator=random).bfloat16(),
+                scale=1e-3,
+            )
+            for path, (rows, columns) in runner.layout.linear.items()
+            if path != "lm_head"
+        }
+        made.append(Generation(key=f"bench-{rank}-{number}", deltas=deltas))
+    return made
