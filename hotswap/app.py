@@ -5,15 +5,14 @@ Start: engine, watch. Stop, in this order: stop accepting and drain, stop the wa
 
 import asyncio
 import logging
-import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, Router
+from litestar import Litestar, MediaType, Request, Response
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -63,10 +62,6 @@ STATUS: dict[type[HotswapError], int] = {
 }
 DJL_STATUS = {**STATUS, UnknownAdapter: 424, UnknownModel: 424}
 
-_WHOLE_BODY = re.compile(r"field `(\w+)`")
-
-ErrorBody = Callable[[Exception, int, str], dict[str, Any]]
-
 
 def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
@@ -93,7 +88,7 @@ def build(config: Config) -> Litestar:
     engine = Engine(
         runner,
         scheduler,
-        Store(),
+        Store(reserved={loaded.name}),
         tokenizer,
         eos=loaded.eos,
         context=loaded.context,
@@ -125,16 +120,13 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
                 await asyncio.to_thread(watch.stop)
 
     return Litestar(
-        [
-            Router("/", route_handlers=[*openai.ROUTES, *operations.ROUTES]),
-            Router(
-                "/",
-                route_handlers=djl.ROUTES,
-                exception_handlers=_handlers(DJL_STATUS, djl.error_body),
-            ),
-        ],
+        [*openai.ROUTES, *djl.ROUTES, *operations.ROUTES],
         dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
-        exception_handlers=_handlers(STATUS, openai.error_body),
+        exception_handlers={
+            HotswapError: _ours,
+            HTTPException: _theirs,
+            Exception: _bug,
+        },
         lifespan=[lifespan],
         before_send=[_name_request],
         logging_config=None,  # the command line configures logging
@@ -158,44 +150,34 @@ def _watch(config: Config, engine: Engine, runner: Runner) -> Watch | None:
     )
 
 
-def _handlers(
-    table: dict[type[HotswapError], int], body: ErrorBody
-) -> dict[int | type[Exception], Callable[[Request, Any], Response]]:
-    def ours(_: Request, error: HotswapError) -> Response:
-        status = table[type(error)]
-        return _json(body(error, status, type(error).__name__), status)
-
-    def theirs(_: Request, error: HTTPException) -> Response:
-        """Litestar's own: no such route, a body that does not decode."""
-        named = _field_error(error)
-        kind = type(named).__name__
-        response = _json(body(named, error.status_code, kind), error.status_code)
-        response.headers.update(error.headers or {})
-        return response
-
-    def bug(request: Request, error: Exception) -> Response:
-        log.exception("unexpected error path=%s", request.url.path, exc_info=error)
-        hidden = HotswapError("internal error, see the server's log")
-        return _json(body(hidden, 500, "InternalError"), 500)
-
-    return {HotswapError: ours, HTTPException: theirs, Exception: bug}
+def _ours(request: Request, error: HotswapError) -> Response:
+    return _answer(request, error, type(error))
 
 
-def _field_error(error: HTTPException) -> BadRequest:
-    """What a decoding error says of which field."""
-    extra = error.extra
-    if isinstance(extra, list) and extra and isinstance(extra[0], dict):
-        field, message = extra[0].get("key"), extra[0].get("message", error.detail)
-        whole = _WHOLE_BODY.search(message)
-        if whole is not None:  # a field unknown or missing is named in the text alone
-            return BadRequest(message, whole[1])
-        if field not in (None, "data"):
-            return BadRequest(f"`{field}`: {message}", field)
-        return BadRequest(f"body: {message}")
-    return BadRequest(error.detail)
+def _theirs(request: Request, error: HTTPException) -> Response:
+    """Litestar's own: no such route, another method, a body too large."""
+    answer = _answer(request, HotswapError(error.detail), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
-def _json(body: dict[str, Any], status: int) -> Response:
+def _bug(request: Request, error: Exception) -> Response:
+    log.exception("unexpected error path=%s", request.url.path, exc_info=error)
+    return _answer(request, HotswapError("internal error, see the server's log"), 500)
+
+
+def _answer(
+    request: Request, error: HotswapError, what: type[HotswapError] | int
+) -> Response:
+    """The error in the shape of its route. `what` is looked up in the table, or the
+    status itself."""
+    is_djl = request.url.path.startswith(djl.PATHS)
+    if isinstance(what, int):
+        status, kind = what, HTTPStatus(what).phrase.replace(" ", "")
+    else:
+        status, kind = (DJL_STATUS if is_djl else STATUS)[what], what.__name__
+    shape = djl.error_body if is_djl else openai.error_body
+    body = shape(error, status, kind)
     return Response(body, status_code=status, media_type=MediaType.JSON)
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from hotswap.errors import StartFailed
 
-Positive = Annotated[float, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Count = Annotated[int, Meta(ge=1)]
 Policy = Literal["affinity", "fcfs-mixed", "fcfs-merged", "longest-queue"]
 
@@ -21,7 +21,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     # After SIGTERM: how long accepted jobs may take to finish.
-    drain_s: Annotated[float, Meta(ge=0)] = 30.0
+    drain_s: Annotated[float, Meta(ge=0, le=1e6)] = 30.0
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,7 +75,7 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
             values = msgspec.toml.decode(path.read_bytes())
         except OSError as error:
             raise StartFailed(f"config {path}: {error.strerror}") from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StartFailed(f"config {path}: {error}") from None
     for section, given in flags.items():
         inner = values.setdefault(section, {})

@@ -16,6 +16,7 @@ FLOORS = [
     {
         "hotswap.adapters.deltas",
         "hotswap.adapters.checkpoint",
+        "hotswap.adapters.lora_config",
         "hotswap.adapters.store",
     },
     {"hotswap.model"},
@@ -30,7 +31,11 @@ ONLY = {
     "litestar": {"hotswap.app", "hotswap.api"},
     "uvicorn": {"hotswap.cli"},
     "watchdog": {"hotswap.adapters.watch"},
-    "peft": {"hotswap.adapters.checkpoint", "hotswap.demo"},
+    "peft": {
+        "hotswap.adapters.checkpoint",
+        "hotswap.adapters.lora_config",
+        "hotswap.demo",
+    },
     "torch": {
         "hotswap.model",
         "hotswap.adapters.checkpoint",

@@ -6,7 +6,6 @@ Only safetensors is read; a pickle is never opened. Knows no names, no slots.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,26 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
 from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.lora_config import CONFIG_FILE, parse
 from hotswap.errors import AdapterRefused
 
-CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _FACTORS = (".lora_A.weight", ".lora_B.weight")
-
-# Settings that change what the adapter computes in a way this reader does not do.
-_UNSUPPORTED: dict[str, object] = {
-    "use_dora": False,
-    "use_qalora": False,
-    "lora_bias": False,
-    "modules_to_save": None,
-    "target_parameters": None,
-    "trainable_token_indices": None,
-    "alora_invocation_tokens": None,
-    "megatron_config": None,
-    "layer_replication": None,
-}
-_PLAIN_INITS = (True, False, "gaussian", "orthogonal", "eva", "lora_ga")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +38,7 @@ class Layout:
 def read(folder: Path, layout: Layout) -> Generation:
     """Read and check one folder. Raises AdapterRefused; never half a generation."""
     raw_config, raw_weights = _read_files(folder)
-    config = _parse_config(raw_config)
+    config = parse(raw_config)
     try:
         tensors = load_safetensors(raw_weights)
     except SafetensorError as error:
@@ -66,7 +52,7 @@ def read(folder: Path, layout: Layout) -> Generation:
         for module, (a, b) in sorted(factors.items())
     }
     if not any(
-        bool(delta.b.any()) and bool(delta.a.any()) for delta in deltas.values()
+        d.scale and bool(d.b.any()) and bool(d.a.any()) for d in deltas.values()
     ):
         raise AdapterRefused(
             "zero_effect", f"every update in {WEIGHTS_FILE} is zero: it is untrained"
@@ -91,42 +77,6 @@ def _read_files(folder: Path) -> tuple[bytes, bytes]:
     return contents[0], contents[1]
 
 
-def _parse_config(raw: bytes) -> LoraConfig:
-    try:
-        fields = json.loads(raw)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AdapterRefused(
-            "bad_config", f"{CONFIG_FILE} is not JSON: {error}"
-        ) from None
-    if not isinstance(fields, dict):
-        raise AdapterRefused("bad_config", f"{CONFIG_FILE} is not a JSON object")
-    if fields.get("peft_type") != "LORA":
-        raise AdapterRefused(
-            "peft_type",
-            f"{CONFIG_FILE}: peft_type {fields.get('peft_type')!r}, not LORA",
-        )
-    try:
-        config = LoraConfig.from_peft_type(**fields)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise AdapterRefused("bad_config", f"{CONFIG_FILE}: {error}") from None
-    for key, neutral in _UNSUPPORTED.items():
-        if getattr(config, key, neutral) not in (neutral, None, []):
-            raise AdapterRefused(
-                "unsupported", f"{CONFIG_FILE}: {key} is not supported"
-            )
-    if config.bias != "none":
-        raise AdapterRefused(
-            "unsupported", f"{CONFIG_FILE}: bias={config.bias!r} is not supported"
-        )
-    if config.init_lora_weights not in _PLAIN_INITS:
-        raise AdapterRefused(
-            "unsupported",
-            f"{CONFIG_FILE}: init_lora_weights={config.init_lora_weights!r} changes "
-            "the base weights, which is not supported",
-        )
-    return config
-
-
 def _pair(
     tensors: Mapping[str, torch.Tensor], layout: Layout
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -145,11 +95,14 @@ def _pair(
             )
         if module not in layout.linear:
             raise AdapterRefused("unknown_module", f"the model has no module {module}")
-        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+        if tensor.dtype not in _DTYPES or not bool(torch.isfinite(tensor).all()):
             raise AdapterRefused(
-                "not_finite", f"{key} holds NaN, infinity or no floats"
+                "not_finite", f"{key} holds NaN, infinity or {tensor.dtype}"
             )
-        halves.setdefault(module, {})[suffix] = tensor
+        half = halves.setdefault(module, {})
+        if suffix in half:
+            raise AdapterRefused("unused_tensor", f"{module}: {key} is there twice")
+        half[suffix] = tensor
     for module, half in halves.items():
         if len(half) != 2:
             raise AdapterRefused("missing_tensor", f"{module} has one factor of two")
@@ -172,6 +125,11 @@ def _check_targets(
                     "unknown_module",
                     f"{CONFIG_FILE}: no module matches target {target}",
                 )
+    for module in factors:
+        if not check_target_module_exists(config, module):
+            raise AdapterRefused(
+                "unused_tensor", f"{module} is no target, but has tensors"
+            )
     for name in names:
         if check_target_module_exists(config, name) and name not in factors:
             if name in layout.linear:

@@ -6,6 +6,7 @@ readers get `listing()`, a frozen copy. Knows no files and no weights.
 """
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,14 +44,22 @@ class _Entry:
 
 
 class Store:
-    def __init__(self) -> None:
+    def __init__(self, reserved: Set[str] = frozenset()) -> None:
+        """`reserved`: names of the bare model, besides `base`, that nobody may take."""
+        self._reserved = reserved
         self._entries: dict[str, _Entry] = {}
         self._leases: Counter[str] = Counter()
         self._uses: Counter[str] = Counter()  # names and leases that hold a generation
         self._listing: tuple[Listing, ...] | None = ()
 
     def adopt(self, name: str, generation: Generation) -> list[str]:
-        """Make `generation` what `name` stands for. Returns keys dropped by it."""
+        """Make `generation` what `name` stands for. Returns keys dropped by it.
+
+        The bare model's names are refused, and the generation with them.
+        """
+        if is_base(name) or name in self._reserved:
+            self.refuse(name, f"the name `{name}` is the bare model's")
+            return [generation.key] if not self._uses[generation.key] else []
         self._listing = None
         entry = self._entries.setdefault(name, _Entry())
         old, entry.generation, entry.reason = entry.generation, generation, None

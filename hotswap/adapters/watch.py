@@ -7,6 +7,7 @@ apart, have seen the same files in it: a folder that is still being copied waits
 
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,23 +25,38 @@ Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 def scan(directory: Path) -> dict[str, Fingerprint]:
-    """Name, size, time and inode of every file in each adapter folder."""
+    """Name, size, time and inode of every file in each adapter folder.
+
+    An entry that cannot be looked at (just removed, a link that leads nowhere) is as
+    good as absent; the others are not its concern.
+    """
     found: dict[str, Fingerprint] = {}
-    try:
-        folders = [e for e in os.scandir(directory) if e.is_dir()]
-    except FileNotFoundError:
-        return found
-    for folder in folders:
-        if folder.name.startswith("."):
+    for folder in _entries(directory):
+        if folder.name.startswith(".") or _stat(folder, stat.S_ISDIR) is None:
             continue
-        try:
-            stats = [(e.name, e.stat()) for e in os.scandir(folder) if e.is_file()]
-        except FileNotFoundError:  # it is just being removed
-            continue
+        files = [(e.name, _stat(e, stat.S_ISREG)) for e in _entries(Path(folder))]
         found[folder.name] = tuple(
-            sorted((n, s.st_size, s.st_mtime_ns, s.st_ino) for n, s in stats)
+            sorted((n, s.st_size, s.st_mtime_ns, s.st_ino) for n, s in files if s)
         )
     return found
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(directory))
+    except OSError:
+        return []
+
+
+def _stat(
+    entry: os.DirEntry[str], is_kind: Callable[[int], bool]
+) -> os.stat_result | None:
+    """What the entry, or the target of the link, is like; None if of another kind."""
+    try:
+        found = entry.stat()
+    except OSError:
+        return None
+    return found if is_kind(found.st_mode) else None
 
 
 class Watch(FileSystemEventHandler):

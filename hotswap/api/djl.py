@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from hotswap.api.selection import select
@@ -23,11 +23,13 @@ from hotswap.api.serving import (
     named,
     primed,
 )
-from hotswap.api.wire import Invocation, Parameters
+from hotswap.api.wire import Invocation, Parameters, decode
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest, UnknownModel
 
+# Errors on these paths have this shape.
+PATHS = ("/invocations", "/predictions", "/models", "/ping")
 _FINISH = {"stop": "eos_token", "length": "length"}
 
 
@@ -38,24 +40,19 @@ def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
 
 
 @post("/invocations", status_code=200)
-async def invocations(
-    request: Request, data: JSONBody[Invocation], serving: Injected
-) -> Response:
+async def invocations(request: Request, serving: Injected) -> Response:
     """SageMaker's form."""
-    return await _invoke(request, data, serving)
+    return await _invoke(request, serving)
 
 
 @post(["/predictions/{model:str}", "/models/{model:str}/invoke"], status_code=200)
 async def predictions(
-    request: Request,
-    data: JSONBody[Invocation],
-    serving: Injected,
-    model: FromPath[str],
+    request: Request, serving: Injected, model: FromPath[str]
 ) -> Response:
     """The same with the base model named in the path."""
     if model != serving.base:
         raise UnknownModel(model)
-    return await _invoke(request, data, serving)
+    return await _invoke(request, serving)
 
 
 @get("/ping")
@@ -67,7 +64,8 @@ async def ping(serving: Injected) -> Response:
     return Response(body, status_code=200 if healthy else 503)
 
 
-async def _invoke(request: Request, data: Invocation, serving: Serving) -> Response:
+async def _invoke(request: Request, serving: Serving) -> Response:
+    data = decode(await request.body(), Invocation)
     texts = [data.inputs] if isinstance(data.inputs, str) else data.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")

@@ -8,13 +8,12 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import JSONBody
 from litestar.response import Stream
 
 from hotswap.adapters.store import AdapterState
 from hotswap.api.selection import select
 from hotswap.api.serving import Ask, Injected, Running, Serving, collect, named, primed
-from hotswap.api.wire import Chat, Completion, Message, refuse_unsupported
+from hotswap.api.wire import Chat, Completion, Message, decode, refuse_unsupported
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest, ClientError
@@ -35,10 +34,9 @@ def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
 
 
 @post("/v1/completions", status_code=200)
-async def completions(
-    request: Request, data: JSONBody[Completion], serving: Injected
-) -> Response:
+async def completions(request: Request, serving: Injected) -> Response:
     """Continue one prompt or several."""
+    data = decode(await request.body(), Completion)
     refuse_unsupported(data)
     prompts = _prompts(data, serving)
     max_tokens = data.max_tokens or DEFAULT_COMPLETION_TOKENS
@@ -47,10 +45,9 @@ async def completions(
 
 
 @post("/v1/chat/completions", status_code=200)
-async def chat_completions(
-    request: Request, data: JSONBody[Chat], serving: Injected
-) -> Response:
+async def chat_completions(request: Request, serving: Injected) -> Response:
     """Answer a conversation in the model's own template."""
+    data = decode(await request.body(), Chat)
     refuse_unsupported(data)
     messages = [{"role": m.role, "content": _text(m)} for m in data.messages]
     prompt = serving.tokenizer.encode_chat(messages)
@@ -98,6 +95,7 @@ async def _generate(
         request, adapters=data.adapters, adapter=data.adapter, model=data.model
     )
     adapters, selected_by = select(names, serving.base, len(prompts))
+    serving.tokenizer.checked(data.stop_token_ids or [], "stop_token_ids")
     asks = [
         _ask(data, prompt, adapter, max_tokens, copy)
         for prompt, adapter in zip(prompts, adapters, strict=True)

@@ -5,11 +5,17 @@ model. Fields that this server cannot honour are listed, so that their neutral v
 pass and any other value is refused by name.
 """
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
 from hotswap.errors import BadRequest
+
+_T = TypeVar("_T")
+_PATH = re.compile(r" - at `\$\.?((\w*)[^`]*)`")
+_NAMED = re.compile(r"field `(\w+)`")
 
 MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 Temperature = Annotated[float, Meta(ge=0, le=100)]
@@ -88,8 +94,8 @@ class Chat(_Body, frozen=True, kw_only=True):
 
 
 _NEUTRAL: dict[str, tuple[object, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
+    "frequency_penalty": (0.0,),
+    "presence_penalty": (0.0,),
     "logit_bias": ({},),
     "echo": (False,),
     "logprobs": (False,),
@@ -107,12 +113,11 @@ def refuse_unsupported(body: Completion | Chat) -> None:
     """Raises BadRequest for a field whose value could not be honoured."""
     for field, neutral in _NEUTRAL.items():
         value = getattr(body, field, None)
-        # `is`: False equals 0, but logprobs=0 asks for log-probabilities
-        if value is None or any(type(value) is type(n) and value == n for n in neutral):
-            continue
-        if isinstance(value, (int, float)) and value == 0 and field.endswith("penalty"):
-            continue
-        raise BadRequest(f"`{field}` is not supported", field)
+        # Types count: False equals 0, but logprobs=0 asks for log-probabilities.
+        if value is not None and (type(value), value) not in [
+            (type(n), n) for n in neutral
+        ]:
+            raise BadRequest(f"`{field}` is not supported", field)
 
 
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,3 +143,21 @@ class Invocation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str | None = None
     parameters: Parameters = Parameters()
     stream: bool = False
+
+
+def decode(body: bytes, kind: type[_T]) -> _T:
+    """A body as `kind`, strictly. Raises BadRequest with the name of the field."""
+    if not body:
+        raise BadRequest("the body is empty")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        path, named = _PATH.search(text), _NAMED.search(text)
+        if path and path[2]:
+            told = f"`{path[1]}`: {text[: path.start()]}"
+            raise BadRequest(told, path[2]) from None
+        # At the top, a field unknown or missing is named in the text alone.
+        raise BadRequest(text, named[1] if named else None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from hotswap.demo.tasks import TASKS, Example, Task
 
 ADAPTERS = Path(__file__).parent / "adapters"
+BASE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 BATCH = 8
 
 # Different ranks, targets and scalings on purpose: the server must serve them side
@@ -80,7 +81,6 @@ def train(model_dir: Path, task: Task) -> None:
     base = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16)
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        base_model_name_or_path="HuggingFaceTB/SmolLM2-135M-Instruct",
         **RECIPES[task.name],
     )
     model = get_peft_model(base, config)
@@ -100,6 +100,8 @@ def train(model_dir: Path, task: Task) -> None:
         if step % 20 == 19:
             print(f"{task.name} step {step + 1}/{steps} loss {loss.item():.4f}")
     folder = ADAPTERS / task.name
+    # PEFT would note the folder of this machine.
+    model.peft_config["default"].base_model_name_or_path = BASE_MODEL
     model.save_pretrained(folder)
     weights = folder / "adapter_model.safetensors"
     halved = {k: v.to(torch.bfloat16) for k, v in load_file(weights).items()}

@@ -175,14 +175,14 @@ class Engine:
                     self._batch.leave(job)
                     self._counters.cancelled += 1
             case Adopt(name, generation):
+                log.info("adapter found name=%r generation=%s", name, generation.key)
                 self._batch.forget(self._store.adopt(name, generation))
-                log.info("adapter adopted name=%s generation=%s", name, generation.key)
             case Refuse(name, reason):
                 self._store.refuse(name, reason)
-                log.warning("adapter refused name=%s reason=%s", name, reason)
+                log.warning("adapter refused name=%r reason=%s", name, reason)
             case Retire(name):
                 self._batch.forget(self._store.retire(name))
-                log.info("adapter retired name=%s", name)
+                log.info("adapter retired name=%r", name)
             case Stop(drain_s):
                 self._stop_at = self._clock() + drain_s
 

@@ -38,13 +38,13 @@ class Sampler:
 
     @property
     def is_greedy(self) -> bool:
-        return self.params.temperature == 0 or self.params.top_k == 1
+        # Below this, dividing by it overflows float32, and the best token has all mass.
+        return self.params.temperature < 1e-5 or self.params.top_k == 1
 
     def choose(self, logits: torch.Tensor) -> int:
         """A token of [vocab] float32 logits, by inverse transform of one uniform."""
         params = self.params
         uniform = self._random.random()
-        # Subtract first: a tiny temperature must not overflow.
         scaled = (logits - logits.max()) / params.temperature
         k = min(params.top_k, logits.numel()) if params.top_k else logits.numel()
         if k < logits.numel():

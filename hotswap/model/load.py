@@ -56,7 +56,6 @@ def load(source: str, dtype: str, device: str) -> Loaded:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise StartFailed(f"model {source}: no such file")
-        source = str(convert_gguf(path))
     elif path.is_dir():
         source = str(path)
         if not (path / "config.json").is_file():
@@ -66,15 +65,18 @@ def load(source: str, dtype: str, device: str) -> Loaded:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if path.suffix == ".gguf":
+            source = str(convert_gguf(path))
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype="auto" if dtype == "auto" else _DTYPES[dtype]
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
+        # `to` is wrapped in a decorator whose types mypy cannot follow.
+        model.to(device)  # type: ignore[arg-type]
+    except Exception as error:
+        # Whatever strange files or a strange device do to the libraries: one line.
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StartFailed(f"model {source}: {first}") from error
-    # `to` is wrapped in a decorator whose types mypy cannot follow.
-    model.to(device)  # type: ignore[arg-type]
     model.eval().requires_grad_(False)
     return Loaded(
         model=model,
