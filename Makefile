@@ -33,6 +33,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.swap
 	$(BIN)/python -m benchmarks.modes
+	$(BIN)/python -m benchmarks.agreement
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,6 +1,6 @@
 """App: the only file that knows everyone. Builds the parts, the lifespan, the errors.
 
-Start: engine, watch. Stop, in this order: stop accepting and drain, stop the watch.
+Start: engine, watch. Stop, in this order: drain, stop the engine, stop the watch.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from litestar import Litestar, MediaType, Request, Response
-from litestar.datastructures import MutableScopeHeaders
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
@@ -105,7 +105,11 @@ def build(config: Config) -> Litestar:
 
 
 def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
-    """The HTTP application around an engine that is not started yet."""
+    """The HTTP application around an engine that is not started yet.
+
+    `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
+    lets what was accepted finish within `drain_s`.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -128,6 +132,7 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
             Exception: _bug,
         },
         lifespan=[lifespan],
+        state=State({"drain": lambda: serving.engine.drain(drain_s)}),
         before_send=[_name_request],
         logging_config=None,  # the command line configures logging
         openapi_config=OpenAPIConfig(title="hotswap", version=__version__),

@@ -3,7 +3,9 @@
 import argparse
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -67,9 +69,8 @@ def _serve(args: argparse.Namespace) -> int:
     if not settings.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
     server = settings.server
-    application = app.build(settings)
-    uvicorn.run(
-        application,
+    http = uvicorn.Config(
+        app.build(settings),
         host=server.host,
         port=server.port,
         log_config=None,
@@ -77,7 +78,19 @@ def _serve(args: argparse.Namespace) -> int:
         # Streams end when the engine has drained; uvicorn waits a little longer.
         timeout_graceful_shutdown=int(server.drain_s) + 5,
     )
-    return 0
+    running = Server(http)
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
+        running.run()
+    return 0 if running.started else 3
+
+
+class Server(uvicorn.Server):
+    """Tells the engine at the first signal; uvicorn itself tells nobody until every
+    connection is closed, and a long answer would keep its connection open."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.config.app.state.drain()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -17,7 +17,16 @@ from collections.abc import Callable, Iterable
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store, is_base
 from hotswap.engine.batch import Batch, Model
-from hotswap.engine.letters import Adopt, Cancel, Letter, Refuse, Retire, Stop, Submit
+from hotswap.engine.letters import (
+    Adopt,
+    Cancel,
+    Drain,
+    Letter,
+    Refuse,
+    Retire,
+    Stop,
+    Submit,
+)
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters, Status
@@ -60,7 +69,8 @@ class Engine:
         self._batch = Batch(model, store)
         self._outbox = Outbox()
         self._counters = Counters()
-        self._stop_at: float | None = None
+        self._drain_until: float | None = None
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.status = self._snapshot()
 
@@ -71,9 +81,14 @@ class Engine:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, drain_s: float) -> None:
-        """Drain, then end the thread. Blocks up to `drain_s` and a step."""
-        self.post(Stop(drain_s))
+    def drain(self, limit_s: float) -> None:
+        """From any thread: begin to end. A second call changes nothing."""
+        self.post(Drain(limit_s))
+
+    def stop(self, limit_s: float) -> None:
+        """Drain, then end the thread. Blocks up to `limit_s` and a step."""
+        self.drain(limit_s)
+        self.post(Stop())
         self._thread.join()
 
     def post(self, letter: Letter) -> None:
@@ -96,6 +111,8 @@ class Engine:
 
     def _turn(self) -> bool:
         """One round of the loop; False when it is time to end."""
+        if self._drain_until is not None and self._clock() > self._drain_until:
+            self._fail(self._batch, Stopping())
         decision = self._scheduler.decide(self._clock())
         if isinstance(decision, Step):
             self._step(decision)
@@ -103,7 +120,7 @@ class Engine:
             self._scheduler.check()
         self._publish()
         idle = isinstance(decision, Idle)
-        if self._stop_at is not None and (idle or self._clock() > self._stop_at):
+        if idle and self._is_stopping:
             return False
         self._read_letters(wait=idle)
         return True
@@ -183,8 +200,11 @@ class Engine:
             case Retire(name):
                 self._batch.forget(self._store.retire(name))
                 log.info("adapter retired name=%r", name)
-            case Stop(drain_s):
-                self._stop_at = self._clock() + drain_s
+            case Drain(limit_s):
+                if self._drain_until is None:
+                    self._drain_until = self._clock() + limit_s
+            case Stop():
+                self._is_stopping = True
 
     def _submit(self, letter: Submit) -> None:
         try:
@@ -197,7 +217,7 @@ class Engine:
         self._outbox.put(letter.ticket, Accepted(_key(generation)))
 
     def _accept(self, letter: Submit) -> Generation | None:
-        if self._stop_at is not None:
+        if self._drain_until is not None:
             raise Stopping
         prompt = len(letter.prompt)
         if prompt + letter.max_tokens > self._limit:
@@ -236,7 +256,7 @@ class Engine:
             kv_tokens=self._scheduler.kv_tokens,
             costs=self._scheduler.costs.table(),
             counters=self._counters.copy(),
-            is_stopping=self._stop_at is not None,
+            is_stopping=self._drain_until is not None,
         )
 
 

@@ -48,10 +48,15 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """Refuse what comes from now on; fail what is not finished in `limit_s`."""
+
+    limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """Finish what was accepted within `drain_s` seconds, refuse what comes after."""
-
-    drain_s: float
+    """End the thread when nothing is left to do."""
 
 
-Letter = Submit | Cancel | Adopt | Refuse | Retire | Stop
+Letter = Submit | Cancel | Adopt | Refuse | Retire | Drain | Stop

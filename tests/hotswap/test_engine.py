@@ -10,7 +10,7 @@ import pytest
 
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Retire, Stop, Submit
+from hotswap.engine.letters import Adopt, Retire, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
@@ -304,7 +304,7 @@ def test_stopping_finishes_what_was_accepted_and_refuses_the_rest() -> None:
         async with running(model) as engine:
             accepted = submit(engine, "a")
             await accepted.accepted()
-            engine.post(Stop(10))
+            engine.drain(10)
             late = submit(engine, "a")
             model.gate.release(100)
 
@@ -313,6 +313,24 @@ def test_stopping_finishes_what_was_accepted_and_refuses_the_rest() -> None:
             rest = "".join([piece.text async for piece in accepted.pieces()])
 
             assert rest == expected("a", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_what_a_drain_cannot_finish_in_time_is_told_so() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            accepted = submit(engine, "a")
+            await accepted.accepted()
+            engine.drain(0)
+            model.gate.release(1)  # the step that runs when the letter comes
+
+            with pytest.raises(Stopping):
+                _ = [piece async for piece in accepted.pieces()]
+
+            assert model.spans == {}, "its KV is given back"
 
     asyncio.run(scene())
 

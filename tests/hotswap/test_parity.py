@@ -35,9 +35,11 @@ CASES = [
 ]
 
 
-def make_runner(architecture: str, *, tied: bool = False) -> Runner:
+def make_runner(
+    architecture: str, *, tied: bool = False, dtype: torch.dtype = torch.float32
+) -> Runner:
     loaded = Loaded(
-        model=tiny.model(architecture, tied=tied),
+        model=tiny.model(architecture, tied=tied).to(dtype),
         tokenizer=tiny.tokenizer(),
         name=architecture,
         context=512,
@@ -166,3 +168,21 @@ def test_a_mixed_batch_gives_each_row_its_own_adapter(tmp_path: Path) -> None:
 
     expected = torch.stack([wanted[which] for which in order])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_in_bfloat16_merged_and_mixed_differ_by_rounding_alone(tmp_path: Path) -> None:
+    """The gap between the modes is of the size of the bare model's own rounding."""
+    tiny.save_adapter(tmp_path, "llama", seed=1, strength=1.0)
+    exact, rounded = make_runner("llama"), make_runner("llama", dtype=torch.bfloat16)
+    generation = read(tmp_path, exact.layout)
+    wanted = logits(exact, generation, mixed=False)
+    bare = logits(exact, None, mixed=False)
+
+    merged = logits(rounded, generation, mixed=False)
+    mixed = logits(rounded, generation, mixed=True)
+
+    rounding = (logits(rounded, None, mixed=False) - bare).norm() / bare.norm()
+    for found in (merged, mixed):
+        assert (found - wanted).norm() / wanted.norm() < 4 * rounding
+    assert (merged - mixed).norm() / wanted.norm() < 4 * rounding
+    assert (wanted - bare).norm() / bare.norm() > 20 * rounding, "nothing was shown"
