@@ -1,11 +1,16 @@
 """Fixtures: a loaded tiny model, its adapters, a live server."""
 
+import os
+import signal
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 import uvicorn
@@ -55,9 +60,7 @@ class Live:
     """A server on a loopback port, in a thread."""
 
     def __init__(self, application: Litestar) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         settings = uvicorn.Config(
             application,
             host="127.0.0.1",
@@ -105,6 +108,40 @@ def settings(model: Path, adapters: Path, **schedule: object) -> config.Config:
             "schedule": schedule,
         },
     )
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def spawned(
+    command: Sequence[str | Path], port: int, log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server's command in a process group of its own, up and healthy; ended after."""
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            command, cwd=cwd, stdout=out, stderr=out, start_new_session=True
+        )
+
+    def is_up() -> bool:
+        assert server.poll() is None, log.read_text()
+        try:
+            url = f"http://127.0.0.1:{port}/health"
+            return httpx.get(url).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    try:
+        wait_until(is_up, limit_s=240)
+        yield server
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+    assert "Traceback" not in log.read_text()
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:

@@ -1,17 +1,13 @@
 """The README's quick start, run as it stands."""
 
-import os
 import re
-import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import free_port, spawned
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -24,31 +20,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """`make demo` as a newcomer types it, on a free port and a folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    folder = tmp_path_factory.mktemp("demo")
-    log = (folder / "log").open("w")
+    port, folder = free_port(), tmp_path_factory.mktemp("demo")
     command = f"{BLOCKS[0].strip()} PORT={port} ADAPTERS={folder}/adapters"
-    demo = subprocess.Popen(
-        command.split(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-    )
-
-    def is_up() -> bool:
-        assert demo.poll() is None, (folder / "log").read_text()
-        try:
-            return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
-        except httpx.ConnectError:
-            return False
-
-    try:
-        wait_until(is_up, limit_s=240)
+    with spawned(command.split(), port, folder / "log", cwd=ROOT):
         yield port, folder
-    finally:
-        os.killpg(demo.pid, signal.SIGTERM)
-        demo.wait(60)
-        log.close()
-    assert "Traceback" not in (folder / "log").read_text()
 
 
 def run(block: str, place: tuple[int, Path]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import free_port, spawned
 
 pytestmark = pytest.mark.slow
 
@@ -21,31 +20,15 @@ pytestmark = pytest.mark.slow
 def served(
     model: Path, adapters: Path, tmp_path: Path, drain_s: float
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     settings = tmp_path / "config.toml"
     settings.write_text(
         f"[server]\ndrain_s = {drain_s}\n[memory]\nslots = 1\nkv_tokens = 2000\n"
     )
     command = [sys.executable, "-m", "hotswap.cli", "serve", model]
-    flags = ["--adapters", adapters, "--port", str(port), "--config", settings]
-    server = subprocess.Popen([*command, *flags])
-    url = f"http://127.0.0.1:{port}"
-
-    def is_up() -> bool:
-        assert server.poll() is None, "the server did not start"
-        try:
-            return httpx.get(f"{url}/health").status_code == 200
-        except httpx.ConnectError:
-            return False
-
-    try:
-        wait_until(is_up, limit_s=60)
-        yield url, server
-    finally:
-        server.kill()
-        server.wait()
+    command += ["--adapters", adapters, "--port", str(port), "--config", settings]
+    with spawned(command, port, tmp_path / "log") as server:
+        yield f"http://127.0.0.1:{port}", server
 
 
 def stream_over_sigterm(
