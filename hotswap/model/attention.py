@@ -1,10 +1,9 @@
-"""Attention over the KV arena, for any transformers model that takes the interface.
+"""Attention over the KV arena, for all rows of a step at once.
 
-All rows of a step come packed as one sequence [1, heads, tokens, head_dim], rows of
-each job together. Decoding rows are gathered by similar length and attend in one call,
-with the query heads of a KV head folded into the query length: on the CPU that is 4 to
-8 times faster than `enable_gqa` at query length 1. Prefilling rows attend job by job on
-a view of their span.
+Decoding rows whose contexts are short and alike are gathered and attend in one call;
+those with a longer one attend by themselves, on a view of their span. In both, the
+query heads of a KV head are folded into the query length: on the CPU that is 4 to 8
+times faster than `enable_gqa` at query length 1. Prefilling rows attend job by job.
 """
 
 from collections import defaultdict
@@ -12,14 +11,14 @@ from dataclasses import dataclass, field
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention as sdpa
-from transformers import AttentionInterface
 
 from hotswap.model.kv import KV, Span
 
-NAME = "hotswap"
-# Decoding jobs share a call when their lengths round up to the same power of two, so
-# at most half of what is gathered is padding; shorter ones than this share anyway.
-_SHORT = 128
+# Gathering copies the context, a call of one's own costs its overhead: on 2 cores the
+# two meet at about 250 tokens. Contexts up to it share a call with those that round up
+# to the same power of two, so at most half of what is gathered is padding.
+_LONG = 256
+_SHORT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +33,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Decode:
-    rows: torch.Tensor  # [n] rows of the step
-    gather: torch.Tensor  # [n * longest] arena rows, padded with the job's first
+    rows: torch.Tensor | None  # [n] rows of the step; None: all of them, in order
+    gather: torch.Tensor | slice  # [n * longest] arena rows, or the one job's
+    n: int
     mask: torch.Tensor | None  # [n, 1, 1, longest] additive, None if nothing is padded
 
 
 @dataclass(frozen=True, slots=True)
 class _Prefill:
-    place: Place
-    start: int  # arena rows [start, stop) are attended to
-    stop: int
-    mask: torch.Tensor | None  # [tokens, stop - start], None for plain causal
+    rows: slice
+    seen: slice  # arena rows
+    mask: torch.Tensor | None  # [tokens, seen] additive, None for plain causal
 
 
 @dataclass(slots=True)
@@ -65,24 +64,79 @@ class Attention:
         ]
         self.write = torch.tensor(rows, device=self.device)
 
-    def plan(
+    def attend(
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        *,
+        scaling: float | None,
+        window: int | None,
+    ) -> torch.Tensor:
+        """[tokens, heads, head_dim] -> the same shape. Writes `k` and `v` to the KV."""
+        keys, values = self.kv.write(layer, self.write, k, v)
+        decodes, prefills = self._plan(window, q.dtype)
+        out = None
+        for d in decodes:
+            mixed = _decode(d, q, keys, values, scaling)
+            if d.rows is None:
+                return mixed
+            if out is None:
+                out = q.new_empty((*q.shape[:2], values.shape[-1]))
+            out.index_copy_(0, d.rows, mixed)
+        for p in prefills:
+            mixed = sdpa(
+                q[p.rows].transpose(0, 1)[None],
+                keys[p.seen].transpose(0, 1)[None],
+                values[p.seen].transpose(0, 1)[None],
+                attn_mask=p.mask,
+                is_causal=p.mask is None,
+                scale=scaling,
+                enable_gqa=q.shape[1] != keys.shape[1],
+            )[0].transpose(0, 1)
+            if out is None and len(self.places) == 1:
+                return mixed
+            if out is None:
+                out = q.new_empty((*q.shape[:2], values.shape[-1]))
+            out[p.rows] = mixed
+        assert out is not None, "a step without rows"
+        return out
+
+    def _plan(
         self, window: int | None, dtype: torch.dtype
     ) -> tuple[list[_Decode], list[_Prefill]]:
         """Built once for a step and a window, used by all layers."""
         if window not in self._plans:
             groups: defaultdict[int, list[Place]] = defaultdict(list)
-            prefills = []
+            decodes, prefills = [], []
             for place in self.places:
-                if place.tokens == 1:
-                    seen = min(place.position + 1, window or place.position + 1)
-                    groups[max(seen, _SHORT).bit_length()].append(place)
+                seen = min(place.position + 1, window or place.position + 1)
+                if place.tokens > 1:
+                    prefills.append(self._prefill(place, window, dtype))
+                elif seen > _LONG:
+                    decodes.append(self._alone(place, window))
                 else:
-                    prefills.append(self._prefill(place, window))
-            decodes = [self._decode(g, window, dtype) for g in groups.values()]
+                    groups[max(seen - 1, _SHORT).bit_length()].append(place)
+            for together in groups.values():
+                if len(together) == 1:
+                    decodes.append(self._alone(together[0], window))
+                else:
+                    decodes.append(self._together(together, window, dtype))
             self._plans[window] = decodes, prefills
         return self._plans[window]
 
-    def _decode(
+    def _rows(self, places: list[Place]) -> torch.Tensor | None:
+        if len(places) == len(self.places):
+            return None
+        return torch.tensor([p.row for p in places], device=self.device)
+
+    def _alone(self, place: Place, window: int | None) -> _Decode:
+        seen = min(place.position + 1, window or place.position + 1)
+        stop = place.span.start + place.position + 1
+        return _Decode(self._rows([place]), slice(stop - seen, stop), 1, None)
+
+    def _together(
         self, places: list[Place], window: int | None, dtype: torch.dtype
     ) -> _Decode:
         ends = torch.tensor([p.span.start + p.position + 1 for p in places])
@@ -98,73 +152,47 @@ class Attention:
             mask = torch.zeros(inside.shape, dtype=dtype)
             mask.masked_fill_(~inside, float("-inf"))
             mask = mask[:, None, None, :].to(self.device)
-        rows = torch.tensor([p.row for p in places], device=self.device)
-        return _Decode(rows, gather.to(self.device), mask)
+        return _Decode(self._rows(places), gather.to(self.device), len(places), mask)
 
-    def _prefill(self, place: Place, window: int | None) -> _Prefill:
+    def _prefill(
+        self, place: Place, window: int | None, dtype: torch.dtype
+    ) -> _Prefill:
         first = max(0, place.position + 1 - window) if window else 0
         stop = place.position + place.tokens
         mask = None
         if place.position or (window and stop > window):
             query = torch.arange(place.position, stop, device=self.device)[:, None]
             key = torch.arange(first, stop, device=self.device)
-            mask = key <= query
+            hidden = key > query
             if window:
-                mask &= key > query - window
+                hidden |= key <= query - window
+            mask = torch.zeros(hidden.shape, dtype=dtype, device=self.device)
+            mask.masked_fill_(hidden, float("-inf"))
         start = place.span.start
-        return _Prefill(place, start + first, start + stop, mask)
+        rows = slice(place.row, place.row + place.tokens)
+        return _Prefill(rows, slice(start + first, start + stop), mask)
 
 
-def attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    step: Attention,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    dropout: float = 0.0,
-    softcap: float | None = None,
-    s_aux: torch.Tensor | None = None,
-    is_causal: bool | None = None,
-    **kwargs: object,
-) -> tuple[torch.Tensor, None]:
-    """[1, heads, tokens, head_dim] -> [1, tokens, heads, head_dim]. Writes the KV."""
-    if softcap is not None or s_aux is not None or is_causal is False:
-        raise NotImplementedError("softcap, sinks or two-way attention")
-    q = query[0].transpose(0, 1)  # [tokens, heads, head_dim]
-    keys, values = step.kv.write(
-        int(module.layer_idx),  # type: ignore[arg-type]
-        step.write,
-        key[0].transpose(0, 1),
-        value[0].transpose(0, 1),
+def _decode(
+    d: _Decode,
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    scaling: float | None,
+) -> torch.Tensor:
+    """[n, heads, head_dim] of the group's rows."""
+    if d.rows is not None:
+        q = q.index_select(0, d.rows)
+    if isinstance(d.gather, slice):
+        k, v = keys[d.gather], values[d.gather]
+    else:
+        k, v = keys.index_select(0, d.gather), values.index_select(0, d.gather)
+    kv_heads = keys.shape[1]
+    mixed = sdpa(
+        q.view(d.n, kv_heads, q.shape[1] // kv_heads, q.shape[-1]),
+        k.view(d.n, -1, *k.shape[1:]).transpose(1, 2),
+        v.view(d.n, -1, *v.shape[1:]).transpose(1, 2),
+        attn_mask=d.mask,
+        scale=scaling,
     )
-    decodes, prefills = step.plan(sliding_window, query.dtype)
-    heads, kv_heads = q.shape[1], keys.shape[1]
-    out = q.new_empty((*q.shape[:2], values.shape[-1]))
-    for d in decodes:
-        n = d.rows.shape[0]
-        shape = (n, -1, kv_heads)
-        k = keys[d.gather].view(*shape, keys.shape[-1]).transpose(1, 2)
-        v = values[d.gather].view(*shape, values.shape[-1]).transpose(1, 2)
-        folded = q[d.rows].view(n, kv_heads, heads // kv_heads, q.shape[-1])
-        mixed = sdpa(folded, k, v, attn_mask=d.mask, scale=scaling)
-        out[d.rows] = mixed.reshape(n, heads, -1)
-    for p in prefills:
-        rows = slice(p.place.row, p.place.row + p.place.tokens)
-        mixed = sdpa(
-            query[:, :, rows],
-            keys[p.start : p.stop].transpose(0, 1)[None],
-            values[p.start : p.stop].transpose(0, 1)[None],
-            attn_mask=p.mask,
-            is_causal=p.mask is None,
-            scale=scaling,
-            enable_gqa=heads != kv_heads,
-        )
-        out[rows] = mixed[0].transpose(0, 1)
-    return out[None], None
-
-
-AttentionInterface.register(NAME, attend)
+    return mixed.reshape(d.n, q.shape[1], -1)

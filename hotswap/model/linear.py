@@ -1,131 +1,130 @@
-"""Linear: a linear layer whose weight can be pointed elsewhere, with adapters beside.
+"""Linear: linear layers of one input, as one weight that can be pointed elsewhere.
 
-It replaces every `nn.Linear` (weight [out, in]) and GPT-2 `Conv1D` (weight [in, out])
-of a loaded model. `weight` is what `Weights` last pointed it to; `beside`, shared by
-all layers of a model, says which rows of the current step run with an adapter of
-their own. Knows no slots and no jobs.
+It takes the place of one `nn.Linear` (weight [out, in]) or GPT-2 `Conv1D` (weight
+[in, out]), or of several that share their input, stacked along the outputs. `weight`
+is what `Weights` last pointed it to, as the kernels prepared it. Knows no slots.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.adapters.deltas import Generation
-
-Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Rows [start, stop) of a step run with `factors`: module -> (A^T, scale B^T)."""
-
-    start: int
-    stop: int
-    factors: Factors
-
-
-class Beside:
-    """The adapters of the current mixed step. Empty between steps.
-
-    `tokens` are segments over the token rows of the step, `logits` over the rows that
-    the output head sees. Factors are cast once for each generation and kept until
-    `forget`.
-    """
-
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
-        self.tokens: tuple[Segment, ...] = ()
-        self.logits: tuple[Segment, ...] = ()
-        self._dtype = dtype
-        self._device = device
-        self._resident: dict[str, Factors] = {}
-
-    def factors(self, generation: Generation) -> Factors:
-        """A^T [in, rank] and scale B^T [rank, out] in the model's dtype."""
-        held = self._resident.get(generation.key)
-        if held is None:
-            held = {}
-            for module, delta in generation.deltas.items():
-                a = delta.a.to(self._device, self._dtype).t().contiguous()
-                b = (delta.b.float() * delta.scale).to(self._device, self._dtype)
-                held[module] = a, b.t().contiguous()
-            self._resident[generation.key] = held
-        return held
-
-    def forget(self, key: str) -> None:
-        self._resident.pop(key, None)
-
-    @contextmanager
-    def step(
-        self, tokens: Iterable[Segment], logits: Iterable[Segment]
-    ) -> Iterator[None]:
-        """Run one forward pass with these segments."""
-        self.tokens, self.logits = tuple(tokens), tuple(logits)
-        try:
-            yield
-        finally:
-            self.tokens = self.logits = ()
+from hotswap.model.beside import Beside, Branch, Low, Target
+from hotswap.model.kernels import Kernels
 
 
 class Linear(nn.Module):
-    def __init__(
-        self, path: str, source: nn.Module, beside: Beside, *, is_head: bool
-    ) -> None:
+    """`parts`: which rows of the output each module makes. `golden` is [out, in]."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], kernels: Kernels) -> None:
         super().__init__()
-        self.path = path
-        self.is_conv1d = isinstance(source, Conv1D)
+        weights = [_weight(module) for module in modules.values()]
+        self.parts: dict[str, slice] = {}
+        start = 0
+        for path, weight in zip(modules, weights, strict=True):
+            self.parts[path] = slice(start, start + weight.shape[0])
+            start += weight.shape[0]
         # Plain tensors: a Parameter could not be re-pointed as cheaply.
-        self.weight: torch.Tensor = _data(source.weight)
-        self.bias = None if source.bias is None else _data(source.bias)
-        self._beside = beside
-        self._is_head = is_head
+        self.golden = weights[0] if len(weights) == 1 else torch.cat(weights)
+        self.prepared_golden = kernels.prepare(self.golden)
+        self.weight = self.prepared_golden
+        self.bias = _stacked_bias(list(modules.values()), self.golden)
+        self._kernels = kernels
+        self._branch: Branch | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """[out, in], whatever the layout of the weight."""
-        rows, columns = self.weight.shape
-        return (columns, rows) if self.is_conv1d else (rows, columns)
+    def target(self) -> Target:
+        return Target(self.parts, self.golden.shape[0])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.weight.t() if self.is_conv1d else self.weight
-        y = F.linear(x, weight, self.bias)
-        segments = self._beside.logits if self._is_head else self._beside.tokens
-        if segments:
-            self._add_beside(x, y, segments)
-        return y
+        """As the module it replaces, on any leading dimensions."""
+        assert self._branch is not None
+        rows = x.reshape(-1, x.shape[-1])
+        y = self.apply_to(rows, self._branch.shrink(rows)[0])
+        return y.view(*x.shape[:-1], y.shape[-1])
 
-    def _add_beside(
-        self, x: torch.Tensor, y: torch.Tensor, segments: tuple[Segment, ...]
-    ) -> None:
-        rows, out = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
-        # A layer that sees other rows than the step's would get a wrong adapter.
-        assert rows.shape[0] == segments[-1].stop, f"{self.path}: rows are not tokens"
-        for segment in segments:
-            factors = segment.factors.get(self.path)
-            if factors is not None:
-                part = slice(segment.start, segment.stop)
-                out[part] += (rows[part] @ factors[0]) @ factors[1]
+    def attach(self, beside: Beside, *, is_head: bool) -> None:
+        """For `forward`: a branch for this layer alone."""
+        self.beside = beside
+        self._branch = beside.branch([self.target], is_head=is_head)
+
+    def apply_to(self, x: torch.Tensor, low: Low | None) -> torch.Tensor:
+        """[rows, in] -> [rows, out]."""
+        return _plus(self._kernels.linear(x, self.weight, self.bias), low)
+
+    def silu(self, x: torch.Tensor, low: Low | None) -> torch.Tensor:
+        """silu(Wx + b)."""
+        if low is None:
+            return self._kernels.linear_silu(x, self.weight, self.bias)
+        return F.silu(self.apply_to(x, low), inplace=True)
+
+    def mul(
+        self, x: torch.Tensor, low: Low | None, other: torch.Tensor
+    ) -> torch.Tensor:
+        """(Wx + b) * other."""
+        if low is None:
+            return self._kernels.linear_mul(x, self.weight, self.bias, other)
+        return self.apply_to(x, low).mul_(other)
+
+    def add(
+        self, x: torch.Tensor, low: Low | None, other: torch.Tensor
+    ) -> torch.Tensor:
+        """Wx + b + other."""
+        return _plus(self._kernels.linear_add(x, self.weight, self.bias, other), low)
 
 
-def replace_linears(model: nn.Module, beside: Beside) -> dict[str, Linear]:
+def replace_linears(model: nn.Module, beside: Beside, kernels: Kernels) -> list[Linear]:
     """Put a `Linear` in the place of every mergeable module. Mutates `model`."""
-    getter = getattr(model, "get_output_embeddings", None)
-    head = getter() if getter else None
-    found: dict[str, Linear] = {}
+    found = []
+    head = head_of(model)
     for path, module in list(model.named_modules()):
-        # Exact types: a subclass (quantised, sharded) may compute something else.
-        if type(module) is nn.Linear or type(module) is Conv1D:
+        if is_mergeable(module):
             parent, _, name = path.rpartition(".")
-            linear = Linear(path, module, beside, is_head=module is head)
+            linear = Linear({path: module}, kernels)
+            linear.attach(beside, is_head=module is head)
             setattr(model.get_submodule(parent), name, linear)
-            found[path] = linear
+            found.append(linear)
     return found
 
 
-def _data(tensor: torch.Tensor | nn.Module) -> torch.Tensor:
-    assert isinstance(tensor, torch.Tensor)
-    return tensor.detach()
+def head_of(model: nn.Module) -> nn.Module | None:
+    """The output head, whose rows are those that want logits."""
+    getter = getattr(model, "get_output_embeddings", None)
+    head = getter() if getter else None
+    return head if isinstance(head, nn.Module) else None
+
+
+def is_mergeable(module: nn.Module) -> bool:
+    # Exact types: a subclass (quantised, sharded) may compute something else.
+    return type(module) is nn.Linear or type(module) is Conv1D
+
+
+def _plus(y: torch.Tensor, low: Low | None) -> torch.Tensor:
+    return y if low is None else y.addmm_(low.h, low.b)
+
+
+def _weight(module: nn.Module) -> torch.Tensor:
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    if isinstance(module, Conv1D):
+        return weight.detach().t().contiguous()
+    return weight.detach()
+
+
+def _stacked_bias(
+    modules: Sequence[nn.Module], golden: torch.Tensor
+) -> torch.Tensor | None:
+    """[out], zero where a module has none; None if none has one."""
+    if all(module.bias is None for module in modules):
+        return None
+    biases = []
+    for module in modules:
+        bias = module.bias
+        if isinstance(bias, torch.Tensor):
+            biases.append(bias.detach())
+        else:
+            biases.append(golden.new_zeros(_weight(module).shape[0]))
+    return torch.cat(biases)

@@ -1,29 +1,47 @@
 """Packed: one forward pass over all rows of a step, on the KV arena.
 
-Works for every model whose attention takes transformers' attention interface and
-whose layers treat tokens independently otherwise; `runner` proves it at load.
+All rows come as one sequence of tokens, rows of each job together. What computes it is
+a `Network`: `llama` for the architectures it knows, `interface` for any transformers
+model whose attention can be replaced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel
 
-from hotswap.model import attention
 from hotswap.model.attention import Attention, Place
+from hotswap.model.beside import Beside
 from hotswap.model.kv import KV, Span
-from hotswap.model.linear import Beside
-from hotswap.model.rows import Row, key_of, segments
+from hotswap.model.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One step, as a network sees it."""
+
+    ids: torch.Tensor  # [tokens]
+    positions: torch.Tensor  # [tokens]
+    last: torch.Tensor  # [rows that want logits] their last tokens
+    attention: Attention
+
+
+Network = Callable[[Inputs], torch.Tensor]
+"""Logits [rows that want them, vocab]. Writes the KV."""
 
 
 class Packed:
-    def __init__(self, model: PreTrainedModel, beside: Beside, capacity: int) -> None:
-        model.set_attn_implementation(attention.NAME)
-        self._model = model
+    """Owned by the engine thread."""
+
+    def __init__(
+        self, network: Network, beside: Beside, capacity: int, device: torch.device
+    ) -> None:
+        self._network = network
         self._beside = beside
         self._kv = KV(capacity)
         self._spans: dict[int, Span] = {}
+        self._device = device
 
     @property
     def token_bytes(self) -> int:
@@ -39,39 +57,29 @@ class Packed:
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
-        order = (
-            sorted(range(len(rows)), key=lambda i: key_of(rows[i])) if mixed else None
-        )
-        ordered = [rows[i] for i in order] if order else rows
-        logits = self._forward(ordered, mixed=mixed)
-        if order is None:
-            return logits
-        wanting = [i for i in order if rows[i].wants_logits]
-        back = sorted(range(len(wanting)), key=wanting.__getitem__)
-        return logits[back]
+        beside = nullcontext()
+        if mixed:
+            tokens = [row.generation for row in rows for _ in row.tokens]
+            logits = [row.generation for row in rows if row.wants_logits]
+            beside = self._beside.step(tokens, logits)  # type: ignore[assignment]
+        with torch.inference_mode(), beside:
+            return self._network(self._inputs(rows)).float()
 
-    def _forward(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
-        device = self._model.device
+    def _inputs(self, rows: Sequence[Row]) -> Inputs:
         places: list[Place] = []
         ids: list[int] = []
         positions: list[int] = []
-        last: list[int] = []  # rows of the step whose logits are wanted
+        last: list[int] = []
         for row in rows:
-            span = self._spans[row.job]
-            places.append(Place(len(ids), len(row.tokens), row.position, span))
+            tokens = len(row.tokens)
+            places.append(Place(len(ids), tokens, row.position, self._spans[row.job]))
             ids.extend(row.tokens)
-            positions.extend(range(row.position, row.position + len(row.tokens)))
+            positions.extend(range(row.position, row.position + tokens))
             if row.wants_logits:
                 last.append(len(ids) - 1)
-        beside = (
-            self._beside.step(*segments(rows, self._beside)) if mixed else nullcontext()
+        return Inputs(
+            ids=torch.tensor(ids, device=self._device),
+            positions=torch.tensor(positions, device=self._device),
+            last=torch.tensor(last, dtype=torch.long, device=self._device),
+            attention=Attention(self._kv, places, self._device),
         )
-        with torch.inference_mode(), beside:
-            logits = self._model(
-                input_ids=torch.tensor([ids], device=device),
-                position_ids=torch.tensor([positions], device=device),
-                use_cache=False,
-                logits_to_keep=torch.tensor(last, dtype=torch.long, device=device),
-                step=Attention(self._kv, places, device),
-            ).logits
-        return logits[0].float()

@@ -10,8 +10,8 @@ from contextlib import nullcontext
 import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from hotswap.model.linear import Beside
-from hotswap.model.rows import Row, segments
+from hotswap.model.beside import Beside
+from hotswap.model.rows import Row
 
 
 class PerSequence:
@@ -40,8 +40,8 @@ class PerSequence:
         beside = nullcontext()
         if mixed:
             # The head sees the last row alone, whether or not it is asked for.
-            tokens, logits = segments([_wanting(row)], self._beside)
-            beside = self._beside.step(tokens, logits)  # type: ignore[assignment]
+            own = row.generation
+            beside = self._beside.step([own] * len(row.tokens), [own])  # type: ignore[assignment]
         with torch.inference_mode(), beside:
             logits = self._model(
                 input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
@@ -49,16 +49,6 @@ class PerSequence:
         if not self.token_bytes:
             self.token_bytes = _cache_bytes(cache) // len(row.tokens)
         return logits[0, -1].float()
-
-
-def _wanting(row: Row) -> Row:
-    return Row(
-        job=row.job,
-        tokens=row.tokens,
-        position=row.position,
-        generation=row.generation,
-        wants_logits=True,
-    )
 
 
 def _cache_bytes(cache: Cache) -> int:

@@ -12,37 +12,43 @@ TRL issue 6688: 0.67 of the mean weight after 1,000 cycles).
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
 from hotswap.errors import MergeFailed
+from hotswap.model.kernels import Kernels
 from hotswap.model.linear import Linear
 from scheduler import BASE, Swap
 
-# Rows of a tile: float32 scratch that stays in a core's cache at usual widths.
+# More would be looked through at each swap for nothing.
+_MOST = 64
+# float32 scratch of a tile stays in a core's cache at usual widths.
 _TILE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
 class _Slot:
     holds: Generation | None = None
-    buffers: dict[str, torch.Tensor] = field(default_factory=dict)
+    # Weights as the kernels prepared them, of the layers that the adapter touches
+    prepared: dict[Linear, torch.Tensor] = field(default_factory=dict)
     used_at: int = 0
 
 
 class Weights:
     """Owned by the engine thread. Points the `Linear`s it was given."""
 
-    def __init__(self, linears: Mapping[str, Linear], slots: int) -> None:
+    def __init__(self, linears: Sequence[Linear], kernels: Kernels, slots: int) -> None:
         assert slots >= 1
         self._linears = linears
-        self._golden = {path: linear.weight for path, linear in linears.items()}
+        self._kernels = kernels
         self._slots = [_Slot() for _ in range(slots)]
         self._resident: _Slot | None = None
         self._uses = 0
+        # Where a weight is merged before the kernels take their copy, by shape
+        self._scratch: dict[torch.Size, torch.Tensor] = {}
 
     @property
     def resident(self) -> str:
@@ -83,11 +89,14 @@ class Weights:
                 slot.holds = None
 
     def checksum(self) -> str:
-        """SHA-256 over every golden tensor, its bytes and its name."""
+        """SHA-256 over every golden tensor, as loaded and as prepared."""
         digest = hashlib.sha256()
-        for path, weight in sorted(self._golden.items()):
-            digest.update(path.encode())
-            digest.update(weight.contiguous().view(torch.uint8).cpu().numpy().tobytes())
+        for linear in self._linears:
+            digest.update(repr(linear.parts).encode())
+            for weight in (linear.golden, linear.prepared_golden):
+                plain = weight.to_dense() if weight.is_mkldnn else weight
+                raw = plain.contiguous().view(torch.uint8)
+                digest.update(raw.cpu().numpy().tobytes())
         return digest.hexdigest()
 
     def _slot_for(self, generation: Generation) -> _Slot:
@@ -105,46 +114,71 @@ class Weights:
 
     def _build(self, slot: _Slot, generation: Generation) -> None:
         slot.holds = None
+        before, slot.prepared = slot.prepared, {}
         try:
-            for path, delta in generation.deltas.items():
-                golden = self._golden[path]
-                buffer = slot.buffers.get(path)
-                if buffer is None:
-                    buffer = slot.buffers[path] = torch.empty_like(golden)
-                merge(golden, delta, buffer, self._linears[path].is_conv1d)
+            for linear in self._linears:
+                if generation.deltas.keys().isdisjoint(linear.parts):
+                    continue
+                out = self._buffer(linear, before.pop(linear, None))
+                merge(linear, generation.deltas, out)
+                slot.prepared[linear] = self._kernels.prepare(out)
         except (RuntimeError, MemoryError) as error:
             self._point_to(None)
             raise MergeFailed(f"generation {generation.key}: {error}") from error
         slot.holds = generation
 
+    def _buffer(self, linear: Linear, before: torch.Tensor | None) -> torch.Tensor:
+        """Memory to merge into: the slot's own, or scratch if a copy is made of it."""
+        if self._kernels.copies:
+            shape = linear.golden.shape
+            if shape not in self._scratch:
+                self._scratch[shape] = torch.empty_like(linear.golden)
+            return self._scratch[shape]
+        return torch.empty_like(linear.golden) if before is None else before
+
     def _point_to(self, slot: _Slot | None) -> None:
-        touched = slot.holds.deltas if slot and slot.holds else {}
-        for path, linear in self._linears.items():
-            inside = slot is not None and path in touched
-            linear.weight = (
-                slot.buffers[path] if slot and inside else self._golden[path]
-            )
+        prepared = slot.prepared if slot else {}
+        for linear in self._linears:
+            linear.weight = prepared.get(linear, linear.prepared_golden)
         self._resident = slot
 
 
-def merge(
-    golden: torch.Tensor, delta: Delta, out: torch.Tensor, is_conv1d: bool
-) -> None:
-    """Write `round(golden + scale * b @ a)` to `out`, tile by tile.
+def merge(linear: Linear, deltas: Mapping[str, Delta], out: torch.Tensor) -> None:
+    """Write `round(golden + scale * b @ a)` to `out` [out, in]. Mutates `out` only."""
+    for path, rows in linear.parts.items():
+        golden, target = linear.golden[rows], out[rows]
+        delta = deltas.get(path)
+        if delta is None:
+            target.copy_(golden)
+        elif _is_exact(golden) and golden.dtype == delta.a.dtype == delta.b.dtype:
+            torch.addmm(golden, delta.b, delta.a, alpha=delta.scale, out=target)
+        else:
+            _merge_tiles(golden, delta, target)
 
-    `golden` and `out` are [out, in], or [in, out] for a Conv1D. Mutates `out` only.
+
+def _is_exact(golden: torch.Tensor) -> bool:
+    """Whether torch's product accumulates in float32 and rounds its sum once.
+
+    oneDNN's does; the fall-back for a CPU without bfloat16 units need not.
     """
+    if golden.device.type != "cpu":
+        return False
+    return golden.dtype is torch.float32 or (
+        golden.dtype is torch.bfloat16
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
+
+
+def _merge_tiles(golden: torch.Tensor, delta: Delta, out: torch.Tensor) -> None:
     b = delta.b.to(golden.device, torch.float32)
     a = delta.a.to(golden.device, torch.float32)
-    left, right = (a.t(), b.t()) if is_conv1d else (b, a)
     rows = max(1, _TILE_BYTES // (4 * golden.shape[1]))
     for start in range(0, golden.shape[0], rows):
         part = slice(start, start + rows)
         tile = golden[part].to(torch.float32, copy=True)
-        out[part] = tile.addmm_(left[part], right, alpha=delta.scale)
+        out[part] = tile.addmm_(b[part], a, alpha=delta.scale)
 
 
-def slots_that_fit(linears: Mapping[str, Linear], budget_bytes: int) -> int:
-    """How many whole slots fit into the budget; at least the one that is needed."""
-    slot = sum(linear.weight.nbytes for linear in linears.values())
-    return max(1, budget_bytes // slot)
+def slots_that_fit(slot_bytes: int, budget_bytes: int) -> int:
+    """How many whole slots fit into the budget: at least one, and not too many."""
+    return min(max(1, budget_bytes // slot_bytes), _MOST)

@@ -110,16 +110,16 @@ def test_golden_logits_equal_those_of_transformers(architecture: str) -> None:
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_architectures_that_fit_run_packed_and_the_others_row_by_row() -> None:
-    packed = {a: make_runner(a).is_packed for a in ARCHITECTURES}
+def test_every_architecture_gets_the_fastest_pass_that_is_right_for_it() -> None:
+    kinds = {a: make_runner(a).kind for a in ARCHITECTURES}
 
-    assert packed == {
-        "llama": True,
-        "qwen2": True,
-        "gpt2": True,
-        "mistral": True,
-        "gemma2": False,
-        "bloom": False,
+    assert kinds == {
+        "llama": "llama",
+        "qwen2": "llama",
+        "gpt2": "interface",
+        "mistral": "llama",
+        "gemma2": "alone",
+        "bloom": "alone",
     }
 
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
 from hotswap.errors import MergeFailed
-from hotswap.model.linear import Beside, Linear, replace_linears
+from hotswap.model.beside import Beside
+from hotswap.model.kernels import Plain, kernels_for
+from hotswap.model.linear import Linear, replace_linears
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from hotswap.model.weights import Weights, merge, slots_that_fit
@@ -32,11 +35,13 @@ def read_all(folders: Path, runner: Runner) -> list[Generation]:
 
 
 def slot_bytes(runner: Runner) -> dict[str, bytes]:
-    """What every layer computes with now."""
-    return {
-        path: linear.weight.contiguous().numpy().tobytes()
-        for path, linear in runner.weights._linears.items()
-    }
+    """What every module computes with now."""
+    found = {}
+    for linear in runner.weights._linears:
+        weight = linear.weight.to_dense() if linear.weight.is_mkldnn else linear.weight
+        for path, rows in linear.parts.items():
+            found[path] = weight[rows].contiguous().numpy().tobytes()
+    return found
 
 
 def test_golden_is_bit_identical_after_a_thousand_swaps_over_eight_adapters(
@@ -97,35 +102,78 @@ def test_a_failure_in_the_middle_of_a_merge_leaves_golden_resident_and_untouched
 
 def test_the_checksum_notices_one_changed_bit() -> None:
     model = tiny.model("llama")
-    linears = replace_linears(model, Beside(torch.float32, torch.device("cpu")))
-    weights = Weights(linears, slots=1)
+    beside = Beside(torch.float32, torch.device("cpu"))
+    linears = replace_linears(model, beside, Plain())
+    weights = Weights(linears, Plain(), slots=1)
     before = weights.checksum()
 
-    linears["lm_head"].weight.view(torch.int32)[0, 0] ^= 1
+    linears[-1].golden.view(torch.int32)[0, 0] ^= 1
 
     assert weights.checksum() != before
 
 
+@pytest.mark.parametrize("factors", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-@pytest.mark.parametrize("is_conv1d", [False, True])
+@pytest.mark.parametrize("kind", ["linear", "conv1d", "three stacked"])
 def test_a_merge_accumulates_in_float32_and_rounds_once(
-    dtype: torch.dtype, is_conv1d: bool
+    kind: str, dtype: torch.dtype, factors: torch.dtype
 ) -> None:
-    random_ = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
     # More than one tile of rows
-    golden = torch.randn(1500, 400, generator=random_).to(dtype)
-    b = torch.randn(1500, 16, generator=random_) * 0.02
-    a = torch.randn(16, 400, generator=random_) * 0.02
-    delta = Delta(a=b.t(), b=a.t(), scale=0.7) if is_conv1d else Delta(a, b, 0.7)
-    out = torch.empty_like(golden)
+    count = 3 if kind == "three stacked" else 1
+    modules: dict[str, torch.nn.Module] = {}
+    deltas, exact = {}, []
+    for n in range(count):
+        made = Conv1D(700, 400) if kind == "conv1d" else torch.nn.Linear(400, 700)
+        made.weight.data.normal_()
+        modules[f"m{n}"] = made.to(dtype)
+        golden = made.weight.data.t() if kind == "conv1d" else made.weight.data
+        b = (torch.randn(700, 16) * 0.02).to(factors)
+        a = (torch.randn(16, 400) * 0.02).to(factors)
+        if n == 1:  # one that the adapter leaves alone
+            exact.append(golden.double())
+            continue
+        deltas[f"m{n}"] = Delta(a=a, b=b, scale=0.7)
+        exact.append(golden.double() + 0.7 * (b.double() @ a.double()))
+    linear = Linear(modules, Plain())
+    before = linear.golden.clone()
+    out = torch.empty_like(linear.golden)
 
-    merge(golden, delta, out, is_conv1d)
+    merge(linear, deltas, out)
 
-    exact = (golden.double() + 0.7 * (b.double() @ a.double())).to(dtype)
+    wanted = torch.cat(exact).to(dtype)
     # float32 sums may differ from exact ones in the last bit before the one rounding
-    wrong = (out != exact).float().mean()
+    wrong = (out != wanted).float().mean()
     assert wrong < (0.6 if dtype is torch.float32 else 0.001)
-    assert (out - exact).abs().max() <= torch.finfo(dtype).eps * exact.abs().max()
+    assert (out - wanted).abs().max() <= torch.finfo(dtype).eps * wanted.abs().max()
+    assert torch.equal(linear.golden, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("rows", [1, 5, 300])
+def test_the_kernels_of_this_machine_compute_what_plain_ones_do(
+    dtype: torch.dtype, rows: int
+) -> None:
+    torch.manual_seed(0)
+    fast, plain = kernels_for(dtype, torch.device("cpu")), Plain()
+    x, weight = torch.randn(rows, 100).to(dtype), torch.randn(70, 100).to(dtype)
+    bias, other = torch.randn(70).to(dtype), torch.randn(rows, 70).to(dtype)
+    prepared = fast.prepare(weight)
+    tolerance = {"atol": 0.2, "rtol": 0.02} if dtype is torch.bfloat16 else {}
+
+    for ours, theirs in (
+        (fast.linear(x, prepared, bias), plain.linear(x, weight, bias)),
+        (fast.linear_silu(x, prepared, bias), plain.linear_silu(x, weight, bias)),
+        (
+            fast.linear_add(x, prepared, bias, other),
+            plain.linear_add(x, weight, bias, other),
+        ),
+        (
+            fast.linear_mul(x, prepared, bias, other),
+            plain.linear_mul(x, weight, bias, other),
+        ),
+    ):
+        torch.testing.assert_close(ours, theirs, **tolerance)  # type: ignore[arg-type]
 
 
 def test_an_adapter_leaves_the_modules_it_does_not_target_on_golden(
@@ -174,9 +222,6 @@ def test_forgetting_the_resident_makes_golden_resident(
 
 
 def test_slots_follow_from_the_budget_and_are_at_least_one() -> None:
-    layer = torch.nn.Linear(10, 10, bias=False)
-    beside = Beside(torch.float32, torch.device("cpu"))
-    linears = {"layer": Linear("layer", layer, beside, is_head=False)}
-
-    assert slots_that_fit(linears, 1) == 1
-    assert slots_that_fit(linears, 3 * 400 + 399) == 3
+    assert slots_that_fit(400, 1) == 1
+    assert slots_that_fit(400, 3 * 400 + 399) == 3
+    assert slots_that_fit(1, 1 << 40) == 64

@@ -1,0 +1,160 @@
+"""Kernels: the product of a linear layer, with what follows it fused where possible.
+
+`Plain` works on every device. `OneDNN` keeps the weight in the blocked layout that a
+CPU's vector units want and fuses activation, product or sum into the same pass: 1.2 to
+2 times faster for the few rows of a decoding step. Its ops are those that torch's own
+compiler emits (torch/_inductor/mkldnn_ir.py), no documented API: `kernels_for` tries
+them once and falls back to `Plain`.
+"""
+
+import logging
+from typing import Protocol
+
+import torch
+from torch.nn import functional as F
+
+log = logging.getLogger(__name__)
+
+# A blocked layout is chosen for a number of rows; this one was as fast as the best of
+# 1, 16 and 256 at each of them.
+_ROWS = 16
+
+
+class Kernels(Protocol):
+    """`x` is [rows, in], a weight [out, in] as `prepare` returned it."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether a prepared weight has memory of its own."""
+
+    def prepare(self, weight: torch.Tensor) -> torch.Tensor: ...
+    def linear(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor: ...
+    def linear_silu(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor: ...
+    def linear_add(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        other: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def linear_mul(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        other: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+
+class Plain:
+    copies = False
+
+    def prepare(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight
+
+    def linear(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return F.linear(x, weight, bias)
+
+    def linear_silu(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return F.silu(F.linear(x, weight, bias), inplace=True)
+
+    def linear_add(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        other: torch.Tensor,
+    ) -> torch.Tensor:
+        return F.linear(x, weight, bias).add_(other)
+
+    def linear_mul(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        other: torch.Tensor,
+    ) -> torch.Tensor:
+        return F.linear(x, weight, bias).mul_(other)
+
+
+class OneDNN:
+    copies = True
+
+    def __init__(self) -> None:
+        ops = torch.ops.mkldnn
+        self._reorder = ops._reorder_linear_weight.default
+        self._unary = ops._linear_pointwise.default
+        self._binary = ops._linear_pointwise.binary
+
+    def prepare(self, weight: torch.Tensor) -> torch.Tensor:
+        return self._reorder(weight, _ROWS)
+
+    def linear(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return self._unary(x, weight, bias, "none", [], "")
+
+    def linear_silu(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return self._unary(x, weight, bias, "swish", [], "")
+
+    def linear_add(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        other: torch.Tensor,
+    ) -> torch.Tensor:
+        return self._binary(x, other, weight, bias, "add")
+
+    def linear_mul(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        other: torch.Tensor,
+    ) -> torch.Tensor:
+        return self._binary(x, other, weight, bias, "mul")
+
+
+def kernels_for(dtype: torch.dtype, device: torch.device) -> Kernels:
+    """The fastest that work here."""
+    if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
+        try:
+            return _tried(OneDNN(), dtype)
+        except (RuntimeError, AttributeError, AssertionError) as error:
+            reason = str(error).splitlines()[0] if str(error) else "wrong result"
+            log.warning("oneDNN's packed linear does not work here (%s)", reason)
+    return Plain()
+
+
+def _tried(kernels: OneDNN, dtype: torch.dtype) -> OneDNN:
+    """Raises whatever the ops raise, or AssertionError if they compute otherwise."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 64, generator=random).to(dtype)
+    weight = torch.randn(32, 64, generator=random).to(dtype)
+    bias, other = weight[:, 0].clone(), x[:, :32].clone()
+    plain, packed = Plain(), kernels.prepare(weight)
+    for ours, theirs in (
+        (kernels.linear(x, packed, bias), plain.linear(x, weight, bias)),
+        (kernels.linear_silu(x, packed, bias), plain.linear_silu(x, weight, bias)),
+        (
+            kernels.linear_add(x, packed, None, other),
+            plain.linear_add(x, weight, None, other),
+        ),
+        (
+            kernels.linear_mul(x, packed, None, other),
+            plain.linear_mul(x, weight, None, other),
+        ),
+    ):
+        assert torch.allclose(ours.float(), theirs.float(), rtol=0.05, atol=0.05)
+    return kernels

@@ -1,0 +1,147 @@
+"""Llama: the decoder of Llama, Mistral and Qwen2 as one chain of fused operations.
+
+It computes what transformers' modules compute, from their own weights, in a third of
+the operations: one product for q, k and v; silu, product and residual sums inside the
+products they follow; the rotation as one multiply-add. `runner` proves at load that
+its logits are transformers' own; otherwise `interface` serves the model.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from hotswap.model.beside import Beside, Branch
+from hotswap.model.kernels import Kernels
+from hotswap.model.linear import Linear, head_of, is_mergeable
+from hotswap.model.packed import Inputs
+
+_CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
+
+
+@dataclass(frozen=True, slots=True)
+class _Norm:
+    weight: torch.Tensor
+    eps: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Llama:
+    """A `packed.Network`. Keeps what it needs of the model's tensors."""
+
+    def __init__(
+        self, model: PreTrainedModel, beside: Beside, kernels: Kernels
+    ) -> None:
+        inner = model.model
+        head = head_of(model)
+        assert isinstance(head, nn.Module)
+        self._embedding = inner.embed_tokens.weight.detach()
+        self._rotary = inner.rotary_emb
+        self._norm = _norm(inner.norm)
+        self._layers = [
+            _Layer(f"model.layers.{index}", layer, beside, kernels)
+            for index, layer in enumerate(inner.layers)
+        ]
+        self._head = Linear({"lm_head": head}, kernels)
+        self._head_branch = beside.branch([self._head.target], is_head=True)
+        self.linears = [
+            *(linear for layer in self._layers for linear in layer.linears),
+            self._head,
+        ]
+
+    @staticmethod
+    def fits(model: PreTrainedModel) -> bool:
+        """Whether the architecture is one of ours; `runner` proves the rest."""
+        return (
+            type(model).__name__ in _CLASSES
+            and model.config.hidden_act == "silu"
+            and all(
+                is_mergeable(module)
+                for path, module in model.named_modules()
+                if path.endswith("_proj") or path == "lm_head"
+            )
+        )
+
+    def __call__(self, inputs: Inputs) -> torch.Tensor:
+        x = F.embedding(inputs.ids, self._embedding)
+        cos, sin = self._rotary(x[None], inputs.positions[None])
+        half = cos.shape[-1] // 2
+        # rotate_half(x) * sin is roll(x) * sin with the first half's sign turned
+        sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)
+        cos, sin = cos[0, :, None], sin[0, :, None]
+        for index, layer in enumerate(self._layers):
+            x = layer(index, x, cos, sin, inputs)
+        x = self._norm(x.index_select(0, inputs.last))
+        (low,) = self._head_branch.shrink(x)
+        return self._head.apply_to(x, low)
+
+
+class _Layer:
+    def __init__(self, path: str, layer: Any, beside: Beside, kernels: Kernels) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        names = ("q_proj", "k_proj", "v_proj")
+        self._qkv = Linear(
+            {f"{path}.self_attn.{n}": getattr(attention, n) for n in names}, kernels
+        )
+        self._o = Linear({f"{path}.self_attn.o_proj": attention.o_proj}, kernels)
+        self._gate = Linear({f"{path}.mlp.gate_proj": mlp.gate_proj}, kernels)
+        self._up = Linear({f"{path}.mlp.up_proj": mlp.up_proj}, kernels)
+        self._down = Linear({f"{path}.mlp.down_proj": mlp.down_proj}, kernels)
+        self.linears = (self._qkv, self._o, self._gate, self._up, self._down)
+        self._qkv_branch = _branch(beside, self._qkv)
+        self._o_branch = _branch(beside, self._o)
+        self._mlp_branch = _branch(beside, self._gate, self._up)
+        self._down_branch = _branch(beside, self._down)
+        self._norm = _norm(layer.input_layernorm)
+        self._mlp_norm = _norm(layer.post_attention_layernorm)
+        self._head_dim = int(attention.head_dim)
+        self._scaling = float(attention.scaling)
+        # Qwen2 says it of each layer, Mistral of the model, Llama nowhere.
+        of_model = getattr(attention.config, "sliding_window", None)
+        self._window: int | None = getattr(attention, "sliding_window", of_model)
+        self._queries = attention.q_proj.out_features // self._head_dim
+        keys = attention.k_proj.out_features // self._head_dim
+        self._rotated = self._queries + keys  # heads that are turned: q and k
+
+    def __call__(
+        self,
+        index: int,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        inputs: Inputs,
+    ) -> torch.Tensor:
+        """[tokens, hidden] -> the same."""
+        h = self._norm(x)
+        (low,) = self._qkv_branch.shrink(h)
+        heads = self._qkv.apply_to(h, low).view(x.shape[0], -1, self._head_dim)
+        qk, v = heads[:, : self._rotated], heads[:, self._rotated :]
+        qk = torch.addcmul(qk * cos, qk.roll(self._head_dim // 2, -1), sin)
+        mixed = inputs.attention.attend(
+            index,
+            qk[:, : self._queries],
+            qk[:, self._queries :],
+            v,
+            scaling=self._scaling,
+            window=self._window,
+        ).reshape(x.shape[0], -1)
+        (low,) = self._o_branch.shrink(mixed)
+        x = self._o.add(mixed, low, x)
+        h = self._mlp_norm(x)
+        gate_low, up_low = self._mlp_branch.shrink(h)
+        h = self._up.mul(h, up_low, self._gate.silu(h, gate_low))
+        (low,) = self._down_branch.shrink(h)
+        return self._down.add(h, low, x)
+
+
+def _norm(module: Any) -> _Norm:
+    return _Norm(module.weight.detach(), float(module.variance_epsilon))
+
+
+def _branch(beside: Beside, *linears: Linear) -> Branch:
+    return beside.branch([linear.target for linear in linears])
