@@ -1,64 +1,49 @@
 """Beside: the adapters of a mixed step, run beside golden for all rows at once.
 
-The adapters in use are stacked: all their A under each other, all their B likewise. A
-row runs through every A in one product, a mask keeps what belongs to its own adapter,
+Each layer has a stack: the A of all adapters in use under each other, their B likewise.
+A row runs through every A in one product, a mask keeps what belongs to its own adapter,
 and one product with the stacked B adds the update:
 
     y += ((x A^T) * mask) B          A [R, in], mask [rows, R], B [R, out]
 
 On the CPU a product costs as much for its call as for its bytes, so one masked product
-beats one for each adapter up to thousands of stacked rows. What no adapter in use
-targets is skipped. The stack is kept between steps and renewed when an adapter comes
-that is not in it.
+beats one for each adapter up to thousands of stacked rows. A layer that no adapter in
+use targets is skipped. Stacks are kept between steps: an adapter that comes is
+appended, those that were not used for a while leave together.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from hotswap.adapters.deltas import Generation
 
-# An adapter stays in the stack for so many mixed steps without a row: renewing the
-# stack for it costs about as much as carrying it along.
-_LINGER = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A layer seen from here: which of its output rows belong to which module."""
-
-    parts: Mapping[str, slice]
-    out: int
-
-
-@dataclass(frozen=True, slots=True)
-class Low:
-    """What a layer still has to add: `h @ b`."""
-
-    h: torch.Tensor  # [rows, R], masked
-    b: torch.Tensor  # [R, out]
+# Mixed steps without a row after which an adapter counts as idle. Idle ones leave when
+# they are a third of the stack, so moving the others is paid for by what is saved.
+_LINGER = 8
+_LEAST_ROWS = 64
 
 
 class Beside:
     """Shared by all layers of a model; owned by the engine thread."""
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
-        self._dtype = dtype
-        self._device = device
-        self._branches: list[Branch] = []
-        self._stacked: dict[str, Generation] = {}
+        self.dtype = dtype
+        self.device = device
+        self._stacks: list[Stack] = []
+        self._members: list[str] = []  # generation keys; the place is the owner's id
         self._last_used: dict[str, int] = {}
         self._steps = 0
         self._owners: dict[bool, torch.Tensor] = {}  # by is_head; empty between steps
         self._masks: dict[tuple[bool, tuple[int, ...]], torch.Tensor] = {}
 
-    def branch(self, targets: Sequence[Target], *, is_head: bool = False) -> "Branch":
-        """Layers that share their input. `is_head`: its rows are the logits' rows."""
-        made = Branch(self, targets, is_head)
-        self._branches.append(made)
+    def stack(self, parts: Mapping[str, slice], *, is_head: bool = False) -> "Stack":
+        """A layer's stack. `parts`: which rows of its output each module makes;
+        `is_head`: it sees the rows that want logits."""
+        made = Stack(self, parts, is_head)
+        self._stacks.append(made)
         return made
 
     @contextmanager
@@ -69,10 +54,10 @@ class Beside:
     ) -> Iterator[None]:
         """Run one forward pass in which each row has the generation given here."""
         self._use({g.key: g for g in tokens if g is not None})
-        place = {key: index for index, key in enumerate(self._stacked)}
+        place = {key: index for index, key in enumerate(self._members)}
         for is_head, rows in ((False, tokens), (True, logits)):
             owners = [place[g.key] if g is not None else -1 for g in rows]
-            self._owners[is_head] = torch.tensor(owners, device=self._device)
+            self._owners[is_head] = torch.tensor(owners, device=self.device)
         try:
             yield
         finally:
@@ -80,8 +65,8 @@ class Beside:
             self._masks.clear()
 
     def forget(self, key: str) -> None:
-        if self._stacked.pop(key, None) is not None:
-            self._stack()
+        if key in self._members:
+            self._keep([member for member in self._members if member != key])
 
     @property
     def is_active(self) -> bool:
@@ -91,95 +76,107 @@ class Beside:
         """[rows, R]: 1 where the row's generation owns the column, else 0."""
         held = self._masks.get((is_head, columns))
         if held is None:
-            owners = torch.tensor(columns, device=self._device)
-            held = (self._owners[is_head][:, None] == owners).to(self._dtype)
+            owners = torch.tensor(columns, device=self.device)
+            held = (self._owners[is_head][:, None] == owners).to(self.dtype)
             self._masks[is_head, columns] = held
         return held
 
-    def factors(
-        self, generation: Generation, target: Target
-    ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """A [R, in] and B [R, out] of one generation for one layer, scale in B.
+    def _use(self, wanted: Mapping[str, Generation]) -> None:
+        self._steps += 1
+        self._last_used.update(dict.fromkeys(wanted, self._steps))
+        idle = {
+            key for key in self._members if self._last_used[key] < self._steps - _LINGER
+        }
+        if idle and 3 * len(idle) >= len(self._members):
+            self._keep([key for key in self._members if key not in idle])
+        for key, generation in wanted.items():
+            if key not in self._members:
+                for stack in self._stacks:
+                    stack.append(len(self._members), generation)
+                self._members.append(key)
 
-        A layer of several modules gets their A under each other and their B in blocks.
-        """
+    def _keep(self, keys: list[str]) -> None:
+        places = [self._members.index(key) for key in keys]
+        for stack in self._stacks:
+            stack.keep(places)
+        self._members = keys
+        self._last_used = {key: self._last_used[key] for key in keys}
+
+
+class Stack:
+    """The adapters beside one layer."""
+
+    def __init__(
+        self, beside: Beside, parts: Mapping[str, slice], is_head: bool
+    ) -> None:
+        self._beside = beside
+        self._parts = parts
+        self._out = max(rows.stop for rows in parts.values())
+        self._is_head = is_head
+        self._a = torch.empty(0)  # [capacity, in]
+        self._b = torch.empty(0)  # [capacity, out]
+        self._columns: tuple[int, ...] = ()  # the owner's place, for each row in use
+
+    @torch.inference_mode()
+    def append(self, place: int, generation: Generation) -> None:
+        """Add an adapter's rows. A layer of several modules gets their A under each
+        other and their B in blocks; the scale goes into B."""
         deltas = [
-            (generation.deltas[path], rows)
-            for path, rows in target.parts.items()
+            (rows, generation.deltas[path])
+            for path, rows in self._parts.items()
             if path in generation.deltas
         ]
         if not deltas:
-            return None
-        a = torch.cat([delta.a for delta, _ in deltas])
-        b = torch.zeros(a.shape[0], target.out)
-        start = 0
-        for delta, rows in deltas:
-            stop = start + delta.a.shape[0]
-            b[start:stop, rows] = delta.b.t().float() * delta.scale
-            start = stop
-        return a.to(self._device, self._dtype), b.to(self._device, self._dtype)
-
-    def _use(self, wanted: dict[str, Generation]) -> None:
-        self._steps += 1
-        self._last_used.update(dict.fromkeys(wanted, self._steps))
-        if wanted.keys() <= self._stacked.keys():
             return
-        oldest = self._steps - _LINGER
-        kept = {k: g for k, g in self._stacked.items() if self._last_used[k] > oldest}
-        self._stacked = kept | wanted
-        self._last_used = {key: self._last_used[key] for key in self._stacked}
-        self._stack()
+        stop = start = len(self._columns)
+        added = sum(delta.a.shape[0] for _, delta in deltas)
+        self._reserve(start + added, deltas[0][1].a.shape[1])
+        self._b[start : start + added].zero_()
+        for rows, delta in deltas:
+            start, stop = stop, stop + delta.a.shape[0]
+            self._a[start:stop] = delta.a
+            scaled = delta.b.t().to(self._b.device, torch.float32) * delta.scale
+            self._b[start:stop, rows] = scaled
+        self._columns += (place,) * added
 
-    def _stack(self) -> None:
-        for branch in self._branches:
-            branch.stack(list(self._stacked.values()))
+    @torch.inference_mode()
+    def keep(self, places: Sequence[int]) -> None:
+        """Drop all adapters but these, which get the places 0, 1 and so on."""
+        renamed = {old: new for new, old in enumerate(places)}
+        kept = [i for i, owner in enumerate(self._columns) if owner in renamed]
+        if len(kept) != len(self._columns):
+            rows = torch.tensor(kept, dtype=torch.long, device=self._a.device)
+            self._a[: len(kept)] = self._a.index_select(0, rows)
+            self._b[: len(kept)] = self._b.index_select(0, rows)
+        self._columns = tuple(renamed[self._columns[i]] for i in kept)
 
+    def add_to(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """`y` [rows, out] plus what each row's adapter makes of `x` [rows, in].
 
-class Branch:
-    """The stacked adapters of some layers with one input."""
-
-    def __init__(
-        self, beside: Beside, targets: Sequence[Target], is_head: bool
-    ) -> None:
-        self._beside = beside
-        self._targets = targets
-        self._is_head = is_head
-        self._a: torch.Tensor | None = None  # [R of all layers, in]
-        self._b: list[torch.Tensor | None] = [None for _ in targets]
-        self._columns: tuple[int, ...] = ()  # the place of each column's owner
-
-    def stack(self, generations: Sequence[Generation]) -> None:
-        """Renew the stack. Generations keep their order."""
-        a: list[torch.Tensor] = []
-        columns: list[int] = []
-        self._b = []
-        for target in self._targets:
-            b = []
-            for place, generation in enumerate(generations):
-                factors = self._beside.factors(generation, target)
-                if factors is not None:
-                    a.append(factors[0])
-                    b.append(factors[1])
-                    columns += [place] * factors[0].shape[0]
-            self._b.append(torch.cat(b) if b else None)
-        self._a = torch.cat(a) if a else None
-        self._columns = tuple(columns)
-
-    def shrink(self, x: torch.Tensor) -> list[Low | None]:
-        """For `x` [rows, in]: what each layer has to add, None for nothing."""
-        if self._a is None or not self._beside.is_active:
-            return [None for _ in self._targets]
+        Mutates `y`, outside a mixed step it does nothing.
+        """
+        if not self.is_active:
+            return y
+        used = len(self._columns)
         mask = self._beside.mask(self._is_head, self._columns)
         # A layer that sees other rows than the step's would get a wrong adapter.
         assert x.shape[0] == mask.shape[0], "the rows of a layer are not the step's"
-        h = F.linear(x, self._a).mul_(mask)
-        lows: list[Low | None] = []
-        start = 0
-        for b in self._b:
-            if b is None:
-                lows.append(None)
-                continue
-            stop = start + b.shape[0]
-            lows.append(Low(h[:, start:stop], b))
-            start = stop
-        return lows
+        h = F.linear(x, self._a[:used]).mul_(mask)
+        return y.addmm_(h, self._b[:used])
+
+    @property
+    def is_active(self) -> bool:
+        """Whether `add_to` has something to add in this step."""
+        return bool(self._columns) and self._beside.is_active
+
+    def _reserve(self, rows: int, columns: int) -> None:
+        if rows <= self._a.shape[0]:
+            return
+        capacity = max(2 * rows, _LEAST_ROWS)
+        used = len(self._columns)
+        dtype, device = self._beside.dtype, self._beside.device
+        a = torch.empty(capacity, columns, dtype=dtype, device=device)
+        b = torch.empty(capacity, self._out, dtype=dtype, device=device)
+        if used:
+            a[:used], b[:used] = self._a[:used], self._b[:used]
+        self._a, self._b = a, b

@@ -12,14 +12,21 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.model.beside import Beside, Branch, Low, Target
+from hotswap.model.beside import Beside
 from hotswap.model.kernels import Kernels
 
 
 class Linear(nn.Module):
     """`parts`: which rows of the output each module makes. `golden` is [out, in]."""
 
-    def __init__(self, modules: Mapping[str, nn.Module], kernels: Kernels) -> None:
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        kernels: Kernels,
+        beside: Beside,
+        *,
+        is_head: bool = False,
+    ) -> None:
         super().__init__()
         weights = [_weight(module) for module in modules.values()]
         self.parts: dict[str, slice] = {}
@@ -32,48 +39,35 @@ class Linear(nn.Module):
         self.prepared_golden = kernels.prepare(self.golden)
         self.weight = self.prepared_golden
         self.bias = _stacked_bias(list(modules.values()), self.golden)
+        self.beside = beside
         self._kernels = kernels
-        self._branch: Branch | None = None
-
-    @property
-    def target(self) -> Target:
-        return Target(self.parts, self.golden.shape[0])
+        self._stack = beside.stack(self.parts, is_head=is_head)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As the module it replaces, on any leading dimensions."""
-        assert self._branch is not None
-        rows = x.reshape(-1, x.shape[-1])
-        y = self.apply_to(rows, self._branch.shrink(rows)[0])
+        y = self.rows(x.reshape(-1, x.shape[-1]))
         return y.view(*x.shape[:-1], y.shape[-1])
 
-    def attach(self, beside: Beside, *, is_head: bool) -> None:
-        """For `forward`: a branch for this layer alone."""
-        self.beside = beside
-        self._branch = beside.branch([self.target], is_head=is_head)
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        """Wx + b: [rows, in] -> [rows, out]."""
+        return self._stack.add_to(self._kernels.linear(x, self.weight, self.bias), x)
 
-    def apply_to(self, x: torch.Tensor, low: Low | None) -> torch.Tensor:
-        """[rows, in] -> [rows, out]."""
-        return _plus(self._kernels.linear(x, self.weight, self.bias), low)
-
-    def silu(self, x: torch.Tensor, low: Low | None) -> torch.Tensor:
+    def silu(self, x: torch.Tensor) -> torch.Tensor:
         """silu(Wx + b)."""
-        if low is None:
-            return self._kernels.linear_silu(x, self.weight, self.bias)
-        return F.silu(self.apply_to(x, low), inplace=True)
+        if self._stack.is_active:
+            return F.silu(self.rows(x), inplace=True)
+        return self._kernels.linear_silu(x, self.weight, self.bias)
 
-    def mul(
-        self, x: torch.Tensor, low: Low | None, other: torch.Tensor
-    ) -> torch.Tensor:
+    def mul(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """(Wx + b) * other."""
-        if low is None:
-            return self._kernels.linear_mul(x, self.weight, self.bias, other)
-        return self.apply_to(x, low).mul_(other)
+        if self._stack.is_active:
+            return self.rows(x).mul_(other)
+        return self._kernels.linear_mul(x, self.weight, self.bias, other)
 
-    def add(
-        self, x: torch.Tensor, low: Low | None, other: torch.Tensor
-    ) -> torch.Tensor:
+    def add(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Wx + b + other."""
-        return _plus(self._kernels.linear_add(x, self.weight, self.bias, other), low)
+        y = self._kernels.linear_add(x, self.weight, self.bias, other)
+        return self._stack.add_to(y, x)
 
 
 def replace_linears(model: nn.Module, beside: Beside, kernels: Kernels) -> list[Linear]:
@@ -83,8 +77,7 @@ def replace_linears(model: nn.Module, beside: Beside, kernels: Kernels) -> list[
     for path, module in list(model.named_modules()):
         if is_mergeable(module):
             parent, _, name = path.rpartition(".")
-            linear = Linear({path: module}, kernels)
-            linear.attach(beside, is_head=module is head)
+            linear = Linear({path: module}, kernels, beside, is_head=module is head)
             setattr(model.get_submodule(parent), name, linear)
             found.append(linear)
     return found
@@ -100,10 +93,6 @@ def head_of(model: nn.Module) -> nn.Module | None:
 def is_mergeable(module: nn.Module) -> bool:
     # Exact types: a subclass (quantised, sharded) may compute something else.
     return type(module) is nn.Linear or type(module) is Conv1D
-
-
-def _plus(y: torch.Tensor, low: Low | None) -> torch.Tensor:
-    return y if low is None else y.addmm_(low.h, low.b)
 
 
 def _weight(module: nn.Module) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from hotswap.model.beside import Beside, Branch
+from hotswap.model.beside import Beside
 from hotswap.model.kernels import Kernels
 from hotswap.model.linear import Linear, head_of, is_mergeable
 from hotswap.model.packed import Inputs
@@ -47,8 +47,7 @@ class Llama:
             _Layer(f"model.layers.{index}", layer, beside, kernels)
             for index, layer in enumerate(inner.layers)
         ]
-        self._head = Linear({"lm_head": head}, kernels)
-        self._head_branch = beside.branch([self._head.target], is_head=True)
+        self._head = Linear({"lm_head": head}, kernels, beside, is_head=True)
         self.linears = [
             *(linear for layer in self._layers for linear in layer.linears),
             self._head,
@@ -77,26 +76,23 @@ class Llama:
         for index, layer in enumerate(self._layers):
             x = layer(index, x, cos, sin, inputs)
         x = self._norm(x.index_select(0, inputs.last))
-        (low,) = self._head_branch.shrink(x)
-        return self._head.apply_to(x, low)
+        return self._head.rows(x)
 
 
 class _Layer:
     def __init__(self, path: str, layer: Any, beside: Beside, kernels: Kernels) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        names = ("q_proj", "k_proj", "v_proj")
-        self._qkv = Linear(
-            {f"{path}.self_attn.{n}": getattr(attention, n) for n in names}, kernels
-        )
-        self._o = Linear({f"{path}.self_attn.o_proj": attention.o_proj}, kernels)
-        self._gate = Linear({f"{path}.mlp.gate_proj": mlp.gate_proj}, kernels)
-        self._up = Linear({f"{path}.mlp.up_proj": mlp.up_proj}, kernels)
-        self._down = Linear({f"{path}.mlp.down_proj": mlp.down_proj}, kernels)
+
+        def linear(inside: Any, prefix: str, *names: str) -> Linear:
+            modules = {f"{path}.{prefix}.{n}": getattr(inside, n) for n in names}
+            return Linear(modules, kernels, beside)
+
+        self._qkv = linear(attention, "self_attn", "q_proj", "k_proj", "v_proj")
+        self._o = linear(attention, "self_attn", "o_proj")
+        self._gate = linear(mlp, "mlp", "gate_proj")
+        self._up = linear(mlp, "mlp", "up_proj")
+        self._down = linear(mlp, "mlp", "down_proj")
         self.linears = (self._qkv, self._o, self._gate, self._up, self._down)
-        self._qkv_branch = _branch(beside, self._qkv)
-        self._o_branch = _branch(beside, self._o)
-        self._mlp_branch = _branch(beside, self._gate, self._up)
-        self._down_branch = _branch(beside, self._down)
         self._norm = _norm(layer.input_layernorm)
         self._mlp_norm = _norm(layer.post_attention_layernorm)
         self._head_dim = int(attention.head_dim)
@@ -117,9 +113,7 @@ class _Layer:
         inputs: Inputs,
     ) -> torch.Tensor:
         """[tokens, hidden] -> the same."""
-        h = self._norm(x)
-        (low,) = self._qkv_branch.shrink(h)
-        heads = self._qkv.apply_to(h, low).view(x.shape[0], -1, self._head_dim)
+        heads = self._qkv.rows(self._norm(x)).view(x.shape[0], -1, self._head_dim)
         qk, v = heads[:, : self._rotated], heads[:, self._rotated :]
         qk = torch.addcmul(qk * cos, qk.roll(self._head_dim // 2, -1), sin)
         mixed = inputs.attention.attend(
@@ -130,18 +124,10 @@ class _Layer:
             scaling=self._scaling,
             window=self._window,
         ).reshape(x.shape[0], -1)
-        (low,) = self._o_branch.shrink(mixed)
-        x = self._o.add(mixed, low, x)
+        x = self._o.add(mixed, x)
         h = self._mlp_norm(x)
-        gate_low, up_low = self._mlp_branch.shrink(h)
-        h = self._up.mul(h, up_low, self._gate.silu(h, gate_low))
-        (low,) = self._down_branch.shrink(h)
-        return self._down.add(h, low, x)
+        return self._down.add(self._up.mul(h, self._gate.silu(h)), x)
 
 
 def _norm(module: Any) -> _Norm:
     return _Norm(module.weight.detach(), float(module.variance_epsilon))
-
-
-def _branch(beside: Beside, *linears: Linear) -> Branch:
-    return beside.branch([linear.target for linear in linears])

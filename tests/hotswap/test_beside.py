@@ -3,18 +3,20 @@
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.model.beside import _LINGER, Beside, Branch, Target
+from hotswap.model.beside import _LINGER, Beside, Stack
 
 X = torch.eye(4)
 
 
-def generation(key: str, rank: int, *modules: str) -> Generation:
+def generation(
+    key: str, rank: int, *modules: str, dtype: torch.dtype = torch.float32
+) -> Generation:
     random = torch.Generator().manual_seed(ord(key[0]))
     deltas = {
         module: Delta(
-            a=torch.randn(rank, 4, generator=random),
-            b=torch.randn(3, rank, generator=random),
-            scale=0.5,
+            a=torch.randn(rank, 4, generator=random).to(dtype),
+            b=torch.randn(3, rank, generator=random).to(dtype),
+            scale=0.3,
         )
         for module in modules
     }
@@ -26,78 +28,82 @@ def update(of: Generation | None, module: str) -> torch.Tensor:
     if of is None or module not in of.deltas:
         return torch.zeros(4, 3)
     delta = of.deltas[module]
-    return (delta.scale * delta.b @ delta.a).t()
+    return (delta.scale * delta.b.float() @ delta.a.float()).t()
 
 
-def made() -> tuple[Beside, Branch]:
-    """Two layers of one input: q and k stacked in the first, v in the second."""
+def made() -> tuple[Beside, Stack]:
+    """A layer that stacks q and k."""
     beside = Beside(torch.float32, torch.device("cpu"))
-    first = Target({"q": slice(0, 3), "k": slice(3, 6)}, 6)
-    return beside, beside.branch([first, Target({"v": slice(0, 3)}, 3)])
+    return beside, beside.stack({"q": slice(0, 3), "k": slice(3, 6)})
 
 
-def added(
-    beside: Beside, branch: Branch, owners: list[Generation | None]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    with beside.step(owners, []):
-        lows = branch.shrink(X)
-    first, second = (
-        low.h @ low.b if low else torch.zeros(4, size)
-        for low, size in zip(lows, (6, 3), strict=True)
-    )
-    return first, second
-
-
-def check(beside: Beside, branch: Branch, owners: list[Generation | None]) -> None:
-    first, second = added(beside, branch, owners)
+def check(beside: Beside, stack: Stack, owners: list[Generation | None]) -> None:
+    y = torch.ones(len(owners), 6)
+    with torch.inference_mode(), beside.step(owners, []):
+        found = stack.add_to(y, X[: len(owners)])
     for row, owner in enumerate(owners):
         wanted = torch.cat((update(owner, "q")[row], update(owner, "k")[row]))
-        torch.testing.assert_close(first[row], wanted)
-        torch.testing.assert_close(second[row], update(owner, "v")[row])
+        torch.testing.assert_close(found[row], 1 + wanted)
 
 
 def test_each_row_gets_its_own_update_whatever_the_ranks_and_targets() -> None:
-    beside, branch = made()
-    a, b = generation("a", 2, "q", "k", "v"), generation("b", 5, "k")
+    beside, stack = made()
+    a, b = generation("a", 2, "q", "k"), generation("b", 5, "k")
 
-    check(beside, branch, [b, None, a, b])
-    check(beside, branch, [a, a, a, a])
+    check(beside, stack, [b, None, a, b])
+    check(beside, stack, [a, a, a, a])
 
 
 def test_what_lingers_in_the_stack_adds_nothing() -> None:
-    beside, branch = made()
-    a, b = generation("a", 2, "q", "v"), generation("b", 3, "q", "v")
-    check(beside, branch, [a, b, a, b])
-
-    check(beside, branch, [a, None, a, None])
-    check(beside, branch, [None, None, None, b])
-
-
-def test_an_adapter_that_is_long_unused_leaves_when_another_comes() -> None:
-    beside, branch = made()
+    beside, stack = made()
     a, b = generation("a", 2, "q"), generation("b", 3, "q")
-    check(beside, branch, [a] * 4)
-    for _ in range(_LINGER):
-        check(beside, branch, [None] * 4)
+    check(beside, stack, [a, b, a, b])
 
-    check(beside, branch, [b] * 4)
+    check(beside, stack, [a, None, a, None])
+    check(beside, stack, [None, None, None, b])
 
-    assert list(beside._stacked) == ["b"]
+
+def test_adapters_that_are_long_unused_leave_and_the_others_stay_right() -> None:
+    beside, stack = made()
+    a, b, c = (generation(key, 3, "q", "k") for key in "abc")
+    check(beside, stack, [a, b, c, a])
+    for _ in range(_LINGER + 1):
+        check(beside, stack, [c, None, b, None])
+
+    check(beside, stack, [b, c, None, c])
+
+    assert beside._members == ["b", "c"]
+    check(beside, stack, [a, b, c, a])
+
+
+def test_a_stack_grows_beyond_its_first_capacity() -> None:
+    beside, stack = made()
+    many = [generation(chr(97 + n), 30, "q", "k") for n in range(8)]
+
+    check(beside, stack, many[:4])
+    check(beside, stack, many[4:])
+    check(beside, stack, many[2:6])
 
 
 def test_a_forgotten_generation_leaves_at_once_and_may_come_back() -> None:
-    beside, branch = made()
+    beside, stack = made()
     a, b = generation("a", 2, "q"), generation("b", 3, "q")
-    check(beside, branch, [a, b, a, b])
+    check(beside, stack, [a, b, a, b])
 
     beside.forget("a")
 
-    assert list(beside._stacked) == ["b"]
-    check(beside, branch, [a, b, None, b])
+    assert beside._members == ["b"]
+    check(beside, stack, [a, b, None, b])
+
+
+def test_scaling_loses_nothing_of_a_bfloat16_file_in_a_float32_model() -> None:
+    beside, stack = made()
+
+    check(beside, stack, [generation("a", 4, "q", "k", dtype=torch.bfloat16)] * 4)
 
 
 def test_outside_a_mixed_step_nothing_is_added() -> None:
-    beside, branch = made()
-    check(beside, branch, [generation("a", 2, "q")] * 4)
+    beside, stack = made()
+    check(beside, stack, [generation("a", 2, "q")] * 4)
 
-    assert branch.shrink(X) == [None, None]
+    assert torch.equal(stack.add_to(torch.ones(4, 6), X), torch.ones(4, 6))

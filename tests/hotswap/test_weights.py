@@ -135,7 +135,8 @@ def test_a_merge_accumulates_in_float32_and_rounds_once(
             continue
         deltas[f"m{n}"] = Delta(a=a, b=b, scale=0.7)
         exact.append(golden.double() + 0.7 * (b.double() @ a.double()))
-    linear = Linear(modules, Plain())
+    beside = Beside(dtype, torch.device("cpu"))
+    linear = Linear(modules, Plain(), beside)
     before = linear.golden.clone()
     out = torch.empty_like(linear.golden)
 
