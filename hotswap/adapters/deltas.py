@@ -5,6 +5,7 @@ A generation is one content of an adapter. Its tensors are never written.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -22,18 +23,18 @@ class Delta:
         return self.a.nbytes + self.b.nbytes
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Generation:
     """`key` is a digest of the files; `deltas` is keyed by the module's path."""
 
     key: str
     deltas: Mapping[str, Delta]
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """The largest rank of any module."""
         return max(delta.a.shape[0] for delta in self.deltas.values())
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         return sum(delta.nbytes for delta in self.deltas.values())

@@ -5,7 +5,7 @@ dropped when no name stands for it and nobody leases it. Owned by the engine thr
 readers get `listing()`, a frozen copy. Knows no files and no weights.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
@@ -50,7 +50,10 @@ class Store:
         self._entries: dict[str, _Entry] = {}
         self._leases: Counter[str] = Counter()
         self._uses: Counter[str] = Counter()  # names and leases that hold a generation
-        self._listing: tuple[Listing, ...] | None = ()
+        self._names: defaultdict[str, set[str]] = defaultdict(set)  # of a generation
+        self._rows: dict[str, Listing] = {}  # by name, sorted
+        self._stale: set[str] = set()  # names whose row is out of date
+        self._listing: tuple[Listing, ...] = ()
 
     def adopt(self, name: str, generation: Generation) -> list[str]:
         """Make `generation` what `name` stands for. Returns keys dropped by it.
@@ -60,52 +63,67 @@ class Store:
         if is_base(name) or name in self._reserved:
             self.refuse(name, f"the name `{name}` is the bare model's")
             return [generation.key] if not self._uses[generation.key] else []
-        self._listing = None
         entry = self._entries.setdefault(name, _Entry())
         old, entry.generation, entry.reason = entry.generation, generation, None
+        self._stale.add(name)
         self._uses[generation.key] += 1
-        return self._let_go(old) if old else []
+        dropped = self._unname(name, old) if old else []
+        self._names[generation.key].add(name)
+        return dropped
 
     def refuse(self, name: str, reason: str) -> None:
         """Note why the files under `name` are not served; a generation stays."""
-        self._listing = None
+        self._stale.add(name)
         self._entries.setdefault(name, _Entry()).reason = reason
 
     def retire(self, name: str) -> list[str]:
         """Forget `name`. Returns the keys dropped by it; leased ones live on."""
-        self._listing = None
+        self._stale.add(name)
         entry = self._entries.pop(name, None)
-        return self._let_go(entry.generation) if entry and entry.generation else []
+        if entry is None or entry.generation is None:
+            return []
+        return self._unname(name, entry.generation)
 
     def fail(self, generation: Generation, reason: str) -> None:
         """No name stands for `generation` any more: it cannot be run."""
-        self._listing = None
-        for entry in self._entries.values():
-            if entry.generation is not None and entry.generation.key == generation.key:
-                entry.generation, entry.reason = None, reason
-                self._uses[generation.key] -= 1
+        for name in self._names.pop(generation.key, set()):
+            entry = self._entries[name]
+            entry.generation, entry.reason = None, reason
+            self._stale.add(name)
+            self._uses[generation.key] -= 1
 
     def lease(self, name: str) -> Generation:
         """The generation `name` stands for now, counted. Raises UnknownAdapter."""
         entry = self._entries.get(name)
         if entry is None or entry.generation is None:
             raise UnknownAdapter(name, entry.reason if entry else None)
-        self._listing = None
         entry.requests += 1
+        self._stale |= self._names[entry.generation.key]
         self._leases[entry.generation.key] += 1
         self._uses[entry.generation.key] += 1
         return entry.generation
 
     def release(self, generation: Generation) -> list[str]:
         """Give a lease back. Returns the key if that was the last use of it."""
-        self._listing = None
+        self._stale |= self._names.get(generation.key, set())
         self._leases[generation.key] -= 1
         return self._let_go(generation)
 
     def listing(self) -> tuple[Listing, ...]:
-        """All adapters, by name. The same tuple until something changes."""
-        if self._listing is None:
-            self._listing = tuple(self._list(name) for name in sorted(self._entries))
+        """All adapters, by name. The same tuple until something changes.
+
+        Asked for at each step: only what changed is looked at again.
+        """
+        if self._stale:
+            if self._rows.keys() != self._entries.keys():
+                self._rows = {
+                    name: self._rows.get(name) or self._list(name)
+                    for name in sorted(self._entries)
+                }
+            for name in self._stale & self._rows.keys():
+                self._rows[name] = self._list(name)
+            self._stale.clear()
+            self._listing = tuple(self._rows.values())
         return self._listing
 
     def _list(self, name: str) -> Listing:
@@ -122,6 +140,13 @@ class Store:
             leases=self._leases[held.key] if held else 0,
             requests=entry.requests,
         )
+
+    def _unname(self, name: str, generation: Generation) -> list[str]:
+        names = self._names[generation.key]
+        names.discard(name)
+        if not names:
+            del self._names[generation.key]
+        return self._let_go(generation)
 
     def _let_go(self, generation: Generation) -> list[str]:
         self._uses[generation.key] -= 1

@@ -123,12 +123,15 @@ def test_jobs_join_and_leave_between_steps() -> None:
     async def scene() -> None:
         model = FakeModel()
         async with running(model, "fcfs-mixed") as engine:
+            model.gate = threading.Semaphore(1)
             long = submit(engine, "a", tokens=40)
             await long.accepted()
             stream = long.pieces()
             first = await anext(stream)
 
-            short = await text_of(submit(engine, "b", tokens=5))
+            joining = submit(engine, "b", tokens=5)  # before the second step ends
+            model.gate.release(100)
+            short = await text_of(joining)
             rest = "".join([piece.text async for piece in stream])
 
         assert short == expected("b", 3, 5)
@@ -143,12 +146,15 @@ def test_a_long_prompt_is_prefilled_beside_decoding_jobs() -> None:
     async def scene() -> None:
         model = FakeModel()
         async with running(model, "fcfs-mixed") as engine:
+            model.gate = threading.Semaphore(1)
             decoding = submit(engine, "a", tokens=30)
             await decoding.accepted()
             stream = decoding.pieces()
             await anext(stream)
 
-            text = await text_of(submit(engine, "b", prompt=80, tokens=2))
+            joining = submit(engine, "b", prompt=80, tokens=2)
+            model.gate.release(100)
+            text = await text_of(joining)
 
             decoding.close()
         together = sum(batch == [1, 2] for batch in model.batches)
