@@ -15,11 +15,15 @@ from scheduler.costs import Costs, Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to run: merged with one generation resident, or mixed. `why` is for logs."""
+    """How to run: merged with one generation resident, or mixed. `why` is for logs.
+
+    `prepare`: a generation to build a slot for between the steps of this turn.
+    """
 
     mode: Mode
     generation: str | None = None
     why: str
+    prepare: str | None = None
 
     def __post_init__(self) -> None:
         assert (self.generation is None) == (self.mode is Mode.MIXED), self
@@ -62,5 +66,5 @@ def merged(generation: str, why: str) -> Plan:
     return Plan(mode=Mode.MERGED, generation=generation, why=why)
 
 
-def mixed(why: str) -> Plan:
-    return Plan(mode=Mode.MIXED, why=why)
+def mixed(why: str, prepare: str | None = None) -> Plan:
+    return Plan(mode=Mode.MIXED, why=why, prepare=prepare)

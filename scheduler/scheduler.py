@@ -116,6 +116,11 @@ class Scheduler:
         for generation in step.generations:
             self._backlog.renew(generation)
 
+    def prepared(self, generation: str, seconds: float) -> None:
+        """A slot now holds `generation`; building it between steps took `seconds`."""
+        self._warm |= {generation}
+        self.costs.learn_swap(warm=False, seconds=seconds)
+
     def check(self) -> None:
         """Assert that the books balance. For tests and for an idle engine."""
         self._backlog.check()

@@ -22,6 +22,7 @@ class Run:
     finished_at: dict[int, float] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     swaps: int = 0
+    built: int = 0  # slots built beside the steps of another turn
     end: float = 0.0
 
 
@@ -32,6 +33,7 @@ def simulate(
     run = Run()
     pending = list(trace)[::-1]
     resident = BASE
+    built: dict[str, float] = {}  # seconds spent on slots that are not whole yet
     warm: list[str] = []  # most recently used first
     now = 0.0
     while True:
@@ -61,6 +63,17 @@ def simulate(
             seconds=seconds, swap=swap, finished=finished, warm=frozenset(warm)
         )
         scheduler.report(decision, outcome, now)
+        ahead = decision.plan.prepare
+        if ahead is not None:
+            # A slice as long as the step, as the engine does
+            cold = table.swap_s(warm=False)
+            slice_s = min(seconds, cold - built.get(ahead, 0.0))
+            now += slice_s
+            built = {ahead: built.get(ahead, 0.0) + slice_s}
+            if built[ahead] >= cold:
+                warm = [ahead, *(g for g in warm if g != ahead)][:slots]
+                scheduler.prepared(ahead, built.pop(ahead))
+                run.built += 1
 
 
 def _step_s(step: Step, table: Costs) -> float:

@@ -32,11 +32,24 @@ class FakeWeights:
     slots: int = 1
     broken: set[str] = field(default_factory=set)
     held: list[str] = field(default_factory=list)
+    half_built: str = ""
     swaps: int = 0
 
     @property
     def warm(self) -> frozenset[str]:
         return frozenset({BASE, *self.held})
+
+    def prepare(self, generation: Generation, budget_s: float) -> float | None:
+        """Two slices make a slot."""
+        if generation.key in self.warm:
+            return None
+        if generation.key in self.broken:
+            raise MergeFailed(f"generation {generation.key}: injected")
+        if self.half_built != generation.key:
+            self.half_built = generation.key
+            return None
+        self.held = [generation.key, *self.held][: self.slots]
+        return 0.001
 
     def activate(self, generation: Generation | None) -> Swap | None:
         key = generation.key if generation else BASE

@@ -25,6 +25,7 @@ class Weights(Protocol):
     @property
     def warm(self) -> frozenset[str]: ...
     def activate(self, generation: Generation | None) -> Swap | None: ...
+    def prepare(self, generation: Generation, budget_s: float) -> float | None: ...
 
 
 class Model(Protocol):
@@ -54,6 +55,11 @@ class Batch:
 
     def __iter__(self) -> Iterator[Sequence]:
         return iter(list(self._sequences.values()))
+
+    def generation(self, key: str) -> Generation | None:
+        """The generation of that key, if a sequence leases it."""
+        leased = (sequence.generation for sequence in self._sequences.values())
+        return next((g for g in leased if g is not None and g.key == key), None)
 
     def add(self, sequence: Sequence) -> None:
         """Take a sequence whose generation is leased."""

@@ -29,7 +29,7 @@ from hotswap.engine.letters import (
 )
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
-from hotswap.engine.status import Counters, Status
+from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.text import Tokenizer
 from hotswap.engine.ticket import Accepted, Ticket
 from hotswap.errors import (
@@ -40,7 +40,7 @@ from hotswap.errors import (
     StepFailed,
     Stopping,
 )
-from scheduler import BASE, BacklogFull, Idle, Job, Mode, Outcome, Scheduler, Step, Swap
+from scheduler import BASE, BacklogFull, Idle, Job, Mode, Outcome, Scheduler, Step
 
 log = logging.getLogger(__name__)
 
@@ -115,17 +115,20 @@ class Engine:
             self._fail(self._batch, Stopping())
         decision = self._scheduler.decide(self._clock())
         if isinstance(decision, Step):
-            self._step(decision)
+            seconds = self._step(decision)
+            self._publish()
+            self._prepare(decision.plan.prepare, seconds)
         else:
             self._scheduler.check()
-        self._publish()
+            self._publish()
         idle = isinstance(decision, Idle)
         if idle and self._is_stopping:
             return False
         self._read_letters(wait=idle)
         return True
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: Step) -> float:
+        """Run one step; the seconds it took."""
         sequences = [self._batch[work.job.id] for work in step.work]
         mixed = step.plan.mode is Mode.MIXED
         wanted = None if mixed else sequences[0].generation
@@ -134,14 +137,14 @@ class Engine:
         except MergeFailed as error:
             assert wanted is not None, "golden cannot fail to merge"
             self._refuse_generation(wanted, error)
-            return
+            return 0.0
         start = time.perf_counter()
         try:
             pieces = self._batch.run(step)
         except Exception as error:
             log.exception("step failed jobs=%d", len(sequences))
             self._fail(sequences, StepFailed(f"the model failed on this step: {error}"))
-            return
+            return 0.0
         outcome = Outcome(
             seconds=time.perf_counter() - start,
             swap=swap,
@@ -151,11 +154,26 @@ class Engine:
         self._scheduler.report(step, outcome, self._clock())
         self._counters.count(step, outcome, sampled=len(pieces))
         if swap is not None:
-            _log_swap(self._model.weights.resident, swap, step.plan.why)
+            resident = self._model.weights.resident
+            log.info("swap resident=%s %s why=%r", resident, swap, step.plan.why)
         for job, piece in pieces.items():
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:
                 self._batch.leave(job)
+        return outcome.seconds
+
+    def _prepare(self, key: str | None, budget_s: float) -> None:
+        """Build ahead for as long as a step takes: no stream waits longer for it."""
+        generation = None if key is None else self._batch.generation(key)
+        if generation is None:
+            return
+        try:
+            seconds = self._model.weights.prepare(generation, budget_s)
+        except MergeFailed as error:
+            self._refuse_generation(generation, error)
+            return
+        if seconds is not None:
+            self._scheduler.prepared(generation.key, seconds)
 
     def _refuse_generation(self, generation: Generation, error: MergeFailed) -> None:
         """Fail every job that leases this generation; no name stands for it now."""
@@ -246,29 +264,14 @@ class Engine:
         self._outbox.deliver()
 
     def _snapshot(self) -> Status:
-        return Status(
-            adapters=self._store.listing(),
-            resident=self._model.weights.resident,
-            warm=self._model.weights.warm,
-            waiting=self._scheduler.waiting,
-            live=self._scheduler.live,
-            free_kv_tokens=self._scheduler.free_kv_tokens,
-            kv_tokens=self._scheduler.kv_tokens,
-            costs=self._scheduler.costs.table(),
-            counters=self._counters.copy(),
+        return snapshot(
+            self._store,
+            self._scheduler,
+            self._model.weights,
+            self._counters,
             is_stopping=self._drain_until is not None,
         )
 
 
 def _key(generation: Generation | None) -> str:
     return generation.key if generation else BASE
-
-
-def _log_swap(resident: str, swap: Swap, why: str) -> None:
-    log.info(
-        "swap resident=%s warm=%s seconds=%.4f why=%r",
-        resident,
-        swap.warm,
-        swap.seconds,
-        why,
-    )

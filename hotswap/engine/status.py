@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from hotswap.adapters.store import Listing
-from scheduler import Mode, Outcome, Step
+from hotswap.adapters.store import Listing, Store
+from hotswap.engine.batch import Weights
+from scheduler import Mode, Outcome, Scheduler, Step
 
 
 @dataclass(slots=True)
@@ -57,3 +58,26 @@ class Status:
     costs: dict[str, float]
     counters: Counters
     is_stopping: bool
+
+
+def snapshot(
+    store: Store,
+    scheduler: Scheduler,
+    weights: Weights,
+    counters: Counters,
+    *,
+    is_stopping: bool,
+) -> Status:
+    """The state now. On the engine thread."""
+    return Status(
+        adapters=store.listing(),
+        resident=weights.resident,
+        warm=weights.warm,
+        waiting=scheduler.waiting,
+        live=scheduler.live,
+        free_kv_tokens=scheduler.free_kv_tokens,
+        kv_tokens=scheduler.kv_tokens,
+        costs=scheduler.costs.table(),
+        counters=counters.copy(),
+        is_stopping=is_stopping,
+    )

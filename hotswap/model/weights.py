@@ -4,7 +4,7 @@
 2. A slot's content depends on golden and one generation alone:
    `round(W0 + scale * B @ A)`, accumulated in float32 and rounded once.
 3. A slot that is being built holds nothing until it is whole; a failure leaves golden
-   resident.
+   resident. It may be built in slices, between the steps of a turn.
 
 Nothing is ever subtracted, so nothing drifts (measured for subtraction in bf16 by
 TRL issue 6688: 0.67 of the mean weight after 1,000 cycles).
@@ -12,7 +12,7 @@ TRL issue 6688: 0.67 of the mean weight after 1,000 cycles).
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -34,7 +34,21 @@ class _Slot:
     holds: Generation | None = None
     # Weights as the kernels prepared them, of the layers that the adapter touches
     prepared: dict[Linear, torch.Tensor] = field(default_factory=dict)
-    used_at: int = 0
+    # What it is worth to keep: see `_victim`
+    uses: int = 0
+    build_s: float = 0.0
+    worth: float = 0.0
+
+
+@dataclass(slots=True)
+class _Build:
+    """A slot on its way to a generation; it holds nothing until it is whole."""
+
+    slot: _Slot
+    generation: Generation
+    rest: Iterator[Linear]
+    before: dict[Linear, torch.Tensor] | None = None  # buffers to use again, once begun
+    seconds: float = 0.0
 
 
 class Weights:
@@ -46,7 +60,8 @@ class Weights:
         self._kernels = kernels
         self._slots = [_Slot() for _ in range(slots)]
         self._resident: _Slot | None = None
-        self._uses = 0
+        self._build: _Build | None = None
+        self._age = 0.0
         # Where a weight is merged before the kernels take their copy, by shape
         self._scratch: dict[torch.Size, torch.Tensor] = {}
 
@@ -75,18 +90,42 @@ class Weights:
         if key == self.resident:
             return None
         start = time.perf_counter()
-        warm = key in self.warm
-        slot = self._slot_for(generation) if generation else None
+        if generation is None:
+            self._point_to(None)
+            return Swap(warm=True, seconds=time.perf_counter() - start)
+        slot = self._holding(key)
+        warm, before = slot is not None, 0.0
+        if slot is None:
+            build = self._begin(generation)
+            before, slot = build.seconds, build.slot
+            self._go_on(build, float("inf"))
+        slot.uses += 1
+        slot.worth = self._age + slot.uses * slot.build_s
         self._point_to(slot)
-        return Swap(warm=warm, seconds=time.perf_counter() - start)
+        return Swap(warm=warm, seconds=before + time.perf_counter() - start)
+
+    def prepare(self, generation: Generation, budget_s: float) -> float | None:
+        """Build a slot for `generation` a little further, for about `budget_s`.
+
+        The seconds it took in all, when it has just become whole; else None. Never
+        touches the resident slot. Raises MergeFailed with golden resident.
+        """
+        if generation.key in self.warm:
+            return None
+        build = self._begin(generation)
+        if build.slot is self._resident:
+            return None
+        return build.seconds if self._go_on(build, budget_s) else None
 
     def forget(self, key: str) -> None:
         """Empty the slot that holds `key`, if any."""
-        for slot in self._slots:
-            if slot.holds is not None and slot.holds.key == key:
-                if slot is self._resident:
-                    self._point_to(None)
-                slot.holds = None
+        if self._build is not None and self._build.generation.key == key:
+            self._build = None
+        slot = self._holding(key)
+        if slot is not None:
+            if slot is self._resident:
+                self._point_to(None)
+            slot.holds = None
 
     def checksum(self) -> str:
         """SHA-256 over every golden tensor, as loaded and as prepared."""
@@ -99,33 +138,59 @@ class Weights:
                 digest.update(raw.cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def _slot_for(self, generation: Generation) -> _Slot:
-        slot = next(
-            (s for s in self._slots if s.holds and s.holds.key == generation.key), None
+    def _holding(self, key: str) -> _Slot | None:
+        return next((s for s in self._slots if s.holds and s.holds.key == key), None)
+
+    def _victim(self) -> _Slot:
+        """An empty slot, or the one least worth keeping, the resident one last.
+
+        GreedyDual-Size-Frequency (Cherkasova 1998): worth is uses x seconds to rebuild,
+        on top of the worth of what was given up last, so that old uses fade.
+        """
+        return min(
+            self._slots,
+            key=lambda s: (s is self._resident, s.holds is not None, s.worth),
         )
-        if slot is None:
-            slot = min(self._slots, key=lambda s: (s.holds is not None, s.used_at))
+
+    def _begin(self, generation: Generation) -> _Build:
+        """The build of `generation`, begun now or before. Another one is dropped."""
+        if self._build is not None and self._build.generation is generation:
+            return self._build
+        slot = self._victim()
+        if slot.holds is not None and slot is not self._resident:
+            self._age = slot.worth
+        touched = [
+            linear
+            for linear in self._linears
+            if not generation.deltas.keys().isdisjoint(linear.parts)
+        ]
+        self._build = _Build(slot, generation, iter(touched))
+        return self._build
+
+    def _go_on(self, build: _Build, budget_s: float) -> bool:
+        """Merge layer after layer until the budget is spent; True when all are done."""
+        slot, start = build.slot, time.perf_counter()
+        if build.before is None:
             if slot is self._resident:
                 self._point_to(None)
-            self._build(slot, generation)
-        self._uses += 1
-        slot.used_at = self._uses
-        return slot
-
-    def _build(self, slot: _Slot, generation: Generation) -> None:
-        slot.holds = None
-        before, slot.prepared = slot.prepared, {}
+            build.before, slot.prepared = slot.prepared, {}
+            slot.holds, slot.uses = None, 0
         try:
-            for linear in self._linears:
-                if generation.deltas.keys().isdisjoint(linear.parts):
-                    continue
-                out = self._buffer(linear, before.pop(linear, None))
-                merge(linear, generation.deltas, out)
+            for linear in build.rest:
+                out = self._buffer(linear, build.before.pop(linear, None))
+                merge(linear, build.generation.deltas, out)
                 slot.prepared[linear] = self._kernels.prepare(out)
+                if time.perf_counter() - start > budget_s:
+                    build.seconds += time.perf_counter() - start
+                    return False
         except (RuntimeError, MemoryError) as error:
+            self._build, slot.prepared = None, {}
             self._point_to(None)
-            raise MergeFailed(f"generation {generation.key}: {error}") from error
-        slot.holds = generation
+            key = build.generation.key
+            raise MergeFailed(f"generation {key}: {error}") from error
+        build.seconds += time.perf_counter() - start
+        slot.holds, slot.build_s, self._build = build.generation, build.seconds, None
+        return True
 
     def _buffer(self, linear: Linear, before: torch.Tensor | None) -> torch.Tensor:
         """Memory to merge into: the slot's own, or scratch if a copy is made of it."""

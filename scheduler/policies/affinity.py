@@ -26,7 +26,12 @@ class Affinity:
         loads = view.runnable()
         oldest = min(loads, key=lambda load: load.oldest_served_at)
         waited = view.now - oldest.oldest_served_at
-        if waited > view.max_wait_s / 2:
+        is_overdue = waited > view.max_wait_s / 2
+        if view.turn is not None and not is_overdue:
+            going = view.turn.prepare
+            if going is not None and going in view.loads and going not in view.warm:
+                return view.turn  # a few steps; changing one's mind would waste them
+        if is_overdue:
             merge = [oldest]
             why = f"{oldest.generation} went {waited:.2f} s without service"
         else:
@@ -39,8 +44,8 @@ class Affinity:
         best_rate, best = max(scores, key=lambda scored: scored[0])
         for rate, plan in scores:
             if _continues(view, plan) and best_rate < rate * CLEAR_GAIN:
-                return plan
-        return best
+                best = plan
+        return best if is_overdue else _without_stall(view, best)
 
 
 def _size(load: Load) -> tuple[int, float]:
@@ -53,10 +58,24 @@ def _is_resident(view: View, load: Load) -> bool:
 
 def _continues(view: View, plan: Plan) -> bool:
     turn = view.turn
-    return turn is not None and (turn.mode, turn.generation) == (
-        plan.mode,
-        plan.generation,
-    )
+    if turn is None:
+        return False
+    if turn.prepare is not None:  # the turn was on its way to this generation
+        return turn.prepare == plan.generation
+    return (turn.mode, turn.generation) == (plan.mode, plan.generation)
+
+
+def _without_stall(view: View, plan: Plan) -> Plan:
+    """`plan`; or if it needs a swap longer than a step while streams run, a mixed turn
+    that serves everybody while the slot is built beside it."""
+    if plan.generation is None or plan.generation in view.warm:
+        return plan
+    live = [load for load in view.loads.values() if load.live]
+    sequences = min(sum(load.live for load in live), view.max_batch)
+    step = view.costs.step_s(Mode.MIXED, sequences, len(live))
+    if not live or view.costs.swap_s(warm=False) <= step:
+        return plan
+    return mixed(plan.why, prepare=plan.generation)
 
 
 def _merged_rate(view: View, load: Load) -> float:

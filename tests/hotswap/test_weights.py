@@ -13,6 +13,7 @@ from hotswap.errors import MergeFailed
 from hotswap.model.beside import Beside
 from hotswap.model.kernels import Plain, kernels_for
 from hotswap.model.linear import Linear, replace_linears
+from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from hotswap.model.weights import Weights, merge, slots_that_fit
@@ -226,3 +227,83 @@ def test_slots_follow_from_the_budget_and_are_at_least_one() -> None:
     assert slots_that_fit(400, 1) == 1
     assert slots_that_fit(400, 3 * 400 + 399) == 3
     assert slots_that_fit(1, 1 << 40) == 64
+
+
+def build_in_slices(weights: Weights, generation: Generation) -> int:
+    """How many slices of no length it took."""
+    for slices in range(1, 1000):
+        if weights.prepare(generation, budget_s=0.0) is not None:
+            return slices
+    raise AssertionError("it never became whole")
+
+
+def test_a_slot_built_in_slices_is_bit_identical_to_one_built_at_once(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    a, b = read_all(adapter_folders, runner)[:2]
+    runner.weights.activate(a)
+    whole = slot_bytes(runner)
+    runner.weights.activate(b)
+    runner.weights.forget(a.key)
+
+    assert build_in_slices(runner.weights, a) > 5
+    assert runner.weights.resident == b.key, "nobody was disturbed"
+    swap = runner.weights.activate(a)
+
+    assert swap is not None
+    assert swap.warm
+    assert slot_bytes(runner) == whole
+
+
+def test_a_slot_given_up_half_built_leaves_nothing_behind(
+    runner: Runner, tmp_path: Path
+) -> None:
+    everything, queries = (
+        read(
+            tiny.save_adapter(tmp_path / str(n), "llama", seed=n, target_modules=names),
+            runner.layout,
+        )
+        for n, names in enumerate((tiny.TARGETS["llama"], ["q_proj"]))
+    )
+    runner.weights.activate(queries)
+    alone = slot_bytes(runner)
+    for key in (queries.key, BASE):
+        runner.weights.forget(key)
+    for _ in range(4):
+        runner.weights.prepare(everything, budget_s=0.0)
+
+    runner.weights.activate(queries)
+
+    assert slot_bytes(runner) == alone
+
+
+def test_building_ahead_never_touches_the_slot_in_use(
+    model_folder: Path, adapter_folders: Path
+) -> None:
+    one_slot = Runner(load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64)
+    a, b = read_all(adapter_folders, one_slot)[:2]
+    one_slot.weights.activate(a)
+    before = slot_bytes(one_slot)
+
+    for _ in range(50):
+        assert one_slot.weights.prepare(b, budget_s=1.0) is None
+
+    assert slot_bytes(one_slot) == before
+    assert one_slot.weights.resident == a.key
+    one_slot.weights.activate(None)
+    assert one_slot.weights.prepare(b, budget_s=10.0) is not None
+
+
+def test_the_slot_that_is_used_most_outlives_those_used_once(
+    model_folder: Path, adapter_folders: Path
+) -> None:
+    three = Runner(load(str(model_folder), "float32", "cpu"), slots=3, kv_tokens=64)
+    hot, *others = read_all(adapter_folders, three)
+    for _ in range(200):
+        three.weights.activate(hot)
+        three.weights.activate(None)
+
+    for other in others[:4]:
+        three.weights.activate(other)
+
+    assert hot.key in three.weights.warm

@@ -11,6 +11,7 @@ import pytest
 
 from scheduler import BASE, POLICIES, Job, Mode
 from scheduler.backlog import Backlog
+from scheduler.job import Event
 from scheduler.policy import Plan, View, merged, mixed
 from scheduler.simulate import Run, simulate
 from tests.scheduler.traces import Machine, advance, ids, job, scheduler
@@ -27,13 +28,19 @@ def choose(
     now: float = 0.0,
     tokens: int = 10,
     max_batch: int = 16,
+    running: bool = False,
 ) -> Plan:
-    """What affinity answers with so many fresh jobs of each generation waiting."""
+    """What affinity answers with so many fresh jobs of each generation waiting, or
+    running already."""
     backlog = Backlog()
     for generation, count in counts.items():
         for _ in range(count):
             each = job(len(backlog), generation, tokens=tokens, arrival=0.0)
             backlog.push(each)
+            if running:
+                each.move(Event.ADMIT)
+                backlog.admit(each)
+                backlog.renew(generation)
     view = View(
         now=now,
         loads=backlog.loads,
@@ -186,3 +193,36 @@ def test_no_job_waits_longer_than_its_bound_for_its_first_token(
     running_s = machine.step_s(Mode.MIXED, 16, generations, 256)
     limit_s = MAX_WAIT_S / 2 + running_s + generations * turn_s
     assert longest_wait(trace, run) <= limit_s
+
+
+def test_while_streams_run_a_long_swap_is_prepared_beside_a_mixed_turn() -> None:
+    dear = flat(0.010, 0.030, swap_s=0.100)
+    counts = {"a": 9, "b": 1}
+
+    running = choose(counts, dear, running=True)
+    fresh = choose(counts, dear, running=False)
+    cheap = choose(counts, flat(0.010, 0.030, swap_s=0.005), running=True)
+
+    assert (running.mode, running.prepare) == (Mode.MIXED, "a")
+    assert (fresh.mode, fresh.generation) == (Mode.MERGED, "a"), "nobody would stall"
+    assert (cheap.mode, cheap.generation) == (Mode.MERGED, "a"), "shorter than a step"
+
+
+def test_a_slot_in_the_making_is_finished_before_another_is_begun() -> None:
+    dear = flat(0.010, 0.030, swap_s=0.100)
+    turn = mixed("going on", prepare="b")
+
+    plan = choose({"a": 9, "b": 7}, dear, turn=turn, running=True)
+
+    assert plan == turn
+
+
+def test_a_mixture_that_becomes_one_sided_is_merged_without_losing_a_job() -> None:
+    machine = flat(0.010, 0.030, swap_s=0.100)
+    trace = [job(n, "ab"[n % 4 == 0], tokens=60, arrival=0.02 * n) for n in range(40)]
+    it = scheduler("affinity", max_wait_s=100.0, max_batch=16, prefill_tokens=256)
+
+    run = simulate(it, trace, machine, slots=1)
+
+    assert run.built > 0, "a slot was built beside the steps"
+    assert len(run.finished_at) == 40
