@@ -11,6 +11,7 @@ busy machine does not sway a decision, while a lasting change is followed within
 of steps. No number here is a cost: before the first outcome everything is free.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -24,6 +25,7 @@ class Mode(Enum):
 _SCALES = (1.0, 8.0, 4.0, 128.0)
 _RATE = 0.1
 _CLIP = 1.0
+_FIRST = 10
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class _Filter:
         expected = self.predict(parts)
         error = seconds - expected
         rate = _RATE
-        if self.outcomes < 10:  # the first outcomes are all there is to go by
+        if self.outcomes < _FIRST:  # these are all there is to go by
             rate = 1.0 / (1 + self.outcomes)
         else:
             limit = _CLIP * max(expected, 1e-6)
@@ -89,6 +91,24 @@ class Costs:
             limit = max(known, 1e-6)
             change = max(-limit, min(limit, seconds - known))
             self._swaps[warm] = known + 0.2 * change
+
+    def state(self) -> dict[str, list[float]]:
+        """All that was learned, to be kept for the next start."""
+        kept = {mode.value: list(self._steps[mode].weights) for mode in Mode}
+        return kept | {"swaps": [self._swaps[True], self._swaps[False]]}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Sequence[float]]) -> "Costs":
+        """From a `state`, to be refined further. Raises KeyError or ValueError."""
+        made = cls()
+        for mode in Mode:
+            weights = [float(weight) for weight in state[mode.value]]
+            if len(weights) != len(_SCALES):
+                raise ValueError(f"{mode.value}: {len(weights)} weights")
+            made._steps[mode] = _Filter(weights, outcomes=_FIRST)
+        warm, cold = state["swaps"]
+        made._swaps = {True: float(warm), False: float(cold)}
+        return made
 
     def table(self) -> dict[str, float]:
         """The figures that a person wants to see, in seconds."""

@@ -1,16 +1,23 @@
 """Calibrate: measure steps and swaps on this machine before the first request.
 
 Runs real steps on the loaded model with made-up adapters, so that the scheduler's
-first decisions rest on measured costs. Takes a second or two; leaves no trace.
+first decisions rest on measured costs. What was measured is kept in the cache folder,
+one file for each model, machine and version, so that the next start need not.
 """
 
+import hashlib
+import json
 import logging
+import platform
 import time
 from itertools import product
+from pathlib import Path
 
 import torch
 
+from hotswap import __version__
 from hotswap.adapters.deltas import Delta, Generation
+from hotswap.model.load import cache_dir
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from scheduler import Costs, Mode
@@ -19,27 +26,68 @@ log = logging.getLogger(__name__)
 
 _RANK = 16
 _PROMPT = 32
-_REPEATS = 3
+_REPEATS = 5
 
 
 def calibrate(runner: Runner, max_batch: int) -> Costs:
-    """Costs that have seen each kind of step and swap a few times."""
+    """Costs as this machine showed them, now or at an earlier start."""
+    kept = cache_dir() / "calibration" / f"{_digest(runner, max_batch)}.json"
+    try:
+        return Costs.restored(json.loads(kept.read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, or not ours: measure again
+    costs = measure(runner, max_batch)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(costs.state()))
+    except OSError as error:
+        log.warning("calibration is not kept: %s", error)
+    return costs
+
+
+def measure(runner: Runner, max_batch: int) -> Costs:
+    """Costs that have seen each kind of step and swap a few times. Leaves no trace."""
     start = time.perf_counter()
     costs = Costs()
     made = [_made_up(runner, n) for n in range(2)]
     most = max(1, min(max_batch, 8, runner.kv_tokens // (_PROMPT + 8)))
-    for _ in range(_REPEATS):
+    for repeat in range(_REPEATS):
+        # The first round pays for fresh memory and for code that was never run.
+        seen = costs if repeat else Costs()
         for mode, sequences in product(Mode, sorted({1, most})):
             if mode is Mode.MERGED:
-                _swap(runner, costs, made)
+                _swap(runner, seen, made)
             else:
                 runner.weights.activate(None)
-            _steps(runner, costs, mode, made[: 1 if sequences == 1 else 2], sequences)
+            _steps(runner, seen, mode, made[: 1 if sequences == 1 else 2], sequences)
     runner.weights.activate(None)
     for generation in made:
         runner.forget(generation.key)
     log.info("calibrated seconds=%.2f", time.perf_counter() - start)
     return costs
+
+
+def _digest(runner: Runner, max_batch: int) -> str:
+    """Of all that the costs depend on."""
+    machine = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        machine += next(
+            (line for line in info.read_text().splitlines() if "model name" in line), ""
+        )
+    if torch.cuda.is_available():
+        machine += torch.cuda.get_device_name()
+    parts = (
+        machine,
+        torch.get_num_threads(),
+        torch.__version__,
+        __version__,
+        runner.kind,
+        runner.dtype,
+        sorted(runner.layout.linear.items()),
+        max_batch,
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _swap(runner: Runner, costs: Costs, made: list[Generation]) -> None:

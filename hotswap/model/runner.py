@@ -51,6 +51,7 @@ class Runner:
             per_token = max(fitted.token_bytes, 1)
             kv_tokens = max(budget // 2 // per_token, loaded.context)
         self.kind = fitted.kind
+        self.dtype = str(model.dtype)
         self.kv_tokens = kv_tokens
         self.weights = Weights(linears, kernels, slots)
         self.memory = {

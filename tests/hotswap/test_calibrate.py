@@ -1,0 +1,54 @@
+"""Costs are measured once for a model and a machine, and kept."""
+
+from pathlib import Path
+
+import pytest
+
+from hotswap.model import calibrate as module
+from hotswap.model.calibrate import calibrate
+from hotswap.model.runner import Runner
+from scheduler import BASE, Mode
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "hotswap" / "calibration"
+
+
+def test_what_was_measured_is_used_at_the_next_start(
+    runner: Runner, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = calibrate(runner, max_batch=4)
+    monkeypatch.setattr(module, "measure", None)  # would fail if called
+
+    second = calibrate(runner, max_batch=4)
+
+    assert second.table() == first.table()
+    assert len(list(cache.iterdir())) == 1
+    assert runner.weights.resident == BASE
+    assert runner.weights.warm == {BASE}
+
+
+def test_costs_are_positive_and_a_cold_swap_is_dearer_than_a_warm_one(
+    runner: Runner, cache: Path
+) -> None:
+    costs = calibrate(runner, max_batch=4)
+
+    assert costs.step_s(Mode.MERGED, 4, 1) > 0
+    assert costs.step_s(Mode.MIXED, 4, 2) > costs.step_s(Mode.MERGED, 4, 1) / 2
+    assert costs.swap_s(warm=False) > costs.swap_s(warm=True) > 0
+
+
+def test_other_settings_and_broken_files_are_measured_anew(
+    runner: Runner, cache: Path
+) -> None:
+    calibrate(runner, max_batch=4)
+    (file,) = cache.iterdir()
+    file.write_text('{"merged": [1]}')
+
+    calibrate(runner, max_batch=4)
+    calibrate(runner, max_batch=2)
+
+    assert file.read_text() != '{"merged": [1]}'
+    assert len(list(cache.iterdir())) == 2
