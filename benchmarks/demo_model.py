@@ -24,7 +24,7 @@ def adapters(runner: Runner, count: int, rank: int) -> list[Generation]:
                 scale=1e-3,
             )
             for path, (rows, columns) in runner.layout.linear.items()
-            if path != "lm_head"
+            if path != runner.head
         }
         made.append(Generation(key=f"bench-{rank}-{number}", deltas=deltas))
     return made

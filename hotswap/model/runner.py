@@ -10,6 +10,7 @@ from hotswap.adapters.deltas import Generation
 from hotswap.errors import StartFailed
 from hotswap.model.fit import fit
 from hotswap.model.kernels import kernels_for
+from hotswap.model.linear import head_of
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
 from hotswap.model.weights import Weights, slots_that_fit
@@ -30,6 +31,8 @@ class Runner:
         modules = [path for path, _ in model.named_modules() if path]
         loaded_bytes = _bytes_of(model.parameters())
         kernels = kernels_for(model.dtype, model.device)
+        head = head_of(model)
+        self.head = next((p for p, m in model.named_modules() if m is head), "")
         fitted = fit(loaded, kernels)
         linears = fitted.linears
         if not linears:
@@ -51,7 +54,7 @@ class Runner:
             per_token = max(fitted.token_bytes, 1)
             kv_tokens = max(budget // 2 // per_token, loaded.context)
         self.kind = fitted.kind
-        self.dtype = str(model.dtype)
+        self.dtype = model.dtype
         self.kv_tokens = kv_tokens
         self.weights = Weights(linears, kernels, slots)
         self.memory = {
