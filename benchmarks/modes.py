@@ -1,16 +1,22 @@
 """Step time of golden, merged and mixed decoding: `python -m benchmarks.modes`.
 
 Decode steps over 1 and 16 sequences at a context of about 100 tokens, rank-16 adapters
-on all linear modules of SmolLM2-135M in bfloat16. The contenders alternate within one
-run and medians are compared, because absolute times move by a third on a shared
-machine. Hides: prefill, sampling, HTTP and scheduling.
+on all linear modules of SmolLM2-135M in bfloat16; beside them PEFT on transformers'
+own model and cache, with one adapter (`set_adapter`) and with several in a batch
+(`adapter_names`). Contenders take turns of a few steps within one run and medians are
+compared, because absolute times move by a third on a shared machine. Hides: prefill,
+sampling, HTTP, scheduling, and what it costs to bring an adapter in.
 """
 
 import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import DynamicCache
 
 from benchmarks.demo_model import adapters, load_model
 from hotswap.adapters.deltas import Generation
@@ -18,13 +24,10 @@ from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 
 CONTEXT = 100
-ROUNDS = 40
-
-
-def step_s(runner: Runner, rows: Sequence[Row], *, mixed: bool) -> float:
-    start = time.perf_counter()
-    runner.run(rows, mixed=mixed)
-    return time.perf_counter() - start
+ROUNDS = 8
+STEPS = 5  # of one contender in a round; the first is not counted
+MIXES = (1, 2, 4, 8, 16)
+PEFT_ADAPTERS = 8
 
 
 def rows_of(sequences: int, own: Sequence[Generation | None]) -> list[Row]:
@@ -40,48 +43,115 @@ def rows_of(sequences: int, own: Sequence[Generation | None]) -> list[Row]:
     ]
 
 
-def main() -> None:
-    runner = Runner(load_model(), slots=1, kv_tokens=16 * (CONTEXT + 1))
-    made = adapters(runner, 16, rank=16)
-    results: dict[str, float] = {}
-    for sequences in (1, 16):
+def timed(step: Callable[[], object]) -> list[float]:
+    """Milliseconds of each step but the first."""
+    times = []
+    for _ in range(STEPS):
+        start = time.perf_counter()
+        step()
+        times.append((time.perf_counter() - start) * 1e3)
+    return times[1:]
+
+
+class Ours:
+    def __init__(self) -> None:
+        self.runner = Runner(load_model(), slots=1, kv_tokens=16 * (CONTEXT + 1))
+        self.made = adapters(self.runner, 16, rank=16)
+
+    def open(self, sequences: int) -> None:
         for job in range(sequences):
-            runner.open(job, CONTEXT + 1)
-        fill = [
-            Row(
-                job=j,
+            self.runner.open(job, CONTEXT + 1)
+            fill = Row(
+                job=job,
                 tokens=[5] * CONTEXT,
                 position=0,
                 generation=None,
-                wants_logits=True,
+                wants_logits=False,
             )
-            for j in range(sequences)
-        ]
-        runner.run(fill, mixed=False)
-        times: defaultdict[str, list[float]] = defaultdict(list)
-        mixes = [n for n in (1, 2, 4, 8, 16) if n <= sequences]
-        for _ in range(ROUNDS):
-            runner.weights.activate(None)
-            rows = rows_of(sequences, [None])
-            times["golden"].append(step_s(runner, rows, mixed=False))
-            for count in mixes:
-                rows = rows_of(sequences, made[:count])
-                times[f"mixed {count}"].append(step_s(runner, rows, mixed=True))
-            runner.weights.activate(made[0])
-            rows = rows_of(sequences, made[:1])
-            times["merged"].append(step_s(runner, rows, mixed=False))
+            self.runner.run([fill], mixed=False)
+
+    def close(self, sequences: int) -> None:
         for job in range(sequences):
-            runner.close(job)
+            self.runner.close(job)
+
+    def contenders(self, sequences: int) -> dict[str, Callable[[], list[float]]]:
+        def unmixed(own: Generation | None) -> list[float]:
+            self.runner.weights.activate(own)
+            rows = rows_of(sequences, [own])
+            return timed(lambda: self.runner.run(rows, mixed=False))
+
+        def mixed(count: int) -> list[float]:
+            self.runner.weights.activate(None)
+            for generation in self.made[count:]:
+                self.runner.forget(generation)  # nobody else beside this batch
+            rows = rows_of(sequences, self.made[:count])
+            return timed(lambda: self.runner.run(rows, mixed=True))
+
+        found = {
+            "golden": lambda: unmixed(None),
+            "merged": lambda: unmixed(self.made[0]),
+        }
+        for count in MIXES:
+            if count <= sequences:
+                found[f"mixed {count}"] = lambda count=count: mixed(count)  # type: ignore[misc]
+        return found
+
+
+class Peft:
+    def __init__(self) -> None:
+        config = LoraConfig(r=16, target_modules="all-linear", init_lora_weights=False)
+        model = get_peft_model(load_model().model, config, adapter_name="a0")
+        assert isinstance(model, PeftModel)
+        for number in range(1, PEFT_ADAPTERS):
+            model.add_adapter(f"a{number}", config)
+        self.model = model.eval()
+
+    @torch.inference_mode()
+    def contenders(self, sequences: int) -> dict[str, Callable[[], list[float]]]:
+        cache = DynamicCache()
+        ids = torch.full((sequences, CONTEXT), 5)
+        with self.model.disable_adapter():
+            self.model(input_ids=ids, past_key_values=cache, logits_to_keep=1)
+        one = torch.full((sequences, 1), 5)
+
+        @torch.inference_mode()
+        def run(**names: list[str]) -> list[float]:
+            def step() -> None:
+                self.model(input_ids=one, past_key_values=cache, **names)
+                cache.crop(-1)
+
+            self.model.set_adapter("a0")
+            return timed(step)
+
+        names = [f"a{n % PEFT_ADAPTERS}" for n in range(sequences)]
+        found = {"PEFT set_adapter": run}
+        if sequences > 1:
+            found[f"PEFT adapter_names {PEFT_ADAPTERS}"] = lambda: run(
+                adapter_names=names
+            )
+        return found
+
+
+def main() -> None:
+    ours, peft = Ours(), Peft()
+    results: dict[str, float] = {}
+    for sequences in (1, 16):
+        ours.open(sequences)
+        contenders = ours.contenders(sequences) | peft.contenders(sequences)
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        for _ in range(ROUNDS):
+            for name, contender in contenders.items():
+                times[name] += contender()
+        ours.close(sequences)
         golden = statistics.median(times["golden"])
-        print(
-            f"\n| {sequences} sequences | ms | tokens/s | / golden |\n|---|---|---|---|"
-        )
-        for name in ("golden", "merged", *(f"mixed {n}" for n in mixes)):
+        print(f"\n| {sequences} sequences | ms | tokens/s | / golden |")
+        print("|---|---|---|---|")
+        for name in contenders:
             median = statistics.median(times[name])
-            ratio = median / golden
-            speed = sequences / median
-            print(f"| {name} | {median * 1e3:.1f} | {speed:.0f} | {ratio:.2f} |")
-            results[f"{name} n{sequences} / golden"] = round(ratio, 3)
+            speed, ratio = 1e3 * sequences / median, median / golden
+            print(f"| {name} | {median:.1f} | {speed:.0f} | {ratio:.2f} |")
+            results[f"{name}, n {sequences}"] = round(ratio, 3)
+            results[f"{name}, n {sequences}, ms"] = round(median, 2)
     print(json.dumps(results))
 
 

