@@ -26,7 +26,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 from statistics import median
 
 import httpx
@@ -34,17 +33,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from benchmarks.serve import IDS, run
+from benchmarks.in_process import InProcess
+from benchmarks.serve import run
 from benchmarks.traces import Trace, closed, fixed, generate
-from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Generation
 from hotswap.demo.__main__ import model_file
-from hotswap.model.load import cache_dir, convert_gguf, load
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.load import cache_dir, convert_gguf
 
 NAMES = [f"a{number}" for number in range(8)]
-RANK, SEQUENCES, PROMPT, OUTPUT = 16, 16, 80, 64
+RANK, PROMPT, OUTPUT = 16, 80, 64
 # pip's arguments, in order. The packages taken away again do not fit the torch there.
 PIP = {
     "vllm": (
@@ -99,42 +95,6 @@ CASES = [
     _prefill(1),
     _prefill(4),
 ]
-
-# Run by OpenVINO's own python: export, adapter file, seed -> tokens/s, one JSON line.
-OPENVINO = f"""
-import json, random, sys, time
-import numpy, openvino, openvino_genai as genai
-
-folder, adapter, seed = sys.argv[1:]
-rng = random.Random(seed)
-config = genai.GenerationConfig(
-    max_new_tokens={OUTPUT}, do_sample=False, ignore_eos=True
-)
-
-def prompts():
-    ids = [rng.choices(range({IDS.start}, {IDS.stop}), k={PROMPT})
-           for _ in range({SEQUENCES})]
-    ids = numpy.array(ids, dtype=numpy.int64)
-    return genai.TokenizedInputs(
-        openvino.Tensor(ids), openvino.Tensor(numpy.ones_like(ids))
-    )
-
-def tokens_per_s(pipeline, **adapters):
-    for _ in range(2):  # the first warms up
-        asked = prompts()
-        start = time.perf_counter()
-        answer = pipeline.generate(asked, config, **adapters)
-        took = time.perf_counter() - start
-    tokens = sum(map(len, answer.tokens))
-    assert tokens == {SEQUENCES * OUTPUT}, tokens
-    return tokens / took
-
-found = dict(bare=tokens_per_s(genai.LLMPipeline(folder, "CPU")))
-one = genai.AdapterConfig(genai.Adapter(adapter), 1.0)
-pipeline = genai.LLMPipeline(folder, "CPU", adapters=one)
-found["adapter"] = tokens_per_s(pipeline, adapters=one)
-print(json.dumps(found))
-"""
 
 
 def write_adapters(model: Path, into: Path) -> None:
@@ -258,70 +218,6 @@ def serve_all(
                 if result.errors:
                     sys.exit(f"{name}, {case.name}: {result.errors[0]}")
                 yield name, case.name, result.figures()[case.figure] or 0.0
-
-
-class InProcess:
-    """Our runner and OpenVINO's pipeline, each told a seed for its prompts."""
-
-    def __init__(self, model: Path, adapter: Path, environment: Path) -> None:
-        self._runner = Runner(
-            load(str(model), "bfloat16", "cpu"),
-            slots=1,
-            kv_tokens=SEQUENCES * (PROMPT + OUTPUT),
-        )
-        self._generation = read(adapter, self._runner.layout)
-        self._file = str(adapter / "adapter_model.safetensors")
-        self._python = str(environment / "bin/python")
-        self._export = str(adapter.parent.parent / "openvino")
-        export = [str(environment / "bin/optimum-cli"), "export", "openvino"]
-        export += ["--task", "text-generation-with-past", "--weight-format", "fp16"]
-        subprocess.run(
-            [*export, "--model", str(model), self._export],
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
-
-    def theirs(self, seed: int) -> dict[str, float]:
-        command = [self._python, "-c", OPENVINO, self._export, self._file, str(seed)]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
-        return found
-
-    def ours(self, seed: int) -> dict[str, float]:
-        found = {}
-        for name, generation in (("bare", None), ("adapter", self._generation)):
-            self._runner.weights.activate(generation)
-            self._tokens_per_s(seed, generation)  # warms up, as theirs does
-            found[name] = self._tokens_per_s(seed, generation)
-        return found
-
-    def _tokens_per_s(self, seed: int, generation: Generation | None) -> float:
-        random = Random(seed)
-        tokens = [random.choices(IDS, k=PROMPT) for _ in range(SEQUENCES)]
-        for job in range(SEQUENCES):
-            self._runner.open(job, PROMPT + OUTPUT)
-        position = 0
-        start = time.perf_counter()
-        for _ in range(OUTPUT):
-            rows = [
-                Row(
-                    job=job,
-                    tokens=tokens[job],
-                    position=position,
-                    generation=generation,
-                    wants_logits=True,
-                )
-                for job in range(SEQUENCES)
-            ]
-            logits = self._runner.run(rows, mixed=False)
-            position += len(tokens[0])
-            tokens = [[token] for token in logits.argmax(-1).tolist()]
-        took = time.perf_counter() - start
-        for job in range(SEQUENCES):
-            self._runner.close(job)
-        return SEQUENCES * OUTPUT / took
 
 
 def main() -> None:

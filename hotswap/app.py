@@ -28,6 +28,7 @@ from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Refuse, Retire
 from hotswap.engine.text import Tokenizer
+from hotswap.errand import errand
 from hotswap.errors import (
     AdapterRefused,
     BadRequest,
@@ -42,9 +43,9 @@ from hotswap.errors import (
     UnknownModel,
 )
 from hotswap.model.calibrate import calibrate
-from hotswap.model.load import load
+from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
-from scheduler import POLICIES, Scheduler
+from scheduler import POLICIES, Costs, Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +66,7 @@ DJL_STATUS = {**STATUS, UnknownAdapter: 424, UnknownModel: 424}
 
 def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
-    loaded = load(config.model.path, config.model.dtype, config.model.device)
-    memory = config.memory
-    budget = None if memory.budget_gb == "auto" else int(memory.budget_gb * 2**30)
-    runner = Runner(
-        loaded,
-        slots=None if memory.slots == "auto" else memory.slots,
-        kv_tokens=None if memory.kv_tokens == "auto" else memory.kv_tokens,
-        budget_bytes=budget,
-    )
+    loaded, runner, costs = errand(lambda: _model(config))
     schedule = config.schedule
     scheduler = Scheduler(
         POLICIES[schedule.policy](),
@@ -82,7 +75,7 @@ def build(config: Config) -> Litestar:
         max_waiting=schedule.max_waiting,
         prefill_tokens=schedule.prefill_tokens,
         max_wait_s=schedule.max_wait_s,
-        costs=calibrate(runner, schedule.max_batch),
+        costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)
     engine = Engine(
@@ -102,6 +95,20 @@ def build(config: Config) -> Litestar:
         memory=runner.memory,
     )
     return routes(serving, _watch(config, engine, runner), config.server.drain_s)
+
+
+def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
+    """The model, ready to run, and what its steps cost."""
+    loaded = load(config.model.path, config.model.dtype, config.model.device)
+    memory = config.memory
+    budget = None if memory.budget_gb == "auto" else int(memory.budget_gb * 2**30)
+    runner = Runner(
+        loaded,
+        slots=None if memory.slots == "auto" else memory.slots,
+        kv_tokens=None if memory.kv_tokens == "auto" else memory.kv_tokens,
+        budget_bytes=budget,
+    )
+    return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
 def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:

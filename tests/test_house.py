@@ -12,7 +12,7 @@ FILES = sorted([*ROOT.glob("hotswap/**/*.py"), *ROOT.glob("scheduler/**/*.py")])
 
 # Floors from the ground up: a module imports its own floor's package or lower ones.
 FLOORS = [
-    {"scheduler", "hotswap.errors"},
+    {"scheduler", "hotswap.errors", "hotswap.errand"},
     {
         "hotswap.adapters.deltas",
         "hotswap.adapters.checkpoint",

@@ -17,6 +17,7 @@ from watchdog.observers import Observer
 
 from hotswap.adapters.checkpoint import Layout, read
 from hotswap.adapters.deltas import Generation
+from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class Watch(FileSystemEventHandler):
     def _read(self, name: str, fingerprint: Fingerprint) -> None:
         self._acted_on[name] = fingerprint
         try:
-            generation = read(self._directory / name, self._layout)
+            generation = errand(lambda: read(self._directory / name, self._layout))
         except AdapterRefused as error:
             self._refuse(name, error.reason)
         except Exception as error:

@@ -1,0 +1,199 @@
+"""What must not grow: `python -m benchmarks.bounds`.
+
+- memory after 2,000 swaps over eight adapters and four slots, against after 20
+- tokens per second of the engine with 1,000 registered adapters, against one
+- tokens per second over HTTP (16 streaming clients), against the engine in process
+- a decoding step of 16 sequences at a context of 2,000 tokens, against 100
+
+SmolLM2-135M, bfloat16, rank 16 on all linear modules; contenders alternate, medians.
+Hides: the client of the third is a process on the same cores as the server.
+"""
+
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import uvicorn
+
+from benchmarks.demo_model import adapters, load_model
+from hotswap.adapters.deltas import Generation
+from hotswap.adapters.store import Store
+from hotswap.api.serving import Serving
+from hotswap.app import routes
+from hotswap.engine.engine import Engine
+from hotswap.engine.letters import Adopt, Submit
+from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.text import Tokenizer
+from hotswap.errand import errand
+from hotswap.model.calibrate import calibrate
+from hotswap.model.load import Loaded
+from hotswap.model.rows import Row
+from hotswap.model.runner import Runner
+from scheduler import POLICIES, Scheduler
+
+CLIENTS, PROMPT, OUTPUT = 16, 80, 64
+ROUNDS = 3
+PORT = 18431
+
+
+def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) -> Engine:
+    scheduler = Scheduler(
+        POLICIES["affinity"](),
+        kv_tokens=runner.kv_tokens,
+        max_batch=CLIENTS,
+        max_waiting=1000,
+        prefill_tokens=256,
+        max_wait_s=2.0,
+        costs=errand(lambda: calibrate(runner, CLIENTS)),
+    )
+    tokenizer = Tokenizer(loaded.tokenizer)
+    engine = Engine(
+        runner, scheduler, Store(), tokenizer, eos=frozenset(), context=8192
+    )
+    for number, generation in enumerate(registered):
+        engine.post(Adopt(f"a{number}", generation))
+    return engine
+
+
+async def in_process(engine: Engine) -> float:
+    """Tokens per second of 16 clients that each ask twice, one after the other."""
+
+    async def client(number: int) -> None:
+        for turn in range(2):
+            ticket = engine.open_ticket()
+            prompt = tuple(1000 + (number * 7 + turn + i) % 997 for i in range(PROMPT))
+            engine.post(
+                Submit(
+                    ticket=ticket,
+                    adapter="a0",
+                    prompt=prompt,
+                    max_tokens=OUTPUT,
+                    sampling=SamplingParams(temperature=0.0),
+                    ignore_eos=True,
+                )
+            )
+            await ticket.accepted()
+            async for _ in ticket.pieces():
+                pass
+
+    start = time.perf_counter()
+    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    return 2 * CLIENTS * OUTPUT / (time.perf_counter() - start)
+
+
+def over_http(engine: Engine, loaded: Loaded) -> float:
+    """The same through the routes, asked by `benchmarks.serve` in its own process."""
+    serving = Serving(
+        engine=engine,
+        tokenizer=Tokenizer(loaded.tokenizer),
+        base="base",
+        limit=8192,
+        started_at=0,
+        memory={},
+    )
+    config = uvicorn.Config(
+        routes(serving, None, 5.0), port=PORT, log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    command = [sys.executable, "-m", "benchmarks.serve", "--adapters", "a0"]
+    command += ["--url", f"http://127.0.0.1:{PORT}", "--arrivals", f"closed:{CLIENTS}"]
+    command += ["--requests", str(2 * CLIENTS), "--output-tokens", f"fixed:{OUTPUT}"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    server.should_exit = True
+    thread.join()
+    return float(json.loads(output.splitlines()[-1])["tokens_per_s"])
+
+
+def run_engine(make: Callable[[], Engine]) -> float:
+    engine = make()
+    engine.start()
+    speed = asyncio.run(in_process(engine))
+    engine.stop(5.0)
+    return speed
+
+
+def memory_growth(runner: Runner, made: list[Generation]) -> float:
+    peak = {}  # the most that was ever resident
+    for swap in range(1, 2001):
+        runner.weights.activate(made[swap % len(made)])
+        if swap in (20, 2000):
+            peak[swap] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    runner.weights.activate(None)
+    return peak[2000] / peak[20]
+
+
+def step_ms(runner: Runner, context: int) -> float:
+    """A decoding step of 16 sequences that have seen `context` tokens."""
+    for job in range(CLIENTS):
+        runner.open(job, context + 1)
+        for start in range(0, context, 250):
+            chunk = [1000 + i for i in range(start, min(start + 250, context))]
+            row = Row(
+                job=job,
+                tokens=chunk,
+                position=start,
+                generation=None,
+                wants_logits=False,
+            )
+            runner.run([row], mixed=False)
+    rows = [
+        Row(job=job, tokens=[5], position=context, generation=None, wants_logits=True)
+        for job in range(CLIENTS)
+    ]
+    times = []
+    for _ in range(15):
+        start_s = time.perf_counter()
+        runner.run(rows, mixed=False)
+        times.append(time.perf_counter() - start_s)
+    for job in range(CLIENTS):
+        runner.close(job)
+    return statistics.median(times) * 1e3
+
+
+def main() -> None:
+    results: dict[str, float] = {}
+    loaded = errand(load_model)
+    runner = errand(lambda: Runner(loaded, slots=4, kv_tokens=CLIENTS * 2001))
+    made = errand(lambda: adapters(runner, 8, rank=16))
+    results["memory after 2000 swaps / 20"] = errand(
+        lambda: memory_growth(runner, made)
+    )
+
+    idle = [Generation(key=f"idle-{n}", deltas=made[1].deltas) for n in range(999)]
+    speeds: dict[str, list[float]] = {"1": [], "1000": [], "http": []}
+    for _ in range(ROUNDS):
+        few = lambda: make_engine(runner, loaded, made[:1])  # noqa: E731
+        many = lambda: make_engine(runner, loaded, [made[0], *idle])  # noqa: E731
+        speeds["1"].append(run_engine(few))
+        speeds["1000"].append(run_engine(many))
+        speeds["http"].append(over_http(few(), loaded))
+    median = {name: statistics.median(found) for name, found in speeds.items()}
+    results["step with 1000 adapters / 1"] = median["1"] / median["1000"]
+    results["HTTP / in process"] = median["http"] / median["1"]
+    results["in process, tokens/s"] = median["1"]
+
+    short = errand(lambda: step_ms(runner, 100))
+    long = errand(lambda: step_ms(runner, 2000))
+    weights, token = runner.memory["slot_bytes"], runner.memory["kv_token_bytes"]
+    results["step at 2000 / 100"] = long / short
+    results["bytes read at 2000 / 100"] = (weights + CLIENTS * 2000 * token) / (
+        weights + CLIENTS * 100 * token
+    )
+    print("| what | measured |\n|---|---|")
+    for name, value in results.items():
+        print(f"| {name} | {value:.3f} |")
+    print(json.dumps({name: round(value, 4) for name, value in results.items()}))
+
+
+if __name__ == "__main__":
+    main()
