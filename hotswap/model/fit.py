@@ -97,7 +97,7 @@ def fit(loaded: Loaded, kernels: Kernels) -> Fitted:
 
 
 def _llama(loaded: Loaded, kernels: Kernels) -> Fitted:
-    beside = Beside(loaded.model.dtype, loaded.model.device)
+    beside = Beside(loaded.model.dtype, loaded.model.device, kernels)
     network = Llama(loaded.model, beside, kernels)
     device = loaded.model.device
     return Fitted(
@@ -133,7 +133,7 @@ def _replaced(loaded: Loaded, kernels: Kernels) -> tuple[Beside, list[Linear]]:
     found = [m for m in model.modules() if isinstance(m, Linear)]
     if found:
         return found[0].beside, found
-    beside = Beside(model.dtype, model.device)
+    beside = Beside(model.dtype, model.device, kernels)
     return beside, replace_linears(model, beside, kernels)
 
 

@@ -3,7 +3,8 @@
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.model.beside import _LINGER, Beside, Stack
+from hotswap.model.beside import _LINGER, _SPREAD, _STEADY, Beside, Stack
+from hotswap.model.kernels import kernels_for
 
 X = torch.eye(4)
 
@@ -33,7 +34,8 @@ def update(of: Generation | None, module: str) -> torch.Tensor:
 
 def made() -> tuple[Beside, Stack]:
     """A layer that stacks q and k."""
-    beside = Beside(torch.float32, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    beside = Beside(torch.float32, cpu, kernels_for(torch.float32, cpu))
     return beside, beside.stack({"q": slice(0, 3), "k": slice(3, 6)})
 
 
@@ -83,6 +85,18 @@ def test_a_stack_grows_beyond_its_first_capacity() -> None:
     check(beside, stack, many[:4])
     check(beside, stack, many[4:])
     check(beside, stack, many[2:6])
+
+
+def test_a_stack_stays_right_when_it_is_packed_and_when_it_changes_after() -> None:
+    beside, stack = made()
+    a, b = generation("a", 3, "q", "k"), generation("b", 5, "k")
+    for _ in range(_STEADY + _SPREAD):
+        check(beside, stack, [a, None, b, a])
+    assert (stack._packed is not None) == beside.kernels.copies
+
+    check(beside, stack, [generation("c", 2, "q"), b, None, a])
+    beside.forget("a")
+    check(beside, stack, [None, b, b, None])
 
 
 def test_a_forgotten_generation_leaves_at_once_and_may_come_back() -> None:

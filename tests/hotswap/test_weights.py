@@ -103,7 +103,7 @@ def test_a_failure_in_the_middle_of_a_merge_leaves_golden_resident_and_untouched
 
 def test_the_checksum_notices_one_changed_bit() -> None:
     model = tiny.model("llama")
-    beside = Beside(torch.float32, torch.device("cpu"))
+    beside = Beside(torch.float32, torch.device("cpu"), Plain())
     linears = replace_linears(model, beside, Plain())
     weights = Weights(linears, Plain(), slots=1)
     before = weights.checksum()
@@ -136,7 +136,7 @@ def test_a_merge_accumulates_in_float32_and_rounds_once(
             continue
         deltas[f"m{n}"] = Delta(a=a, b=b, scale=0.7)
         exact.append(golden.double() + 0.7 * (b.double() @ a.double()))
-    beside = Beside(dtype, torch.device("cpu"))
+    beside = Beside(dtype, torch.device("cpu"), Plain())
     linear = Linear(modules, Plain(), beside)
     before = linear.golden.clone()
     out = torch.empty_like(linear.golden)
