@@ -1,0 +1,39 @@
+"""An errand's thread, and the OpenMP workers that torch made for it, end with it."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from hotswap.errand import errand
+from tests.conftest import wait_until
+
+TASKS = Path("/proc/self/task")
+
+
+@pytest.mark.skipif(not TASKS.exists(), reason="counts the threads Linux lists")
+def test_no_worker_outlives_an_errand() -> None:
+    during: list[int] = []
+
+    def parallel() -> float:
+        total = float((torch.ones(1 << 22) * 2).sum())
+        during.append(len(os.listdir(TASKS)))
+        return total
+
+    before = len(os.listdir(TASKS))
+
+    assert errand(parallel) == 2 * (1 << 22)
+
+    assert during[0] > before, "it ran on a thread of its own"
+    wait_until(lambda: len(os.listdir(TASKS)) <= before)
+    assert not [t for t in threading.enumerate() if t.name.startswith("errand")]
+
+
+def test_an_errand_raises_what_its_work_raised() -> None:
+    def fail() -> None:
+        raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match="the reason"):
+        errand(fail)
