@@ -15,26 +15,22 @@ import argparse
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-import httpx
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from benchmarks.in_process import InProcess
 from benchmarks.serve import run
+from benchmarks.servers import server
 from benchmarks.traces import Trace, closed, fixed, generate
 from hotswap.demo.__main__ import model_file
 from hotswap.model.load import cache_dir, convert_gguf
@@ -124,91 +120,13 @@ def make_environment(folder: Path, steps: Sequence[str]) -> None:
         raise
 
 
-def vllm_variables(environment: Path) -> dict[str, str]:
-    """As vLLM's CPU guide says: its allocator and OpenMP first, threads bound."""
-    preload = [
-        *sorted(Path("/usr/lib").glob("*/libtcmalloc_minimal.so.4")),
-        environment / "lib/libiomp5.so",
-    ]
-    return {
-        "LD_PRELOAD": ":".join(map(str, preload)),
-        "VLLM_CPU_KVCACHE_SPACE": "2",
-        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
-        "HF_HUB_OFFLINE": "1",
-    }
-
-
-@contextmanager
-def server(name: str, model: Path, adapters: Path, environment: Path) -> Iterator[str]:
-    """The URL of `ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    variables: dict[str, str] = {}
-    if name == "ours":
-        command = [sys.executable, "-m", "hotswap.cli", "serve", str(model)]
-        command += ["--adapters", str(adapters), "--port", port]
-    else:
-        variables = vllm_variables(environment)
-        # This build's `vllm serve` does not start; its module does.
-        command = [str(environment / "bin/python"), "-m"]
-        command += ["vllm.entrypoints.openai.api_server", "--model", str(model)]
-        command += ["--served-model-name", "base", "--host", "127.0.0.1"]
-        command += ["--port", port, "--dtype", "bfloat16"]
-        command += ["--max-model-len", "1024", "--max-num-seqs", "32"]
-    if name == "vllm-lora":
-        command += ["--enable-lora", "--max-loras", str(len(NAMES))]
-        command += ["--max-lora-rank", str(RANK), "--lora-modules"]
-        command += [f"{each}={adapters / each}" for each in NAMES]
-    url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile("w+", errors="replace") as log:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **variables},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            wanted = set() if name == "vllm" else set(NAMES)
-            while not _serves(url, wanted):
-                if process.poll() is not None:
-                    log.seek(0)
-                    sys.exit(f"{name} did not start:\n{log.read()[-3000:]}")
-                time.sleep(0.5)
-            yield url
-        finally:
-            _end(process)
-
-
-def _serves(url: str, wanted: set[str]) -> bool:
-    try:
-        if httpx.get(f"{url}/health", trust_env=False).status_code != 200:
-            return False
-        models = httpx.get(f"{url}/v1/models", trust_env=False).json()["data"]
-    except httpx.TransportError:
-        return False
-    return wanted <= {model["id"] for model in models}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The whole group: vLLM's engine is a process of its own."""
-    for number, patience_s in ((signal.SIGTERM, 30), (signal.SIGKILL, None)):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(patience_s)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
-
-
 def serve_all(
     names: Sequence[str], model: Path, adapters: Path, environments: Path, share: float
 ) -> Iterator[tuple[str, str, float]]:
     """(server, case, tokens/s), one server after the other."""
     for name in names:
-        with server(name, model, adapters, environments / "vllm") as url:
+        environment = environments / "vllm"
+        with server(name, model, adapters, environment, rank=RANK) as url:
             for seed, case in enumerate(CASES):
                 trace = case.trace(seed, share)
                 if name == "vllm":

@@ -1,0 +1,97 @@
+"""Servers to compare: ours and vLLM's, started on a free port and ended with all of
+theirs. Used by `benchmarks.peers`."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+
+def vllm_variables(environment: Path) -> dict[str, str]:
+    """As vLLM's CPU guide says: its allocator and OpenMP first, threads bound."""
+    preload = [
+        *sorted(Path("/usr/lib").glob("*/libtcmalloc_minimal.so.4")),
+        environment / "lib/libiomp5.so",
+    ]
+    return {
+        "LD_PRELOAD": ":".join(map(str, preload)),
+        "VLLM_CPU_KVCACHE_SPACE": "2",
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+@contextmanager
+def server(
+    name: str, model: Path, adapters: Path, environment: Path, *, rank: int
+) -> Iterator[str]:
+    """The URL of `ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
+    names = sorted(folder.name for folder in adapters.iterdir())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables: dict[str, str] = {}
+    if name == "ours":
+        command = [sys.executable, "-m", "hotswap.cli", "serve", str(model)]
+        command += ["--adapters", str(adapters), "--port", port]
+    else:
+        variables = vllm_variables(environment)
+        # This build's `vllm serve` does not start; its module does.
+        command = [str(environment / "bin/python"), "-m"]
+        command += ["vllm.entrypoints.openai.api_server", "--model", str(model)]
+        command += ["--served-model-name", "base", "--host", "127.0.0.1"]
+        command += ["--port", port, "--dtype", "bfloat16"]
+        command += ["--max-model-len", "1024", "--max-num-seqs", "32"]
+    if name == "vllm-lora":
+        command += ["--enable-lora", "--max-loras", str(len(names))]
+        command += ["--max-lora-rank", str(rank), "--lora-modules"]
+        command += [f"{each}={adapters / each}" for each in names]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **variables},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            wanted = set() if name == "vllm" else set(names)
+            while not _serves(url, wanted):
+                if process.poll() is not None:
+                    log.seek(0)
+                    sys.exit(f"{name} did not start:\n{log.read()[-3000:]}")
+                time.sleep(0.5)
+            yield url
+        finally:
+            _end(process)
+
+
+def _serves(url: str, wanted: set[str]) -> bool:
+    try:
+        if httpx.get(f"{url}/health", trust_env=False).status_code != 200:
+            return False
+        models = httpx.get(f"{url}/v1/models", trust_env=False).json()["data"]
+    except httpx.TransportError:
+        return False
+    return wanted <= {model["id"] for model in models}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The whole group: vLLM's engine is a process of its own."""
+    for number, patience_s in ((signal.SIGTERM, 30), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience_s)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
