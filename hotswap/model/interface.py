@@ -1,7 +1,7 @@
 """Interface: a transformers model as a network, its attention replaced by ours.
 
 Serves every architecture whose attention calls transformers' attention interface and
-whose layers treat tokens independently otherwise; `runner` proves it at load.
+whose layers treat tokens independently otherwise; `fit` proves it at load.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 It computes what transformers' modules compute, from their own weights, in a third of
 the operations: one product for q, k and v; silu, product and residual sums inside the
-products they follow; the rotation as one multiply-add. `runner` proves at load that
+products they follow; the rotation as one multiply-add. `fit` proves at load that
 its logits are transformers' own; otherwise `interface` serves the model.
 """
 
@@ -55,7 +55,7 @@ class Llama:
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
-        """Whether the architecture is one of ours; `runner` proves the rest."""
+        """Whether the architecture is one of ours; `fit` proves the rest."""
         return (
             type(model).__name__ in _CLASSES
             and model.config.hidden_act == "silu"
