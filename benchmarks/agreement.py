@@ -2,13 +2,14 @@
 
 In float32 both modes agree to 1e-4 (a test). In bfloat16 a merged weight is rounded and
 an adapter beside it is not, so their logits differ a little. For each demo adapter,
-over held-out prompts and the wanted answers, teacher-forced: the gap as a share of the
-logits' norm, beside the gap to the bare model, and how often the greedy token is the
-same. Hides: nothing random, one run is all.
+over held-out prompts and the wanted answers, teacher-forced: the gap at a token as a
+share of its logits' norm, beside the gap to the bare model, and how often the greedy
+token is the same. The worst token may lie far off: at the second token of a prompt this
+model is so ill-conditioned that PEFT's own bfloat16 merge parts from float32 as far.
+Hides: nothing random, one run is all.
 """
 
 import json
-import math
 
 import torch
 
@@ -47,26 +48,28 @@ def main() -> None:
     loaded = load_model()
     runner = Runner(loaded, slots=1, kv_tokens=512)
     results: dict[str, float] = {}
-    print("| adapter | gap of the modes | gap to the base | same greedy token |")
-    print("|---|---|---|---|")
+    print("| adapter | gap of the modes: median | worst | to the base | same token |")
+    print("|---|---|---|---|---|")
     for name, task in TASKS.items():
         generation = read(ADAPTERS / name, runner.layout)
-        apart = same = tokens = 0.0
-        changed = norm = 0.0
+        gaps, effects, same = [], [], []
         for example in task.examples(EXAMPLES, held_out=True):
             ids = list(loaded.tokenizer(example.prompt + example.answer).input_ids)
             merged = logits(runner, ids, generation, mixed=False)
             mixed = logits(runner, ids, generation, mixed=True)
             bare = logits(runner, ids, None, mixed=False)
-            apart += float((merged - mixed).square().sum())
-            changed += float((merged - bare).square().sum())
-            norm += float(merged.square().sum())
-            same += float((merged.argmax(-1) == mixed.argmax(-1)).sum())
-            tokens += len(ids)
-        gap, effect = math.sqrt(apart / norm), math.sqrt(changed / norm)
-        print(f"| {name} | {gap:.2%} | {effect:.0%} | {same / tokens:.1%} |")
-        results[f"{name}_gap"] = round(gap, 4)
-        results[f"{name}_same"] = round(same / tokens, 4)
+            size = merged.norm(dim=-1)
+            gaps.append((merged - mixed).norm(dim=-1) / size)
+            effects.append((merged - bare).norm(dim=-1) / size)
+            same.append((merged.argmax(-1) == mixed.argmax(-1)).float())
+        gap, effect = torch.cat(gaps), torch.cat(effects)
+        figures = [float(x) for x in (gap.median(), gap.max(), effect.median())]
+        share = float(torch.cat(same).mean())
+        cells = [f"{figure:.1%}" for figure in (*figures, share)]
+        print(f"| {name} | {' | '.join(cells)} |")
+        results[f"{name}_gap"] = round(figures[0], 4)
+        results[f"{name}_worst"] = round(figures[1], 4)
+        results[f"{name}_same"] = round(share, 4)
     print(json.dumps(results))
 
 
