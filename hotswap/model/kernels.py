@@ -11,9 +11,12 @@ import logging
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
+
+Bias = Tensor | None
 
 # A blocked layout is chosen for a number of rows; this one was as fast as the best of
 # 1, 16 and 256 at each of them.
@@ -27,61 +30,37 @@ class Kernels(Protocol):
     def copies(self) -> bool:
         """Whether a prepared weight has memory of its own."""
 
-    def prepare(self, weight: torch.Tensor) -> torch.Tensor: ...
-    def linear(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor: ...
-    def linear_silu(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor: ...
+    def prepare(self, weight: Tensor) -> Tensor: ...
+    def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor: ...
+    def linear_silu(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor: ...
     def linear_add(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        other: torch.Tensor,
-    ) -> torch.Tensor: ...
+        self, x: Tensor, weight: Tensor, bias: Bias, other: Tensor
+    ) -> Tensor: ...
     def linear_mul(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        other: torch.Tensor,
-    ) -> torch.Tensor: ...
+        self, x: Tensor, weight: Tensor, bias: Bias, other: Tensor
+    ) -> Tensor: ...
 
 
 class Plain:
     copies = False
 
-    def prepare(self, weight: torch.Tensor) -> torch.Tensor:
+    def prepare(self, weight: Tensor) -> Tensor:
         return weight
 
-    def linear(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
         return F.linear(x, weight, bias)
 
-    def linear_silu(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def linear_silu(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
         return F.silu(F.linear(x, weight, bias), inplace=True)
 
     def linear_add(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        other: torch.Tensor,
-    ) -> torch.Tensor:
+        self, x: Tensor, weight: Tensor, bias: Bias, other: Tensor
+    ) -> Tensor:
         return F.linear(x, weight, bias).add_(other)
 
     def linear_mul(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        other: torch.Tensor,
-    ) -> torch.Tensor:
+        self, x: Tensor, weight: Tensor, bias: Bias, other: Tensor
+    ) -> Tensor:
         return F.linear(x, weight, bias).mul_(other)
 
 
@@ -94,35 +73,23 @@ class OneDNN:
         self._unary = ops._linear_pointwise.default
         self._binary = ops._linear_pointwise.binary
 
-    def prepare(self, weight: torch.Tensor) -> torch.Tensor:
+    def prepare(self, weight: Tensor) -> Tensor:
         return self._reorder(weight, _ROWS)
 
-    def linear(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
         return self._unary(x, weight, bias, "none", [], "")
 
-    def linear_silu(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def linear_silu(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
         return self._unary(x, weight, bias, "swish", [], "")
 
     def linear_add(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        other: torch.Tensor,
-    ) -> torch.Tensor:
+        self, x: Tensor, weight: Tensor, bias: Bias, other: Tensor
+    ) -> Tensor:
         return self._binary(x, other, weight, bias, "add")
 
     def linear_mul(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        other: torch.Tensor,
-    ) -> torch.Tensor:
+        self, x: Tensor, weight: Tensor, bias: Bias, other: Tensor
+    ) -> Tensor:
         return self._binary(x, other, weight, bias, "mul")
 
 

@@ -23,6 +23,7 @@ from hotswap.errors import (
     UnknownAdapter,
 )
 from scheduler import POLICIES, Scheduler
+from scheduler.policy import Plan, Policy, View, merged, mixed
 from tests.fakes import (
     EOS,
     PROMPT_TOKEN,
@@ -43,9 +44,10 @@ async def running(
     kv_tokens: int = 1000,
     max_batch: int = 4,
     max_waiting: int = 1000,
+    chooser: Policy | None = None,
 ) -> AsyncIterator[Engine]:
     scheduler = Scheduler(
-        POLICIES[policy](),
+        chooser or POLICIES[policy](),
         kv_tokens=kv_tokens,
         max_batch=max_batch,
         max_waiting=max_waiting,
@@ -337,6 +339,48 @@ def test_what_a_drain_cannot_finish_in_time_is_told_so() -> None:
                 _ = [piece async for piece in accepted.pieces()]
 
             assert model.spans == {}, "its KV is given back"
+
+    asyncio.run(scene())
+
+
+class PrepareThenMerge:
+    """Mixes while a slot for `a` is built, then merges `a` as long as it has jobs."""
+
+    def choose(self, view: View) -> Plan:
+        if "a" not in view.loads:
+            return mixed("a is done")
+        return merged("a", "warm") if "a" in view.warm else mixed("wait", prepare="a")
+
+
+def test_a_slot_is_built_beside_the_steps_of_others_and_then_used() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model, chooser=PrepareThenMerge()) as engine:
+            texts = await asyncio.gather(
+                *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
+            )
+            counters = engine.status.counters
+
+        assert texts == [expected("a", 3, 20), expected("b", 3, 20)]
+        assert counters.mixed_steps >= 2
+        assert counters.merged_steps > 0
+        assert (counters.warm_swaps > 0, counters.cold_swaps) == (True, 0)
+
+    asyncio.run(scene())
+
+
+def test_a_slot_that_cannot_be_built_beside_fails_its_adapter_alone() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.weights.broken = {"a"}
+        async with running(model, chooser=PrepareThenMerge()) as engine:
+            broken, other = (submit(engine, name, tokens=20) for name in ("a", "b"))
+            with pytest.raises(MergeFailed, match="injected"):
+                await text_of(broken)
+
+            assert await text_of(other) == expected("b", 3, 20)
+            with pytest.raises(UnknownAdapter, match="could not be merged"):
+                await text_of(submit(engine, "a"))
 
     asyncio.run(scene())
 
