@@ -17,10 +17,19 @@ FLOORS = [
         "hotswap.adapters.deltas",
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.lora_config",
+        "hotswap.adapters.origin",
+        "hotswap.adapters.listing",
+        "hotswap.adapters.sources",
+        "hotswap.adapters.journal",
         "hotswap.adapters.store",
     },
     {"hotswap.model"},
-    {"hotswap.engine", "hotswap.adapters.watch"},
+    {
+        "hotswap.engine",
+        "hotswap.adapters.watch",
+        "hotswap.adapters.catalogue",
+        "hotswap.adapters.library",
+    },
     {"hotswap.api"},
     {"hotswap.config"},
     {"hotswap.app"},
@@ -50,6 +59,7 @@ ONLY = {
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
+        "hotswap.adapters.watch",
         "hotswap.model",
         "hotswap.api.openai",  # `created`, a date
         "hotswap.app",  # the same
