@@ -7,6 +7,8 @@ HotswapError
 │   ├── UnknownModel         `model` names nothing that is served
 │   └── UnknownAdapter       no such adapter, or it is not served; says why
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
+├── Vetoed                   the operator's hooks refused it; the message is theirs
+├── NoRoom                   no memory, or no place within the limits
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down
 ├── StepFailed               the model failed on this job's step
@@ -60,6 +62,14 @@ class AdapterRefused(HotswapError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class Vetoed(HotswapError):
+    pass
+
+
+class NoRoom(HotswapError):
+    pass
 
 
 class Overloaded(HotswapError):
