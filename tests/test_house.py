@@ -25,6 +25,7 @@ FLOORS = [
     {"hotswap.model"},
     {"hotswap.engine", "hotswap.adapters.watch"},
     {"hotswap.api"},
+    {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.app"},
     {"hotswap.cli"},
@@ -50,6 +51,7 @@ ONLY = {
     "transformers": {"hotswap.model", "hotswap.engine.text", "hotswap.demo"},
     "prometheus_client": {"hotswap.api.operations"},
     "hotswap.config": {"hotswap.app", "hotswap.cli"},
+    "hotswap.options": {"hotswap.config", "hotswap.app", "hotswap.cli"},
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
