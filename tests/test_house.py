@@ -22,6 +22,8 @@ FLOORS = [
         "hotswap.adapters.sources",
         "hotswap.adapters.journal",
         "hotswap.adapters.store",
+        "hotswap.adapters.sidecar",
+        "hotswap.hooks",
     },
     {"hotswap.model"},
     {
@@ -31,6 +33,7 @@ FLOORS = [
         "hotswap.adapters.library",
     },
     {"hotswap.api"},
+    {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.app"},
     {"hotswap.cli"},
@@ -56,6 +59,7 @@ ONLY = {
     "transformers": {"hotswap.model", "hotswap.engine.text", "hotswap.demo"},
     "prometheus_client": {"hotswap.api.operations"},
     "hotswap.config": {"hotswap.app", "hotswap.cli"},
+    "hotswap.options": {"hotswap.config", "hotswap.app", "hotswap.cli"},
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
