@@ -222,7 +222,9 @@ class Catalogue:
 
     def _refuse(self, name: str, entry: _Entry, reason: str) -> None:
         self._put(name, entry)
-        self._post(Refuse(name, reason, entry.origin))
+        # A registered name keeps its own source, whatever folder was dropped there.
+        is_readable = entry.is_served and not entry.origin.is_watched
+        self._post(Refuse(name, reason, entry.origin, is_readable))
 
     def _retire(self, name: str) -> None:
         self._put(name, None)

@@ -48,11 +48,13 @@ class Amend:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The files under `name` cannot be served."""
+    """The files found under `name` cannot be served. `is_readable`: those that it
+    stands for still can."""
 
     name: str
     reason: str
     origin: Origin
+    is_readable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,9 @@ class Reception:
                 self._batch.forget(dropped)
             case Amend(name, origin):
                 self._batch.forget(self._store.amend(name, origin))
-            case Refuse(name, reason, origin):
-                self._store.refuse(name, reason, origin)
+            case Refuse(name, reason, origin, is_readable):
+                if not is_readable:
+                    self._store.refuse(name, reason, origin)
                 log.warning("adapter refused name=%r reason=%s", name, reason)
                 self._take_up(name)
             case Retire(name):
