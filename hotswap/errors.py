@@ -5,10 +5,15 @@ HotswapError
 │   ├── BadRequest           a value is wrong
 │   ├── PromptTooLong        the prompt or the answer asked for does not fit
 │   ├── UnknownModel         `model` names nothing that is served
-│   └── UnknownAdapter       no such adapter, or it is not served; says why
+│   ├── UnknownAdapter       no such adapter, or it is not served; says why
+│   ├── AdapterExists        the name is taken
+│   ├── GenerationMismatch   the name stands for another generation than expected
+│   ├── SourceUnsupported    a URL where a folder was expected
+│   └── SourceForbidden      the folder lies outside the configured roots
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
+├── NotKept                  the journal could not be written
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down
 ├── StepFailed               the model failed on this job's step
@@ -55,6 +60,41 @@ class UnknownAdapter(ClientError):
         self.reason = reason
 
 
+class AdapterExists(ClientError):
+    def __init__(self, adapter: str) -> None:
+        super().__init__(
+            f"The adapter {adapter} already exists. If you want to replace it, please "
+            "unregistering before registering a new adapter with the same name.",
+            "name",
+        )
+        self.adapter = adapter
+
+
+class GenerationMismatch(ClientError):
+    def __init__(self, adapter: str, expected: str, found: str | None) -> None:
+        super().__init__(
+            f"The adapter `{adapter}` stands for generation {found or 'none'}, "
+            f"not {expected or 'none'}.",
+            "expected_generation",
+        )
+
+
+class SourceUnsupported(ClientError):
+    def __init__(self, src: str, scheme: str) -> None:
+        super().__init__(
+            f"`{src}` is a {scheme} URL: URL adapters are not currently supported, "
+            "only folders",
+            "src",
+        )
+
+
+class SourceForbidden(ClientError):
+    def __init__(self, src: str) -> None:
+        super().__init__(
+            f"`{src}` lies outside the folders that adapters may come from", "src"
+        )
+
+
 class AdapterRefused(HotswapError):
     """`code` is stable and short; `reason` is a sentence that names file and module."""
 
@@ -69,6 +109,10 @@ class Vetoed(HotswapError):
 
 
 class NoRoom(HotswapError):
+    pass
+
+
+class NotKept(HotswapError):
     pass
 
 
