@@ -1,6 +1,7 @@
 """App: the only file that knows everyone. Builds the parts, the lifespan, the errors.
 
-Start: engine, watch. Stop, in this order: drain, stop the engine, stop the watch.
+Start: engine, library, watch. Stop, in this order: drain and stop the engine, stop the
+watch, stop the library.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -20,27 +22,38 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
 from hotswap import __version__
+from hotswap.adapters.catalogue import Catalogue
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.journal import JOURNAL_FILE, Journal
+from hotswap.adapters.library import Library, reading
+from hotswap.adapters.sources import Sources
 from hotswap.adapters.store import Store
 from hotswap.adapters.watch import Watch
 from hotswap.api import djl, openai, operations
 from hotswap.api.serving import Serving
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Refuse, Retire
 from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.errors import (
+    AdapterExists,
     AdapterRefused,
     BadRequest,
+    GenerationMismatch,
     HotswapError,
     MergeFailed,
+    NoRoom,
+    NotKept,
     Overloaded,
     PromptTooLong,
+    SourceForbidden,
+    SourceUnsupported,
     StartFailed,
     StepFailed,
     Stopping,
     UnknownAdapter,
     UnknownModel,
+    Vetoed,
 )
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
@@ -55,11 +68,18 @@ STATUS: dict[type[HotswapError], int] = {
     PromptTooLong: 400,
     UnknownModel: 404,
     UnknownAdapter: 404,
+    SourceUnsupported: 400,
+    SourceForbidden: 403,
+    AdapterExists: 409,
+    GenerationMismatch: 409,
     AdapterRefused: 422,
+    Vetoed: 422,
     Overloaded: 429,
     StepFailed: 500,
     MergeFailed: 500,
+    NotKept: 500,
     Stopping: 503,
+    NoRoom: 507,
 }
 DJL_STATUS = {**STATUS, UnknownAdapter: 424, UnknownModel: 424}
 
@@ -78,14 +98,21 @@ def build(config: Config) -> Litestar:
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)
+    store = Store(
+        reserved={loaded.name},
+        max_bytes=runner.memory["adapter_bytes"],
+    )
+    library = Library()
     engine = Engine(
         runner,
         scheduler,
-        Store(reserved={loaded.name}),
+        store,
         tokenizer,
         eos=loaded.eos,
         context=loaded.context,
+        fetch=library.fetch,
     )
+    library.open(_catalogue(config, runner, engine))
     serving = Serving(
         engine=engine,
         tokenizer=tokenizer,
@@ -93,8 +120,9 @@ def build(config: Config) -> Litestar:
         limit=min(loaded.context, runner.kv_tokens),
         started_at=int(time.time()),
         memory=runner.memory,
+        library=library,
     )
-    return routes(serving, _watch(config, engine, runner), config.server.drain_s)
+    return routes(serving, _watch(config, library), config.server.drain_s)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -121,6 +149,7 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         serving.engine.start()
+        await asyncio.to_thread(serving.library.start)
         if watch is not None:
             await asyncio.to_thread(watch.start)
         try:
@@ -129,6 +158,7 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
             await asyncio.to_thread(serving.engine.stop, drain_s)
             if watch is not None:
                 await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(serving.library.stop)
 
     return Litestar(
         [*openai.ROUTES, *djl.ROUTES, *operations.ROUTES],
@@ -146,20 +176,42 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
     )
 
 
-def _watch(config: Config, engine: Engine, runner: Runner) -> Watch | None:
+def _catalogue(config: Config, runner: Runner, engine: Engine) -> Catalogue:
+    directory = _directory(config)
+    roots = [Path(root) for root in config.adapters.roots]
+    for root in roots:
+        if not root.is_dir():
+            raise StartFailed(f"adapters root {root}: no such folder")
+    return Catalogue(
+        reading(partial(read, layout=runner.layout)),
+        engine.post,
+        sources=Sources([directory, *roots] if directory else roots),
+        journal=Journal(directory / JOURNAL_FILE if directory else None),
+        max_adapters=config.adapters.max_adapters,
+        max_pinned=None,
+    )
+
+
+def _watch(config: Config, library: Library) -> Watch | None:
+    directory = _directory(config)
+    if directory is None:
+        return None
+    return Watch(
+        directory,
+        quiet_s=config.adapters.quiet_s,
+        found=lambda *folder: library.found(*folder).result(),
+        gone=lambda name: library.gone(name).result(),
+        polling=config.adapters.polling,
+    )
+
+
+def _directory(config: Config) -> Path | None:
     if not config.adapters.directory:
         return None
     directory = Path(config.adapters.directory)
     if not directory.is_dir():
         raise StartFailed(f"adapters directory {directory}: no such folder")
-    return Watch(
-        directory,
-        runner.layout,
-        quiet_s=config.adapters.quiet_s,
-        adopt=lambda name, generation: engine.post(Adopt(name, generation)),
-        refuse=lambda name, reason: engine.post(Refuse(name, reason)),
-        retire=lambda name: engine.post(Retire(name)),
-    )
+    return directory
 
 
 def _ours(request: Request, error: HotswapError) -> Response:

@@ -33,16 +33,17 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # A Hugging Face folder, a .gguf file, or a hub id.
     path: str = ""
+    # "auto" is the model's own, or float32 on a CPU that has no units for that.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
 
 
 class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # For slots and KV together; "auto" is half of what is free after loading.
+    # For slots, KV and adapters together; "auto" is half of what is free after loading.
     budget_gb: Positive | Literal["auto"] = "auto"
     # Merged weight sets kept at once; "auto" is what half of the budget holds.
     slots: Count | Literal["auto"] = "auto"
-    # Tokens whose keys and values fit; "auto" is what the other half holds.
+    # Tokens whose keys and values fit; "auto" is what a quarter holds.
     kv_tokens: Count | Literal["auto"] = "auto"
 
 
@@ -51,6 +52,12 @@ class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     directory: str = ""
     # A folder is read when its files have not changed for so long.
     quiet_s: Positive = 0.3
+    # Look again and again, where the file system sends no events (NFS).
+    polling: bool = False
+    # Other folders that adapters registered over HTTP may come from.
+    roots: tuple[str, ...] = ()
+    # Adapters known at once, in memory or on disk.
+    max_adapters: Count = 10_000
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

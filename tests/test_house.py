@@ -17,13 +17,22 @@ FLOORS = [
         "hotswap.adapters.deltas",
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.lora_config",
+        "hotswap.adapters.origin",
+        "hotswap.adapters.listing",
+        "hotswap.adapters.sources",
+        "hotswap.adapters.journal",
         "hotswap.adapters.store",
         "hotswap.adapters.origin",
         "hotswap.adapters.sidecar",
         "hotswap.hooks",
     },
     {"hotswap.model"},
-    {"hotswap.engine", "hotswap.adapters.watch"},
+    {
+        "hotswap.engine",
+        "hotswap.adapters.watch",
+        "hotswap.adapters.catalogue",
+        "hotswap.adapters.library",
+    },
     {"hotswap.api"},
     {"hotswap.options"},
     {"hotswap.config"},
@@ -55,6 +64,7 @@ ONLY = {
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
+        "hotswap.adapters.watch",
         "hotswap.model",
         "hotswap.api.openai",  # `created`, a date
         "hotswap.app",  # the same

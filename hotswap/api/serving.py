@@ -11,6 +11,7 @@ from urllib.parse import quote
 from litestar import Request
 from litestar.di import NamedDependency
 
+from hotswap.adapters.library import Library
 from hotswap.api.selection import HEADER, Named
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
@@ -133,6 +134,7 @@ class Serving:
     limit: int
     started_at: int
     memory: dict[str, int]
+    library: Library
 
     async def open(self, asks: Sequence[Ask], field: str, selected_by: str) -> Running:
         """Submit all and wait until all are accepted, or raise and leave none behind.
