@@ -21,7 +21,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
-from hotswap import __version__
+from hotswap import __version__, hooks
 from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.journal import JOURNAL_FILE, Journal
@@ -58,6 +58,7 @@ from hotswap.errors import (
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
+from hotswap.options import check_dtype
 from scheduler import POLICIES, Costs, Scheduler
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ DJL_STATUS = {**STATUS, UnknownAdapter: 424, UnknownModel: 424}
 def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
     loaded, runner, costs = errand(lambda: _model(config))
-    schedule = config.schedule
+    schedule, lora = config.schedule, config.lora
+    check_dtype(lora, str(runner.dtype).removeprefix("torch."))
     scheduler = Scheduler(
         POLICIES[schedule.policy](),
         kv_tokens=runner.kv_tokens,
@@ -100,6 +102,7 @@ def build(config: Config) -> Litestar:
     tokenizer = Tokenizer(loaded.tokenizer)
     store = Store(
         reserved={loaded.name},
+        max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
         max_bytes=runner.memory["adapter_bytes"],
     )
     library = Library()
@@ -177,7 +180,8 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
 
 
 def _catalogue(config: Config, runner: Runner, engine: Engine) -> Catalogue:
-    directory = _directory(config)
+    directory, module = _directory(config), config.hooks.module
+    most = config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     for root in roots:
         if not root.is_dir():
@@ -187,8 +191,9 @@ def _catalogue(config: Config, runner: Runner, engine: Engine) -> Catalogue:
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
+        hooks=hooks.load(module, directory) if module else hooks.Hooks(),
         max_adapters=config.adapters.max_adapters,
-        max_pinned=None,
+        max_pinned=None if most == "auto" else most,
     )
 
 
@@ -206,7 +211,7 @@ def _watch(config: Config, library: Library) -> Watch | None:
 
 
 def _directory(config: Config) -> Path | None:
-    if not config.adapters.directory:
+    if not config.adapters.directory or not config.lora.enable_lora:
         return None
     directory = Path(config.adapters.directory)
     if not directory.is_dir():

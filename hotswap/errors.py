@@ -11,8 +11,8 @@ HotswapError
 │   ├── SourceUnsupported    a URL where a folder was expected
 │   └── SourceForbidden      the folder lies outside the configured roots
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
-├── Vetoed                   the user's own hook refused the change
-├── NoRoom                   as many adapters as there may be
+├── Vetoed                   the operator's hooks refused it; the message is theirs
+├── NoRoom                   no memory, or no place within the limits
 ├── NotKept                  the journal could not be written
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down

@@ -22,7 +22,6 @@ FLOORS = [
         "hotswap.adapters.sources",
         "hotswap.adapters.journal",
         "hotswap.adapters.store",
-        "hotswap.adapters.origin",
         "hotswap.adapters.sidecar",
         "hotswap.hooks",
     },

@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.journal import Journal, Note
 from hotswap.adapters.origin import Origin
+from hotswap.adapters.sidecar import NOTHING, Sidecar, read_sidecar
 from hotswap.adapters.sources import Sources, check_name
 from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
 from hotswap.errors import (
@@ -26,22 +26,16 @@ from hotswap.errors import (
     NoRoom,
     UnknownAdapter,
 )
+from hotswap.hooks import Hooks
 
 log = logging.getLogger(__name__)
-
-
-class Hooks(Protocol):
-    """The user's own word on a change; raises what the client shall read."""
-
-    def register(self, name: str, origin: Origin) -> None: ...
-    def update(self, name: str, origin: Origin) -> None: ...
-    def unregister(self, name: str, origin: Origin) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     folder: Path
     origin: Origin
+    sidecar: Sidecar = NOTHING
     stamp: str = ""  # state of a watched folder
     generation: str | None = None  # key of what was last read
     is_served: bool = True  # False: the files were refused and nothing older serves
@@ -67,6 +61,9 @@ class Catalogue:
         self._max_adapters = max_adapters
         self._max_pinned = max_pinned
         self._entries: dict[str, _Entry] = {}
+        # For readers on any thread: replaced whole, never changed
+        self.sidecars: Mapping[str, Sidecar] = {}
+        self.aliases: Mapping[str, str] = {}  # to the adapter's own name
 
     def restore(self) -> None:
         for name, note in sorted(self._journal.notes.items()):
@@ -75,13 +72,14 @@ class Catalogue:
             origin = note.origin
             try:
                 folder = self._sources.find(origin.src)
-                generation = self._read(folder) if origin.preload else None
+                sidecar = read_sidecar(folder)
+                generation = self._load(folder, sidecar) if origin.preload else None
                 self._hooks.register(name, origin)
             except HotswapError as error:
                 entry = _Entry(Path(origin.src), origin, is_served=False)
                 self._refuse(name, entry, str(error))
                 continue
-            self._serve(name, _Entry(folder, origin), generation)
+            self._serve(name, _Entry(folder, origin, sidecar), generation)
 
     def register(
         self, name: str, origin: Origin, *, replace: bool, expected: str | None
@@ -96,10 +94,11 @@ class Catalogue:
                 raise GenerationMismatch(name, expected, now)
         folder = self._sources.find(origin.src)
         self._check_room(name, origin)
-        generation = self._read(folder) if origin.preload else None
+        sidecar = read_sidecar(folder)
+        generation = self._load(folder, sidecar) if origin.preload else None
         self._hooks.register(name, origin)
         self._journal.write(name, Note(origin=origin))
-        self._serve(name, _Entry(folder, origin), generation)
+        self._serve(name, _Entry(folder, origin, sidecar), generation)
         return generation.key if generation else None
 
     def update(
@@ -119,7 +118,7 @@ class Catalogue:
         )
         self._check_room(name, origin)
         wanted = origin.preload and not entry.origin.preload
-        generation = self._read(entry.folder) if wanted else None
+        generation = self._load(entry.folder, entry.sidecar) if wanted else None
         self._hooks.update(name, origin)
         self._journal.write(name, _note_of(origin))
         entry = dataclasses.replace(entry, origin=origin)
@@ -131,14 +130,14 @@ class Catalogue:
 
     def unregister(self, name: str) -> None:
         entry = self._known(name)
-        self._hooks.unregister(name, entry.origin)
+        self._hooks.unregister(name)
         gone = Note(gone=entry.stamp) if entry.origin.is_watched else None
         self._journal.write(name, gone)
-        del self._entries[name]
-        self._post(Retire(name))
+        self._retire(name)
 
     def examine(self, src: str) -> Generation:
-        return self._read(self._sources.find(src))
+        folder = self._sources.find(src)
+        return self._load(folder, read_sidecar(folder))
 
     def found(self, name: str, folder: Path, stamp: str) -> bool:
         note = self._journal.notes.get(name)
@@ -150,18 +149,21 @@ class Catalogue:
             known = None
         noted = note.origin if note and note.origin and note.origin.is_watched else None
         origin = noted or Origin(src=str(folder), is_watched=True)
-        entry = _Entry(folder, origin, stamp)
+        entry = _Entry(folder, origin, stamp=stamp)
         try:
             check_name(name)
             self._sources.check(folder, name)
             self._check_room(name, origin)
-            generation = self._read(folder)
-            self._hooks.register(name, origin)
+            entry = dataclasses.replace(entry, sidecar=read_sidecar(folder))
+            generation = self._load(folder, entry.sidecar)
+            is_change = known is not None and known.is_served
+            (self._hooks.update if is_change else self._hooks.register)(name, origin)
             self._journal.write(name, _note_of(origin))
         except HotswapError as error:
-            serves = known is not None and known.is_served
-            kept = known.generation if known else None
-            entry = dataclasses.replace(entry, is_served=serves, generation=kept)
+            if known is not None and known.is_served:
+                entry = dataclasses.replace(known, folder=folder, stamp=stamp)
+            else:
+                entry = dataclasses.replace(entry, is_served=False)
             self._refuse(name, entry, str(error))
             return False
         self._serve(name, entry, generation)
@@ -172,8 +174,7 @@ class Catalogue:
         if entry is None or entry.origin.is_watched:
             self._journal.write(name, None)
         if entry is not None and entry.origin.is_watched:
-            del self._entries[name]
-            self._post(Retire(name))
+            self._retire(name)
 
     def fetch(self, name: str) -> None:
         entry = self._entries.get(name)
@@ -181,11 +182,16 @@ class Catalogue:
             return  # retired meanwhile: the engine has its letter
         try:
             self._sources.check(entry.folder, name)
-            generation = self._read(entry.folder)
+            sidecar = read_sidecar(entry.folder)
+            generation = self._load(entry.folder, sidecar)
         except HotswapError as error:
             self._refuse(name, dataclasses.replace(entry, is_served=False), str(error))
         else:
-            self._serve(name, entry, generation)
+            self._serve(name, dataclasses.replace(entry, sidecar=sidecar), generation)
+
+    def _load(self, folder: Path, sidecar: Sidecar) -> Generation:
+        generation = self._read(folder)
+        return generation if sidecar.scale == 1 else generation.scaled(sidecar.scale)
 
     def _known(self, name: str) -> _Entry:
         entry = self._entries.get(name)
@@ -207,12 +213,30 @@ class Catalogue:
 
     def _serve(self, name: str, entry: _Entry, generation: Generation | None) -> None:
         key = generation.key if generation else None
-        self._entries[name] = dataclasses.replace(entry, generation=key, is_served=True)
+        self._put(name, dataclasses.replace(entry, generation=key, is_served=True))
         self._post(Adopt(name, generation, entry.origin))
 
     def _refuse(self, name: str, entry: _Entry, reason: str) -> None:
-        self._entries[name] = entry
+        self._put(name, entry)
         self._post(Refuse(name, reason, entry.origin))
+
+    def _retire(self, name: str) -> None:
+        self._put(name, None)
+        self._post(Retire(name))
+
+    def _put(self, name: str, entry: _Entry | None) -> None:
+        self._entries.pop(name, None)
+        if entry is not None:
+            self._entries[name] = entry
+        if self.sidecars or (entry is not None and entry.sidecar != NOTHING):
+            said = {n: e.sidecar for n, e in self._entries.items()}
+            self.sidecars = {n: s for n, s in said.items() if s != NOTHING}
+            self.aliases = {
+                alias: n
+                for n, sidecar in sorted(self.sidecars.items(), reverse=True)
+                for alias in sidecar.aliases
+                if alias not in self._entries
+            }
 
 
 def _note_of(origin: Origin) -> Note | None:

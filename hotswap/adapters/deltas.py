@@ -3,8 +3,9 @@
 A generation is one content of an adapter. Its tensors are never written.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -38,3 +39,12 @@ class Generation:
     @cached_property
     def nbytes(self) -> int:
         return sum(delta.nbytes for delta in self.deltas.values())
+
+    def scaled(self, factor: float) -> "Generation":
+        """The same update `factor` times as strong: another generation."""
+        key = hashlib.sha256(f"{self.key} x {factor!r}".encode()).hexdigest()[:16]
+        deltas = {
+            path: replace(delta, scale=delta.scale * factor)
+            for path, delta in self.deltas.items()
+        }
+        return Generation(key=key, deltas=deltas)

@@ -14,6 +14,7 @@ from pathlib import Path
 from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
+from hotswap.adapters.sidecar import Sidecar
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused, HotswapError
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Library:
-    """Its methods may be called from any thread; futures raise what the catalogue does."""
+    """Called from any thread; futures raise what the catalogue does."""
 
     def __init__(self) -> None:
         self._catalogue: Catalogue
@@ -39,6 +40,16 @@ class Library:
     def stop(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
+    @property
+    def sidecars(self) -> Mapping[str, Sidecar]:
+        """What adapters' folders say of their requests, by name; a frozen copy."""
+        return self._catalogue.sidecars
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Other names of adapters, to their own; a frozen copy."""
+        return self._catalogue.aliases
+
     def register(
         self,
         name: str,
@@ -47,7 +58,7 @@ class Library:
         replace: bool = False,
         expected: str | None = None,
     ) -> "Future[str | None]":
-        """Let `name` stand for a folder; the generation's key, None if not preloaded."""
+        """Let `name` stand for a folder; its generation's key if it is preloaded."""
         return self._thread.submit(
             self._catalogue.register, name, origin, replace=replace, expected=expected
         )

@@ -10,7 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hotswap.adapters.lora_config import CONFIG_FILE
-from hotswap.errors import AdapterRefused, BadRequest, SourceForbidden, SourceUnsupported
+from hotswap.errors import (
+    AdapterRefused,
+    BadRequest,
+    SourceForbidden,
+    SourceUnsupported,
+)
 
 MAX_NAME = 128
 

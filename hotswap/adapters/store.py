@@ -118,9 +118,7 @@ class Store:
     def is_on_disk(self, name: str) -> bool:
         """Whether `name` is served, but has to be read before it can be leased."""
         entry = self._entries.get(name)
-        return (
-            entry is not None and entry.is_served and entry.key not in self._loaded
-        )
+        return entry is not None and entry.is_served and entry.key not in self._loaded
 
     def lease(self, name: str) -> Generation:
         """The generation `name` stands for now, counted. Raises UnknownAdapter.
@@ -231,4 +229,3 @@ class Store:
 def is_base(name: str) -> bool:
     """Whether a request that names `name` asks for the bare model."""
     return name in ("", BASE)
-

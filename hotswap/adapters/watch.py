@@ -80,16 +80,19 @@ class Watch(FileSystemEventHandler):
         found: Callable[[str, Path, str], bool],
         gone: Callable[[str], None],
         polling: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`found` gets name, folder and the state of its files, and says whether the
-        folder is good. `polling`: for file systems that send no events."""
+        folder is good. `polling`: for file systems that send no events. `clock`:
+        seconds as files have them."""
         self._directory = directory
         self._quiet_s = quiet_s
+        self._clock = clock
         self._found = found
         self._gone = gone
         self._acted_on: dict[str, Fingerprint] = {}
         self._last: dict[str, Fingerprint] = {}
-        self._changed_at: dict[str, float] = {}  # by our clock, of restless folders
+        self._changed_at: dict[str, float] = {}  # as seen, of restless folders
         self._refusals: dict[str, int] = {}
         self._scan_s = 0.0
         self._woken = threading.Event()
@@ -123,34 +126,32 @@ class Watch(FileSystemEventHandler):
         """Act on every folder that rests and on those that are gone. Returns whether
         some folder is still restless."""
         start = time.monotonic()
-        now, clock = scan(self._directory), time.monotonic()
-        self._scan_s = clock - start
-        for name in sorted(self._acted_on.keys() - now.keys()):
+        found, now = scan(self._directory), self._clock()
+        self._scan_s = time.monotonic() - start
+        for name in sorted(self._acted_on.keys() - found.keys()):
             del self._acted_on[name]
             self._refusals.pop(name, None)
             self._gone(name)
         restless = False
-        for name, fingerprint in sorted(now.items()):
+        for name, fingerprint in sorted(found.items()):
             if fingerprint == self._acted_on.get(name):
                 continue
             if fingerprint != self._last.get(name):
-                self._changed_at[name] = clock
-            if self._rests(name, fingerprint, clock):
+                self._changed_at[name] = now
+            if self._rests(name, fingerprint, now):
                 self._act_on(name, fingerprint)
             else:
                 restless = True
             if self._stopping.is_set():
                 break
-        self._last = now
+        self._last = found
         return restless
 
-    def _rests(self, name: str, fingerprint: Fingerprint, clock: float) -> bool:
-        wanted = self._quiet_s * 2 ** self._refusals.get(name, 0)
-        seen_for = clock - self._changed_at.get(name, clock)
-        age = min(
-            (time.time() - max(times) / 1e9 for _, _, *times, _ in fingerprint),
-            default=0.0,
-        )
+    def _rests(self, name: str, fingerprint: Fingerprint, now: float) -> bool:
+        wanted = self._quiet_s * float(2 ** self._refusals.get(name, 0))
+        seen_for = now - self._changed_at.get(name, now)
+        newest = [max(changed, moved) for _, _, changed, moved, _ in fingerprint]
+        age = now - max(newest) / 1e9 if newest else 0.0
         return max(seen_for, age) >= wanted
 
     def _act_on(self, name: str, fingerprint: Fingerprint) -> None:

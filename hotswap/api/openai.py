@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.response import Stream
 
-from hotswap.adapters.store import AdapterState
+from hotswap.adapters.listing import AdapterState
 from hotswap.api.selection import select
 from hotswap.api.serving import Ask, Injected, Running, Serving, collect, named, primed
 from hotswap.api.wire import Chat, Completion, Message, decode, refuse_unsupported

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hotswap.adapters.listing import Listing
 from hotswap.api.serving import Injected, Serving
 from hotswap.errors import UnknownAdapter
 
@@ -31,7 +32,7 @@ async def ready(serving: Injected) -> Response:
 @get("/v1/adapters")
 async def adapters(serving: Injected) -> dict[str, Any]:
     """Every adapter known, also those that are refused, with the reason."""
-    return {"data": [_plain(a) for a in serving.engine.status.adapters]}
+    return {"data": [_told(a) for a in serving.engine.status.adapters]}
 
 
 @get("/v1/adapters/{name:str}")
@@ -39,7 +40,7 @@ async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
     """One adapter."""
     for known in serving.engine.status.adapters:
         if known.name == name:
-            return dict(_plain(known))
+            return _told(known)
     raise UnknownAdapter(name)
 
 
@@ -90,6 +91,21 @@ class _Metrics(Collector):
             by_adapter.add_metric([known.name], known.requests)
             is_ready.add_metric([known.name], known.generation is not None)
         return [*found, by_adapter, is_ready]
+
+
+def _told(known: Listing) -> dict[str, Any]:
+    card = known.card
+    return {
+        "name": known.name,
+        "state": known.state.value,
+        "reason": known.reason,
+        "generation": known.generation,
+        "rank": card.rank if card else None,
+        "modules": card.modules if card else None,
+        "bytes": card.nbytes if card else None,
+        "leases": known.leases,
+        "requests": known.requests,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -61,9 +61,9 @@ class Engine:
             store,
             self._batch,
             scheduler,
-            tokenizer,
             self._outbox,
-            self._counters,
+            counters=self._counters,
+            tokenizer=tokenizer,
             eos=eos,
             limit=min(context, scheduler.kv_tokens),
             fetch=fetch,
@@ -210,4 +210,3 @@ class Engine:
             self._counters,
             is_stopping=self._reception.drain_until is not None,
         )
-
