@@ -2,7 +2,7 @@
 
     register_adapter(name, src, alias, options)     before an adapter is registered
     update_adapter(name, src, alias, options)       before its settings change
-    unregister_adapter(name, src, alias, options)   before it goes
+    unregister_adapter(name)                        before it goes
     preprocess(adapter, body) -> body               a request's JSON, before it is read
     postprocess(adapter) -> change or None          at the start of an answer
 
@@ -16,6 +16,7 @@ room. The module is named in the configuration; nothing in an adapter folder is 
 imported.
 """
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -62,8 +63,8 @@ class Hooks:
         """`origin` is what it would become."""
         self._call("update_adapter", name=name, **_told(origin))
 
-    def unregister(self, name: str, origin: Origin) -> None:
-        self._call("unregister_adapter", name=name, **_told(origin))
+    def unregister(self, name: str) -> None:
+        self._call("unregister_adapter", name=name)
 
     @property
     def can_preprocess(self) -> bool:
@@ -75,6 +76,12 @@ class Hooks:
         if not isinstance(changed, dict):
             raise Vetoed(f"preprocess returned {type(changed).__name__}, not a dict")
         return changed
+
+    async def change(self, adapter: str) -> Change | None:
+        """As `postprocess`, off the event loop."""
+        if "postprocess" not in self._functions:
+            return None
+        return await asyncio.to_thread(self.postprocess, adapter)
 
     def postprocess(self, adapter: str) -> Change | None:
         """What to do with each piece of one answer's text; None is nothing."""

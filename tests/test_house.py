@@ -65,7 +65,7 @@ ONLY = {
         "hotswap.engine.engine",
         "hotswap.adapters.watch",
         "hotswap.model",
-        "hotswap.api.openai",  # `created`, a date
+        "hotswap.api.openai_shape",  # `created`, a date
         "hotswap.app",  # the same
     },
     "random": {"hotswap.engine.sampling", "hotswap.demo"},

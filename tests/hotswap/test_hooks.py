@@ -32,7 +32,7 @@ def test_without_a_module_nothing_is_vetoed() -> None:
 
     nothing.register("a", ORIGIN)
     nothing.update("a", ORIGIN)
-    nothing.unregister("a", ORIGIN)
+    nothing.unregister("a")
 
     assert not nothing.can_preprocess
     assert nothing.postprocess("a") is None
@@ -54,8 +54,8 @@ def register_adapter(name, src, alias, options):
 def update_adapter(name, **told):
     calls.append(("update", name, told))
 
-def unregister_adapter(name, src, **_):
-    calls.append(("unregister", name, src))
+def unregister_adapter(name):
+    calls.append(("unregister", name))
     raise RuntimeError(repr(calls))
 """
     loaded = hooks.load(write(tmp_path, source), None)
@@ -63,13 +63,13 @@ def unregister_adapter(name, src, **_):
     loaded.register("a", ORIGIN)
     loaded.update("b", Origin(src="there"))
     with pytest.raises(Vetoed) as told:
-        loaded.unregister("c", ORIGIN)
+        loaded.unregister("c")
 
     assert str(told.value) == repr(
         [
             ("register", "a", "here", "Pirate", {"owner": "me"}),
             ("update", "b", {"src": "there", "alias": None, "options": {}}),
-            ("unregister", "c", "here"),
+            ("unregister", "c"),
         ]
     )
 
