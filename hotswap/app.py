@@ -21,6 +21,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
 from hotswap import __version__, hooks
+from hotswap.adapters.admission import admitting
 from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.journal import JOURNAL_FILE, Journal
@@ -162,14 +163,20 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
 def _catalogue(
     config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Catalogue:
-    directory = _directory(config)
-    most = config.lora.max_cpu_loras
+    directory, lora = _directory(config), config.lora
+    most = lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     for root in roots:
         if not root.is_dir():
             raise StartFailed(f"adapters root {root}: no such folder")
     return Catalogue(
-        reading(partial(read, layout=runner.layout)),
+        reading(
+            admitting(
+                partial(read, layout=runner.layout),
+                max_rank=None if lora.max_lora_rank == "auto" else lora.max_lora_rank,
+                targets=lora.target_modules,
+            )
+        ),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),

@@ -23,6 +23,7 @@ FLOORS = [
         "hotswap.adapters.journal",
         "hotswap.adapters.store",
         "hotswap.adapters.sidecar",
+        "hotswap.adapters.admission",
         "hotswap.hooks",
     },
     {"hotswap.model"},

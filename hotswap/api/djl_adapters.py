@@ -25,6 +25,7 @@ from hotswap.api.djl_shape import (
     required,
     status_reply,
 )
+from hotswap.api.listings import find
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import decode
 from hotswap.errors import (
@@ -85,10 +86,9 @@ async def describe(
     request: Request, serving: Injected, name: FromPath[str]
 ) -> Response:
     _admit(request, serving)
-    try:
-        row = serving.adapter(name)
-    except UnknownAdapter:
-        raise NotFound(_not_found(request.headers.get(ALIAS) or name)) from None
+    row = find(serving.engine.status.adapters, name)
+    if row is None or row.state is not AdapterState.READY:
+        raise NotFound(_not_found(request.headers.get(ALIAS) or name))
     return reply(_card(serving, row))
 
 

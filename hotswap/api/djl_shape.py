@@ -9,6 +9,7 @@ from litestar import Request, Response
 
 from hotswap.errors import (
     AdapterExists,
+    AdapterRefused,
     BadRequest,
     GenerationMismatch,
     HotswapError,
@@ -45,7 +46,10 @@ _T = TypeVar("_T")
 
 
 def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
-    """The server's envelope (`type`, `message`) and the handler's (`error`) in one."""
+    """The server's envelope (`type`, `message`) and the handler's (`error`) in one.
+
+    `refusal` is the stable code of a bad adapter.
+    """
     text = str(error)
     if type(error) is HotswapError and status in _BY_STATUS:
         # The router's own: no such path, another method.
@@ -53,7 +57,10 @@ def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
         text += ", please refer to API document."
     elif type(error) is not HotswapError:
         kind = _KINDS.get(type(error), "BadRequestException" if status < 500 else kind)
-    return {"code": status, "type": kind, "message": text, "error": text}
+    body = {"code": status, "type": kind, "message": text, "error": text}
+    if isinstance(error, AdapterRefused):
+        body["refusal"] = error.code
+    return body
 
 
 def reply(body: Any) -> Response:

@@ -54,15 +54,17 @@ class Unload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
-    """OpenAI's envelope with vLLM's types."""
-    return {
-        "error": {
-            "message": str(error),
-            "type": _KINDS.get(type(error), kind),
-            "param": error.field if isinstance(error, ClientError) else None,
-            "code": status,
-        }
+    """OpenAI's envelope with vLLM's types. `refusal` is the stable code of a bad
+    adapter."""
+    body = {
+        "message": str(error),
+        "type": _KINDS.get(type(error), kind),
+        "param": error.field if isinstance(error, ClientError) else None,
+        "code": status,
     }
+    if isinstance(error, AdapterRefused):
+        body["refusal"] = error.code
+    return {"error": body}
 
 
 @post("/v1/load_lora_adapter", status_code=200, media_type="text/plain")

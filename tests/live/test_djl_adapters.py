@@ -319,8 +319,10 @@ def test_a_hostile_name_is_refused(
 def test_a_source_that_cannot_be_is_refused(
     src: str, code: int, kind: str, client: httpx.Client, shelf: Path
 ) -> None:
-    error(register(client, "a", src.format(shelf=shelf)), code, kind)
+    refused = register(client, "a", src.format(shelf=shelf))
 
+    error(refused, code, kind)
+    assert ("refusal" in refused.json()) == (code == 424)
     assert names(client) == ["built-in"]
 
 

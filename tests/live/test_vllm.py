@@ -65,7 +65,7 @@ def ask(client: httpx.Client, model: str) -> httpx.Response:
 def error(response: httpx.Response, code: int, kind: str) -> str:
     assert response.status_code == code, response.text
     body = response.json()["error"]
-    assert set(body) == {"message", "type", "param", "code"}
+    assert set(body) - {"refusal"} == {"message", "type", "param", "code"}
     assert (body["code"], body["type"]) == (code, kind)
     return str(body["message"])
 
@@ -126,9 +126,12 @@ def test_the_texts_of_refusals_are_vllms(client: httpx.Client) -> None:
 def test_a_path_that_cannot_be_served_is_the_clients_error(
     path: str, code: int, kind: str, client: httpx.Client
 ) -> None:
-    error(load(client, "sql", path), code, kind)
+    refused = load(client, "sql", path)
 
+    error(refused, code, kind)
     assert "sql" not in rows(client)
+    if code == 422:
+        assert refused.json()["error"]["refusal"] == "bad_weights"
 
 
 @pytest.mark.parametrize(
