@@ -97,7 +97,7 @@ class Catalogue:
         sidecar = read_sidecar(folder)
         generation = self._load(folder, sidecar) if origin.preload else None
         self._hooks.register(name, origin)
-        self._journal.write(name, Note(origin=origin))
+        self._journal.write(name, Note(origin=origin, gone=self._passed_over(name)))
         self._serve(name, _Entry(folder, origin, sidecar), generation)
         return generation.key if generation else None
 
@@ -129,10 +129,10 @@ class Catalogue:
             self._post(Amend(name, origin))
 
     def unregister(self, name: str) -> None:
-        entry = self._known(name)
+        self._known(name)
         self._hooks.unregister(name)
-        gone = Note(gone=entry.stamp) if entry.origin.is_watched else None
-        self._journal.write(name, gone)
+        gone = self._passed_over(name)
+        self._journal.write(name, Note(gone=gone) if gone else None)
         self._retire(name)
 
     def examine(self, src: str) -> Generation:
@@ -142,11 +142,8 @@ class Catalogue:
     def found(self, name: str, folder: Path, stamp: str) -> bool:
         note = self._journal.notes.get(name)
         if note is not None and note.gone == stamp:
-            return True  # somebody unregistered it as it is
+            return True  # somebody unregistered it, or took its name, as it is
         known = self._entries.get(name)
-        if known is not None and not known.origin.is_watched:
-            log.warning("folder takes over a registered name=%r", name)
-            known = None
         noted = note.origin if note and note.origin and note.origin.is_watched else None
         origin = noted or Origin(src=str(folder), is_watched=True)
         entry = _Entry(folder, origin, stamp=stamp)
@@ -160,19 +157,19 @@ class Catalogue:
             (self._hooks.update if is_change else self._hooks.register)(name, origin)
             self._journal.write(name, _note_of(origin))
         except HotswapError as error:
-            if known is not None and known.is_served:
-                entry = dataclasses.replace(known, folder=folder, stamp=stamp)
-            else:
-                entry = dataclasses.replace(entry, is_served=False)
-            self._refuse(name, entry, str(error))
+            self._refuse(name, _kept(known, entry), str(error))
             return False
+        if known is not None and not known.origin.is_watched:
+            log.warning("a folder takes over a registered name=%r", name)
         self._serve(name, entry, generation)
         return True
 
     def gone(self, name: str) -> None:
-        entry = self._entries.get(name)
+        entry, note = self._entries.get(name), self._journal.notes.get(name)
         if entry is None or entry.origin.is_watched:
             self._journal.write(name, None)
+        elif note is not None:  # a folder that was passed over for a registered one
+            self._journal.write(name, Note(origin=note.origin))
         if entry is not None and entry.origin.is_watched:
             self._retire(name)
 
@@ -192,6 +189,13 @@ class Catalogue:
     def _load(self, folder: Path, sidecar: Sidecar) -> Generation:
         generation = self._read(folder)
         return generation if sidecar.scale == 1 else generation.scaled(sidecar.scale)
+
+    def _passed_over(self, name: str) -> str | None:
+        """The state of a watched folder that shall not be served as it is."""
+        entry, note = self._entries.get(name), self._journal.notes.get(name)
+        if entry is not None and entry.origin.is_watched:
+            return entry.stamp
+        return note.gone if note else None
 
     def _known(self, name: str) -> _Entry:
         entry = self._entries.get(name)
@@ -237,6 +241,15 @@ class Catalogue:
                 for alias in sidecar.aliases
                 if alias not in self._entries
             }
+
+
+def _kept(known: _Entry | None, refused: _Entry) -> _Entry:
+    """What a name stands for after its folder was refused."""
+    if known is None or not known.is_served:
+        return dataclasses.replace(refused, is_served=False)
+    if known.origin.is_watched:
+        return dataclasses.replace(known, stamp=refused.stamp)
+    return known
 
 
 def _note_of(origin: Origin) -> Note | None:

@@ -25,7 +25,7 @@ class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `origin`: what was asked for it; for a folder of the adapters directory only if it
     differs from the defaults. `gone`: the state of such a folder that somebody
-    unregistered; it stays away until its files change.
+    unregistered, or took the name of; it stays away until its files change.
     """
 
     origin: Origin | None = None

@@ -205,11 +205,15 @@ class Store:
         dropped: list[str] = []
         if not self._is_full():
             return dropped
-        pinned = self.pinned
+        kept = self.pinned | {
+            entry.key  # its files were replaced by bad ones: it could not be read again
+            for entry in self._entries.values()
+            if entry.reason is not None
+        }
         for key in list(self._loaded):
             if not self._is_full():
                 break
-            if key != keep and key not in pinned:
+            if key != keep and key not in kept:
                 dropped += self._unload(key)
         return dropped
 
