@@ -34,6 +34,7 @@ from hotswap.api import (
     djl,
     djl_adapters,
     djl_models,
+    events,
     openai,
     operations,
     refusals,
@@ -55,7 +56,17 @@ from scheduler import POLICIES, Costs, Scheduler
 
 log = logging.getLogger(__name__)
 
-PARTS = (openai, djl, djl_adapters, djl_models, workflows, vllm, admin, operations)
+PARTS = (
+    openai,
+    djl,
+    djl_adapters,
+    djl_models,
+    workflows,
+    vllm,
+    admin,
+    events,
+    operations,
+)
 
 
 def build(config: Config) -> Litestar:

@@ -21,13 +21,13 @@ class Validate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @get("/v1/adapters")
 async def adapters(serving: Injected) -> dict[str, Any]:
     """Every adapter known, by name, also those that are refused, with the reason."""
-    return {"data": [_row(serving, row) for row in serving.engine.status.adapters]}
+    return {"data": [about(serving, row) for row in serving.engine.status.adapters]}
 
 
 @get("/v1/adapters/{name:str}")
 async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
     """One adapter."""
-    return _row(serving, serving.adapter(name))
+    return about(serving, serving.adapter(name))
 
 
 @post("/v1/adapters/validate", status_code=200)
@@ -65,10 +65,11 @@ async def unpin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
 async def _pinned(serving: Serving, name: str, pinned: bool) -> dict[str, Any]:
     changes.check_enabled(serving)
     await changes.update(serving, name, pin=pinned, options={})
-    return _row(serving, serving.adapter(name))
+    return about(serving, serving.adapter(name))
 
 
-def _row(serving: Serving, row: Listing) -> dict[str, Any]:
+def about(serving: Serving, row: Listing) -> dict[str, Any]:
+    """All that may be known of one adapter."""
     card = row.card
     return {
         "name": row.name,
