@@ -79,6 +79,7 @@ async def update(
             row is not None
             and preload in (None, row.origin.preload)
             and pin in (None, row.origin.pin)
+            and alias in (None, row.origin.alias)
         ),
     )
 

@@ -63,6 +63,7 @@ DJL_STATUS = {
     UnknownAdapter: 424,
     UnknownModel: 424,
     Vetoed: 424,
+    Overloaded: 503,
 }
 
 

@@ -4,7 +4,8 @@ A `Running` owns the tickets of one request and closes them, whatever happens.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import quote
@@ -94,17 +95,18 @@ class Running:
 
     async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
         """Pieces of all jobs as they come, with the job's index."""
-        async for index, piece in self._raw():
-            self._modes.setdefault(index, set()).add(piece.mode.value)
-            change = self._changes[index]
-            if change is None:
-                yield index, piece
-            else:
-                is_last = piece.finish is not None
-                text = await asyncio.to_thread(change, piece.text, is_last)
-                yield index, replace(piece, text=text)
+        async with aclosing(self._raw()) as raw:
+            async for index, piece in raw:
+                self._modes.setdefault(index, set()).add(piece.mode.value)
+                change = self._changes[index]
+                if change is None:
+                    yield index, piece
+                else:
+                    is_last = piece.finish is not None
+                    text = await asyncio.to_thread(change, piece.text, is_last)
+                    yield index, replace(piece, text=text)
 
-    async def _raw(self) -> AsyncIterator[tuple[int, Piece]]:
+    async def _raw(self) -> AsyncGenerator[tuple[int, Piece], None]:
         if len(self._tickets) == 1:
             async for piece in self._tickets[0].pieces():
                 yield 0, piece
