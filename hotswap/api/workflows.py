@@ -69,7 +69,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def workflows(request: Request, serving: Injected) -> Response:
     """All endpoints, by name."""
     rows = [
-        {"workflowName": name, "version": endpoint.version}
+        {"workflowName": name, **_version(endpoint)}
         for name, endpoint in sorted(serving.endpoints.by_name.items())
     ]
     shown, token = page(request, rows)
@@ -80,8 +80,8 @@ async def workflows(request: Request, serving: Injected) -> Response:
 async def workflow(serving: Injected, name: FromPath[str]) -> Response:
     """What an endpoint stands for."""
     adapter = serving.endpoints.adapter(name)
-    version = serving.endpoints.by_name[name].version
-    about = {"workflowName": name, "version": version, "adapter": adapter}
+    about = {"workflowName": name, "adapter": adapter}
+    about |= _version(serving.endpoints.by_name[name])
     return reply([{**about, "models": [card(serving)]}])
 
 
@@ -123,6 +123,10 @@ async def remove(serving: Injected, name: FromPath[str]) -> Response:
                 await _kept(endpoints.put, name, gone)
                 raise
     return status_reply(f'Model or workflow "{name}" unregistered')
+
+
+def _version(endpoint: Endpoint) -> dict[str, str]:
+    return {} if endpoint.version is None else {"version": endpoint.version}
 
 
 async def _create(
