@@ -6,6 +6,10 @@ HotswapError
 │   ├── PromptTooLong        the prompt or the answer asked for does not fit
 │   ├── UnknownModel         `model` names nothing that is served
 │   ├── UnknownAdapter       no such adapter, or it is not served; says why
+│   ├── NotFound             what the path names is not there
+│   ├── UnknownEndpoint      a path names neither the model nor an endpoint
+│   ├── IllegalArgument      a parameter that DJL answers as a conflict
+│   ├── IllegalNumber        the same for what is no number
 │   ├── AdapterExists        the name is taken
 │   ├── GenerationMismatch   the name stands for another generation than expected
 │   ├── SourceUnsupported    a URL where a folder was expected
@@ -58,6 +62,24 @@ class UnknownAdapter(ClientError):
         super().__init__(f"The adapter `{adapter}` {why}.", "adapter")
         self.adapter = adapter
         self.reason = reason
+
+
+class NotFound(ClientError):
+    pass
+
+
+class UnknownEndpoint(ClientError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Model or workflow not found: {name}")
+
+
+class IllegalArgument(ClientError):
+    pass
+
+
+class IllegalNumber(ClientError):
+    def __init__(self, text: str, field: str) -> None:
+        super().__init__(f'For input string: "{text}"', field)
 
 
 class AdapterExists(ClientError):

@@ -1,22 +1,29 @@
 """Hooks: functions of the operator's own module, called as adapters come and go.
 
-    register_adapter(name, src, alias, options)   before an adapter is registered
-    update_adapter(name, src, alias, options)     before its settings or files change
-    unregister_adapter(name)                      before it goes
-    preprocess(adapter, body) -> body             a request's JSON, before it is read
-    postprocess(adapter, text) -> text            an answer's whole text
+    register_adapter(name, src, alias, options)     before an adapter is registered
+    update_adapter(name, src, alias, options)       before its settings change
+    unregister_adapter(name)                        before it goes
+    preprocess(adapter, body) -> body               a request's JSON, before it is read
+    postprocess(adapter) -> change or None          at the start of an answer
 
-All are optional and plain functions, and are called by keyword. One that raises
-refuses: its message reaches the client, MemoryError says that there is no room. The
-module is named in the configuration; nothing in an adapter folder is ever imported.
+`change(text, is_last) -> text` is then called with each piece of that answer's text and
+says what to send in its place, in streams and in whole answers alike; to see the whole
+text it may hold pieces back until the last.
+
+All are optional and plain functions, and are called by keyword (a change is not). One
+that raises refuses: its message reaches the client, MemoryError says that there is no
+room. The module is named in the configuration; nothing in an adapter folder is ever
+imported.
 """
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -24,6 +31,8 @@ from typing import Any
 
 from hotswap.adapters.origin import Origin
 from hotswap.errors import NoRoom, StartFailed, Vetoed
+
+Change = Callable[[str, bool], str]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +46,7 @@ NAMES = (
 
 
 class Hooks:
-    """The first three are called on the library's thread, one at a time; the other two
+    """The first three are called on the library's thread, one at a time; the others
     on any thread, and at the same time for several requests. Raises Vetoed or NoRoom.
     """
 
@@ -68,30 +77,47 @@ class Hooks:
             raise Vetoed(f"preprocess returned {type(changed).__name__}, not a dict")
         return changed
 
-    @property
-    def can_postprocess(self) -> bool:
-        return "postprocess" in self._functions
+    async def change(self, adapter: str) -> Change | None:
+        """As `postprocess`, off the event loop."""
+        if "postprocess" not in self._functions:
+            return None
+        return await asyncio.to_thread(self.postprocess, adapter)
 
-    def postprocess(self, adapter: str, text: str) -> str:
-        """The text to send in place of `text`. Call it if `can_postprocess`."""
-        changed = self._call("postprocess", adapter=adapter, text=text)
-        if not isinstance(changed, str):
-            raise Vetoed(f"postprocess returned {type(changed).__name__}, not a str")
-        return changed
+    def postprocess(self, adapter: str) -> Change | None:
+        """What to do with each piece of one answer's text; None is nothing."""
+        change = self._call("postprocess", adapter=adapter)
+        if change is None:
+            return None
+        if not callable(change):
+            raise Vetoed(f"postprocess returned {type(change).__name__}, no function")
+
+        def checked(text: str, is_last: bool) -> str:
+            with _vetoing("postprocess"):
+                changed = change(text, is_last)
+            if not isinstance(changed, str):
+                raise Vetoed(f"postprocess made {type(changed).__name__}, not a str")
+            return changed
+
+        return checked
 
     def _call(self, function: str, **arguments: Any) -> Any:
         if function not in self._functions:
             return None
-        try:
+        with _vetoing(function):
             return self._functions[function](**arguments)
-        except MemoryError as error:
-            raise NoRoom(
-                str(error) or f"{function} says that there is no room"
-            ) from None
-        except Exception as error:
-            # A veto, or a bug of the module: the log tells them apart.
-            log.warning("hook function=%s raised", function, exc_info=error)
-            raise Vetoed(str(error) or f"{function}: {type(error).__name__}") from None
+
+
+@contextmanager
+def _vetoing(function: str) -> Iterator[None]:
+    """Whatever is raised inside, as Vetoed or NoRoom."""
+    try:
+        yield
+    except MemoryError as error:
+        raise NoRoom(str(error) or f"{function} says that there is no room") from None
+    except Exception as error:
+        # A veto, or a bug of the module: the log tells them apart.
+        log.warning("hook function=%s raised", function, exc_info=error)
+        raise Vetoed(str(error) or f"{function}: {type(error).__name__}") from None
 
 
 def load(module: str, adapters: Path | None) -> Hooks:

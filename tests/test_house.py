@@ -23,6 +23,7 @@ FLOORS = [
         "hotswap.adapters.journal",
         "hotswap.adapters.store",
         "hotswap.adapters.sidecar",
+        "hotswap.adapters.admission",
         "hotswap.hooks",
     },
     {"hotswap.model"},
@@ -65,7 +66,7 @@ ONLY = {
         "hotswap.engine.engine",
         "hotswap.adapters.watch",
         "hotswap.model",
-        "hotswap.api.openai",  # `created`, a date
+        "hotswap.api.openai_shape",  # `created`, a date
         "hotswap.app",  # the same
     },
     "random": {"hotswap.engine.sampling", "hotswap.demo"},

@@ -35,7 +35,7 @@ def test_without_a_module_nothing_is_vetoed() -> None:
     nothing.unregister("a")
 
     assert not nothing.can_preprocess
-    assert not nothing.can_postprocess
+    assert nothing.postprocess("a") is None
 
 
 def test_each_function_is_told_what_is_going_to_happen(tmp_path: Path) -> None:
@@ -95,29 +95,64 @@ def test_a_function_that_raises_vetoes_with_its_message(
     assert str(vetoed.value) == message
 
 
-def test_requests_and_answers_are_changed_by_adapter(tmp_path: Path) -> None:
+def test_requests_are_changed_by_adapter(tmp_path: Path) -> None:
     source = """
 def preprocess(adapter, body):
     return {**body, "prompt": f"{adapter}: {body['prompt']}"}
-
-def postprocess(adapter, text):
-    return text.upper() if adapter == "loud" else text
 """
     loaded = hooks.load(write(tmp_path, source), None)
 
+    assert loaded.can_preprocess
     assert loaded.preprocess("loud", {"prompt": "x"}) == {"prompt": "loud: x"}
-    assert loaded.postprocess("loud", "x") == "X"
-    assert loaded.postprocess("base", "x") == "x"
 
 
-def test_what_is_no_body_or_no_text_is_never_taken_for_one(tmp_path: Path) -> None:
-    source = "def preprocess(adapter, body): pass\ndef postprocess(adapter, text): pass"
+def test_each_answer_gets_its_own_change_or_none(tmp_path: Path) -> None:
+    source = """
+def postprocess(adapter):
+    if adapter != "backwards":
+        return None
+    held = []
+    def change(text, is_last):
+        held.append(text)
+        return "".join(held)[::-1] if is_last else ""
+    return change
+"""
     loaded = hooks.load(write(tmp_path, source), None)
+
+    first, second = loaded.postprocess("backwards"), loaded.postprocess("backwards")
+
+    assert loaded.postprocess("base") is None
+    assert first is not None
+    assert second is not None
+    assert first("ab", False) == ""
+    assert second("x", True) == "x"
+    assert first("c", True) == "cba"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def postprocess(adapter): return 5", "returned int"),
+        (
+            "def postprocess(adapter): return lambda text, is_last: None",
+            "made NoneType",
+        ),
+        ("def postprocess(adapter): return lambda text: text", "positional argument"),
+        ("def postprocess(adapter): raise ValueError('no')", "no"),
+    ],
+)
+def test_a_change_that_fails_refuses(source: str, message: str, tmp_path: Path) -> None:
+    loaded = hooks.load(write(tmp_path, source), None)
+
+    with pytest.raises(Vetoed, match=message):
+        loaded.postprocess("a")("text", True)  # type: ignore[misc]
+
+
+def test_what_is_no_body_is_never_taken_for_one(tmp_path: Path) -> None:
+    loaded = hooks.load(write(tmp_path, "def preprocess(adapter, body): pass"), None)
 
     with pytest.raises(Vetoed, match="preprocess returned NoneType"):
         loaded.preprocess("a", {})
-    with pytest.raises(Vetoed, match="postprocess returned NoneType"):
-        loaded.postprocess("a", "")
 
 
 @pytest.mark.parametrize(
@@ -146,12 +181,12 @@ def test_a_module_is_found_by_its_dotted_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_package").mkdir()
-    write(tmp_path / "my_package", "def postprocess(adapter, text): return __name__")
+    write(tmp_path / "my_package", "def preprocess(**_): return {'in': __name__}")
     monkeypatch.syspath_prepend(str(tmp_path))
 
     loaded = hooks.load("my_package.my_hooks", None)
 
-    assert loaded.postprocess("a", "") == "my_package.my_hooks"
+    assert loaded.preprocess("a", {}) == {"in": "my_package.my_hooks"}
 
 
 def test_code_in_the_adapters_directory_is_never_run(

@@ -1,5 +1,8 @@
 """Every LoRA option of DJL and vLLM acts, ends the start, or is warned about."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +154,19 @@ def test_a_misspelled_key_of_the_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StartFailed, match="max_lora"):
         config.load(path, {})
+
+
+@pytest.mark.slow
+def test_the_command_reads_the_environment() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hotswap.cli", "serve", "x"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "OPTION_MAX_LORAS": "0"},
+    )
+
+    assert done.returncode == 2
+    assert "OPTION_MAX_LORAS=0" in done.stderr
+    assert "Traceback" not in done.stderr
