@@ -34,7 +34,7 @@ __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_INDICES = (torch.int64, torch.int32)
+_INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

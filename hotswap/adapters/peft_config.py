@@ -56,6 +56,12 @@ _UNSUPPORTED: dict[str, str] = {
     "layer_replication": "it changes the number of layers",
     "megatron_config": "Megatron's layers are not supported",
 }
+# The same for the other types: the only value under which they can be merged.
+_NEEDED: dict[str, tuple[str, bool, str]] = {
+    "PVERA": ("sample_at_inference", False, "it draws its weights at random"),
+    "SUPERTUNING": ("save_precomputed_indices", True, _FROM_BASE),
+    "TINYLORA": ("save_projection", True, _FROM_BASE),
+}
 # Whatever is more than a low-rank update of linear modules, with its neutral value.
 _MORE: dict[str, object] = {
     "use_dora": False,
@@ -106,6 +112,9 @@ def parse(raw: bytes) -> PeftConfig:
             raise _refused(
                 "unsupported", f"init_lora_weights={init!r} together with {more}"
             )
+    key, needed, why = _NEEDED.get(str(fields["peft_type"]), ("", True, ""))
+    if fields.get(key, needed) is not needed:
+        raise _refused("unsupported", f"{key}={fields[key]!r}: {why}")
     try:
         return PeftConfig.from_peft_type(**{**fields, "inference_mode": True})
     except Exception as error:

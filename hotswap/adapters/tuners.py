@@ -26,6 +26,15 @@ from hotswap.adapters.vocabulary import resize
 from hotswap.errors import AdapterRefused
 
 _NAME = "default"
+# Settings that are a dimension of some tensor, up to a small factor
+_SIZES = (
+    "r",
+    "init_r",
+    "num_vectors",
+    "vector_length",
+    "n_frequency",
+    "theta_d_length",
+)
 
 
 def rewrites(
@@ -33,6 +42,7 @@ def rewrites(
 ) -> dict[str, Rewrite]:
     """By module path. `config` becomes PEFT's own. Raises AdapterRefused."""
     check_targets_exist(config, layout)
+    _check_sizes(config, tensors)
     for name in getattr(config, "modules_to_save", None) or ():
         if not any(n.endswith(f".{name}") or n == name for n in _names(layout)):
             raise AdapterRefused(
@@ -50,7 +60,32 @@ def rewrites(
         _tie(places)
     inner = wrapped.get_base_model()
     _check_biases(inner, config)
+    _check_indices(inner)
     return dict(_changes(inner, wrapped))
+
+
+def _check_sizes(config: PeftConfig, tensors: Mapping[str, torch.Tensor]) -> None:
+    """PEFT takes memory by the configuration before it looks at the file."""
+    largest = max(max(tensor.shape, default=1) for tensor in tensors.values())
+    for field in _SIZES:
+        size = getattr(config, field, None)
+        if isinstance(size, int) and size > 8 * largest:
+            raise AdapterRefused(
+                "wrong_shape", f"{CONFIG_FILE}: {field} {size} is of no tensor's size"
+            )
+
+
+def _check_indices(inner: nn.Module) -> None:
+    """SHiRA's: torch would write wherever they point to."""
+    for path, module in inner.named_modules():
+        for indices in getattr(module, "shira_indices", {}).values():
+            shape = torch.tensor(module.get_base_layer().weight.shape)[:, None]
+            if indices.dim() != 2 or not bool(
+                ((indices >= 0) & (indices < shape)).all()
+            ):
+                raise AdapterRefused(
+                    "wrong_shape", f"{path}: shira_indices point outside of the weight"
+                )
 
 
 def _names(layout: Layout) -> list[str]:
@@ -66,7 +101,7 @@ def _injected(model: PreTrainedModel, config: PeftConfig) -> PeftModel:
         code = "bad_config"
         if "not found in the base model" in text or "No modules were targeted" in text:
             code = "unknown_module"
-        elif "not supported" in text:
+        elif text.startswith("Target module") and "not supported" in text:
             code = "not_linear"
         raise AdapterRefused(code, f"{CONFIG_FILE}: {text}") from None
     for layer in wrapped.modules():

@@ -74,6 +74,7 @@ class Weights:
         self._places = places
         self._slots = [_Slot() for _ in range(slots)]
         self._resident: _Slot | None = None
+        self._away: frozenset[Place] = frozenset()  # that do not point to golden
         self._build: _Build | None = None
         self._age = 0.0
 
@@ -207,8 +208,11 @@ class Weights:
 
     def _point_to(self, slot: _Slot | None) -> None:
         content = slot.content if slot else {}
-        for place in self._places:
-            place.point(content.get(place))
+        for place in self._away - content.keys():
+            place.point(None)
+        for place, filling in content.items():
+            place.point(filling)
+        self._away = frozenset(content)
         self._resident = slot
 
 
