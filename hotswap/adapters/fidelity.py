@@ -6,7 +6,7 @@ lost over the length of the whole update: 0 if all of it arrives, 1 if none does
 (Measured, not estimated, as SGLang's diffusion server does before it merges.)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
@@ -14,7 +14,8 @@ from hotswap.adapters.deltas import Delta, Rewrite
 from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 
-# Rows of each low-rank update, and rewrites of an adapter, that are looked at
+# What is looked at: so many low-rank updates and rows of each, so many rewrites
+_DELTAS = 32
 _ROWS = 16
 _REWRITES = 8
 
@@ -25,15 +26,14 @@ def merge_loss(
     """The share that is lost, 0 to 1. Raises AdapterRefused if nothing is changed, or
     if what comes out is not finite."""
     whole = lost = 0.0
-    pairs = [_of_delta(path, delta, layout) for path, delta in deltas.items()]
-    for golden, merged in pairs:
+    for path in _spread(deltas, _DELTAS):
+        golden, merged = _of_delta(path, deltas[path], layout)
         part, gone = _squares(golden, merged)
         whole, lost = whole + part, lost + gone
-    step = max(1, len(rewrites) // _REWRITES)
-    ordered = sorted(rewrites)
-    # A spread first, then the others for as long as nothing has shown any effect.
-    for number, path in enumerate([*ordered[::step], *ordered]):
-        if number >= len(ordered[::step]) and whole:
+    spread = _spread(rewrites, _REWRITES)
+    # The others follow for as long as nothing has shown any effect.
+    for number, path in enumerate([*spread, *rewrites]):
+        if number >= len(spread) and whole:
             break
         for name, golden, merged in _of_rewrite(path, rewrites[path], layout):
             if not bool(torch.isfinite(merged).all()):
@@ -43,6 +43,12 @@ def merge_loss(
     if not whole and rewrites:
         raise AdapterRefused("zero_effect", "merged, it leaves every weight as it is")
     return min(1.0, (lost / whole) ** 0.5) if whole else 0.0
+
+
+def _spread(paths: Iterable[str], most: int) -> list[str]:
+    """About `most` of them, spread over the depth of the model."""
+    ordered = sorted(paths)
+    return ordered[:: max(1, len(ordered) // most)]
 
 
 def _of_delta(

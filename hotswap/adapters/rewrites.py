@@ -89,19 +89,19 @@ class Merged:
     def _on(self, golden: Mapping[str, torch.Tensor]) -> nn.Module:
         """A copy of the layer on golden in float32. It shares the adapter's tensors."""
         device = next(iter(golden.values())).device
-        memo: dict[int, object] = {}
-        for key, tensor in self._shared.items():
-            if is_hollow(tensor) or tensor.device == device:
-                memo[key] = tensor
-        for tensor in self.tensors:
-            memo[id(tensor)] = _moved(tensor, device)
+        memo: dict[int, object] = dict(self._shared)
+        if device.type != "cpu":
+            memo.update((id(t), _moved(t, device)) for t in self.tensors)
         base = _tuner(self._layer).get_base_layer()
         for name, parameter in base.named_parameters(recurse=False):
             # Fresh memory: PEFT merges in place.
-            fresh = torch.zeros(parameter.shape, device=device)
             given = golden.get(name) if is_hollow(parameter) else parameter
-            if given is not None:  # more rows than golden has: tokens were added
-                fresh[: given.shape[0]] = given
+            if given is not None and given.shape == parameter.shape:
+                fresh = given.detach().to(device, torch.float32, copy=True)
+            else:  # tokens were added, or golden has no bias
+                fresh = torch.zeros(parameter.shape, device=device)
+                if given is not None:
+                    fresh[: given.shape[0]] = given
             memo[id(parameter)] = nn.Parameter(fresh, requires_grad=False)
         return copy.deepcopy(self._layer, memo)
 
