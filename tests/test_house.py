@@ -15,12 +15,19 @@ FLOORS = [
     {"scheduler", "hotswap.errors", "hotswap.errand"},
     {
         "hotswap.adapters.deltas",
+        "hotswap.adapters.layout",
+        "hotswap.adapters.peft_config",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
+        "hotswap.adapters.fidelity",
         "hotswap.adapters.checkpoint",
-        "hotswap.adapters.lora_config",
         "hotswap.adapters.origin",
         "hotswap.adapters.listing",
         "hotswap.adapters.sources",
         "hotswap.adapters.journal",
+        "hotswap.adapters.report",
         "hotswap.adapters.store",
         "hotswap.adapters.sidecar",
         "hotswap.adapters.admission",
@@ -46,18 +53,37 @@ ONLY = {
     "watchdog": {"hotswap.adapters.watch"},
     "peft": {
         "hotswap.adapters.checkpoint",
-        "hotswap.adapters.lora_config",
+        "hotswap.adapters.peft_config",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
         "hotswap.demo",
     },
     "torch": {
         "hotswap.model",
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.deltas",
+        "hotswap.adapters.layout",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
+        "hotswap.adapters.fidelity",
         "hotswap.engine.sampling",
         "hotswap.engine.batch",  # the type of the logits it hands on
         "hotswap.demo",
     },
-    "transformers": {"hotswap.model", "hotswap.engine.text", "hotswap.demo"},
+    "transformers": {
+        "hotswap.model",
+        "hotswap.adapters.layout",  # the types of a model and of Conv1D
+        "hotswap.adapters.low_rank",  # the same
+        "hotswap.adapters.rewrites",  # the same
+        "hotswap.adapters.tuners",  # the type of a model
+        "hotswap.adapters.vocabulary",  # the same
+        "hotswap.engine.text",
+        "hotswap.demo",
+    },
     "prometheus_client": {"hotswap.api.operations"},
     "hotswap.config": {"hotswap.app", "hotswap.cli"},
     "hotswap.options": {"hotswap.config", "hotswap.app", "hotswap.cli"},

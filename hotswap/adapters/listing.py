@@ -20,6 +20,11 @@ class Card:
     rank: int
     modules: int
     nbytes: int
+    can_merge: bool
+    can_mix: bool
+    note: str | None
+    merge_loss: float | None
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,11 @@ def card_of(generation: Generation) -> Card:
     return Card(
         generation=generation.key,
         rank=generation.rank,
-        modules=len(generation.deltas),
+        modules=generation.modules,
         nbytes=generation.nbytes,
+        can_merge=generation.can_merge,
+        can_mix=generation.can_mix,
+        note=generation.note,
+        merge_loss=generation.merge_loss,
+        warnings=generation.warnings,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hotswap.adapters.lora_config import CONFIG_FILE
+from hotswap.adapters.peft_config import CONFIG_FILE
 from hotswap.errors import (
     AdapterRefused,
     BadRequest,

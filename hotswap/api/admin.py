@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from hotswap.adapters.listing import Listing
+from hotswap.adapters.report import Report, bad, good
 from hotswap.api import changes
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import decode
@@ -31,7 +32,7 @@ async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
 
 
 @post("/v1/adapters/validate", status_code=200)
-async def validate(request: Request, serving: Injected) -> dict[str, Any]:
+async def validate(request: Request, serving: Injected) -> Report:
     """Check a folder as a registration would, without serving it.
 
     A folder that would be refused is an answer, too: `ok` is false.
@@ -39,16 +40,9 @@ async def validate(request: Request, serving: Injected) -> dict[str, Any]:
     changes.check_enabled(serving)
     src = decode(await request.body(), Validate).src
     try:
-        found = await asyncio.wrap_future(serving.library.examine(src))
+        return good(await asyncio.wrap_future(serving.library.examine(src)))
     except AdapterRefused as error:
-        return {"ok": False, "code": error.code, "reason": error.reason}
-    return {
-        "ok": True,
-        "generation": found.key,
-        "rank": found.rank,
-        "modules": len(found.deltas),
-        "bytes": found.nbytes,
-    }
+        return bad(error)
 
 
 @post("/v1/adapters/{name:str}/pin", status_code=200)
@@ -79,6 +73,11 @@ def about(serving: Serving, row: Listing) -> dict[str, Any]:
         "rank": card.rank if card else None,
         "modules": card.modules if card else None,
         "bytes": card.nbytes if card else None,
+        "can_merge": card.can_merge if card else None,
+        "can_mix": card.can_mix if card else None,
+        "merge_loss": card.merge_loss if card else None,
+        "note": card.note if card else None,
+        "warnings": list(card.warnings) if card else [],
         "residency": _residency(serving, row),
         "pinned": row.origin.pin,
         "preload": row.origin.preload,

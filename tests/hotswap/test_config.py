@@ -1,5 +1,6 @@
 """Whatever is wrong at the start ends it with one line that names it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -227,9 +228,8 @@ def test_check_says_ok_of_a_good_adapter_and_exits_with_0(
     done = hotswap("check", adapter_folders / "a3", "--model", model_folder)
 
     assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
-    assert line.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
-    assert "rank 8" in line
+    assert done.stdout.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
+    assert "rank 8" in done.stdout
 
 
 @pytest.mark.slow
@@ -240,8 +240,10 @@ def test_check_names_what_is_wrong_with_a_bad_adapter_and_exits_with_1(
     os.truncate(tmp_path / "bad" / WEIGHTS_FILE, 100)
 
     done = hotswap("check", tmp_path / "bad", "--model", model_folder)
+    as_json = hotswap("check", tmp_path / "bad", "--model", model_folder, "--json")
 
-    assert done.returncode == 1
+    assert json.loads(as_json.stdout)["code"] == "bad_weights"
+    assert done.returncode == as_json.returncode == 1
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
     assert "Traceback" not in done.stderr

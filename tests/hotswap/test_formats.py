@@ -1,0 +1,36 @@
+"""Every format's logits, merged (and mixed where it can), are PEFT's own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hotswap.adapters.checkpoint import read
+from tests.formats import FORMATS, Format
+from tests.hotswap.test_parity import logits, make_runner, oracle
+
+
+@pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapter
+@pytest.mark.parametrize("given", FORMATS, ids=lambda f: f.name)
+def test_a_format_gives_the_logits_of_peft(given: Format, tmp_path: Path) -> None:
+    given.write(tmp_path)
+    runner = make_runner(given.architecture, tied=given.tied)
+    before = runner.weights.checksum()
+
+    generation = read(tmp_path, runner.layout)
+    merged = logits(runner, generation, mixed=False)
+
+    peft = given.loaded(tmp_path)
+    wanted = oracle(peft)  # beside the weights, as it was trained
+    torch.testing.assert_close(merged, wanted, atol=1e-4, rtol=1e-4)
+    bare = logits(runner, None, mixed=False)
+    assert (merged[:, : bare.shape[1]] - bare).abs().max() > 1e-2, "it does nothing"
+    assert generation.can_mix == given.mixes
+    if given.mixes:
+        mixed = logits(runner, generation, mixed=True)
+        torch.testing.assert_close(mixed, wanted, atol=1e-4, rtol=1e-4)
+    # PEFT's merge would change both ends of a tie at once.
+    if given.peft_merges and not given.tied:
+        whole = oracle(peft.merge_and_unload())
+        torch.testing.assert_close(merged, whole, atol=1e-4, rtol=1e-4)
+    assert runner.weights.checksum() == before
