@@ -58,6 +58,12 @@ class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roots: tuple[str, ...] = ()
     # Adapters known at once, in memory or on disk.
     max_adapters: Count = 10_000
+    # An adapter with more is refused; "auto" is no limit.
+    max_bytes: Count | Literal["auto"] = "auto"
+    # One whose merge would lose a larger share of its update is served mixed only.
+    max_merge_loss: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    # What it means that an adapter says it was trained on another model.
+    other_base: Literal["warn", "refuse"] = "warn"
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
