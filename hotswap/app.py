@@ -75,6 +75,7 @@ def build(config: Config) -> Litestar:
         max_waiting=schedule.max_waiting,
         prefill_tokens=schedule.prefill_tokens,
         max_wait_s=schedule.max_wait_s,
+        switch_budget=schedule.switch_budget,
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)

@@ -249,6 +249,7 @@ class Engine:
             prompt_tokens=prompt,
             max_tokens=letter.max_tokens,
             arrival=self._clock(),
+            rank=generation.rank if generation else 0,
         )
         sequence = Sequence(job, letter, generation, self._tokenizer, self._eos)
         self._batch.add(sequence)
