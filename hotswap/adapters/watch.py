@@ -97,12 +97,13 @@ class Watch(FileSystemEventHandler):
         self._scan_s = 0.0
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._observer = PollingObserver() if polling else Observer()
+        self._make_observer = PollingObserver if polling else Observer
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
         """Act on what is there already, before returning; then follow changes."""
         self._last = scan(self._directory)
+        self._observer = self._make_observer()  # takes an inotify instance
         self._observer.schedule(self, str(self._directory), recursive=True)
         self._observer.start()
         for name, fingerprint in sorted(self._last.items()):
