@@ -1,20 +1,28 @@
 """Every format's logits, merged (and mixed where it can), are PEFT's own."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
 from hotswap.adapters.checkpoint import read
+from hotswap.model.runner import Runner
 from tests.formats import FORMATS, Format
 from tests.hotswap.test_parity import logits, make_runner, oracle
+
+
+@cache
+def runner_of(architecture: str, tied: bool) -> Runner:
+    """One for all formats: no adapter leaves a trace in it."""
+    return make_runner(architecture, tied=tied)
 
 
 @pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapter
 @pytest.mark.parametrize("given", FORMATS, ids=lambda f: f.name)
 def test_a_format_gives_the_logits_of_peft(given: Format, tmp_path: Path) -> None:
     given.write(tmp_path)
-    runner = make_runner(given.architecture, tied=given.tied)
+    runner = runner_of(given.architecture, given.tied)
     before = runner.weights.checksum()
 
     generation = read(tmp_path, runner.layout)
