@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from hotswap import app, config
+from hotswap import app, config, options
 from hotswap.adapters.report import report, text
 from hotswap.errors import StartFailed
 from hotswap.model.load import load
 from hotswap.model.runner import Runner
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -67,7 +70,9 @@ def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    settings = config.load(args.config, _flags(args))
+    settings = config.load(args.config, _flags(args), os.environ)
+    for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
+        log.warning("%s", line)
     if not settings.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
     server = settings.server

@@ -42,7 +42,7 @@ class Scheduler:
         self.free_kv_tokens = kv_tokens
         self._policy = policy
         self._max_batch = max_batch
-        self._max_waiting = max_waiting
+        self.max_waiting = max_waiting
         self._prefill_tokens = prefill_tokens
         self._max_wait_s = max_wait_s
         self._backlog = Backlog()
@@ -68,8 +68,8 @@ class Scheduler:
     def submit(self, job: Job) -> None:
         """Take a job. Raises BacklogFull; the job must fit into the KV budget."""
         assert job.kv_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
-        if self.waiting >= self._max_waiting:
-            raise BacklogFull(self._max_waiting)
+        if self.waiting >= self.max_waiting:
+            raise BacklogFull(self.max_waiting)
         self._backlog.push(job)
 
     def cancel(self, job_id: int) -> None:

@@ -96,16 +96,31 @@ def live(
         yield server
 
 
-def settings(model: Path, adapters: Path, **schedule: object) -> config.Config:
+def settings(
+    model: Path,
+    directory: Path,
+    *,
+    server: dict[str, object] | None = None,
+    adapters: dict[str, object] | None = None,
+    lora: dict[str, object] | None = None,
+    hooks: dict[str, object] | None = None,
+    **schedule: object,
+) -> config.Config:
     """A small float32 server's configuration."""
     return config.load(
         None,
         {
             "model": {"path": str(model), "dtype": "float32", "device": "cpu"},
             "memory": {"slots": 2, "kv_tokens": 8192},
-            "adapters": {"directory": str(adapters), "quiet_s": 0.05},
-            "server": {"drain_s": 5.0},
+            "adapters": {
+                "directory": str(directory),
+                "quiet_s": 0.05,
+                **(adapters or {}),
+            },
+            "server": {"drain_s": 5.0, **(server or {})},
             "schedule": schedule,
+            "lora": lora or {},
+            "hooks": hooks or {},
         },
     )
 

@@ -131,7 +131,9 @@ class FakeTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         return [PROMPT_TOKEN] * len(text)
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_chat(
+        self, messages: list[dict[str, str]], template: str | None = None
+    ) -> list[int]:
         return self.encode("".join(message["content"] for message in messages))
 
     def checked(self, ids: list[int], field: str) -> list[int]:

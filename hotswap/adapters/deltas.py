@@ -6,8 +6,9 @@ rewrite: the module's parameters as PEFT's own merge makes them, which only a sl
 hold. A generation's tensors are never written.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -89,6 +90,52 @@ class Generation:
     def nbytes(self) -> int:
         shared = (t for rewrite in self.rewrites.values() for t in rewrite.tensors)
         return sum(d.nbytes for d in self.deltas.values()) + bytes_of(shared)
+
+    def scaled(self, factor: float) -> "Generation":
+        """The same update `factor` times as strong: another generation."""
+        key = hashlib.sha256(f"{self.key} x {factor!r}".encode()).hexdigest()[:16]
+        return replace(
+            self,
+            key=key,
+            deltas={
+                path: replace(delta, scale=delta.scale * factor)
+                for path, delta in self.deltas.items()
+            },
+            rewrites={
+                path: _Scaled(rewrite, factor)
+                for path, rewrite in self.rewrites.items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A rewrite that goes `factor` times as far from golden."""
+
+    rewrite: Rewrite
+    factor: float
+
+    @property
+    def rank(self) -> int:
+        return self.rewrite.rank
+
+    @property
+    def tensors(self) -> Sequence[torch.Tensor]:
+        return self.rewrite.tensors
+
+    def __call__(
+        self, golden: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        return {
+            name: self._from(golden.get(name), made.float())
+            for name, made in self.rewrite(golden).items()
+        }
+
+    def _from(self, golden: torch.Tensor | None, made: torch.Tensor) -> torch.Tensor:
+        start = torch.zeros_like(made)
+        if golden is not None:  # tokens that were added start from nothing
+            start[: golden.shape[0]] = golden
+        return start + self.factor * (made - start)
 
 
 def bytes_of(tensors: Iterable[torch.Tensor]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from hotswap.adapters.checkpoint import Layout, Limits, read
+from hotswap.adapters.deltas import Generation
 from hotswap.errors import AdapterRefused
 
 
@@ -32,9 +33,16 @@ class Report(Struct, frozen=True, kw_only=True):
 def report(folder: Path, layout: Layout, limits: Limits | None = None) -> Report:
     """Read and check the folder, and keep nothing of it."""
     try:
-        found = read(folder, layout, limits)
+        return good(read(folder, layout, limits))
     except AdapterRefused as error:
-        return Report(ok=False, code=error.code, reason=error.reason)
+        return bad(error)
+
+
+def bad(error: AdapterRefused) -> Report:
+    return Report(ok=False, code=error.code, reason=error.reason)
+
+
+def good(found: Generation) -> Report:
     return Report(
         ok=True,
         generation=found.key,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.origin import Origin
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
 
@@ -19,6 +20,8 @@ class Submit:
     stop: tuple[str, ...] = ()
     stop_tokens: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    priority: int = 0  # lower is served earlier
+    deadline_s: float | None = None  # for the first token, from now
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +31,30 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """`name` stands for `generation` from now on."""
+    """`name` stands for `generation` from now on; None: it is read when asked for."""
 
     name: str
-    generation: Generation
+    generation: Generation | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """What was asked for `name` has changed; its generation has not."""
+
+    name: str
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The files under `name` cannot be served."""
+    """The files found under `name` cannot be served. `is_readable`: those that it
+    stands for still can."""
 
     name: str
     reason: str
+    origin: Origin
+    is_readable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +74,4 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
-Letter = Submit | Cancel | Adopt | Refuse | Retire | Drain | Stop
+Letter = Submit | Cancel | Adopt | Amend | Refuse | Retire | Drain | Stop

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from hotswap.adapters.store import Listing, Store
+from hotswap.adapters.listing import Listing
+from hotswap.adapters.store import Store
 from hotswap.engine.batch import Weights
 from scheduler import Mode, Outcome, Scheduler, Step
 

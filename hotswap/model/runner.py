@@ -61,7 +61,7 @@ class Runner:
             slots = slots_that_fit(slot_bytes, budget // 2)
         if kv_tokens is None:
             per_token = max(fitted.token_bytes, 1)
-            kv_tokens = max(budget // 2 // per_token, loaded.context)
+            kv_tokens = max(budget // 4 // per_token, loaded.context)
         self.kind = fitted.kind
         self.dtype = model.dtype
         self.kv_tokens = kv_tokens
@@ -72,6 +72,7 @@ class Runner:
             "slots": slots,
             "kv_token_bytes": fitted.token_bytes,
             "kv_tokens": kv_tokens,
+            "adapter_bytes": budget // 4,
         }
         self._beside = fitted.beside
         self._forward = fitted.forward(kv_tokens)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hotswap import config
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from hotswap.errors import StartFailed
 from hotswap.model.load import load
+from tests import tiny
 
 BAD_VALUES = {
     "an unknown section": ("[sever]\nport = 1", "sever"),
@@ -161,6 +163,18 @@ def test_a_file_that_is_no_gguf_is_refused_in_one_line(
 
     assert "model.gguf" in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+def test_auto_is_a_type_that_this_machine_computes_in(tmp_path: Path) -> None:
+    tiny.model("llama").bfloat16().save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    has_units = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+    chosen = load(str(tmp_path), "auto", "cpu").model.dtype
+    told = load(str(tmp_path), "bfloat16", "cpu").model.dtype
+
+    assert chosen is (torch.bfloat16 if has_units else torch.float32)
+    assert told is torch.bfloat16
 
 
 def test_an_unknown_device_is_refused_in_one_line(model_folder: Path) -> None:
