@@ -11,6 +11,11 @@ from hotswap.model.runner import Runner
 from tests.formats import FORMATS, Format
 from tests.hotswap.test_parity import logits, make_runner, oracle
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes the adapter
+    pytest.mark.usefixtures("one_thread"),
+]
+
 
 @cache
 def runner_of(architecture: str, tied: bool) -> Runner:
@@ -18,7 +23,6 @@ def runner_of(architecture: str, tied: bool) -> Runner:
     return make_runner(architecture, tied=tied)
 
 
-@pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapter
 @pytest.mark.parametrize("given", FORMATS, ids=lambda f: f.name)
 def test_a_format_gives_the_logits_of_peft(given: Format, tmp_path: Path) -> None:
     given.write(tmp_path)
