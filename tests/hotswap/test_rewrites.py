@@ -129,6 +129,9 @@ BROKEN: dict[
     "infinite": (
         *("HRA", "not_finite", with_one("hra_u", lambda t: t * INF), {}, "hra_u"),
     ),
+    "values that overflow": (
+        *("LoHa", "not_mergeable", with_all("hada", lambda t: t * 1e20), {}, "merged"),
+    ),
     "text for a rank": ("LoHa", "bad_config", same, {"r": "x"}, "str"),
     "rank 0": ("LoHa", "bad_config", same, {"r": 0}, "r"),
     "absurd rank": ("LoHa", "wrong_shape", same, {"r": 10**9}, "size"),
