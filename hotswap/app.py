@@ -23,7 +23,7 @@ from litestar.types import Message, Scope
 from hotswap import __version__, hooks
 from hotswap.adapters.admission import admitting
 from hotswap.adapters.catalogue import Catalogue
-from hotswap.adapters.checkpoint import read
+from hotswap.adapters.checkpoint import Limits, read
 from hotswap.adapters.journal import JOURNAL_FILE, Journal
 from hotswap.adapters.library import Library, reading
 from hotswap.adapters.sources import Sources
@@ -81,6 +81,8 @@ def build(config: Config) -> Litestar:
         max_waiting=schedule.max_waiting,
         prefill_tokens=schedule.prefill_tokens,
         max_wait_s=schedule.max_wait_s,
+        switch_budget=schedule.switch_budget,
+        max_adapters=None if lora.max_loras == "auto" else lora.max_loras,
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)
@@ -183,9 +185,8 @@ def _catalogue(
     return Catalogue(
         reading(
             admitting(
-                partial(read, layout=runner.layout),
-                max_rank=None if lora.max_lora_rank == "auto" else lora.max_lora_rank,
-                targets=lora.target_modules,
+                partial(read, layout=runner.layout, limits=_limits(config)),
+                lora.target_modules,
             )
         ),
         engine.post,
@@ -194,6 +195,16 @@ def _catalogue(
         hooks=own,
         max_adapters=config.adapters.max_adapters,
         max_pinned=None if most == "auto" else most,
+    )
+
+
+def _limits(config: Config) -> Limits:
+    rank, most = config.lora.max_lora_rank, config.adapters.max_bytes
+    return Limits(
+        max_rank=None if rank == "auto" else rank,
+        max_bytes=None if most == "auto" else most,
+        max_merge_loss=config.adapters.max_merge_loss,
+        other_base=config.adapters.other_base,
     )
 
 

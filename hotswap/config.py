@@ -18,7 +18,17 @@ from hotswap.options import Lora, check, from_environment
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Count = Annotated[int, Meta(ge=1)]
-Policy = Literal["affinity", "fcfs-mixed", "fcfs-merged", "longest-queue"]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Policy = Literal[
+    "affinity",
+    "fcfs-mixed",
+    "fcfs-merged",
+    "longest-queue",
+    "slora-peft",
+    "dlora",
+    "dlora-credits",
+    "vtc",
+]
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +68,12 @@ class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roots: tuple[str, ...] = ()
     # Adapters known at once, in memory or on disk.
     max_adapters: Count = 10_000
+    # An adapter with more is refused; "auto" is no limit.
+    max_bytes: Count | Literal["auto"] = "auto"
+    # One whose merge would lose a larger share of its update is served mixed only.
+    max_merge_loss: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    # What it means that an adapter says it was trained on another model.
+    other_base: Literal["warn", "refuse"] = "warn"
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,8 +82,10 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_waiting: Count = 1000
     # Prompt tokens computed in one step, beside the decoding jobs.
     prefill_tokens: Count = 256
-    # No job goes without service for longer while the default policy can help it.
+    # After half of it the default policy serves a job that waits for its first token.
     max_wait_s: Positive = 2.0
+    # Share of time that swaps may take.
+    switch_budget: Share = 0.05
 
 
 class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

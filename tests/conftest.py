@@ -109,6 +109,7 @@ def live(
 def settings(
     model: Path,
     directory: Path,
+    dtype: str = "float32",
     *,
     server: dict[str, object] | None = None,
     adapters: dict[str, object] | None = None,
@@ -116,11 +117,11 @@ def settings(
     hooks: dict[str, object] | None = None,
     **schedule: object,
 ) -> config.Config:
-    """A small float32 server's configuration."""
+    """A small server's configuration."""
     return config.load(
         None,
         {
-            "model": {"path": str(model), "dtype": "float32", "device": "cpu"},
+            "model": {"path": str(model), "dtype": dtype, "device": "cpu"},
             "memory": {"slots": 2, "kv_tokens": 8192},
             "adapters": {
                 "directory": str(directory),

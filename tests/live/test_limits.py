@@ -1,6 +1,8 @@
 """What the operator's LoRA options let in, on a running server."""
 
+import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import httpx
 import pytest
 
 from hotswap import app
+from hotswap.adapters.checkpoint import CONFIG_FILE
 from hotswap.errors import StartFailed
 from tests import tiny
 from tests.conftest import Live, settings, wait_until
@@ -26,17 +29,25 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def found(model: Path, directory: Path, **lora: Any) -> dict[str, dict[str, Any]]:
+def found(
+    model: Path,
+    directory: Path,
+    adapters: dict[str, object] | None = None,
+    dtype: str = "float32",
+    **lora: Any,
+) -> dict[str, dict[str, Any]]:
     """All adapters, as a server with these options lists them."""
+    configured = settings(model, directory, dtype, adapters=adapters, lora=lora)
+    count = len(list(directory.iterdir()))
     with (
-        Live(app.build(settings(model, directory, lora=lora))) as server,
+        Live(app.build(configured)) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
 
         def rows() -> list[dict[str, Any]]:
             return list(client.get("/v1/adapters").json()["data"])
 
-        wait_until(lambda: len(rows()) == 3)
+        wait_until(lambda: len(rows()) == count)
         return {row["name"]: row for row in rows()}
 
 
@@ -50,7 +61,7 @@ def test_a_higher_rank_is_refused(model_folder: Path, directory: Path) -> None:
     rows = found(model_folder, directory, max_lora_rank=4)
 
     assert rows["high"]["state"] == "failed"
-    assert "rank 8 is above 4" in rows["high"]["reason"]
+    assert "rank 8; the limit is 4" in rows["high"]["reason"]
     assert rows["small"]["state"] == rows["wide"]["state"] == "ready"
 
 
@@ -60,6 +71,69 @@ def test_other_modules_may_not_be_adapted(model_folder: Path, directory: Path) -
     assert rows["wide"]["state"] == "failed"
     assert "v_proj may not be adapted" in rows["wide"]["reason"]
     assert rows["small"]["state"] == rows["high"]["state"] == "ready"
+
+
+def test_a_module_that_is_rewritten_is_adapted_too(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "adapters"
+    tiny.save_adapter(
+        directory / "dora", "llama", 4, target_modules=["v_proj"], use_dora=True
+    )
+
+    served = found(model_folder, directory)["dora"]
+    refused = found(model_folder, directory, target_modules=["q_proj"])["dora"]
+
+    assert (served["state"], served["can_mix"]) == ("ready", False)
+    assert refused["state"] == "failed"
+    assert "v_proj may not be adapted" in refused["reason"]
+
+
+def test_larger_files_are_refused(model_folder: Path, directory: Path) -> None:
+    sizes = {
+        folder.name: max(file.stat().st_size for file in folder.iterdir())
+        for folder in directory.iterdir()
+    }
+    most = sorted(sizes.values())[-2]
+
+    rows = found(model_folder, directory, {"max_bytes": most})
+
+    for name, size in sizes.items():
+        assert rows[name]["state"] == ("ready" if size <= most else "failed")
+    assert any(row["state"] == "failed" for row in rows.values())
+
+
+def test_what_a_merge_would_lose_is_served_mixed_only(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    # Updates about as large as the gaps between the weights' bfloat16 numbers
+    directory = tmp_path / "adapters"
+    tiny.save_adapter(directory / "faint", "llama", 5, strength=0.02)
+
+    usual = found(model_folder, directory, dtype="bfloat16")["faint"]
+    loose = found(model_folder, directory, {"max_merge_loss": 1.0}, "bfloat16")["faint"]
+
+    assert (usual["can_merge"], usual["can_mix"]) == (False, True)
+    assert "mixed only" in usual["note"]
+    assert 0.5 < usual["merge_loss"] < 1
+    assert loose["can_merge"] is True
+
+
+def test_an_adapter_of_another_model_is_warned_about_or_refused(
+    model_folder: Path, directory: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(directory / "small", tmp_path / "adapters" / "small")
+    config = json.loads((copy / CONFIG_FILE).read_text())
+    config["base_model_name_or_path"] = "somebody/else"
+    (copy / CONFIG_FILE).write_text(json.dumps(config))
+
+    warned = found(model_folder, tmp_path / "adapters")["small"]
+    refused = found(model_folder, tmp_path / "adapters", {"other_base": "refuse"})
+
+    assert warned["state"] == "ready"
+    assert "'else'" in warned["warnings"][0]
+    assert refused["small"]["state"] == "failed"
+    assert "'else'" in refused["small"]["reason"]
 
 
 def test_host_memory_holds_so_many_and_all_are_served(
