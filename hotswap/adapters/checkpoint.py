@@ -55,8 +55,8 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     """Read and check one folder. Raises AdapterRefused; never half a generation."""
     limits = limits or Limits()
     raw_config, raw_weights = _read_files(folder, limits)
-    config = parse(raw_config)
-    warnings = _check_base(config, layout, limits)
+    config, warnings = parse(raw_config)
+    warnings += _check_base(config, layout, limits)
     _check_rank(config, limits)
     tensors = _tensors(raw_weights, config)
     made, others, note = _updates(config, tensors, layout)

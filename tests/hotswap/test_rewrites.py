@@ -129,6 +129,9 @@ BROKEN: dict[
     "infinite": (
         *("HRA", "not_finite", with_one("hra_u", lambda t: t * INF), {}, "hra_u"),
     ),
+    "code of somebody else": (
+        *("IA3", "unsupported", same, {"megatron_config": {"x": 1}}, "megatron_config"),
+    ),
     "values that overflow": (
         *("LoHa", "not_mergeable", with_all("hada", lambda t: t * 1e20), {}, "merged"),
     ),
