@@ -28,6 +28,7 @@ from hotswap.adapters.peft_config import (
 )
 from hotswap.adapters.rewrites import Merged
 from hotswap.adapters.tuners import rewrites
+from hotswap.adapters.vocabulary import added_tokens
 from hotswap.errors import AdapterRefused
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
@@ -60,6 +61,12 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     _check_rank(config, limits)
     tensors = _tensors(raw_weights, config)
     made, others, note = _updates(config, tensors, layout)
+    added = added_tokens(layout.skeleton, config, tensors) if others else 0
+    if added:
+        warnings += (
+            f"it has {added} tokens that the model's tokenizer does not know: they "
+            "can neither be written in a prompt nor read in an answer",
+        )
     try:
         _prove(others, layout)
         loss = merge_loss(made, others, layout)

@@ -46,7 +46,7 @@ _REFUSED = {
     "SHADOW": "it adds layers beside the weights",
     "XLORA": "its weights depend on each token",
 }
-# Settings of LoRA and its kin under which no one weight computes what was trained, and why.
+# Settings of LoRA and its kin under which no one weight computes what was trained.
 _UNSUPPORTED: dict[str, str] = {
     "alora_invocation_tokens": "aLoRA acts on some tokens only: it cannot be merged",
     "use_qalora": "QALoRA pools the input: it cannot be merged",

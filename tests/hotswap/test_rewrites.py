@@ -305,6 +305,9 @@ def test_a_generation_tells_its_kind_rank_modules_and_bytes(mixture: Path) -> No
     assert (ia3.rank, ia3.modules, ia3.note) == (0, 6, "merged only: IA3")
     assert (dora.rank, dora.modules, dora.note) == (4, 6, "merged only: use_dora")
     assert (lora.rank, lora.modules, lora.note) == (4, 6, None)
+    (warning,) = found["added tokens, resized only"].warnings
+    assert "5 tokens" in warning
+    assert not lora.warnings
     for kind, generation in found.items():
         held = load_file(mixture / kind / WEIGHTS_FILE)
         assert generation.nbytes == sum(t.nbytes for t in held.values()), kind
