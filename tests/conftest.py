@@ -51,6 +51,16 @@ def adapter_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For many small products: threads that wait for each other on a busy machine take
+    a hundred times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def runner(model_folder: Path) -> Runner:
     """The tiny Llama, ready to run, with two slots."""
     return Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096)

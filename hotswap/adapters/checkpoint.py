@@ -28,6 +28,7 @@ from hotswap.adapters.peft_config import (
 )
 from hotswap.adapters.rewrites import Merged
 from hotswap.adapters.tuners import rewrites
+from hotswap.adapters.vocabulary import added_tokens
 from hotswap.errors import AdapterRefused
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
@@ -55,11 +56,17 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     """Read and check one folder. Raises AdapterRefused; never half a generation."""
     limits = limits or Limits()
     raw_config, raw_weights = _read_files(folder, limits)
-    config = parse(raw_config)
-    warnings = _check_base(config, layout, limits)
+    config, warnings = parse(raw_config)
+    warnings += _check_base(config, layout, limits)
     _check_rank(config, limits)
     tensors = _tensors(raw_weights, config)
     made, others, note = _updates(config, tensors, layout)
+    added = added_tokens(layout.skeleton, config, tensors) if others else 0
+    if added:
+        warnings += (
+            f"it has {added} tokens that the model's tokenizer does not know: they "
+            "can neither be written in a prompt nor read in an answer",
+        )
     try:
         _prove(others, layout)
         loss = merge_loss(made, others, layout)

@@ -4,6 +4,7 @@ The fields that decide what an adapter computes are checked strictly, before PEF
 them. What cannot be merged exactly is refused by name.
 """
 
+import dataclasses
 import json
 import re
 from typing import Annotated
@@ -11,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from hotswap.errors import AdapterRefused
 
@@ -44,7 +46,7 @@ _REFUSED = {
     "SHADOW": "it adds layers beside the weights",
     "XLORA": "its weights depend on each token",
 }
-# LoRA's settings under which no one weight computes what was trained, and why.
+# Settings of LoRA and its kin under which no one weight computes what was trained.
 _UNSUPPORTED: dict[str, str] = {
     "alora_invocation_tokens": "aLoRA acts on some tokens only: it cannot be merged",
     "use_qalora": "QALoRA pools the input: it cannot be merged",
@@ -93,13 +95,16 @@ class _LoraFields(_Fields, frozen=True, kw_only=True):
     alpha_pattern: dict[str, Alpha] | None = None
 
 
-def parse(raw: bytes) -> PeftConfig:
-    """The file's content as PEFT understands it. Raises AdapterRefused."""
+def parse(raw: bytes) -> tuple[PeftConfig, tuple[str, ...]]:
+    """The file's content as PEFT understands it, and what to warn of.
+
+    Raises AdapterRefused.
+    """
     fields = _decode(raw)
+    for key, why in _UNSUPPORTED.items():
+        if fields.get(key) not in (None, False, []):
+            raise _refused("unsupported", f"{key}: {why}")
     if fields["peft_type"] == LORA:
-        for key, why in _UNSUPPORTED.items():
-            if fields.get(key) not in (None, False, []):
-                raise _refused("unsupported", f"{key}: {why}")
         init = fields.get("init_lora_weights", True)
         if init not in (*_PLAIN_INITS, *CHANGED_BASE_INITS):
             raise _refused(
@@ -115,11 +120,19 @@ def parse(raw: bytes) -> PeftConfig:
     key, needed, why = _NEEDED.get(str(fields["peft_type"]), ("", True, ""))
     if fields.get(key, needed) is not needed:
         raise _refused("unsupported", f"{key}={fields[key]!r}: {why}")
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[str(fields["peft_type"])]
+    known = {field.name for field in dataclasses.fields(kind)}
+    # A newer PEFT's, or another trainer's: PEFT leaves them out, too.
+    strange = sorted(fields.keys() - known)
+    given = {key: value for key, value in fields.items() if key in known}
     try:
-        return PeftConfig.from_peft_type(**{**fields, "inference_mode": True})
+        config = PeftConfig.from_peft_type(**{**given, "inference_mode": True})
     except Exception as error:
         # Whatever PEFT finds wrong with a value, it is the file that is at fault.
         raise _refused("bad_config", f"{type(error).__name__}: {error}") from None
+    if not strange:
+        return config, ()
+    return config, (f"PEFT does not know the settings {', '.join(strange)}",)
 
 
 def more_than_low_rank(fields: dict[str, object]) -> list[str]:

@@ -17,26 +17,39 @@ from hotswap.adapters.low_rank import PREFIX
 from hotswap.errors import AdapterRefused
 
 
-def resize(
+def added_tokens(
     model: PreTrainedModel, config: PeftConfig, tensors: Mapping[str, torch.Tensor]
-) -> None:
-    """Give a hollow model as many tokens as the adapter knows. Mutates `model`.
+) -> int:
+    """How many the adapter knows beyond the model's own.
 
     Raises AdapterRefused for a token that neither the model nor the adapter has.
     """
     embedding, head = _ends(model)
-    tokens = embedding.weight.shape[0]
+    tokens = int(embedding.weight.shape[0])
     trained = set(_token_indices(config))
     rows = [t.shape[0] for t in _whole(model, (embedding, head), tensors)]
     wanted = max([tokens, *rows, *(index + 1 for index in trained)])
-    if wanted == tokens:
-        return
     if not rows and not trained.issuperset(range(tokens, wanted)):
         raise AdapterRefused(
             "missing_tensor",
             f"the adapter knows {wanted} tokens and the model {tokens}, but the file "
             "does not hold what the added ones are",
         )
+    return wanted - tokens
+
+
+def resize(
+    model: PreTrainedModel, config: PeftConfig, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Give a hollow model as many tokens as the adapter knows. Mutates `model`.
+
+    Raises AdapterRefused as `added_tokens`.
+    """
+    added = added_tokens(model, config, tensors)
+    if not added:
+        return
+    embedding, head = _ends(model)
+    wanted = embedding.weight.shape[0] + added
     tied = head is not None and head.weight is embedding.weight
     embedding.weight = hollow((wanted, embedding.embedding_dim))
     embedding.num_embeddings = wanted

@@ -151,3 +151,14 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
         merge_loss=generation.merge_loss,
     )
     assert "rank 4, 12 modules" in text(folder, found)
+
+
+def test_settings_that_peft_does_not_know_are_warned_of(
+    folder: Path, layout: Layout
+) -> None:
+    assert report(folder, layout).warnings == ()
+
+    rewrite(folder, use_something_new=True)
+
+    (warning,) = report(folder, layout).warnings
+    assert "use_something_new" in warning

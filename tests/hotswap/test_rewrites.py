@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.rewrites import Merged
+from hotswap.adapters.tuners import rewrites
 from hotswap.errors import AdapterRefused, MergeFailed
+from hotswap.model.linear import Linear
 from scheduler import BASE
 from tests import tiny
 from tests.formats import FORMATS
@@ -26,7 +31,10 @@ KINDS = [
     *("trainable_token_indices", 'bias="all"'),
 ]
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes adapters
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes adapters
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +128,12 @@ BROKEN: dict[
     ),
     "infinite": (
         *("HRA", "not_finite", with_one("hra_u", lambda t: t * INF), {}, "hra_u"),
+    ),
+    "code of somebody else": (
+        *("IA3", "unsupported", same, {"megatron_config": {"x": 1}}, "megatron_config"),
+    ),
+    "values that overflow": (
+        *("LoHa", "not_mergeable", with_all("hada", lambda t: t * 1e20), {}, "merged"),
     ),
     "text for a rank": ("LoHa", "bad_config", same, {"r": "x"}, "str"),
     "rank 0": ("LoHa", "bad_config", same, {"r": 0}, "r"),
@@ -291,6 +305,70 @@ def test_a_generation_tells_its_kind_rank_modules_and_bytes(mixture: Path) -> No
     assert (ia3.rank, ia3.modules, ia3.note) == (0, 6, "merged only: IA3")
     assert (dora.rank, dora.modules, dora.note) == (4, 6, "merged only: use_dora")
     assert (lora.rank, lora.modules, lora.note) == (4, 6, None)
+    (warning,) = found["added tokens, resized only"].warnings
+    assert "5 tokens" in warning
+    assert not lora.warnings
     for kind, generation in found.items():
         held = load_file(mixture / kind / WEIGHTS_FILE)
         assert generation.nbytes == sum(t.nbytes for t in held.values()), kind
+
+
+@pytest.mark.parametrize(
+    "kind", ["IA3", "DoRA", "modules_to_save: embedding, head, norms"]
+)
+def test_a_slot_holds_the_float32_merge_of_peft_rounded_once(
+    kind: str, mixture: Path
+) -> None:
+    runner = make_runner("llama", dtype=torch.bfloat16)
+    base = tiny.model("llama").to(torch.bfloat16).float()
+    peft = PeftModel.from_pretrained(base, mixture / kind).merge_and_unload()
+    wanted = dict(peft.named_parameters())
+
+    runner.weights.activate(read(mixture / kind, runner.layout))
+
+    for place in runner.weights._places:
+        for path, rows in place.parts.items():
+            name = f"{path}.weight"
+            if isinstance(place, Linear):
+                found = (
+                    place.weight.to_dense() if place.weight.is_mkldnn else place.weight
+                )
+                found = found[rows]
+            else:
+                found = place._parameters["weight"].data
+            assert torch.equal(found, wanted[name].detach().to(torch.bfloat16)), name
+
+
+class Wrong(BaseTunerLayer, torch.nn.Module):
+    """A layer that doubles its output, and whose merge does nothing."""
+
+    def __init__(self, base_layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * self.base_layer(x)
+
+    def merge(self, safe_merge: bool = False, adapter_names: Any = None) -> None:
+        pass
+
+
+def test_a_layer_that_merges_to_something_else_is_refused() -> None:
+    layer = Wrong(torch.nn.Linear(4, 4))
+    merged = Merged("here", layer, {})
+
+    with pytest.raises(AdapterRefused, match="here") as refused:
+        merged.prove(dict(layer.base_layer.named_parameters()))
+
+    assert refused.value.code == "not_mergeable"
+
+
+def test_a_kind_that_changes_the_base_when_it_is_loaded_is_refused(
+    layout: Layout,
+) -> None:
+    config = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights="pissa")
+
+    with pytest.raises(AdapterRefused, match="changed base") as refused:
+        rewrites(config, {"x": torch.ones(4)}, layout)
+
+    assert refused.value.code == "changed_base"
