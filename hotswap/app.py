@@ -81,6 +81,8 @@ def build(config: Config) -> Litestar:
         max_waiting=schedule.max_waiting,
         prefill_tokens=schedule.prefill_tokens,
         max_wait_s=schedule.max_wait_s,
+        switch_budget=schedule.switch_budget,
+        max_adapters=None if lora.max_loras == "auto" else lora.max_loras,
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)

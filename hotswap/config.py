@@ -18,7 +18,17 @@ from hotswap.options import Lora, check, from_environment
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Count = Annotated[int, Meta(ge=1)]
-Policy = Literal["affinity", "fcfs-mixed", "fcfs-merged", "longest-queue"]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Policy = Literal[
+    "affinity",
+    "fcfs-mixed",
+    "fcfs-merged",
+    "longest-queue",
+    "slora-peft",
+    "dlora",
+    "dlora-credits",
+    "vtc",
+]
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,8 +82,10 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_waiting: Count = 1000
     # Prompt tokens computed in one step, beside the decoding jobs.
     prefill_tokens: Count = 256
-    # No job goes without service for longer while the default policy can help it.
+    # After half of it the default policy serves a job that waits for its first token.
     max_wait_s: Positive = 2.0
+    # Share of time that swaps may take.
+    switch_budget: Share = 0.05
 
 
 class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

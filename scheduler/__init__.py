@@ -1,7 +1,7 @@
 """Which jobs run next, and how. Standard library only."""
 
-from scheduler.costs import Costs, Mode
-from scheduler.decision import Idle, Outcome, Step, Swap, Work
+from scheduler.costs import Costs, Mode, Shape
+from scheduler.decision import Idle, Outcome, Recent, Step, Swap, Work
 from scheduler.job import BASE, Job
 from scheduler.policies import POLICIES
 from scheduler.scheduler import BacklogFull, Scheduler
@@ -15,7 +15,9 @@ __all__ = [
     "Job",
     "Mode",
     "Outcome",
+    "Recent",
     "Scheduler",
+    "Shape",
     "Step",
     "Swap",
     "Work",

@@ -1,147 +1,191 @@
 """The backlog: all unfinished jobs, grouped by generation.
 
-Order inside a group is arrival order, always. Waiting jobs hold no KV; live jobs
-(running or parked) do. For each group the backlog keeps a `Load`, the numbers a policy
-may see, renewed only when the group changes. Knows no clock and no policy.
+Order is the same everywhere: by priority, then as submitted. Waiting jobs hold no KV;
+live jobs (running or parked) do. A job is unanswered until its first token. The
+sorted indexes keep every question a policy asks from growing with the jobs that wait.
+Knows no clock and no policy.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from heapq import merge
-from types import MappingProxyType
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from itertools import count
 
+from scheduler.group import Group, order_of, take
 from scheduler.job import Job, JobState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What a policy may know of one generation's jobs."""
-
-    generation: str
-    waiting: int
-    live: int
-    oldest_arrival: float
-    oldest_served_at: float  # least recent service of any job; arrival if never served
-    head_kv_tokens: int  # KV the first waiting job asks for; 0 if none waits
-    remaining_tokens: int  # sum over its jobs of the tokens they may still generate
-
-    @property
-    def jobs(self) -> int:
-        return self.waiting + self.live
-
-
-@dataclass(slots=True)
-class _Group:
-    # dicts as ordered sets: insertion is arrival order, removal is O(1)
-    waiting: dict[int, Job] = field(default_factory=dict)
-    live: dict[int, Job] = field(default_factory=dict)
-    waiting_tokens: int = 0  # sum of what the waiting jobs may generate
+from scheduler.lengths import Lengths
 
 
 class Backlog:
-    """Owned by the scheduler. `loads` is a live, read-only mapping."""
+    """Owned by the scheduler."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, _Group] = {}
-        self._waiting: dict[int, Job] = {}
-        self._live: dict[int, Job] = {}
-        self._loads: dict[str, Load] = {}
-        self.loads: Mapping[str, Load] = MappingProxyType(self._loads)
+        self.lengths = Lengths()
+        self.groups: dict[str, Group] = {}
+        self.waiting: dict[int, Job] = {}  # as submitted
+        self.live: dict[int, Job] = {}  # as admitted
+        self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
+        self.unanswered = 0
+        self._filling: dict[int, Job] = {}  # live and unanswered, as admitted
+        self._queue: list[Job] = []  # waiting and allowed in a mixed step, in order
+        self._holders: list[Job] = []  # live and allowed in a mixed step, in order
+        self._by_size: list[tuple[int, tuple[int, int], str]] = []
+        self._by_age: list[tuple[tuple[int, int], str]] = []
+        self._deadlines: list[tuple[float, int, Job]] = []  # a heap; some have left
+        self._numbers = count()
+
+    @property
+    def has_deadlines(self) -> bool:
+        return bool(self._deadlines)
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._live)
-
-    @property
-    def waiting_count(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def live_count(self) -> int:
-        return len(self._live)
-
-    def push(self, job: Job) -> None:
-        """Append a waiting job to its group."""
-        group = self._groups.setdefault(job.generation, _Group())
-        group.waiting[job.id] = job
-        group.waiting_tokens += job.max_tokens
-        self._waiting[job.id] = job
-        self.renew(job.generation)
+        return len(self.waiting) + len(self.live)
 
     def get(self, job_id: int) -> Job | None:
-        return self._live.get(job_id) or self._waiting.get(job_id)
+        return self.live.get(job_id) or self.waiting.get(job_id)
+
+    def push(self, job: Job) -> bool:
+        """Append a waiting job to its group; True if it is the first there."""
+        job.order = job.priority, next(self._numbers)
+        group = self.groups.get(job.generation)
+        is_first = group is None
+        if group is None:
+            group = self.groups[job.generation] = Group(job, self.lengths)
+        insort(group.queue, job, key=order_of)
+        group.remaining_tokens += job.max_tokens
+        self.waiting[job.id] = job
+        if job.can_mix:
+            insort(self._queue, job, key=order_of)
+        self._count_unanswered(group, job, 1)
+        if job.deadline is not None:
+            heapq.heappush(self._deadlines, (job.deadline, job.order[1], job))
+        self._index(group)
+        return is_first
 
     def admit(self, job: Job) -> None:
         """Move a waiting job to the live ones of its group."""
-        group = self._groups[job.generation]
-        group.live[job.id] = group.waiting.pop(job.id)
-        group.waiting_tokens -= job.max_tokens
-        self._live[job.id] = self._waiting.pop(job.id)
+        self.groups[job.generation].admit(job)
+        self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
+        if job.can_mix:
+            take(self._queue, job)
+            insort(self._holders, job, key=order_of)
 
-    def remove(self, job: Job) -> None:
-        """Forget a job, waiting or live."""
-        group = self._groups[job.generation]
-        if group.waiting.pop(job.id, None) is not None:
-            group.waiting_tokens -= job.max_tokens
-        group.live.pop(job.id, None)
-        self._waiting.pop(job.id, None)
-        self._live.pop(job.id, None)
-        if not group.waiting and not group.live:
-            del self._groups[job.generation]
-        self.renew(job.generation)
+    def progress(self, job: Job, prefilled: int, is_answer: bool) -> None:
+        """Count what a step did for a live job: prompt tokens, and perhaps a token."""
+        group = self.groups[job.generation]
+        group.context_tokens += prefilled + is_answer
+        group.unfilled_tokens -= prefilled
+        self.unfilled_tokens -= prefilled
+        job.prefilled += prefilled
+        if is_answer:
+            if not job.generated:
+                del self._filling[job.id]
+                group.unanswered -= 1
+                self.unanswered -= 1
+            job.generated += 1
+            group.generated(1)
+
+    def remove(self, job: Job) -> bool:
+        """Forget a job, waiting or live; True if it was the last of its group."""
+        group = self.groups[job.generation]
+        group.remove(job)
+        self.unfilled_tokens -= job.unfilled_tokens
+        self.unanswered -= not job.generated
+        is_waiting = job.state is JobState.WAITING
+        del (self.waiting if is_waiting else self.live)[job.id]
+        self._filling.pop(job.id, None)
+        if job.can_mix:
+            take(self._queue if is_waiting else self._holders, job)
+        self._index(group)
+        if group.jobs:
+            return False
+        del self.groups[job.generation]
+        return True
 
     def oldest_waiting(self) -> Job | None:
-        return next(iter(self._waiting.values()), None)
+        return next(iter(self.waiting.values()), None)
 
-    def live(self) -> list[Job]:
-        return list(self._live.values())
+    def filling(self) -> list[Job]:
+        """The live jobs without a first token, as submitted."""
+        return sorted(self._filling.values(), key=lambda job: job.order[1])
 
-    def in_arrival_order(self, generation: str | None = None) -> Iterator[Job]:
-        """Jobs of one generation, or of all, oldest first. Valid until a change."""
-        if generation is None:
-            live: list[Job] = sorted(self._live.values(), key=_arrival)
-            yield from merge(live, self._waiting.values(), key=_arrival)
-        else:
-            # A group admits in arrival order, so its live jobs are the older ones.
-            group = self._groups[generation]
-            yield from group.live.values()
-            yield from group.waiting.values()
+    def soonest_deadline(self, now: float) -> Job | None:
+        """The unanswered job whose deadline, not yet over, comes first."""
+        while self._deadlines:
+            deadline, _, job = self._deadlines[0]
+            if deadline >= now and not job.generated and self.get(job.id) is job:
+                return job
+            heapq.heappop(self._deadlines)
+        return None
 
-    def renew(self, generation: str) -> None:
-        """Recompute the load of one group after its jobs moved or made progress."""
-        group = self._groups.get(generation)
-        if group is None:
-            self._loads.pop(generation, None)
-            return
-        head = next(iter(group.waiting.values()), None)
-        live = group.live.values()
-        oldest = next(iter(group.live.values()), None) or head
-        assert oldest is not None, "a group without jobs is deleted"
-        served = [job.served_at for job in live]
-        if head is not None:
-            served.append(head.served_at)
-        self._loads[generation] = Load(
-            generation=generation,
-            waiting=len(group.waiting),
-            live=len(group.live),
-            oldest_arrival=oldest.arrival,
-            oldest_served_at=min(served),
-            head_kv_tokens=head.kv_tokens if head else 0,
-            remaining_tokens=sum(job.remaining_tokens for job in live)
-            + group.waiting_tokens,
-        )
+    def mixable(self) -> Iterator[Job]:
+        """Jobs that a mixed step may serve, in order. Valid until a change."""
+        if not self._queue:
+            return iter(self._holders)
+        return heapq.merge(self._holders, self._queue, key=order_of)
+
+    def mixable_live(self) -> Iterator[Job]:
+        return iter(self._holders)
+
+    def by_size(self) -> Iterator[Group]:
+        """Groups, the one with most jobs first; ties by order."""
+        return (self.groups[key[2]] for key in self._by_size)
+
+    def by_age(self) -> Iterator[Group]:
+        """Groups in the order of their first jobs."""
+        return (self.groups[key[1]] for key in self._by_age)
+
+    def waiting_generations(self) -> Iterator[str]:
+        """Of the waiting jobs, as submitted."""
+        return (job.generation for job in self.waiting.values())
 
     def check(self) -> None:
         """Assert that the indexes agree. For tests and for an idle engine."""
-        assert set(self._loads) == set(self._groups), "a load without its group"
-        waiting = {i for g in self._groups.values() for i in g.waiting}
-        live = {i for g in self._groups.values() for i in g.live}
-        assert waiting == set(self._waiting), "waiting index differs"
-        assert live == set(self._live), "live index differs"
-        for job in self._waiting.values():
+        groups = self.groups.values()
+        waiting = {job.id for group in groups for job in group.queue}
+        live = {job.id for group in groups for job in group.holders}
+        assert waiting == set(self.waiting), "waiting index differs"
+        assert live == set(self.live), "live index differs"
+        for job in self.waiting.values():
             assert job.state is JobState.WAITING, f"{job} is listed as waiting"
-        for job in self._live.values():
+        for job in self.live.values():
             assert job.state in (JobState.RUNNING, JobState.PARKED), f"{job} is live"
+        sizes = [(-group.jobs, group.first_order, group.generation) for group in groups]
+        assert sorted(sizes) == self._by_size, "sizes differ"
+        assert sorted(size[1:] for size in sizes) == self._by_age, "ages differ"
+        jobs = [job for group in groups for job in group.in_order()]
+        filling = {job.id for job in jobs if job.id in live and not job.generated}
+        assert filling == set(self._filling), "jobs without a first token differ"
+        for found, expected in (
+            (self.unanswered, sum(not job.generated for job in jobs)),
+            (self.unfilled_tokens, sum(job.unfilled_tokens for job in jobs)),
+            (self.unfilled_tokens, sum(group.unfilled_tokens for group in groups)),
+            (
+                sum(group.context_tokens for group in groups),
+                sum(job.prefilled + job.generated for job in jobs),
+            ),
+            (
+                sum(group.remaining_tokens for group in groups),
+                sum(job.max_tokens - job.generated for job in jobs),
+            ),
+            (len(self._queue) + len(self._holders), sum(job.can_mix for job in jobs)),
+        ):
+            assert found == expected, f"a count is {found}, not {expected}"
 
+    def _count_unanswered(self, group: Group, job: Job, by: int) -> None:
+        group.unanswered += by
+        self.unanswered += by
+        group.unfilled_tokens += by * job.unfilled_tokens
+        self.unfilled_tokens += by * job.unfilled_tokens
 
-def _arrival(job: Job) -> tuple[float, int]:
-    return job.arrival, job.id
+    def _index(self, group: Group) -> None:
+        """Put the group where its jobs now belong in the sorted indexes."""
+        if group.size_key is not None and group.age_key is not None:
+            del self._by_size[bisect_left(self._by_size, group.size_key)]
+            del self._by_age[bisect_left(self._by_age, group.age_key)]
+        if group.jobs:
+            first = group.first_order
+            group.size_key = -group.jobs, first, group.generation
+            group.age_key = first, group.generation
+            insort(self._by_size, group.size_key)
+            insort(self._by_age, group.age_key)

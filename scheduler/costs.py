@@ -1,19 +1,23 @@
 """Costs: what a step and a swap take on this machine, learned from outcomes.
 
-A step is modelled as a sum of what it is made of, for each mode:
+A step is modelled, for each mode, as a sum of what it is made of:
 
-    seconds = w0 + w1 sequences + w2 adapters + w3 prefill tokens
+    seconds = pace (w0 + w1 sequences + w2 adapters + w3 their ranks
+                       + w4 prefill tokens + w5 context tokens)
 
-fitted by normalised least mean squares (Widrow and Hoff 1960; Haykin, Adaptive Filter
-Theory, ch. 6): each outcome moves the weights a little towards itself. An outcome that
-is far off the prediction counts only up to `_CLIP` of it, so one step disturbed by a
-busy machine does not sway a decision, while a lasting change is followed within tens
-of steps. No number here is a cost: before the first outcome everything is free.
+The weights are learned slowly; `pace`, common to both modes, follows within tens of
+steps when the whole machine becomes slower or faster. A cold swap grows with the rank
+of the generation that is built. No number here is a cost: before the first outcome
+everything is free.
 """
 
+import statistics
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
+
+from scheduler.estimator import Estimator
 
 
 class Mode(Enum):
@@ -21,113 +25,109 @@ class Mode(Enum):
     MIXED = "mixed"
 
 
-# Typical sizes of the four parts: a normalised filter wants them comparable.
-_SCALES = (1.0, 8.0, 4.0, 128.0)
-_RATE = 0.1
-_CLIP = 1.0
-_FIRST = 10
+class Shape(NamedTuple):
+    """What a step is made of. `adapters` and the sum of their `ranks` count in a mixed
+    step only; `context_tokens` is what its jobs have in KV before it."""
+
+    mode: Mode
+    sequences: int
+    adapters: int = 0
+    ranks: int = 0
+    prefill_tokens: int = 0
+    context_tokens: int = 0
 
 
-@dataclass(slots=True)
-class _Filter:
-    weights: list[float] = field(default_factory=lambda: [0.0] * len(_SCALES))
-    outcomes: int = 0
-
-    def predict(self, parts: tuple[float, ...]) -> float:
-        scaled = (x / s for x, s in zip(parts, _SCALES, strict=True))
-        return sum(w * x for w, x in zip(self.weights, scaled, strict=True))
-
-    def learn(self, parts: tuple[float, ...], seconds: float) -> None:
-        scaled = [x / s for x, s in zip(parts, _SCALES, strict=True)]
-        expected = self.predict(parts)
-        error = seconds - expected
-        rate = _RATE
-        if self.outcomes < _FIRST:  # these are all there is to go by
-            rate = 1.0 / (1 + self.outcomes)
-        else:
-            limit = _CLIP * max(expected, 1e-6)
-            error = max(-limit, min(limit, error))
-        self.outcomes += 1
-        norm = sum(x * x for x in scaled)
-        for i, x in enumerate(scaled):
-            # A part that costs less than nothing would make larger steps look cheap.
-            self.weights[i] = max(0.0, self.weights[i] + rate * error * x / norm)
+# Typical sizes: one, sequences, prefill and context tokens, adapters, ranks.
+_SCALES = {
+    Mode.MERGED: (1.0, 8.0, 128.0, 2048.0),
+    Mode.MIXED: (1.0, 8.0, 128.0, 2048.0, 4.0, 64.0),
+}
+_STEP_DRIFT = 0.002
+_SWAP_DRIFT = 0.02
+_PACE_RATE = 0.1
+_PACE_CLIP = 0.5
+_SETTLED = 50  # outcomes of a mode, before the pace is told from the weights
 
 
 class Costs:
     """Seconds for steps and swaps. Mutated by `learn_*` only."""
 
     def __init__(self) -> None:
-        self._steps = {mode: _Filter() for mode in Mode}
-        self._swaps: dict[bool, float] = {}
+        self._steps = {m: Estimator(s, _STEP_DRIFT) for m, s in _SCALES.items()}
+        self._warm = Estimator((1.0,), _SWAP_DRIFT)
+        self._cold = Estimator((1.0, 16.0), _SWAP_DRIFT)
+        self._pace = 1.0
+        self._errors: deque[float] = deque(maxlen=256)
 
-    def step_s(
-        self, mode: Mode, sequences: int, adapters: int, prefill_tokens: int = 0
-    ) -> float:
-        """Expected seconds of one step over `sequences` rows."""
-        parts = _parts(mode, sequences, adapters, prefill_tokens)
-        return max(self._steps[mode].predict(parts), 0.0)
+    def step_s(self, shape: Shape) -> float:
+        """Expected seconds of one step."""
+        return self._pace * self._steps[shape.mode].predict(_parts(shape))
 
-    def swap_s(self, *, warm: bool) -> float:
-        """Expected seconds to make another slot resident."""
-        return self._swaps.get(warm, 0.0)
+    def swap_s(self, *, warm: bool, rank: int = 0) -> float:
+        """Expected seconds to make another slot resident: `warm` if it is built."""
+        if warm:
+            return self._warm.predict((1.0,))
+        return self._cold.predict((1.0, float(rank)))
 
-    def learn_step(
-        self,
-        mode: Mode,
-        sequences: int,
-        adapters: int,
-        prefill_tokens: int,
-        seconds: float,
-    ) -> None:
-        parts = _parts(mode, sequences, adapters, prefill_tokens)
-        self._steps[mode].learn(parts, seconds)
+    @property
+    def error(self) -> float | None:
+        """Median relative error of the last 256 predictions of a step; None at first.
 
-    def learn_swap(self, *, warm: bool, seconds: float) -> None:
-        known = self._swaps.get(warm)
-        if known is None:
-            self._swaps[warm] = seconds
+        Each was made before its step was learned from.
+        """
+        return statistics.median(self._errors) if self._errors else None
+
+    def learn_step(self, shape: Shape, seconds: float) -> None:
+        steps, parts = self._steps[shape.mode], _parts(shape)
+        expected = self._pace * steps.predict(parts)
+        if expected > 0.0 and seconds > 0.0:
+            self._errors.append(abs(expected / seconds - 1.0))
+        steps.learn(parts, seconds / self._pace)
+        if steps.outcomes > _SETTLED and expected > 0.0:
+            error = max(-_PACE_CLIP, min(_PACE_CLIP, seconds / expected - 1.0))
+            self._pace *= 1.0 + _PACE_RATE * error
+
+    def learn_swap(self, *, warm: bool, seconds: float, rank: int = 0) -> None:
+        if warm:
+            self._warm.learn((1.0,), seconds)
         else:
-            limit = max(known, 1e-6)
-            change = max(-limit, min(limit, seconds - known))
-            self._swaps[warm] = known + 0.2 * change
+            self._cold.learn((1.0, float(rank)), seconds)
 
     def state(self) -> dict[str, list[float]]:
         """All that was learned, to be kept for the next start."""
-        kept = {mode.value: list(self._steps[mode].weights) for mode in Mode}
-        return kept | {"swaps": [self._swaps[True], self._swaps[False]]}
+        kept = {
+            mode.value: [self._pace * weight for weight in steps.weights]
+            for mode, steps in self._steps.items()
+        }
+        return kept | {"warm": self._warm.weights, "cold": self._cold.weights}
 
     @classmethod
     def restored(cls, state: Mapping[str, Sequence[float]]) -> "Costs":
         """From a `state`, to be refined further. Raises KeyError or ValueError."""
         made = cls()
-        for mode in Mode:
-            weights = [float(weight) for weight in state[mode.value]]
-            if len(weights) != len(_SCALES):
-                raise ValueError(f"{mode.value}: {len(weights)} weights")
-            made._steps[mode] = _Filter(weights, outcomes=_FIRST)
-        warm, cold = state["swaps"]
-        made._swaps = {True: float(warm), False: float(cold)}
+        for mode, steps in made._steps.items():
+            steps.restore(state[mode.value])
+        made._warm.restore(state["warm"])
+        made._cold.restore(state["cold"])
         return made
 
     def table(self) -> dict[str, float]:
         """The figures that a person wants to see, in seconds."""
-        figures = {
-            f"{mode.value}_step_{n}_s": self.step_s(mode, n, min(n, 4))
-            for mode in Mode
-            for n in (1, 16)
-        }
+        figures = {}
         for mode in Mode:
-            base = self.step_s(mode, 1, 1)
-            with_prefill = self.step_s(mode, 1, 1, 1000)
-            figures[f"{mode.value}_prefill_token_s"] = (with_prefill - base) / 1000
+            for n in (1, 16):
+                shape = Shape(mode, n, min(n, 4), 16 * min(n, 4))
+                figures[f"{mode.value}_step_{n}_s"] = self.step_s(shape)
+            one = Shape(mode, 1, 1, 16)
+            more = self.step_s(one._replace(prefill_tokens=1000)) - self.step_s(one)
+            figures[f"{mode.value}_prefill_token_s"] = more / 1000
         figures["swap_warm_s"] = self.swap_s(warm=True)
-        figures["swap_cold_s"] = self.swap_s(warm=False)
+        figures["swap_cold_s"] = self.swap_s(warm=False, rank=16)
         return figures
 
 
-def _parts(
-    mode: Mode, sequences: int, adapters: int, prefill_tokens: int
-) -> tuple[float, ...]:
-    beside = adapters if mode is Mode.MIXED else 0
-    return 1.0, float(sequences), float(beside), float(prefill_tokens)
+def _parts(shape: Shape) -> tuple[float, ...]:
+    mode, sequences, adapters, ranks, prefill, context = shape
+    if mode is Mode.MERGED:
+        return 1.0, sequences, prefill, context
+    return 1.0, sequences, prefill, context, adapters, ranks

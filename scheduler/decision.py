@@ -4,13 +4,14 @@ Values, all frozen: they can be logged and compared. Knows no queue and no polic
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from scheduler.job import Job
+from scheduler.costs import Mode, Shape
+from scheduler.job import BASE, Job
 from scheduler.policy import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One job's part of a step: `tokens` of its prompt, or one token of decoding."""
 
     job: Job
@@ -51,6 +52,17 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """What was decided lately, for people."""
+
+    at_s: float
+    mode: Mode
+    generation: str | None
+    jobs: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the engine measured of a step. `warm`: generations now held by a slot."""
 
@@ -58,3 +70,17 @@ class Outcome:
     swap: Swap | None
     finished: frozenset[int]
     warm: frozenset[str]
+
+
+def shape_of(step: Step) -> Shape:
+    """What the step is made of. Before its report: later its jobs have moved on."""
+    ranks = {work.job.generation: work.job.rank for work in step.work}
+    ranks.pop(BASE, None)
+    return Shape(
+        step.plan.mode,
+        len(step.work),
+        len(ranks),
+        sum(ranks.values()),
+        step.prefill_tokens,
+        sum([work.job.prefilled + work.job.generated for work in step.work]),
+    )

@@ -64,6 +64,7 @@ class Job:
     """One sequence. The scheduler alone changes the fields below the line.
 
     `generation` groups jobs that can share merged weights; `arrival` is in seconds.
+    All jobs of a generation agree on its rank, modes and weight.
     """
 
     id: int
@@ -71,14 +72,21 @@ class Job:
     prompt_tokens: int
     max_tokens: int
     arrival: float
+    rank: int = 0  # of its generation; 0 for base
+    can_merge: bool = True  # False: merging it would lose too much
+    can_mix: bool = True  # False: it is served merged only
+    priority: int = 0  # a lower value is served earlier
+    deadline: float | None = None  # for the first token, on the scheduler's clock
+    weight: float = 1.0  # its generation's share, against 1.0 of the others
     # ---
     state: JobState = JobState.WAITING
     prefilled: int = 0  # prompt tokens computed so far
     generated: int = 0  # tokens sampled so far
-    served_at: float = 0.0  # when it last took part in a step; arrival before that
+    order: tuple[int, int] = (0, 0)  # of service: priority, then number of submission
 
     def __post_init__(self) -> None:
-        self.served_at = self.arrival
+        assert self.can_merge or self.can_mix, f"job {self.id} can run in no mode"
+        assert self.weight > 0, f"job {self.id} has no share"
 
     @property
     def kv_tokens(self) -> int:
@@ -90,8 +98,9 @@ class Job:
         return self.prefilled < self.prompt_tokens
 
     @property
-    def remaining_tokens(self) -> int:
-        return self.max_tokens - self.generated
+    def unfilled_tokens(self) -> int:
+        """Prompt tokens still to compute."""
+        return self.prompt_tokens - self.prefilled
 
     def move(self, event: Event) -> None:
         """Change the state by the table. Raises IllegalMove and changes nothing."""

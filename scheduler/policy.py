@@ -1,65 +1,153 @@
 """Policy: who chooses the next step, and all that it may see.
 
-A policy answers one question with a value and changes nothing. It sees a frozen
-`View`: no jobs, no torch, no clock but `now`. A plan may name only a generation in
-`view.runnable()`.
+A policy answers one question with a value and changes nothing but what it remembers
+for itself. It sees a `View`: no jobs, no torch, no clock but `now`. A plan may merge
+only a generation of `view.runnable()` that `can_merge`, and mix only if `view.front`
+has somebody to serve.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from scheduler.backlog import Load
 from scheduler.costs import Costs, Mode
+
+
+class Load(Protocol):
+    """What a policy may know of one generation's jobs. Valid for this decision."""
+
+    @property
+    def generation(self) -> str: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def can_merge(self) -> bool: ...
+    @property
+    def can_mix(self) -> bool: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def jobs(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def live(self) -> int: ...
+    @property
+    def first_order(self) -> tuple[int, int]: ...
+    @property
+    def head_kv_tokens(self) -> int: ...
+    @property
+    def unanswered(self) -> int: ...
+    @property
+    def unfilled_tokens(self) -> int: ...
+    @property
+    def context_tokens(self) -> int: ...
+    @property
+    def expected_steps(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How to run: merged with one generation resident, or mixed. `why` is for logs.
 
-    `prepare`: a generation to build a slot for between the steps of this turn.
+    `first`: generations that are seated before the others, one job for each mention.
+    `aside`: one step for jobs without a first token, oldest first; the turn goes on
+    after it. `admits`: whether waiting jobs may join. `prepare`: a generation to build
+    a slot for between the steps of this turn.
     """
 
     mode: Mode
     generation: str | None = None
     why: str
+    first: tuple[str, ...] = ()
+    aside: bool = False
+    admits: bool = True
     prepare: str | None = None
 
     def __post_init__(self) -> None:
         assert (self.generation is None) == (self.mode is Mode.MIXED), self
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Who a mixed step would serve in plain order: the generation of each job."""
+
+    generations: tuple[str, ...]
+    adapters: int
+    ranks: int
+    context_tokens: int
+
+
+class Backlog(Protocol):
+    """What of the backlog a policy may ask, beside the loads."""
+
+    @property
+    def waiting(self) -> Mapping[int, object]: ...
+    @property
+    def unanswered(self) -> int: ...
+    @property
+    def unfilled_tokens(self) -> int: ...
+    def __len__(self) -> int: ...
+    def by_size(self) -> Iterator[Load]: ...
+    def by_age(self) -> Iterator[Load]: ...
+    def waiting_generations(self) -> Iterator[str]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a policy may see. `turn` is the plan of the last step, None at first."""
+    """What a policy may see. `turn` is the last plan that was no aside."""
 
     now: float
+    backlog: Backlog
     loads: Mapping[str, Load]
+    front: Front
     turn: Plan | None
+    served: Mapping[str, tuple[int, int]]  # prefill tokens and rows of the last step
+    resident: str  # whose slot the last step computed with; base: golden
     warm: frozenset[str]  # generations that some slot holds, base always among them
+    newcomer: Load | None  # of the first unanswered job that can run
+    owed: Load | None  # of the job whose patience or deadline is over, if it can run
+    owed_time: Set[str]  # generations with some of their share of time left
+    swap_budget_s: float  # what may be spent on swaps now
     free_kv_tokens: int
-    barred_after: float = float("inf")  # younger waiting jobs must leave free KV alone
+    kv_tokens: int
+    barred_after: int | None  # jobs submitted later must leave free KV alone
     max_batch: int
-    max_wait_s: float
+    prefill_tokens: int
     costs: Costs
 
-    def runnable(self) -> list[Load]:
-        """Groups that could take part in a step now. Never empty."""
-        return [
-            load
-            for load in self.loads.values()
-            if load.live
-            or (
-                load.head_kv_tokens <= self.free_kv_tokens
-                and load.oldest_arrival <= self.barred_after
-            )
-        ]
+    def is_runnable(self, load: Load) -> bool:
+        """Whether some job of it could take part in a step now."""
+        if load.live:
+            return True
+        return load.head_kv_tokens <= self.free_kv_tokens and (
+            self.barred_after is None or load.first_order[1] <= self.barred_after
+        )
+
+    def runnable(self, loads: Iterable[Load]) -> Iterator[Load]:
+        return (load for load in loads if self.is_runnable(load))
 
 
 class Policy(Protocol):
-    """One class, one method. Same view, same answer."""
+    """One class, one method. The same views in the same order, the same answers."""
 
     def choose(self, view: View) -> Plan: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The most that a step and a wait behind others can take, by measured costs."""
+
+    patience_s: float  # a wait that no policy needs to act on
+    step_s: float  # the largest step, and the swap before it
+    steps_ahead: int  # steps that all who wait for a first token need, one by one
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A policy that promises a bound on the wait for the first token."""
+
+    def wait_bound_s(self, bounds: Bounds) -> float: ...
 
 
 def merged(generation: str, why: str) -> Plan:
@@ -68,3 +156,23 @@ def merged(generation: str, why: str) -> Plan:
 
 def mixed(why: str, prepare: str | None = None) -> Plan:
     return Plan(mode=Mode.MIXED, why=why, prepare=prepare)
+
+
+def merge_first(view: View, loads: Iterable[Load], why: str) -> Plan:
+    """Merge the first of `loads` that can run; one that must not be merged is mixed."""
+    for load in view.runnable(loads):
+        if load.can_merge:
+            return merged(load.generation, why)
+        if view.front.generations:
+            return mixed(f"{why}, not to be merged")
+    return mixed(why)
+
+
+def by_age(view: View, why: str) -> Plan | None:
+    """For policies that mix: a merged plan if the oldest job that can run may not be
+    mixed, or if nobody else can run; or None."""
+    for load in view.runnable(view.backlog.by_age()):
+        if not load.can_mix or not view.front.generations:
+            return merged(load.generation, why) if load.can_merge else None
+        return None
+    return None

@@ -7,13 +7,19 @@ same calls give the same answers. KV is counted in tokens and reserved whole on
 admission: whatever was admitted can finish.
 """
 
-from collections.abc import Iterable
+from collections import deque
 
+from scheduler.accounts import Accounts
 from scheduler.backlog import Backlog
-from scheduler.costs import Costs
-from scheduler.decision import Decision, Idle, Outcome, Step, Work
+from scheduler.costs import Costs, Mode
+from scheduler.decision import Decision, Idle, Outcome, Recent, Step, shape_of
+from scheduler.group import Group
 from scheduler.job import BASE, Event, Job, JobState
-from scheduler.policy import Plan, Policy, View
+from scheduler.policy import Bounded, Bounds, Front, Plan, Policy, View
+from scheduler.seating import Seats, deal, front_of, seat
+from scheduler.waits import Waits
+
+_RECENT = 32
 
 
 class BacklogFull(Exception):
@@ -35,30 +41,76 @@ class Scheduler:
         max_waiting: int,
         prefill_tokens: int,
         max_wait_s: float,
+        max_adapters: int | None = None,
+        switch_budget: float = 0.05,
         costs: Costs | None = None,
     ) -> None:
+        """`max_adapters`: most distinct ones in a mixed step, None: as many as fit.
+        `switch_budget`: the share of time that swaps may take."""
+        assert max_adapters is None or max_adapters > 0
+        assert 0.0 < switch_budget < 1.0
         self.costs = costs or Costs()
         self.kv_tokens = kv_tokens
         self.free_kv_tokens = kv_tokens
+        self.recent: deque[Recent] = deque(maxlen=_RECENT)
         self._policy = policy
         self._max_batch = max_batch
         self.max_waiting = max_waiting
         self._prefill_tokens = prefill_tokens
-        self._max_wait_s = max_wait_s
+        self._patience_s = max_wait_s / 2
+        self._max_adapters = min(max_batch, max_adapters or max_batch)
         self._backlog = Backlog()
+        self._waits = Waits(self._backlog, self._patience_s)
+        self._accounts = Accounts(
+            self.costs, switch_budget=switch_budget, max_batch=max_batch
+        )
         self._turn: Plan | None = None
+        self._resident = BASE
+        self._running: list[Job] = []
         self._warm = frozenset({BASE})
 
     @property
     def waiting(self) -> int:
-        return self._backlog.waiting_count
+        return len(self._backlog.waiting)
 
     @property
     def live(self) -> int:
-        return self._backlog.live_count
+        return len(self._backlog.live)
+
+    @property
+    def wait_bound_s(self) -> float | None:
+        """No job that is accepted now waits longer for its first token, by measured
+        costs, while KV is free for it and all who wait; None: the policy has no bound.
+
+        The policy's formula over: half of `max_wait_s`; the largest step there can be
+        (`max_batch` rows, `prefill_tokens`, all KV as context, `max_adapters` of the
+        highest rank) after a cold swap; and the steps that everybody accepted before
+        needs for his first token. A prompt longer than `prefill_tokens` takes one more
+        step for each time it is. While KV is short, `drain_bound_s` comes on top.
+        """
+        if not isinstance(self._policy, Bounded):
+            return None
+        waiting, each = self._backlog, self._prefill_tokens
+        return self._policy.wait_bound_s(
+            Bounds(
+                patience_s=self._patience_s,
+                step_s=self._largest_step_s(),
+                steps_ahead=waiting.unanswered + waiting.unfilled_tokens // each + 1,
+            )
+        )
+
+    @property
+    def drain_bound_s(self) -> float:
+        """The longest it can take until KV is free for all who wait: each step computes
+        a token at least of those that hold KV or get it before."""
+        held = self.kv_tokens - self.free_kv_tokens
+        asked = sum(job.kv_tokens for job in self._backlog.waiting.values())
+        if asked <= self.free_kv_tokens:
+            return 0.0
+        return (max(held, self.kv_tokens) + asked) * self._largest_step_s()
 
     def __repr__(self) -> str:
-        running = sum(j.state is JobState.RUNNING for j in self._backlog.live())
+        running = sum(j.state is JobState.RUNNING for j in self._backlog.live.values())
         return (
             f"<Scheduler {self.waiting} waiting, {running} running, "
             f"{self.live - running} parked, {self.free_kv_tokens} of "
@@ -70,152 +122,145 @@ class Scheduler:
         assert job.kv_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
         if self.waiting >= self.max_waiting:
             raise BacklogFull(self.max_waiting)
-        self._backlog.push(job)
+        if self._backlog.push(job):
+            self._accounts.deficits.join(job.generation, job.weight)
+        self._accounts.highest_rank = max(self._accounts.highest_rank, job.rank)
 
     def cancel(self, job_id: int) -> None:
-        """Forget a job at once, whatever it is doing. Unknown ids are finished ones."""
+        """The client left. A job that has ended already is passed over."""
         self._leave(job_id, Event.CANCEL)
 
     def fail(self, job_id: int) -> None:
-        """As `cancel`, for a job that met an error."""
+        """The engine could not serve it. A job that has ended is passed over."""
         self._leave(job_id, Event.FAIL)
 
     def decide(self, now: float) -> Decision:
-        """The next step. Admits, resumes and parks jobs accordingly."""
-        if not len(self._backlog):
+        """The next step, or Idle if there is no job at all."""
+        if not self._backlog:
             return Idle()
-        plan = self._policy.choose(self._view(now))
-        seated = self._seat(plan, now)
-        assert seated, f"{plan} serves nobody: {self!r}"
-        self._turn = plan
-        return Step(plan=plan, work=self._share(seated))
+        self._accounts.deficits.refill(self._accounts.quantum_s)
+        owed = self._owed(now)
+        seats = self._seats(now)
+        front = front_of(seats, self._backlog)
+        plan = self._policy.choose(self._view(now, front, owed))
+        if plan.generation is not None or plan.aside or plan.first or not plan.admits:
+            seats = self._seats(now)
+            seat(seats, plan, self._backlog, owed, self._prefill_tokens)
+        assert seats.jobs, f"{plan} serves nobody: {self!r}"
+        assert all(
+            job.can_mix if plan.mode is Mode.MIXED else job.can_merge
+            for job in seats.jobs
+        ), f"{plan} is not allowed for its jobs"
+        self._settle(seats)
+        if not plan.aside:
+            self._turn = plan
+        self.recent.append(
+            Recent(
+                at_s=now,
+                mode=plan.mode,
+                generation=plan.generation,
+                jobs=len(seats.jobs),
+                why=plan.why,
+            )
+        )
+        return Step(plan=plan, work=deal(seats.jobs, self._prefill_tokens))
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
-        self.costs.learn_step(
-            step.plan.mode,
-            len(step.work),
-            len(step.generations - {BASE}),
-            step.prefill_tokens,
-            outcome.seconds,
-        )
-        if outcome.swap is not None:
-            self.costs.learn_swap(warm=outcome.swap.warm, seconds=outcome.swap.seconds)
+        self._accounts.settle(step, shape_of(step), outcome, self._backlog.groups)
         self._warm = outcome.warm | {BASE}
+        self._resident = step.plan.generation or BASE
         for work in step.work:
             job = work.job
             if job.state is not JobState.RUNNING:
                 continue
-            if work.is_prefill:
-                job.prefilled += work.tokens
-            if not job.is_prefilling:
-                job.generated += 1
-            job.served_at = now
+            prefilled = work.tokens if work.is_prefill else 0
+            is_answer = job.prefilled + prefilled >= job.prompt_tokens
+            self._backlog.progress(job, prefilled, is_answer)
             if job.id in outcome.finished:
+                self._backlog.lengths.learn(job.generation, job.generated)
                 self._leave(job.id, Event.FINISH)
-        for generation in step.generations:
-            self._backlog.renew(generation)
 
     def prepared(self, generation: str, seconds: float) -> None:
         """A slot now holds `generation`; building it between steps took `seconds`."""
         self._warm |= {generation}
-        self.costs.learn_swap(warm=False, seconds=seconds)
+        self._accounts.prepared(self._backlog.groups.get(generation), seconds)
 
     def check(self) -> None:
         """Assert that the books balance. For tests and for an idle engine."""
         self._backlog.check()
-        held = sum(job.kv_tokens for job in self._backlog.live())
+        held = sum(job.kv_tokens for job in self._backlog.live.values())
         assert held + self.free_kv_tokens == self.kv_tokens, f"KV leak: {self!r}"
 
-    def _view(self, now: float) -> View:
+    def _view(self, now: float, front: Front, owed: Job | None) -> View:
         return View(
             now=now,
-            loads=self._backlog.loads,
+            backlog=self._backlog,
+            loads=self._backlog.groups,
+            front=front,
             turn=self._turn,
+            served=self._accounts.served,
+            resident=self._resident,
             warm=self._warm,
+            newcomer=self._group(self._waits.newcomer(self.free_kv_tokens)),
+            owed=self._group(owed),
+            owed_time=self._accounts.deficits.owed,
+            swap_budget_s=self._accounts.swap_budget_s,
             free_kv_tokens=self.free_kv_tokens,
-            barred_after=self._kv_is_kept_for(now),
+            kv_tokens=self.kv_tokens,
+            barred_after=self._waits.barred_after(now, self.free_kv_tokens),
             max_batch=self._max_batch,
-            max_wait_s=self._max_wait_s,
+            prefill_tokens=self._prefill_tokens,
             costs=self.costs,
         )
 
-    def _seat(self, plan: Plan, now: float) -> list[Job]:
-        """Who takes part, oldest first; everybody else who is live is parked."""
-        barred_after = self._kv_is_kept_for(now)
-        seated: list[Job] = []
-        newcomers: list[Job] = []
+    def _group(self, job: Job | None) -> Group | None:
+        return None if job is None else self._backlog.groups[job.generation]
+
+    def _seats(self, now: float) -> Seats:
+        return Seats(
+            max_batch=self._max_batch,
+            max_adapters=self._max_adapters,
+            free_kv_tokens=self.free_kv_tokens,
+            barred_after=self._waits.barred_after(now, self.free_kv_tokens),
+        )
+
+    def _largest_step_s(self) -> float:
+        return self._accounts.largest_step_s(
+            self._max_adapters, self._prefill_tokens, self.kv_tokens
+        )
+
+    def _owed(self, now: float) -> Job | None:
+        """The unanswered job that must not wait longer, if there is KV for it."""
         free = self.free_kv_tokens
-        for job in self._in_seating_order(plan, now):
-            if len(seated) == self._max_batch:
-                break
-            if job.state is JobState.WAITING:
-                if job.kv_tokens > free or job.arrival > barred_after:
-                    # Nobody younger may take the KV this one waits for, but jobs that
-                    # hold theirs already go on.
-                    free = -1
-                    continue
-                free -= job.kv_tokens
-                newcomers.append(job)
-            seated.append(job)
-        self._settle(seated, newcomers)
-        return seated
+        overdue = self._waits.overdue(now, free)
+        if overdue is not None or not self._backlog.has_deadlines:
+            return overdue
+        step_s = self._largest_step_s()
+        return self._waits.urgent(now, free, step_s, self._prefill_tokens)
 
-    def _in_seating_order(self, plan: Plan, now: float) -> Iterable[Job]:
-        """Arrival order, but who went without service for too long comes first."""
-        jobs = self._backlog.in_arrival_order(plan.generation)
-        overdue = now - self._max_wait_s / 2
-        loads = self._backlog.loads.values()
-        if all(load.oldest_served_at >= overdue for load in loads):
-            return jobs
-        return sorted(jobs, key=lambda job: min(job.served_at, overdue))
-
-    def _kv_is_kept_for(self, now: float) -> float:
-        """Arrival of an overdue job that lacks KV; younger ones must not take it."""
-        oldest = self._backlog.oldest_waiting()
-        if (
-            oldest is not None
-            and now - oldest.arrival > self._max_wait_s / 2
-            and oldest.kv_tokens > self.free_kv_tokens
-        ):
-            return oldest.arrival
-        return float("inf")
-
-    def _settle(self, seated: list[Job], newcomers: list[Job]) -> None:
-        for job in newcomers:
+    def _settle(self, seats: Seats) -> None:
+        for job in seats.newcomers:
             job.move(Event.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
-        chosen = {job.id for job in seated}
-        for job in self._backlog.live():
-            if job.id in chosen:
-                if job.state is JobState.PARKED:
-                    job.move(Event.RESUME)
-            elif job.state is JobState.RUNNING:
+        chosen = {job.id for job in seats.jobs}
+        for job in self._running:
+            if job.state is JobState.RUNNING and job.id not in chosen:
                 job.move(Event.PARK)
-        for generation in {job.generation for job in newcomers}:
-            self._backlog.renew(generation)
-
-    def _share(self, seated: list[Job]) -> tuple[Work, ...]:
-        """Deal the step's prefill tokens out, oldest first; decoding takes one each."""
-        left = self._prefill_tokens
-        work = []
-        for job in seated:
-            if job.is_prefilling:
-                tokens = min(job.prompt_tokens - job.prefilled, left)
-                left -= tokens
-            else:
-                tokens = 1
-            if tokens:
-                work.append(Work(job, tokens, job.is_prefilling))
-        return tuple(work)
+        for job in seats.jobs:
+            if job.state is JobState.PARKED:
+                job.move(Event.RESUME)
+        self._running = seats.jobs
 
     def _leave(self, job_id: int, event: Event) -> None:
         job = self._backlog.get(job_id)
         if job is None:
             return
         holds_kv = job.state is not JobState.WAITING
+        is_last = self._backlog.remove(job)
         job.move(event)
-        self._backlog.remove(job)
+        if is_last:
+            self._accounts.deficits.leave(job.generation)
         if holds_kv:
             self.free_kv_tokens += job.kv_tokens

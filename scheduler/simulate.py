@@ -1,44 +1,109 @@
-"""Run the real Scheduler on a virtual clock: a trace and a cost table in, times out.
+"""The twin: the real Scheduler on a virtual clock. Trace and cost table in, times out.
 
-Deterministic. The cost table is another `Costs` than the one the scheduler learns
-into, so that a simulation also shows how well it learns. Swaps keep the `slots` most
-recently used generations warm.
+Deterministic. The cost table is not the `Costs` that the scheduler learns into, so that
+a simulation also shows how well it learns. Swaps keep the `slots` most recently used
+generations warm. A job may end before its `max_tokens`, as with an end token: `ends`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from scheduler.costs import Costs
-from scheduler.decision import Idle, Outcome, Step, Swap
+from scheduler.costs import Mode, Shape
+from scheduler.decision import Idle, Outcome, Step, Swap, shape_of
 from scheduler.job import BASE, Job
 from scheduler.scheduler import Scheduler
 
 
+class Table(Protocol):
+    """What steps and swaps really take."""
+
+    def step_s(self, shape: Shape) -> float: ...
+    def swap_s(self, *, warm: bool, rank: int = 0) -> float: ...
+
+
 @dataclass(slots=True)
 class Run:
-    """What happened: times in seconds by job id, and every step in order."""
+    """What happened: times in seconds by job id, and every step in order, if kept."""
 
+    keeps_steps: bool = True
+    arrived_at: dict[int, float] = field(default_factory=dict)
     first_token_at: dict[int, float] = field(default_factory=dict)
     finished_at: dict[int, float] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    tokens: dict[Mode, int] = field(default_factory=lambda: dict.fromkeys(Mode, 0))
     swaps: int = 0
     built: int = 0  # slots built beside the steps of another turn
+    busy_s: float = 0.0  # in steps
+    swap_s: float = 0.0  # in swaps, and building slots
     end: float = 0.0
 
 
+class _Slots:
+    """Which slots are built, and what building takes."""
+
+    def __init__(self, table: Table, count: int) -> None:
+        self.resident = BASE
+        self.warm: list[str] = []  # most recently used first
+        self._table = table
+        self._count = count
+        self._begun: dict[str, float] = {}  # seconds spent on a slot not whole yet
+
+    def activate(self, generation: str, rank: int) -> Swap | None:
+        if generation == self.resident:
+            return None
+        held = generation == BASE or generation in self.warm
+        self.resident = generation
+        if generation != BASE:
+            self._hold(generation)
+        return Swap(warm=held, seconds=self._table.swap_s(warm=held, rank=rank))
+
+    def build(self, generation: str, rank: int, budget_s: float) -> tuple[float, bool]:
+        """A slice no longer than the budget: its seconds, and whether that was all."""
+        whole = self._table.swap_s(warm=False, rank=rank)
+        begun = self._begun.get(generation, 0.0)
+        seconds = min(budget_s, whole - begun)
+        self._begun = {generation: begun + seconds}
+        if begun + seconds < whole:
+            return seconds, False
+        self._begun = {}
+        self._hold(generation)
+        return seconds, True
+
+    def _hold(self, generation: str) -> None:
+        others = [name for name in self.warm if name != generation]
+        self.warm = [generation, *others][: self._count]
+
+
 def simulate(
-    scheduler: Scheduler, trace: Iterable[Job], table: Costs, *, slots: int = 1
+    scheduler: Scheduler,
+    trace: Iterable[Job],
+    table: Table,
+    *,
+    slots: int = 1,
+    clients: int | None = None,
+    ends: Mapping[int, int] | None = None,
+    run: Run | None = None,
 ) -> Run:
-    """Serve every job of `trace` (in arrival order) and return what happened."""
-    run = Run()
+    """Serve every job of `trace` (in arrival order) and return what happened.
+
+    With `clients` jobs arrive as in a closed loop: so many at once, then one as each
+    ends. `ends`: tokens after which a job ends by itself.
+    """
+    run = run or Run()
     pending = list(trace)[::-1]
-    resident = BASE
-    built: dict[str, float] = {}  # seconds spent on slots that are not whole yet
-    warm: list[str] = []  # most recently used first
-    now = 0.0
+    ranks = {job.generation: job.rank for job in pending}
+    held = _Slots(table, slots)
+    now, present = 0.0, 0
     while True:
-        while pending and pending[-1].arrival <= now:
-            scheduler.submit(pending.pop())
+        while pending and (
+            pending[-1].arrival <= now if clients is None else present < clients
+        ):
+            job = pending.pop()
+            job.arrival = job.arrival if clients is None else now
+            run.arrived_at[job.id] = job.arrival
+            scheduler.submit(job)
+            present += 1
         decision = scheduler.decide(now)
         if isinstance(decision, Idle):
             if not pending:
@@ -47,48 +112,48 @@ def simulate(
             now = pending[-1].arrival
             continue
         wanted = decision.plan.generation or BASE  # a mixed step runs on golden
-        swap = None
-        if wanted != resident:
-            held = wanted in (BASE, *warm)
-            swap = Swap(warm=held, seconds=table.swap_s(warm=held))
-            if wanted != BASE:
-                warm = [wanted, *(g for g in warm if g != wanted)][:slots]
-            resident = wanted
-            run.swaps += 1
-        seconds = _step_s(decision, table)
+        swap = held.activate(wanted, ranks.get(wanted, 0))
+        seconds = table.step_s(shape_of(decision))
         now += seconds + (swap.seconds if swap else 0.0)
-        finished = _finish(decision, run, now)
-        run.steps.append(decision)
-        outcome = Outcome(
-            seconds=seconds, swap=swap, finished=finished, warm=frozenset(warm)
-        )
+        finished = _finish(decision, run, ends or {}, now)
+        present -= len(finished)
+        _count(run, decision, seconds, swap)
+        warm = frozenset(held.warm)
+        outcome = Outcome(seconds=seconds, swap=swap, finished=finished, warm=warm)
         scheduler.report(decision, outcome, now)
         ahead = decision.plan.prepare
         if ahead is not None:
             # A slice as long as the step, as the engine does
-            cold = table.swap_s(warm=False)
-            slice_s = min(seconds, cold - built.get(ahead, 0.0))
+            slice_s, is_whole = held.build(ahead, ranks[ahead], seconds)
             now += slice_s
-            built = {ahead: built.get(ahead, 0.0) + slice_s}
-            if built[ahead] >= cold:
-                warm = [ahead, *(g for g in warm if g != ahead)][:slots]
-                scheduler.prepared(ahead, built.pop(ahead))
+            run.swap_s += slice_s
+            if is_whole:
+                cold_s = table.swap_s(warm=False, rank=ranks[ahead])
+                scheduler.prepared(ahead, cold_s)
                 run.built += 1
 
 
-def _step_s(step: Step, table: Costs) -> float:
-    adapters = len(step.generations - {BASE})
-    return table.step_s(step.plan.mode, len(step.work), adapters, step.prefill_tokens)
-
-
-def _finish(step: Step, run: Run, now: float) -> frozenset[int]:
+def _finish(
+    step: Step, run: Run, ends: Mapping[int, int], now: float
+) -> frozenset[int]:
     finished = set()
     for work in step.work:
         job = work.job
-        if job.prefilled + work.tokens < job.prompt_tokens:
+        if work.is_prefill and job.prefilled + work.tokens < job.prompt_tokens:
             continue
-        run.first_token_at.setdefault(job.id, now)
-        if job.generated + 1 == job.max_tokens:
+        if not job.generated:
+            run.first_token_at[job.id] = now
+        if job.generated + 1 >= min(job.max_tokens, ends.get(job.id, job.max_tokens)):
             finished.add(job.id)
             run.finished_at[job.id] = now
     return frozenset(finished)
+
+
+def _count(run: Run, step: Step, seconds: float, swap: Swap | None) -> None:
+    run.busy_s += seconds
+    run.tokens[step.plan.mode] += len(step.work)
+    if run.keeps_steps:
+        run.steps.append(step)
+    if swap is not None:
+        run.swaps += 1
+        run.swap_s += swap.seconds

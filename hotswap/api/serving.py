@@ -159,6 +159,7 @@ class Serving:
                 ignore_eos=ask.ignore_eos,
                 priority=ask.priority,
                 deadline_s=ask.deadline_s,
+                weight=self.sidecar(ask.adapter).weight,
             )
         )
         return ticket

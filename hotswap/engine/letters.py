@@ -22,6 +22,7 @@ class Submit:
     ignore_eos: bool = False
     priority: int = 0  # lower is served earlier
     deadline_s: float | None = None  # for the first token, from now
+    weight: float = 1.0  # the adapter's share beside others
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,12 +144,19 @@ class Reception:
         generation = None
         if not is_base(letter.adapter):
             generation = self._store.lease(letter.adapter)
+        now, due = self._clock(), letter.deadline_s
         job = Job(
             id=letter.ticket.job,
             generation=_key(generation),
             prompt_tokens=len(letter.prompt),
             max_tokens=letter.max_tokens,
-            arrival=self._clock(),
+            arrival=now,
+            rank=generation.rank if generation else 0,
+            can_merge=generation is None or generation.can_merge,
+            can_mix=generation is None or generation.can_mix,
+            priority=letter.priority,
+            deadline=None if due is None else now + due,
+            weight=letter.weight,
         )
         sequence = Sequence(job, letter, generation, self._tokenizer, self._eos)
         self._batch.add(sequence)

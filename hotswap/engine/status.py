@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Weights
-from scheduler import Mode, Outcome, Scheduler, Step
+from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
 
 @dataclass(slots=True)
@@ -57,6 +57,10 @@ class Status:
     free_kv_tokens: int
     kv_tokens: int
     costs: dict[str, float]
+    cost_error: float | None  # median relative error of the predictions of steps
+    wait_bound_s: float | None  # for the first token of a job accepted now
+    drain_bound_s: float  # what a shortage of KV may add to it
+    recent: tuple[Recent, ...]  # the last decisions
     counters: Counters
     is_stopping: bool
 
@@ -79,6 +83,10 @@ def snapshot(
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
         costs=scheduler.costs.table(),
+        cost_error=scheduler.costs.error,
+        wait_bound_s=scheduler.wait_bound_s,
+        drain_bound_s=scheduler.drain_bound_s,
+        recent=tuple(scheduler.recent),
         counters=counters.copy(),
         is_stopping=is_stopping,
     )

@@ -20,11 +20,12 @@ from hotswap.adapters.deltas import Delta, Generation
 from hotswap.model.load import cache_dir
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from scheduler import Costs, Mode
+from scheduler import Costs, Mode, Shape
 
 log = logging.getLogger(__name__)
 
 _RANK = 16
+_ADAPTERS = 4
 _PROMPT = 32
 _REPEATS = 4
 
@@ -49,17 +50,22 @@ def measure(runner: Runner, max_batch: int) -> Costs:
     """Costs that have seen each kind of step and swap a few times. Leaves no trace."""
     start = time.perf_counter()
     costs = Costs()
-    made = [_made_up(runner, n) for n in range(2)]
+    made = [_made_up(runner, n) for n in range(_ADAPTERS)]
     most = max(1, min(max_batch, 8, runner.kv_tokens // (_PROMPT + 8)))
     for repeat in range(_REPEATS):
         # The first round pays for fresh memory and for code that was never run.
         seen = costs if repeat else Costs()
         for mode, sequences in product(Mode, sorted({1, most})):
+            # As many tokens in all, so that what a row takes is told from its context.
+            prompt = _PROMPT * most // sequences
             if mode is Mode.MERGED:
                 _swap(runner, seen, made)
-            else:
-                runner.weights.activate(None)
-            _steps(runner, seen, mode, made[: 1 if sequences == 1 else 2], sequences)
+                _steps(runner, seen, mode, made[:1], sequences, prompt=prompt)
+                continue
+            runner.weights.activate(None)
+            # What an adapter adds shows only where their number differs.
+            for adapters in sorted({1, min(sequences, _ADAPTERS)}):
+                _steps(runner, seen, mode, made[:adapters], sequences, prompt=prompt)
     runner.weights.activate(None)
     for generation in made:
         runner.forget(generation.key)
@@ -97,18 +103,24 @@ def _swap(runner: Runner, costs: Costs, made: list[Generation]) -> None:
         runner.weights.activate(None)
         swap = runner.weights.activate(made[0])
         assert swap is not None
-        costs.learn_swap(warm=swap.warm, seconds=swap.seconds)
+        costs.learn_swap(warm=swap.warm, seconds=swap.seconds, rank=_RANK)
 
 
 def _steps(
-    runner: Runner, costs: Costs, mode: Mode, made: list[Generation], sequences: int
+    runner: Runner,
+    costs: Costs,
+    mode: Mode,
+    made: list[Generation],
+    sequences: int,
+    *,
+    prompt: int,
 ) -> None:
     """A prefill step and two decode steps over so many rows."""
     # Negative ids: no job of a client has one.
     jobs = [-1 - n for n in range(sequences)]
     for job in jobs:
-        runner.open(job, _PROMPT + 2)
-    for tokens, position in ((_PROMPT, 0), (1, _PROMPT), (1, _PROMPT + 1)):
+        runner.open(job, prompt + 2)
+    for tokens, position in ((prompt, 0), (1, prompt), (1, prompt + 1)):
         rows = [
             Row(
                 job=job,
@@ -123,7 +135,9 @@ def _steps(
         runner.run(rows, mixed=mode is Mode.MIXED)
         seconds = time.perf_counter() - start
         prefill = tokens * sequences if tokens > 1 else 0
-        costs.learn_step(mode, sequences, len(made), prefill, seconds)
+        adapters, context = len(made), position * sequences
+        shape = Shape(mode, sequences, adapters, _RANK * adapters, prefill, context)
+        costs.learn_step(shape, seconds)
     for job in jobs:
         runner.close(job)
 

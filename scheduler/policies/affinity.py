@@ -5,64 +5,203 @@ expected to last. Comparing two plans is then the rule of the design,
 
     min(n_a, B) / min(n, B)  >=  (T_m + T_sw / N) / T_u(n, G)
 
-The left-hand plan is chosen only for a clear gain over the turn that runs. A job that
-has gone without service for half of `max_wait_s` takes the choice away: only plans
-that serve it at once are scored.
+and the turn changes for a clear gain only. Three things bind the choice:
+
+- A merged turn goes to a generation that still has some of its share of time; a mixed
+  turn seats those first. See `scheduler.deficits`.
+- A cold swap that is no must waits until the swap budget has room for it.
+- First tokens do not wait for turns. A job whose patience or deadline is over is served
+  in a step aside: mixed, oldest first, after which the turn goes on, as both flips are
+  warm. So are newcomers of other generations while a batch has room for everybody, or
+  when their prompts fill a step, unless parked jobs hold half of the KV.
+
+Generations that are served merged only take part in all but the mixed plans; those that
+must not be merged in all but the merged ones.
 """
 
-from heapq import nlargest
+from collections.abc import Iterable
+from itertools import cycle, islice
 
-from scheduler.backlog import Load
-from scheduler.costs import Mode
+from scheduler.costs import Mode, Shape
 from scheduler.job import BASE
-from scheduler.policy import Plan, View, merged, mixed
+from scheduler.policy import Bounds, Load, Plan, View, merged, mixed
 
 CLEAR_GAIN = 1.05
 CANDIDATES = 3
+_LOOK = 64  # groups looked at for candidates: a decision must not grow with them
+_PARKED = 0.5  # share of KV that newcomers may take out of turn
 
 
 class Affinity:
     def choose(self, view: View) -> Plan:
-        loads = view.runnable()
-        oldest = min(loads, key=lambda load: load.oldest_served_at)
-        waited = view.now - oldest.oldest_served_at
-        is_overdue = waited > view.max_wait_s / 2
-        if view.turn is not None and not is_overdue:
-            going = view.turn.prepare
-            if going is not None and going in view.loads and going not in view.warm:
-                return view.turn  # a few steps; changing one's mind would waste them
-        if is_overdue:
-            merge = [oldest]
-            why = f"{oldest.generation} went {waited:.2f} s without service"
-        else:
-            merge = nlargest(CANDIDATES, loads, key=_size)
-            merge += [x for x in loads if _is_resident(view, x) and x not in merge]
-            why = "most tokens per second"
-        scores = [(_merged_rate(view, x), merged(x.generation, why)) for x in merge]
-        if len(loads) > 1 or not _is_resident(view, loads[0]):
-            scores.append((_mixed_rate(view, loads), mixed(why)))
-        best_rate, best = max(scores, key=lambda scored: scored[0])
-        for rate, plan in scores:
-            if _continues(view, plan) and best_rate < rate * CLEAR_GAIN:
-                best = plan
-        return best if is_overdue else _without_stall(view, best)
+        if view.owed is not None:
+            return _aside(view, view.owed, "its patience is over")
+        turn = view.turn
+        if turn is not None and _is_building(view, turn):
+            return turn  # a few steps; changing one's mind would waste them
+        best = _best(view)
+        if best.generation is not None and _newcomers_call(view, best.generation):
+            return Plan(mode=Mode.MIXED, why="first tokens for newcomers", aside=True)
+        return _without_stall(view, best)
+
+    def wait_bound_s(self, bounds: Bounds) -> float:
+        """Patience; a step that runs, and a slice of a slot built after it; then steps
+        aside, each of which brings the oldest unanswered job on by a step's prompt."""
+        return bounds.patience_s + (2 + bounds.steps_ahead) * bounds.step_s
 
 
-def _size(load: Load) -> tuple[int, float]:
-    return load.jobs, -load.oldest_arrival
+def _aside(view: View, load: Load, why: str) -> Plan:
+    why = f"{load.generation}: {why}"
+    if load.can_mix and (view.resident != load.generation or load.generation == BASE):
+        return Plan(mode=Mode.MIXED, why=why, aside=True)
+    if not load.can_merge:
+        return Plan(mode=Mode.MIXED, why=why, aside=True)
+    return Plan(mode=Mode.MERGED, generation=load.generation, why=why, aside=True)
 
 
-def _is_resident(view: View, load: Load) -> bool:
-    return view.turn is not None and view.turn.generation == load.generation
+def _is_building(view: View, turn: Plan) -> bool:
+    going = turn.prepare
+    return (
+        going is not None
+        and going in view.loads
+        and going not in view.warm
+        and bool(view.front.generations)
+    )
 
 
-def _continues(view: View, plan: Plan) -> bool:
+def _best(view: View) -> Plan:
+    """The plan with the most tokens per second; the turn's unless clearly beaten."""
+    merge = _candidates(view)
+    scores = [(_merged_rate(view, load), load) for load in merge]
+    scores = [(rate, load) for rate, load in scores if rate > 0.0]
+    mixed_rate = _mixed_rate(view, serves_owed=bool(scores))
+    best_rate, best = max(
+        scores, key=lambda score: (score[0], _age(score[1])), default=(0.0, None)
+    )
     turn = view.turn
-    if turn is None:
+    keeps = None if turn is None else turn.prepare or turn.generation
+    for rate, load in scores:
+        if load.generation == keeps and best_rate < rate * CLEAR_GAIN:
+            best_rate, best = rate, load
+    is_merging = best is not None and best.generation == keeps
+    gain = CLEAR_GAIN if is_merging else 1.0
+    if turn is not None and keeps is None:
+        gain = 1.0 / CLEAR_GAIN
+    if best is None or mixed_rate > best_rate * gain:
+        return _mixed_plan(
+            view, f"mixed {mixed_rate:.0f} tokens/s, not {best_rate:.0f}"
+        )
+    return merged(
+        best.generation, f"merged {best_rate:.0f} tokens/s, mixed {mixed_rate:.0f}"
+    )
+
+
+def _age(load: Load) -> tuple[int, int]:
+    priority, number = load.first_order
+    return -priority, -number
+
+
+def _candidates(view: View) -> list[Load]:
+    """Generations worth a look: that may be merged, can run, have time and a swap."""
+    owed = view.owed_time
+    chosen = _able(view, islice(view.backlog.by_size(), _LOOK))
+    if not chosen and len(owed) <= _LOOK:
+        chosen = _able(view, [view.loads[name] for name in owed])
+    for name in (view.resident, *sorted(view.warm)):
+        load = view.loads.get(name)
+        if load is not None and load not in chosen and name in owed:
+            chosen += _able(view, [load])
+    if chosen or view.front.generations:
+        return chosen
+    # Only what is served merged can run: whoever has time left, or else anybody.
+    able = [x for x in view.runnable(view.backlog.by_age()) if x.can_merge]
+    return [x for x in able if x.generation in owed][:CANDIDATES] or able[:CANDIDATES]
+
+
+def _able(view: View, loads: Iterable[Load]) -> list[Load]:
+    """The first few that have time left, may be merged, can run and afford the swap."""
+    able = (
+        load
+        for load in loads
+        if load.can_merge
+        and load.generation in view.owed_time
+        and view.is_runnable(load)
+        and _affords(view, load)
+    )
+    return list(islice(able, CANDIDATES))
+
+
+def _affords(view: View, load: Load) -> bool:
+    if load.generation in view.warm or load.generation == view.resident:
+        return True
+    return view.costs.swap_s(warm=False, rank=load.rank) <= view.swap_budget_s
+
+
+def _merged_rate(view: View, load: Load) -> float:
+    """Tokens per second of a turn with `load` merged, its swap spread over the turn."""
+    fitting = load.waiting
+    if fitting and fitting * load.head_kv_tokens > view.free_kv_tokens:
+        fitting = view.free_kv_tokens // load.head_kv_tokens
+    if view.barred_after is not None:
+        fitting = 0
+    sequences = min(load.live + fitting, view.max_batch)
+    if not sequences:
+        return 0.0
+    context = load.context_tokens * min(load.live, sequences) // max(load.live, 1)
+    shape = Shape(Mode.MERGED, sequences, 0, 0, 0, context)
+    seconds = view.costs.step_s(shape)
+    if load.generation != view.resident:
+        warm = load.generation in view.warm
+        swap_s = view.costs.swap_s(warm=warm, rank=load.rank)
+        seconds += swap_s / load.expected_steps
+    return sequences / max(seconds, 1e-9)
+
+
+def _mixed_rate(view: View, *, serves_owed: bool) -> float:
+    """Tokens per second of a mixed turn; 0 if there is none, or if it serves nobody who
+    has time left while another plan does."""
+    front = view.front
+    sequences = len(front.generations)
+    if not sequences:
+        return 0.0
+    if serves_owed and view.owed_time.isdisjoint(front.generations):
+        names = islice(view.owed_time, _LOOK)
+        if not any(_mixes(view, view.loads[name]) for name in names):
+            return 0.0
+    shape = Shape(
+        Mode.MIXED, sequences, front.adapters, front.ranks, 0, front.context_tokens
+    )
+    return sequences / max(view.costs.step_s(shape), 1e-9)
+
+
+def _mixes(view: View, load: Load) -> bool:
+    return load.can_mix and view.is_runnable(load)
+
+
+def _mixed_plan(view: View, why: str) -> Plan:
+    """Mixed; when seats are short, those who have time left sit down in turns."""
+    owed = view.owed_time
+    if len(view.backlog) <= view.max_batch or len(owed) == len(view.loads):
+        return mixed(why)
+    names = (name for name in owed if _mixes(view, view.loads[name]))
+    first = list(islice(names, view.max_batch))
+    return Plan(
+        mode=Mode.MIXED, why=why, first=tuple(islice(cycle(first), view.max_batch))
+    )
+
+
+def _newcomers_call(view: View, generation: str) -> bool:
+    """Whether first tokens of others are worth a step aside from a merged turn."""
+    newcomer = view.newcomer
+    own = view.loads[generation]
+    others = view.backlog.unanswered - own.unanswered
+    if newcomer is None or not newcomer.can_mix or not others:
         return False
-    if turn.prepare is not None:  # the turn was on its way to this generation
-        return turn.prepare == plan.generation
-    return (turn.mode, turn.generation) == (plan.mode, plan.generation)
+    if len(view.backlog) <= view.max_batch:
+        return True
+    prompts = view.backlog.unfilled_tokens - own.unfilled_tokens
+    fills = prompts >= view.prefill_tokens or others >= view.max_batch
+    return fills and view.free_kv_tokens >= view.kv_tokens * (1.0 - _PARKED)
 
 
 def _without_stall(view: View, plan: Plan) -> Plan:
@@ -70,28 +209,11 @@ def _without_stall(view: View, plan: Plan) -> Plan:
     that serves everybody while the slot is built beside it."""
     if plan.generation is None or plan.generation in view.warm:
         return plan
-    live = [load for load in view.loads.values() if load.live]
-    sequences = min(sum(load.live for load in live), view.max_batch)
-    step = view.costs.step_s(Mode.MIXED, sequences, len(live))
-    if not live or view.costs.swap_s(warm=False) <= step:
+    front = view.front
+    shape = Shape(Mode.MIXED, len(front.generations), front.adapters, front.ranks)
+    step = view.costs.step_s(shape)
+    rank = view.loads[plan.generation].rank
+    streams = any(view.loads[name].live for name in front.generations)
+    if not streams or view.costs.swap_s(warm=False, rank=rank) <= step:
         return plan
     return mixed(plan.why, prepare=plan.generation)
-
-
-def _merged_rate(view: View, load: Load) -> float:
-    """Tokens per second of a turn with `load` merged, its swap spread over the turn."""
-    sequences = min(load.jobs, view.max_batch)
-    step = view.costs.step_s(Mode.MERGED, sequences, 1)
-    if _is_resident(view, load):
-        return sequences / max(step, 1e-9)
-    swap = view.costs.swap_s(warm=load.generation in view.warm)
-    steps = max(1.0, load.remaining_tokens / load.jobs)
-    if len(view.loads) > 1 and step > 0:  # the others will call before max_wait_s
-        steps = min(steps, max(1.0, view.max_wait_s / 2 / step))
-    return sequences / max(step + swap / steps, 1e-9)
-
-
-def _mixed_rate(view: View, loads: list[Load]) -> float:
-    sequences = min(sum(load.jobs for load in loads), view.max_batch)
-    adapters = min(sum(load.generation != BASE for load in loads), sequences)
-    return sequences / max(view.costs.step_s(Mode.MIXED, sequences, adapters), 1e-9)

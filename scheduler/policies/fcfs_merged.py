@@ -1,9 +1,11 @@
-"""fcfs-merged: merge whatever the oldest job asks for. The other honest baseline."""
+"""fcfs-merged: merge whatever the oldest job asks for. The other honest baseline.
 
-from scheduler.policy import Plan, View, merged
+When the oldest job must not be merged, a mixed step serves it, and whoever may join.
+"""
+
+from scheduler.policy import Plan, View, merge_first
 
 
 class FcfsMerged:
     def choose(self, view: View) -> Plan:
-        first = min(view.runnable(), key=lambda load: load.oldest_arrival)
-        return merged(first.generation, "oldest job first")
+        return merge_first(view, view.backlog.by_age(), "oldest job first")

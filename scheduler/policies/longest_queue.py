@@ -1,17 +1,16 @@
 """longest-queue: serve the resident until it has no jobs, then the longest queue.
 
 Exhaustive polling (Takagi 1988): few swaps and full batches, and no bound on a wait.
+When the longest queue must not be merged, a mixed step serves it, and whoever may join.
 """
 
-from scheduler.policy import Plan, View, merged
+from scheduler.policy import Plan, View, merge_first, merged
 
 
 class LongestQueue:
     def choose(self, view: View) -> Plan:
-        runnable = view.runnable()
-        if view.turn is not None:
-            for load in runnable:
-                if load.generation == view.turn.generation:
-                    return merged(load.generation, "not drained yet")
-        longest = max(runnable, key=lambda load: (load.jobs, -load.oldest_arrival))
-        return merged(longest.generation, f"longest queue, {longest.jobs} jobs")
+        turn = view.turn
+        current = view.loads.get(turn.generation or "") if turn is not None else None
+        if current is not None and view.is_runnable(current):
+            return merged(current.generation, "not drained yet")
+        return merge_first(view, view.backlog.by_size(), "longest queue")

@@ -7,7 +7,7 @@ import pytest
 from hotswap.model import calibrate as module
 from hotswap.model.calibrate import calibrate
 from hotswap.model.runner import Runner
-from scheduler import BASE, Mode
+from scheduler import BASE, Mode, Shape
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def test_costs_are_positive_and_a_cold_swap_is_dearer_than_a_warm_one(
 ) -> None:
     costs = calibrate(runner, max_batch=4)
 
-    assert costs.step_s(Mode.MERGED, 4, 1) > 0
-    assert costs.step_s(Mode.MIXED, 4, 2) > costs.step_s(Mode.MERGED, 4, 1) / 2
+    merged, mixed = (costs.step_s(Shape(mode, 4, 2, 32, 0, 100)) for mode in Mode)
+    assert mixed > merged / 2 > 0
     assert costs.swap_s(warm=False) > costs.swap_s(warm=True) > 0
 
 

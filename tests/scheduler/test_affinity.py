@@ -1,23 +1,43 @@
-"""affinity: the rule of the design at both sides of its break-even, and bounded waits.
+"""affinity: the rule of the design at both sides of its break-even, and its turns.
 
 The rule, star of DESIGN section 6: merging a for N steps beats mixing everybody when
 
     min(n_a, B) / min(n, B)  >=  (T_m + T_sw / N) / T_u(n, G)
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 
-from scheduler import BASE, POLICIES, Job, Mode
-from scheduler.backlog import Backlog
-from scheduler.job import Event
+from scheduler import BASE, POLICIES, Mode, Outcome
 from scheduler.policy import Plan, View, merged, mixed
-from scheduler.simulate import Run, simulate
-from tests.scheduler.traces import Machine, advance, ids, job, scheduler
+from scheduler.simulate import simulate
+from tests.scheduler.traces import (
+    Machine,
+    decided,
+    job,
+    outcome,
+    scheduler,
+)
 
-MAX_WAIT_S = 1.0
 CLEAR_GAIN = 1.05
+
+
+class Then:
+    """Gives everybody a first token, takes one turn as told, then asks affinity."""
+
+    def __init__(self, turn: Plan | None) -> None:
+        self.turn = turn
+        self.is_set_up = False
+        self._affinity = POLICIES["affinity"]()
+
+    def choose(self, view: View) -> Plan:
+        if view.backlog.unanswered and not self.is_set_up:
+            return Plan(mode=Mode.MIXED, why="first tokens", aside=True)
+        self.is_set_up = True
+        turn, self.turn = self.turn, None
+        return turn or self._affinity.choose(view)
 
 
 def choose(
@@ -25,33 +45,41 @@ def choose(
     machine: Machine,
     *,
     turn: Plan | None = None,
-    now: float = 0.0,
     tokens: int = 10,
     max_batch: int = 16,
-    running: bool = False,
+    fresh: bool = False,
+    **job_fields: object,
 ) -> Plan:
-    """What affinity answers with so many fresh jobs of each generation waiting, or
-    running already."""
-    backlog = Backlog()
-    for generation, count in counts.items():
-        for _ in range(count):
-            each = job(len(backlog), generation, tokens=tokens, arrival=0.0)
-            backlog.push(each)
-            if running:
-                each.move(Event.ADMIT)
-                backlog.admit(each)
-                backlog.renew(generation)
-    view = View(
-        now=now,
-        loads=backlog.loads,
-        turn=turn,
-        warm=frozenset({BASE}),
-        free_kv_tokens=10_000,
-        max_batch=max_batch,
-        max_wait_s=MAX_WAIT_S,
-        costs=machine,
+    """What affinity answers with so many jobs of each generation, all running, or
+    `fresh`: waiting still. `tokens` are left to each, or one less after a turn."""
+    policy = Then(turn)
+    policy.is_set_up = fresh
+    it = scheduler(
+        policy, kv_tokens=10**6, max_batch=max_batch, prefill_tokens=1000, costs=machine
     )
-    return POLICIES["affinity"]().choose(view)
+    left, asked = Counter(counts), tokens + (not fresh)
+    for number in range(left.total()):
+        # In turns, so that a mixed step of the oldest has them all.
+        generation = sorted(+left)[number % len(+left)]
+        left[generation] -= 1
+        it.submit(job(number, generation, prompt=1, tokens=asked, **job_fields))
+    while not policy.is_set_up or policy.turn is not None:
+        step = decided(it)
+        if policy.is_set_up and policy.turn is None and turn is None:
+            return step.plan
+        warm = frozenset({step.plan.generation} - {None})
+        done = outcome(step)
+        it.report(
+            step,
+            Outcome(seconds=0.0, swap=None, finished=done.finished, warm=warm),
+            0.0,
+        )
+    return decided(it).plan
+
+
+def goal(plan: Plan) -> str | None:
+    """The generation that is merged, or soon will be; None: mixed."""
+    return plan.generation or plan.prepare
 
 
 def flat(merged_s: float, mixed_s: float, swap_s: float = 0.0) -> Machine:
@@ -100,15 +128,14 @@ def test_it_follows_the_rule_at_both_sides_of_the_break_even(
 
     plan = choose({"a": n_a, "b": n_b}, flat(t_m, t_u, swap_s), tokens=steps)
 
-    assert plan.mode is (Mode.MERGED if gain > 1 else Mode.MIXED)
+    assert goal(plan) == ("a" if gain > 1 else None)
 
 
-def test_a_swap_is_spread_over_no_more_steps_than_others_can_wait() -> None:
-    """Turns end after half of `max_wait_s`: 50 steps, however many tokens are left."""
-    pays, does_not = (flat(0.010, 0.018, swap_s) for swap_s in (0.170, 0.180))
+def test_a_swap_is_spread_over_the_steps_that_the_turn_is_expected_to_last() -> None:
+    machine = flat(0.010, 0.018, swap_s=0.1)
 
-    assert choose({"a": 12, "b": 4}, pays, tokens=5000).mode is Mode.MERGED
-    assert choose({"a": 12, "b": 4}, does_not, tokens=5000).mode is Mode.MIXED
+    assert goal(choose({"a": 12, "b": 4}, machine, tokens=100)) == "a"
+    assert goal(choose({"a": 12, "b": 4}, machine, tokens=20)) is None
 
 
 def test_base_is_no_adapter_beside_the_weights() -> None:
@@ -139,69 +166,13 @@ def test_the_resident_is_kept_against_a_slightly_longer_queue() -> None:
     assert choose({"a": 10, "b": 5}, machine, turn=merged("b", "")).generation == "a"
 
 
-@pytest.mark.parametrize("mixed_s", [0.0101, 0.014, 0.1])
-@pytest.mark.parametrize("older", [2, 4, 8])
-def test_a_job_that_went_unserved_for_half_the_limit_is_served_at_once(
-    mixed_s: float, older: int
-) -> None:
-    """`a` has so many long jobs, as many as fit into a batch or fewer."""
-    it = scheduler(
-        "affinity",
-        kv_tokens=10_000,
-        max_batch=4,
-        max_wait_s=1.0,
-        costs=flat(0.01, mixed_s),
-    )
-    for n in range(older):
-        it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
-    advance(it)
-    it.submit(job(99, "b", prompt=1, tokens=500, arrival=0.0))
-
-    served_at = [
-        step / 100 for step in range(1, 90) if 99 in ids(advance(it, step / 100))
-    ]
-
-    assert served_at
-    assert served_at[0] <= 0.52
-
-
-def adversary(pattern: str, *, every_s: float, jobs: int = 120) -> list[Job]:
-    return [
-        job(n, pattern[n % len(pattern)], prompt=8, tokens=12, arrival=n * every_s)
-        for n in range(jobs)
-    ]
-
-
-def longest_wait(trace: list[Job], run: Run) -> float:
-    return max(run.first_token_at[each.id] - each.arrival for each in trace)
-
-
-@pytest.mark.parametrize("pattern", ["ABAA", "AB", "AAAAAAAAAAAAAAAAAAAB", "ABCDEFGH"])
-@pytest.mark.parametrize("mixed_s", [0.0101, 0.014, 0.030, 0.200])
-@pytest.mark.parametrize("swap_s", [0.001, 0.050])
-def test_no_job_waits_longer_than_its_bound_for_its_first_token(
-    pattern: str, mixed_s: float, swap_s: float
-) -> None:
-    """Half of `max_wait_s`, the step that runs, then a turn of each generation."""
-    trace = adversary(pattern, every_s=0.050)
-    machine, generations = flat(0.010, mixed_s, swap_s), len(set(pattern))
-    it = scheduler("affinity", max_wait_s=MAX_WAIT_S, max_batch=16, prefill_tokens=256)
-
-    run = simulate(it, trace, machine)
-
-    turn_s = machine.step_s(Mode.MERGED, 16, 1, 256) + swap_s
-    running_s = machine.step_s(Mode.MIXED, 16, generations, 256)
-    limit_s = MAX_WAIT_S / 2 + running_s + generations * turn_s
-    assert longest_wait(trace, run) <= limit_s
-
-
 def test_while_streams_run_a_long_swap_is_prepared_beside_a_mixed_turn() -> None:
     dear = flat(0.010, 0.030, swap_s=0.100)
     counts = {"a": 9, "b": 1}
 
-    running = choose(counts, dear, running=True)
-    fresh = choose(counts, dear, running=False)
-    cheap = choose(counts, flat(0.010, 0.030, swap_s=0.005), running=True)
+    running = choose(counts, dear, tokens=100)
+    fresh = choose({"a": 9}, dear, tokens=100, fresh=True)
+    cheap = choose(counts, flat(0.010, 0.030, swap_s=0.005))
 
     assert (running.mode, running.prepare) == (Mode.MIXED, "a")
     assert (fresh.mode, fresh.generation) == (Mode.MERGED, "a"), "nobody would stall"
@@ -212,7 +183,7 @@ def test_a_slot_in_the_making_is_finished_before_another_is_begun() -> None:
     dear = flat(0.010, 0.030, swap_s=0.100)
     turn = mixed("going on", prepare="b")
 
-    plan = choose({"a": 9, "b": 7}, dear, turn=turn, running=True)
+    plan = choose({"a": 9, "b": 7}, dear, turn=turn)
 
     assert plan == turn
 

@@ -1,4 +1,4 @@
-"""Backlog: arrival order, and loads that tell the truth."""
+"""Backlog: one order everywhere, and loads that tell the truth."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def filled(*jobs: Job) -> Backlog:
 def admit(backlog: Backlog, each: Job) -> None:
     each.move(Event.ADMIT)
     backlog.admit(each)
-    backlog.renew(each.generation)
+    backlog.check()
 
 
 def test_an_empty_backlog_has_no_jobs_and_no_loads() -> None:
@@ -26,7 +26,7 @@ def test_an_empty_backlog_has_no_jobs_and_no_loads() -> None:
 
     assert len(backlog) == 0
     assert backlog.oldest_waiting() is None
-    assert dict(backlog.loads) == {}
+    assert dict(backlog.groups) == {}
     backlog.check()
 
 
@@ -36,8 +36,8 @@ def test_order_in_a_generation_is_arrival_order_whoever_is_live() -> None:
 
     admit(backlog, a1)
 
-    assert list(backlog.in_arrival_order("a")) == [a1, a3, a4]
-    assert list(backlog.in_arrival_order("b")) == [b2]
+    assert list(backlog.groups["a"].in_order()) == [a1, a3, a4]
+    assert list(backlog.groups["b"].in_order()) == [b2]
 
 
 def test_order_over_all_generations_is_arrival_order_whoever_was_admitted_first() -> (
@@ -49,7 +49,7 @@ def test_order_over_all_generations_is_arrival_order_whoever_was_admitted_first(
     admit(backlog, c3)
     admit(backlog, a1)
 
-    assert list(backlog.in_arrival_order()) == [a1, b2, c3, a4]
+    assert list(backlog.mixable()) == [a1, b2, c3, a4]
 
 
 def test_ties_of_arrival_break_by_submission() -> None:
@@ -59,7 +59,7 @@ def test_ties_of_arrival_break_by_submission() -> None:
     admit(backlog, jobs[0])
     admit(backlog, jobs[1])
 
-    assert list(backlog.in_arrival_order()) == jobs
+    assert list(backlog.mixable()) == jobs
 
 
 def test_the_oldest_waiting_job_is_not_one_that_is_live() -> None:
@@ -69,7 +69,7 @@ def test_the_oldest_waiting_job_is_not_one_that_is_live() -> None:
     admit(backlog, a1)
 
     assert backlog.oldest_waiting() is b2
-    assert (backlog.waiting_count, backlog.live_count, len(backlog)) == (1, 1, 2)
+    assert (len(backlog.waiting), len(backlog.live), len(backlog)) == (1, 1, 2)
 
 
 def test_a_load_counts_the_jobs_of_its_generation() -> None:
@@ -78,9 +78,9 @@ def test_a_load_counts_the_jobs_of_its_generation() -> None:
 
     admit(backlog, a1)
 
-    load = backlog.loads["a"]
+    load = backlog.groups["a"]
     assert (load.waiting, load.live, load.jobs) == (1, 1, 2)
-    assert load.oldest_arrival == a1.arrival
+    assert load.first_order == a1.order
     assert load.head_kv_tokens == a3.kv_tokens
     assert load.remaining_tokens == 10
 
@@ -88,18 +88,70 @@ def test_a_load_counts_the_jobs_of_its_generation() -> None:
 def test_a_load_sums_what_its_jobs_may_still_generate_however_they_differ() -> None:
     backlog = filled(job(1, tokens=1), job(2, tokens=100))
 
-    assert backlog.loads["a"].remaining_tokens == 101
+    assert backlog.groups["a"].remaining_tokens == 101
 
 
-def test_a_load_knows_its_least_recently_served_job() -> None:
-    a1, a2 = job(1), job(2)
+def test_a_load_follows_what_its_jobs_did() -> None:
+    a1, a2 = job(1, prompt=10, tokens=5), job(2, prompt=10, tokens=5)
     backlog = filled(a1, a2)
     admit(backlog, a1)
-    a1.served_at = 9.0
 
-    backlog.renew("a")
+    backlog.progress(a1, 6, is_answer=False)
+    assert (backlog.unanswered, backlog.unfilled_tokens) == (2, 14)
+    assert backlog.filling() == [a1]
 
-    assert backlog.loads["a"].oldest_served_at == a2.arrival
+    backlog.progress(a1, 4, is_answer=True)
+    load = backlog.groups["a"]
+    assert (a1.prefilled, a1.generated) == (10, 1)
+    assert (load.unanswered, load.unfilled_tokens) == (1, 10)
+    assert (load.context_tokens, load.remaining_tokens) == (11, 9)
+    assert backlog.filling() == []
+    backlog.check()
+
+
+def test_a_lower_priority_value_comes_earlier_and_equals_as_submitted() -> None:
+    late, soon, next_ = job(1, priority=5), job(2, "b", priority=-1), job(3, priority=5)
+    backlog = filled(late, soon, next_)
+
+    assert list(backlog.mixable()) == [soon, late, next_]
+    assert backlog.oldest_waiting() is late, "waits are told by submission"
+
+
+def test_groups_come_by_size_or_by_the_age_of_their_first_jobs() -> None:
+    backlog = filled(job(1, "b"), job(2), job(3, "c"), job(4), job(5, "c"), job(6))
+    names = [load.generation for load in backlog.by_size()]
+    ages = [load.generation for load in backlog.by_age()]
+    assert (names, ages) == (["a", "c", "b"], ["b", "a", "c"])
+
+    for number in (2, 4):
+        gone = backlog.get(number)
+        assert gone is not None
+        backlog.remove(gone)
+        backlog.check()
+
+    assert [load.generation for load in backlog.by_size()] == ["c", "b", "a"]
+
+
+def test_a_mixed_step_is_offered_only_jobs_that_may_be_mixed() -> None:
+    alone, free = job(1, can_mix=False), job(2, "b")
+    backlog = filled(alone, free)
+
+    assert list(backlog.mixable()) == [free]
+    assert list(backlog.groups["a"].in_order()) == [alone]
+    backlog.check()
+
+
+def test_the_soonest_deadline_is_of_a_job_that_can_still_keep_it() -> None:
+    over, answered, left, soon = (
+        job(n, deadline=deadline) for n, deadline in enumerate((1.0, 2.0, 3.0, 4.0))
+    )
+    backlog = filled(over, answered, left, soon, job(9))
+    admit(backlog, answered)
+    backlog.progress(answered, answered.prompt_tokens, is_answer=True)
+    backlog.remove(left)
+
+    assert backlog.soonest_deadline(now=1.5) is soon
+    assert backlog.soonest_deadline(now=4.5) is None
 
 
 def test_no_head_asks_for_kv_when_none_waits() -> None:
@@ -108,7 +160,7 @@ def test_no_head_asks_for_kv_when_none_waits() -> None:
 
     admit(backlog, a1)
 
-    assert backlog.loads["a"].head_kv_tokens == 0
+    assert backlog.groups["a"].head_kv_tokens == 0
 
 
 @pytest.mark.parametrize("is_live", [False, True])
@@ -120,7 +172,7 @@ def test_a_generation_whose_last_job_leaves_has_no_load(is_live: bool) -> None:
 
     backlog.remove(a1)
 
-    assert list(backlog.loads) == ["b"]
+    assert list(backlog.groups) == ["b"]
     assert backlog.get(a1.id) is None
     backlog.check()
 
@@ -134,13 +186,6 @@ def test_a_job_is_found_by_its_id_waiting_or_live() -> None:
     assert backlog.get(1) is a1
     assert backlog.get(2) is a2
     assert backlog.get(3) is None
-
-
-def test_loads_cannot_be_written_by_a_reader() -> None:
-    backlog = filled(job(1))
-
-    with pytest.raises(TypeError):
-        backlog.loads["a"] = backlog.loads["a"]  # type: ignore[index]
 
 
 def test_check_sees_a_job_that_is_in_the_wrong_list() -> None:

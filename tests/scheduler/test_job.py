@@ -41,7 +41,7 @@ def job_in(state: JobState) -> Job:
     it = job(7, prompt=10, tokens=5, arrival=3.0)
     for event in PATHS[state]:
         it.move(event)
-    it.prefilled, it.generated, it.served_at = 4, 2, 9.0
+    it.prefilled, it.generated = 4, 2
     return it
 
 
@@ -87,8 +87,13 @@ def test_a_job_reserves_the_kv_of_its_prompt_and_of_all_it_may_generate() -> Non
     assert job(1, prompt=10, tokens=5).kv_tokens == 15
 
 
-def test_a_job_that_was_never_served_counts_from_its_arrival() -> None:
-    assert job(1, arrival=3.5).served_at == 3.5
+def test_a_job_that_could_run_in_no_mode_is_refused() -> None:
+    with pytest.raises(AssertionError, match="job 1 can run in no mode"):
+        job(1, can_merge=False, can_mix=False)
+
+
+def test_a_job_knows_how_much_of_its_prompt_is_left() -> None:
+    assert job_in(JobState.RUNNING).unfilled_tokens == 6
 
 
 def test_two_jobs_with_the_same_fields_are_two_jobs() -> None:

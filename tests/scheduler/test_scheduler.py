@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler import BacklogFull, Idle, Mode, Outcome, Swap
+from scheduler import BacklogFull, Idle, Mode, Outcome, Shape, Swap
 from scheduler.job import JobState
 from tests.scheduler.traces import (
     Merge,
@@ -187,5 +187,5 @@ def test_an_outcome_teaches_the_costs_of_its_step_and_of_its_swap() -> None:
         now=1.0,
     )
 
-    assert it.costs.step_s(Mode.MERGED, 1, 1, 4) == pytest.approx(0.02)
-    assert it.costs.swap_s(warm=False) == 0.5
+    assert it.costs.step_s(Shape(Mode.MERGED, 1, 1, 0, 4)) == pytest.approx(0.02)
+    assert it.costs.swap_s(warm=False) == pytest.approx(0.5)

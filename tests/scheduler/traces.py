@@ -5,8 +5,20 @@ Time is a number that the test advances; every trace is built anew from its seed
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
-from scheduler import BASE, POLICIES, Costs, Idle, Job, Mode, Outcome, Scheduler, Step
+from scheduler import (
+    BASE,
+    POLICIES,
+    Costs,
+    Idle,
+    Job,
+    Mode,
+    Outcome,
+    Scheduler,
+    Shape,
+    Step,
+)
 from scheduler.policy import Plan, Policy, View, merged, mixed
 from scheduler.scheduler import Decision
 
@@ -18,6 +30,7 @@ def job(
     prompt: int = 4,
     tokens: int = 4,
     arrival: float | None = None,
+    **rest: Any,
 ) -> Job:
     """A job; unless told otherwise it arrives `number` milliseconds after zero."""
     return Job(
@@ -26,6 +39,7 @@ def job(
         prompt_tokens=prompt,
         max_tokens=tokens,
         arrival=number / 1000 if arrival is None else arrival,
+        **rest,
     )
 
 
@@ -39,22 +53,25 @@ class Machine(Costs):
         sequence: float = 0.0002,
         adapter: float = 0.002,
         prefill: float = 0.00005,
+        rank: float = 0.0,
+        context: float = 0.0,
         warm: float = 0.001,
         cold: float = 0.050,
     ) -> None:
         super().__init__()
         self._parts = (step, sequence, adapter, prefill)
-        self._warm, self._cold = warm, cold
+        self._rank, self._context = rank, context
+        self._swap_times = {True: warm, False: cold}
 
-    def step_s(
-        self, mode: Mode, sequences: int, adapters: int, prefill_tokens: int = 0
-    ) -> float:
+    def step_s(self, shape: Shape) -> float:
         step, sequence, adapter, prefill = self._parts
-        beside = adapters * adapter if mode is Mode.MIXED else 0.0
-        return step + sequences * sequence + beside + prefill_tokens * prefill
+        beside = shape.adapters * adapter + shape.ranks * self._rank
+        rows = shape.sequences * sequence + shape.context_tokens * self._context
+        rows += shape.prefill_tokens * prefill
+        return step + rows + (beside if shape.mode is Mode.MIXED else 0.0)
 
-    def swap_s(self, *, warm: bool) -> float:
-        return self._warm if warm else self._cold
+    def swap_s(self, *, warm: bool, rank: int = 0) -> float:
+        return self._swap_times[warm]
 
 
 class Checked(Scheduler):
@@ -88,8 +105,11 @@ class Whim:
         self._random = Random(seed)
 
     def choose(self, view: View) -> Plan:
-        plans = [merged(load.generation, "a whim") for load in view.runnable()]
-        return self._random.choice([*plans, mixed("a whim")])
+        loads = view.runnable(view.backlog.by_age())
+        plans = [merged(x.generation, "a whim") for x in loads if x.can_merge]
+        if view.front.generations:
+            plans.append(mixed("a whim"))
+        return self._random.choice(plans)
 
 
 def scheduler(
@@ -100,6 +120,8 @@ def scheduler(
     max_waiting: int = 1000,
     prefill_tokens: int = 16,
     max_wait_s: float = 2.0,
+    max_adapters: int | None = None,
+    switch_budget: float = 0.05,
     costs: Costs | None = None,
 ) -> Scheduler:
     return Checked(
@@ -109,6 +131,8 @@ def scheduler(
         max_waiting=max_waiting,
         prefill_tokens=prefill_tokens,
         max_wait_s=max_wait_s,
+        max_adapters=max_adapters,
+        switch_budget=switch_budget,
         costs=costs,
     )
 
@@ -169,11 +193,28 @@ def seeded(
     return trace
 
 
+def with_modes(trace: list[Job]) -> list[Job]:
+    """g1 is served merged only, g2 must not be merged."""
+    for each in trace:
+        each.can_mix = each.generation != "g1"
+        each.can_merge = each.generation != "g2"
+    return trace
+
+
+def with_priorities(trace: list[Job], seed: int) -> list[Job]:
+    """Some are urgent, some have a deadline, some are in no hurry."""
+    random = Random(seed)
+    for each in trace:
+        each.priority = random.choice([-1, 0, 0, 3])
+        each.deadline = random.choice([None, each.arrival + random.random()])
+    return trace
+
+
 def burst(seed: int) -> list[Job]:
     """Everybody at once: arrivals tie."""
     trace = seeded(seed, weights=(1, 1, 1, 1))
     for each in trace:
-        each.arrival = each.served_at = float(each.id // 20)
+        each.arrival = float(each.id // 20)
     return trace
 
 
@@ -184,4 +225,8 @@ TRACES: dict[str, Callable[[], list[Job]]] = {
     "overload": lambda: seeded(4, rate=1000.0, weights=(3, 2, 1)),
     "trickle": lambda: seeded(5, rate=3.0, weights=(1, 1, 1)),
     "burst": lambda: burst(6),
+    "modes": lambda: with_modes(seeded(7, weights=(2, 3, 3, 2))),
+    "modes, overload": lambda: with_modes(seeded(8, rate=1e3, weights=(0, 9, 1, 1))),
+    "merged only": lambda: with_modes(seeded(9, weights=(0, 1))),
+    "priorities": lambda: with_priorities(seeded(10, weights=(1, 1, 1)), 10),
 }

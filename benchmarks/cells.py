@@ -1,0 +1,161 @@
+"""Cells: one trace through one policy on the twin, and what is told of the run.
+
+A job asks for 256 tokens and ends by itself, as most do, so that no policy knows how
+long an answer will be. Prompts are lognormal around 80 tokens, answers around 48.
+"""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+
+from benchmarks.machines import machine, taught
+from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
+from scheduler import POLICIES, Job, Mode, Scheduler
+from scheduler.simulate import Run, simulate
+
+ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point of the grid. `load`: clients of a closed loop, or a share of capacity
+    as Poisson arrivals. `drift`: requests after which another adapter is the hot one.
+    `pulse`: seconds of twice the load, then as many of nearly none."""
+
+    machine: str
+    zipf: float
+    stay: float
+    adapters: int
+    load: str
+    requests: int = 300
+    seed: int = 1
+    drift: int = 0
+    pulse: float = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        return self.load.startswith("closed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """`tokens_per_s` between a tenth and nine tenths of the answers; times in s."""
+
+    tokens_per_s: float
+    ttft_p50: float
+    ttft_p99: float
+    longest_wait: float
+    latency: float  # mean, per token of the answer
+    swap_share: float  # of the time in steps and swaps
+    merged_share: float  # of the rows
+    error: float  # of the predictions of step times
+    service: dict[str, float] = field(repr=False)  # rows by adapter
+
+
+def make_trace(cell: Cell, rate: float) -> Trace:
+    names = [f"a{n}" for n in range(cell.adapters)]
+    if cell.is_closed:
+        when: Arrivals = arrivals(cell.load)
+    elif cell.pulse:
+        when = arrivals(f"onoff:{2 * rate},{0.1 * rate},{cell.pulse},{cell.pulse}")
+    else:
+        when = arrivals(f"poisson:{rate}")
+    return generate(
+        cell.seed,
+        cell.requests,
+        arrivals=when,
+        adapters=names,
+        zipf=cell.zipf,
+        stay=cell.stay,
+        prompt=length("lognormal:80,0.5,256"),
+        output=length("lognormal:48,0.6,256"),
+    )
+
+
+def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
+    """The trace's requests as jobs, and how long each answer will be."""
+    jobs = []
+    for request in trace.requests:
+        adapter = int((request.adapter or "a0")[1:])
+        if cell.drift:  # the ranking of the adapters turns
+            turned = adapter + request.id // cell.drift
+            adapter = turned % cell.adapters
+        jobs.append(
+            Job(
+                id=request.id,
+                generation=f"a{adapter}",
+                prompt_tokens=request.prompt_tokens,
+                max_tokens=ASKED,
+                arrival=request.at_s,
+                rank=RANK,
+            )
+        )
+    return jobs, {r.id: r.output_tokens for r in trace.requests}
+
+
+def play(policy: str, cell: Cell, rate: float = 0.0, max_wait_s: float = 2.0) -> Told:
+    table = machine(cell.machine)
+    scheduler = Scheduler(
+        POLICIES[policy](),
+        kv_tokens=KV_TOKENS,
+        max_batch=BATCH,
+        max_waiting=cell.requests,
+        prefill_tokens=256,
+        max_wait_s=max_wait_s,
+        costs=taught(table),
+    )
+    trace = make_trace(cell, rate)
+    jobs, ends = make_jobs(cell, trace)
+    run = simulate(
+        scheduler,
+        jobs,
+        table,
+        slots=SLOTS,
+        clients=trace.concurrency,
+        ends=ends,
+        run=Run(keeps_steps=False),
+    )
+    return tell(run, jobs, ends, scheduler.costs.error or 0.0)
+
+
+def tell(run: Run, jobs: list[Job], ends: dict[int, int], error: float) -> Told:
+    order = sorted(run.finished_at, key=lambda job: run.finished_at[job])
+    cut = len(order) // 10
+    window = order[cut:-cut]
+    seconds = run.finished_at[order[-cut]] - run.finished_at[order[cut - 1]]
+    waits = sorted(run.first_token_at[j] - run.arrived_at[j] for j in run.arrived_at)
+    service: Counter[str] = Counter()
+    for job in jobs:
+        service[job.generation] += ends[job.id]
+    return Told(
+        tokens_per_s=sum(ends[job] for job in window) / seconds,
+        ttft_p50=statistics.median(waits),
+        ttft_p99=waits[int(0.99 * (len(waits) - 1))],
+        longest_wait=waits[-1],
+        latency=statistics.fmean(
+            (run.finished_at[j] - run.arrived_at[j]) / ends[j] for j in order
+        ),
+        swap_share=run.swap_s / (run.swap_s + run.busy_s),
+        merged_share=run.tokens[Mode.MERGED] / max(sum(run.tokens.values()), 1),
+        error=error,
+        service=dict(service),
+    )
+
+
+def capacity(cell: Cell) -> float:
+    """Requests per second that the better of always mixed and always merged serves
+    when there is always enough to do."""
+    full = Cell(
+        machine=cell.machine,
+        zipf=cell.zipf,
+        stay=cell.stay,
+        adapters=cell.adapters,
+        load="closed:64",
+        requests=cell.requests,
+        seed=cell.seed,
+    )
+    best = max(
+        play(policy, full).tokens_per_s for policy in ("fcfs-mixed", "fcfs-merged")
+    )
+    trace = make_trace(full, 0.0)
+    return best / statistics.fmean(r.output_tokens for r in trace.requests)

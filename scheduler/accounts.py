@@ -1,0 +1,90 @@
+"""Accounts: what steps and swaps took, and whom it is charged to.
+
+Learns the costs, charges time to the generations that had it, and keeps swaps within
+their budget: each second that passes allows for `switch_budget` of swapping, and what
+was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from scheduler.costs import Costs, Mode, Shape
+from scheduler.decision import Outcome, Step
+from scheduler.deficits import Deficits
+from scheduler.group import Group
+from scheduler.job import BASE
+
+_BURST_S = 20.0
+
+
+class Accounts:
+    """Owned by the scheduler."""
+
+    def __init__(self, costs: Costs, *, switch_budget: float, max_batch: int) -> None:
+        self.deficits = Deficits()
+        self.highest_rank = 0
+        self.swap_budget_s = _BURST_S * switch_budget
+        # Prompt tokens computed, and tokens decoded, of each generation in a step
+        self.served: dict[str, tuple[int, int]] = {}
+        self._costs = costs
+        self._switch_budget = switch_budget
+        self._max_batch = max_batch
+
+    @property
+    def quantum_s(self) -> float:
+        """Time for each generation in a round, so that one swap for each keeps within
+        the budget."""
+        swap = self._costs.swap_s(warm=False, rank=self.highest_rank)
+        return swap * (1.0 - self._switch_budget) / self._switch_budget
+
+    def largest_step_s(
+        self, adapters: int, prefill_tokens: int, kv_tokens: int
+    ) -> float:
+        """The largest step there can be, with the dearest swap before it."""
+        n, rank = self._max_batch, self.highest_rank
+        context = kv_tokens
+        step = max(
+            self._costs.step_s(
+                Shape(mode, n, adapters, rank * adapters, prefill_tokens, context)
+            )
+            for mode in Mode
+        )
+        cold = self._costs.swap_s(warm=False, rank=rank)
+        return step + max(cold, self._costs.swap_s(warm=True))
+
+    def settle(
+        self, step: Step, shape: Shape, outcome: Outcome, groups: Mapping[str, Group]
+    ) -> None:
+        """Take in a step, before its jobs move on."""
+        self._costs.learn_step(shape, outcome.seconds)
+        resident, swap_s = step.plan.generation or BASE, 0.0
+        if outcome.swap is not None:
+            swap_s = outcome.swap.seconds
+            group = groups.get(resident)
+            self._costs.learn_swap(
+                warm=outcome.swap.warm, seconds=swap_s, rank=group.rank if group else 0
+            )
+        most = _BURST_S * self._switch_budget
+        earned = self._switch_budget * (outcome.seconds + swap_s)
+        self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
+        rows = Counter([work.job.generation for work in step.work])
+        decoded = Counter([w.job.generation for w in step.work if not w.is_prefill])
+        prompts: Counter[str] = Counter()
+        for work in step.work:
+            if work.is_prefill:
+                prompts[work.job.generation] += work.tokens
+        self.served = {name: (prompts[name], decoded[name]) for name in rows}
+        for name, n in rows.items():
+            group = groups.get(name)
+            if group is not None:
+                attended = n / max(n, min(group.jobs, self._max_batch))
+                self.deficits.charge(name, outcome.seconds * attended)
+        if step.plan.generation is not None:
+            self.deficits.charge(step.plan.generation, swap_s)
+
+    def prepared(self, group: Group | None, seconds: float) -> None:
+        """A slot was built beside steps."""
+        self.swap_budget_s -= seconds
+        if group is not None:
+            self._costs.learn_swap(warm=False, seconds=seconds, rank=group.rank)
+            self.deficits.charge(group.generation, seconds)

@@ -1,0 +1,89 @@
+"""Estimator: what one measured quantity depends on, learned robustly one by one.
+
+    seconds = w . parts
+
+The weights wander slowly and are followed by a Kalman filter (Haykin, Adaptive Filter
+Theory, ch. 14) on the relative error, which is clipped as in Huber's M-estimator
+(Robust Statistics, 1981): a step disturbed by a busy machine counts, but only so much.
+"""
+
+import math
+from collections.abc import Sequence
+
+_CLIP = 3.5  # standard deviations, as far as the filter can tell
+_NOISE = 0.1**2  # variance of the relative error that an ordinary outcome has
+_UNSURE = 1e4  # variance of a weight that nothing is known of
+
+
+class Estimator:
+    """`scales`: typical sizes of the parts; the filter wants them comparable. `drift`:
+    how far a weight may wander from one outcome to the next, against the whole."""
+
+    def __init__(self, scales: Sequence[float], drift: float) -> None:
+        size = len(scales)
+        self.weights = [0.0] * size
+        self.outcomes = 0
+        self._scales = [1.0 / scale for scale in scales]
+        self._drift = drift
+        self._spread = [[_UNSURE * (i == j) for j in range(size)] for i in range(size)]
+
+    def predict(self, parts: Sequence[float]) -> float:
+        total = 0.0
+        for weight, scale, part in zip(self.weights, self._scales, parts, strict=True):
+            total += weight * scale * part
+        return total
+
+    def learn(self, parts: Sequence[float], seconds: float) -> None:
+        if seconds <= 0.0:
+            return
+        expected = self.predict(parts)
+        if expected <= 0.0:  # nothing known
+            expected, error = seconds, 1.0
+        else:
+            error = seconds / expected - 1.0
+        self.outcomes += 1
+        wander = (self._drift * expected) ** 2
+        for i, line in enumerate(self._spread):
+            if line[i] < expected * expected:
+                line[i] += wander
+        row = [p * s / expected for p, s in zip(parts, self._scales, strict=True)]
+        gain = [sum(map(_times, line, row)) for line in self._spread]
+        variance = _NOISE + sum(map(_times, gain, row))
+        share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
+        error = max(-most, min(most, error))
+        for i, at in enumerate(gain):
+            factor = at * share
+            self.weights[i] += factor * error
+            self._spread[i] = [
+                x - factor * y for x, y in zip(self._spread[i], gain, strict=True)
+            ]
+        self._keep_positive()
+
+    def _keep_positive(self) -> None:
+        """A part that costs less than nothing would make larger steps look cheap.
+
+        What a negative weight is lifted by, the others give, as far as the outcomes so
+        far leave open which of them it is.
+        """
+        for i, weight in enumerate(self.weights):
+            if weight < 0.0:
+                line = self._spread[i]
+                lift = weight / max(line[i], 1e-30)
+                for j, at in enumerate(line):
+                    self.weights[j] -= lift * at
+                self.weights[i] = 0.0
+        self.weights = [max(weight, 0.0) for weight in self.weights]
+
+    def restore(self, weights: Sequence[float]) -> None:
+        """Go on from weights learned earlier, as if from a few outcomes."""
+        if len(weights) != len(self.weights):
+            raise ValueError(f"{len(weights)} weights, not {len(self.weights)}")
+        self.weights = [float(weight) for weight in weights]
+        self.outcomes = 1
+        known = (0.1 * max(sum(self.weights), 1e-9)) ** 2
+        size = len(self.weights)
+        self._spread = [[known * (i == j) for j in range(size)] for i in range(size)]
+
+
+def _times(x: float, y: float) -> float:
+    return x * y

@@ -1,0 +1,57 @@
+"""Waits: whose wait for a first token is over, and who must leave KV to him.
+
+Patience is the same for all, so those who run out of it do so in the order they were
+submitted; a deadline is one job's own. Changes nothing.
+"""
+
+from scheduler.backlog import Backlog
+from scheduler.job import Job, JobState
+
+
+class Waits:
+    def __init__(self, backlog: Backlog, patience_s: float) -> None:
+        self._backlog = backlog
+        self._patience_s = patience_s
+
+    def newcomer(self, free_kv_tokens: int) -> Job | None:
+        """Of the unanswered jobs that can run, the one submitted first."""
+        able = self._backlog.filling()[:1]
+        waiting = self._backlog.oldest_waiting()
+        if waiting is not None and waiting.kv_tokens <= free_kv_tokens:
+            able.append(waiting)
+        return min(able, key=lambda job: job.order[1], default=None)
+
+    def overdue(self, now: float, free_kv_tokens: int) -> Job | None:
+        """The newcomer, if its patience is over."""
+        first = self.newcomer(free_kv_tokens)
+        if first is not None and now - first.arrival > self._patience_s:
+            return first
+        return None
+
+    def urgent(
+        self, now: float, free_kv_tokens: int, step_s: float, prefill_tokens: int
+    ) -> Job | None:
+        """The job with the soonest deadline, if it can run and there is no more time
+        left than its prompt and two steps take."""
+        job = self._backlog.soonest_deadline(now)
+        if job is None or job.deadline is None:
+            return None
+        steps = 2 + job.unfilled_tokens // prefill_tokens
+        if now + steps * step_s < job.deadline:
+            return None
+        if job.state is not JobState.WAITING:
+            return job
+        barred = self.barred_after(now, free_kv_tokens)
+        may = barred is None or job.order[1] <= barred
+        return job if may and job.kv_tokens <= free_kv_tokens else None
+
+    def barred_after(self, now: float, free_kv_tokens: int) -> int | None:
+        """Number of an overdue job that lacks KV; later ones must not take it."""
+        oldest = self._backlog.oldest_waiting()
+        if (
+            oldest is not None
+            and oldest.kv_tokens > free_kv_tokens
+            and now - oldest.arrival > self._patience_s
+        ):
+            return oldest.order[1]
+        return None

@@ -1,0 +1,96 @@
+"""Deficits: rounds, weights, debts, and nothing saved up."""
+
+import pytest
+
+from scheduler.deficits import Deficits
+
+
+def joined(**weights: float) -> Deficits:
+    deficits = Deficits()
+    for name, weight in weights.items():
+        deficits.join(name, weight)
+    deficits.refill(1.0)
+    return deficits
+
+
+def test_everybody_has_its_quantum_once_in_a_round() -> None:
+    it = joined(a=1.0, b=1.0)
+
+    it.charge("a", 1.0)
+    it.refill(1.0)
+    assert set(it.owed) == {"b"}, "the round is not over"
+
+    it.charge("b", 1.0)
+    it.refill(1.0)
+    assert set(it.owed) == {"a", "b"}
+
+
+def test_a_weight_is_a_share() -> None:
+    it = joined(a=1.0, b=3.0)
+
+    it.charge("a", 1.0)
+    it.charge("b", 2.5)
+    assert set(it.owed) == {"b"}
+
+
+def test_a_debt_is_paid_in_the_next_rounds() -> None:
+    """`a` took three and a half quanta of one."""
+    it = joined(a=1.0, b=1.0)
+    it.charge("a", 3.5)
+
+    rounds = 0
+    while "a" not in it.owed:
+        it.charge("b", 1.0)
+        it.refill(1.0)
+        rounds += 1
+
+    assert rounds == 3
+
+
+def test_whoever_joins_waits_for_the_next_round() -> None:
+    it = joined(a=1.0)
+
+    it.join("b", 1.0)
+    it.refill(1.0)
+    assert set(it.owed) == {"a"}
+
+    it.charge("a", 1.0)
+    it.refill(1.0)
+    assert set(it.owed) == {"a", "b"}
+
+
+def test_idling_saves_nothing_up() -> None:
+    it = joined(a=1.0, b=1.0)
+    it.leave("b")
+    for _ in range(10):
+        it.charge("a", 1.0)
+        it.refill(1.0)
+
+    it.join("b", 1.0)
+    it.charge("a", 1.0)
+    it.refill(1.0)
+    it.charge("b", 1.0)
+
+    assert set(it.owed) == {"a"}, "one quantum, not eleven"
+
+
+def test_service_that_was_not_owed_is_free() -> None:
+    it = joined(a=1.0, b=1.0)
+    it.charge("a", 1.0)
+
+    it.charge("a", 50.0)
+    it.charge("b", 1.0)
+    it.refill(1.0)
+
+    assert set(it.owed) == {"a", "b"}
+
+
+@pytest.mark.parametrize("quantum", [0.0, 1e-9, 1e-3])
+def test_a_quantum_however_small_ends_a_round_at_once(quantum: float) -> None:
+    it = joined(a=1.0, b=2.0)
+    it.charge("a", 100.0)
+    it.charge("b", 100.0)
+
+    it.refill(quantum)
+
+    assert it.owed

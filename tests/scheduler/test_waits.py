@@ -1,0 +1,212 @@
+"""The bound on the wait for the first token, on traces made to break it."""
+
+from random import Random
+
+import pytest
+
+from scheduler import Costs, Job
+from scheduler.simulate import Run, simulate
+from tests.scheduler.traces import Machine, advance, decided, ids, job, scheduler
+
+MAX_WAIT_S = 1.0
+
+
+def pattern(names: str, *, every_s: float = 0.050, jobs: int = 160) -> list[Job]:
+    return [
+        job(n, names[n % len(names)], prompt=8, tokens=12, arrival=n * every_s)
+        for n in range(jobs)
+    ]
+
+
+def bursts(seed: int) -> list[Job]:
+    """All at once, again and again, for anybody, prompts long and short."""
+    random = Random(seed)
+    return [
+        job(
+            n,
+            random.choice("aaaabcdef"),
+            prompt=random.choice([4, 40, 300]),
+            tokens=random.randint(1, 60),
+            arrival=float(n // 40) * 1.5,
+        )
+        for n in range(160)
+    ]
+
+
+def merged_only(seed: int) -> list[Job]:
+    """Half of the adapters must have a turn of their own."""
+    trace = bursts(seed)
+    for each in trace:
+        each.can_mix = each.generation not in "bdf"
+        each.can_merge = each.generation != "c"
+    return trace
+
+
+def urgent(seed: int) -> list[Job]:
+    """Many claim to be urgent; who does not must not wait for ever."""
+    random = Random(seed)
+    trace = pattern("AAAAB", every_s=0.02)
+    for each in trace:
+        if each.generation == "A":
+            each.priority = random.choice([-5, 0])
+            each.deadline = random.choice([None, each.arrival + 0.05])
+    return trace
+
+
+ADVERSARIES = {
+    "round robin": lambda: pattern("ABCDEFGH"),
+    "one hot, one cold": lambda: pattern("AAAAAAAAAAAAAAAAAAAB"),
+    "A,B,A,A": lambda: pattern("ABAA"),
+    "two, and too many": lambda: pattern("AB", every_s=0.004),
+    "all alone": lambda: pattern("".join(chr(i) for i in range(200, 360))),
+    "bursts": lambda: bursts(1),
+    "bursts again": lambda: bursts(2),
+    "merged only": lambda: merged_only(3),
+    "merged only again": lambda: merged_only(4),
+    "urgent": lambda: urgent(5),
+}
+MACHINES = {
+    "mixing is cheap": lambda: Machine(adapter=0.0001),
+    "mixing is dear": lambda: Machine(adapter=0.020),
+    "swaps are dear": lambda: Machine(cold=0.4, warm=0.002),
+    "rows are dear": lambda: Machine(step=0.002, sequence=0.004, context=1e-5),
+}
+
+
+def waits_and_bounds(trace: list[Job], machine: Costs, **limits: int) -> list[float]:
+    """For each job, what was left of its bound when its first token came, seconds."""
+    it = scheduler("affinity", max_wait_s=MAX_WAIT_S, costs=machine, **limits)
+    promised: dict[int, float] = {}
+    submit = it.submit
+
+    def watched(each: Job) -> None:
+        submit(each)
+        assert it.wait_bound_s is not None
+        # It counts itself already, with its prompt; beside it, a newcomer's.
+        promised[each.id] = it.wait_bound_s + it.drain_bound_s
+
+    it.submit = watched  # type: ignore[method-assign]
+    run = simulate(it, trace, machine, slots=2)
+    return [
+        promised[each.id] - (run.first_token_at[each.id] - run.arrived_at[each.id])
+        for each in trace
+    ]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("adversary", ADVERSARIES)
+def test_no_job_waits_longer_than_the_bound_told_when_it_was_accepted(
+    adversary: str, machine: str
+) -> None:
+    trace = ADVERSARIES[adversary]()
+
+    left = waits_and_bounds(
+        trace, MACHINES[machine](), kv_tokens=100_000, max_batch=8, prefill_tokens=64
+    )
+
+    assert min(left) >= 0.0
+
+
+@pytest.mark.parametrize("adversary", ["bursts", "merged only", "two, and too many"])
+def test_the_bound_holds_with_its_drain_where_kv_is_short(adversary: str) -> None:
+    left = waits_and_bounds(
+        ADVERSARIES[adversary](),
+        Machine(),
+        kv_tokens=400,
+        max_batch=8,
+        prefill_tokens=64,
+    )
+
+    assert min(left) >= 0.0
+
+
+def test_the_bound_is_the_formula_of_its_docstring() -> None:
+    """Patience, two steps, and one for each step's prompt ahead, each after a swap."""
+    machine = Machine(
+        step=0.010, sequence=0.0, adapter=0.001, prefill=0.0, cold=0.05, warm=0.001
+    )
+    it = scheduler(
+        "affinity", max_batch=4, prefill_tokens=16, max_wait_s=2.0, costs=machine
+    )
+    step = 0.010 + 4 * 0.001 + 0.05
+
+    assert it.wait_bound_s == pytest.approx(1.0 + 3 * step)
+
+    it.submit(job(0, prompt=40))  # two whole steps, and one for what is left
+    assert it.wait_bound_s == pytest.approx(1.0 + 6 * step)
+
+
+def test_policies_without_a_bound_promise_none() -> None:
+    assert scheduler("fcfs-mixed").wait_bound_s is None
+    assert scheduler("longest-queue").wait_bound_s is None
+
+
+def test_a_job_whose_patience_is_over_has_the_next_step() -> None:
+    """`a` fills the batch for ever and merging it pays; half of 1.0 is patience."""
+    it = scheduler("affinity", kv_tokens=10_000, max_batch=4, max_wait_s=1.0)
+    for n in range(8):
+        it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
+    for _ in range(4):
+        advance(it)
+    it.submit(job(99, "b", prompt=1, tokens=500, arrival=0.0))
+
+    served_at = [n / 100 for n in range(1, 90) if 99 in ids(advance(it, n / 100))]
+
+    assert served_at
+    assert served_at[0] <= 0.52
+
+
+def test_a_deadline_is_met_that_patience_would_miss() -> None:
+    waits = {}
+    for deadline in (None, 0.3):
+        it = scheduler(
+            "affinity", kv_tokens=10_000, max_batch=4, max_wait_s=4.0, costs=Machine()
+        )
+        for n in range(8):
+            it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
+        for _ in range(4):
+            advance(it)
+        it.submit(job(99, "b", prompt=1, arrival=0.0, deadline=deadline))
+        steps = (n for n in range(1, 400) if 99 in ids(advance(it, n / 100)))
+        waits[deadline] = next(steps) / 100
+
+    assert waits[0.3] <= 0.3 < waits[None]
+
+
+def test_an_urgent_job_is_seated_before_older_ones() -> None:
+    it = scheduler("affinity", max_batch=2, costs=Machine())
+    for n in range(4):
+        it.submit(job(n, "a", tokens=50))
+    it.submit(job(9, "a", tokens=50, priority=-1))
+
+    assert 9 in ids(decided(it))
+
+
+def test_the_last_decisions_tell_why() -> None:
+    it = scheduler("affinity", costs=Machine())
+    for n in range(4):
+        it.submit(job(n, "ab"[n % 2], tokens=20))
+    for n in range(40):
+        if it.waiting + it.live:
+            advance(it, n / 100)
+
+    assert 0 < len(it.recent) <= 32
+    assert all(each.why and each.jobs > 0 for each in it.recent)
+    assert any("tokens/s" in each.why for each in it.recent)
+
+
+def longest_wait(trace: list[Job], run: Run) -> float:
+    return max(run.first_token_at[j.id] - run.arrived_at[j.id] for j in trace)
+
+
+def test_without_a_bound_a_cold_adapter_waits_for_as_long_as_a_hot_one_is_busy() -> (
+    None
+):
+    """What the bound is worth: the same trace, the same machine."""
+    waits = {}
+    for policy in ("affinity", "longest-queue"):
+        trace = pattern("AAAAAAAAAAAAAAAAAAAB", every_s=0.004, jobs=400)
+        it = scheduler(policy, kv_tokens=10**5, max_wait_s=MAX_WAIT_S, costs=Machine())
+        waits[policy] = longest_wait(trace, simulate(it, trace, Machine(), slots=2))
+
+    assert waits["affinity"] < waits["longest-queue"] / 2
