@@ -12,6 +12,8 @@ import pytest
 from hotswap import app
 from hotswap.adapters.checkpoint import CONFIG_FILE
 from hotswap.errors import StartFailed
+from scheduler import BASE, Mode, Scheduler, Step
+from scheduler.decision import Decision
 from tests import tiny
 from tests.conftest import Live, settings, wait_until
 
@@ -71,6 +73,41 @@ def test_other_modules_may_not_be_adapted(model_folder: Path, directory: Path) -
     assert rows["wide"]["state"] == "failed"
     assert "v_proj may not be adapted" in rows["wide"]["reason"]
     assert rows["small"]["state"] == rows["high"]["state"] == "ready"
+
+
+@pytest.mark.parametrize(("option", "most"), [(1, 1), (2, 2), ("auto", 3)])
+def test_a_mixed_step_holds_so_many_adapters(
+    option: object,
+    most: int,
+    model_folder: Path,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+
+    class Watched(Scheduler):
+        def decide(self, now: float) -> Decision:
+            decision = super().decide(now)
+            if isinstance(decision, Step) and decision.plan.mode is Mode.MIXED:
+                seen.append(len(decision.generations - {BASE}))
+            return decision
+
+    monkeypatch.setattr(app, "Scheduler", Watched)
+    configured = settings(
+        model_folder, directory, policy="fcfs-mixed", lora={"max_loras": option}
+    )
+    names = ["high", "small", "wide"]
+    asked = {"max_new_tokens": 24, "ignore_eos_token": True}
+    with (
+        Live(app.build(configured)) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        wait_until(lambda: len(client.get("/adapters").json()["adapters"]) == 3)
+        body = {"inputs": ["x"] * 3, "adapters": names, "parameters": asked}
+        answer = client.post("/invocations", json=body)
+
+    assert answer.status_code == 200, answer.text
+    assert max(seen) == most
 
 
 def test_a_module_that_is_rewritten_is_adapted_too(
