@@ -32,6 +32,7 @@ class FakeWeights:
     slots: int = 1
     broken: set[str] = field(default_factory=set)
     held: list[str] = field(default_factory=list)
+    pinned: frozenset[str] = frozenset()
     half_built: str = ""
     swaps: int = 0
 

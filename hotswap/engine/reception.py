@@ -80,10 +80,12 @@ class Reception:
                 key = generation.key if generation else None
                 log.info("adapter found name=%r generation=%s", name, key)
                 dropped = self._store.adopt(name, generation, origin)
+                self._batch.pin(self._store.pinned)
                 self._take_up(name)
                 self._batch.forget(dropped)
             case Amend(name, origin):
                 self._batch.forget(self._store.amend(name, origin))
+                self._batch.pin(self._store.pinned)
             case Refuse(name, reason, origin, is_readable):
                 if not is_readable:
                     self._store.refuse(name, reason, origin)

@@ -74,6 +74,7 @@ class Weights:
         self._places = places
         self._slots = [_Slot() for _ in range(slots)]
         self._resident: _Slot | None = None
+        self.pinned: frozenset[str] = frozenset()  # keys to keep while others can go
         self._away: frozenset[Place] = frozenset()  # that do not point to golden
         self._build: _Build | None = None
         self._age = 0.0
@@ -155,14 +156,20 @@ class Weights:
         return next((s for s in self._slots if s.holds and s.holds.key == key), None)
 
     def _victim(self) -> _Slot:
-        """An empty slot, or the one least worth keeping, the resident one last.
+        """An empty slot, or the one least worth keeping; the resident one last, pinned
+        ones before it.
 
         GreedyDual-Size-Frequency (Cherkasova 1998): worth is uses x seconds to rebuild,
         on top of the worth of what was given up last, so that old uses fade.
         """
         return min(
             self._slots,
-            key=lambda s: (s is self._resident, s.holds is not None, s.worth),
+            key=lambda s: (
+                s is self._resident,
+                s.holds is not None and s.holds.key in self.pinned,
+                s.holds is not None,
+                s.worth,
+            ),
         )
 
     def _begin(self, generation: Generation) -> _Build:

@@ -224,6 +224,15 @@ def test_forgetting_the_resident_makes_golden_resident(
     assert runner.weights.warm == {BASE}
 
 
+def test_a_pinned_slot_is_given_up_last(runner: Runner, adapter_folders: Path) -> None:
+    a, b, c = (read(adapter_folders / f"a{n}", runner.layout) for n in range(3))
+    runner.weights.pinned = frozenset({a.key})
+    for generation in (a, b, b, None, b, None, c):  # b is worth more than a
+        runner.weights.activate(generation)
+
+    assert runner.weights.warm == {BASE, a.key, c.key}
+
+
 def test_slots_follow_from_the_budget_and_are_at_least_one() -> None:
     assert slots_that_fit(400, 1) == 1
     assert slots_that_fit(400, 3 * 400 + 399) == 3
