@@ -56,6 +56,7 @@ class _Metrics(Collector):
                 ("jobs_live", "Jobs running or parked", now.live),
                 ("kv_tokens", "Tokens the KV store holds", now.kv_tokens),
                 ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
+                ("adapter_bytes", "Host memory that adapters take", now.loaded_bytes),
                 ("slots_warm", "Slots holding an adapter", len(now.warm) - 1),
             )
         ]
