@@ -77,6 +77,6 @@ def _of_rewrite(
 
 def _squares(golden: torch.Tensor, merged: torch.Tensor) -> tuple[float, float]:
     """Squared lengths of the update, and of what rounding takes from it."""
-    whole = (merged - golden.float()).double().square().sum()
-    lost = (merged - merged.to(golden.dtype).float()).double().square().sum()
-    return float(whole), float(lost)
+    whole = torch.linalg.vector_norm(merged - golden.float())
+    lost = torch.linalg.vector_norm(merged - merged.to(golden.dtype).float())
+    return float(whole) ** 2, float(lost) ** 2

@@ -11,6 +11,9 @@ from transformers.pytorch_utils import Conv1D
 from hotswap.adapters.layout import is_hollow
 from hotswap.errors import AdapterRefused
 
+# A large vocabulary's rows would take gigabytes.
+_TOKENS = 4096
+
 
 class Replaced:
     """Parameters that the file brings whole."""
@@ -123,7 +126,8 @@ def _probe(base: nn.Module) -> torch.Tensor:
     weight = base.weight
     assert isinstance(weight, torch.Tensor)
     if isinstance(base, nn.Embedding):
-        return torch.arange(weight.shape[0], device=weight.device)
+        step = max(1, weight.shape[0] // _TOKENS)
+        return torch.arange(0, weight.shape[0], step, device=weight.device)
     width = weight.shape[0] if isinstance(base, Conv1D) else weight.shape[-1]
     random = torch.Generator().manual_seed(0)
     return torch.randn(3, width, generator=random).to(weight.device)
