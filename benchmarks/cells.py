@@ -159,3 +159,40 @@ def capacity(cell: Cell) -> float:
     )
     trace = make_trace(full, 0.0)
     return best / statistics.fmean(r.output_tokens for r in trace.requests)
+
+
+def fairness(name: str) -> float:
+    """Jain's index of the time that eight adapters had, of which each has more to do
+    than a batch holds, though one has four times the others' jobs."""
+    table = machine(name)
+    scheduler = Scheduler(
+        POLICIES["affinity"](),
+        kv_tokens=KV_TOKENS * 8,
+        max_batch=BATCH,
+        max_waiting=10_000,
+        prefill_tokens=256,
+        max_wait_s=2.0,
+        costs=taught(table),
+    )
+    names = [f"a{n}" for n in (0, 0, 0, *range(8))]
+    jobs = [
+        Job(
+            id=n,
+            generation=names[n % len(names)],
+            prompt_tokens=40,
+            max_tokens=64,
+            arrival=0.0,
+            rank=RANK,
+        )
+        for n in range(120 * len(names))
+    ]
+    run = simulate(scheduler, jobs, table, slots=SLOTS)
+    # Two fifths of all rows: until then each has more than a batch left, if all had
+    # the same. Rows stand for time, as every adapter's prompts and answers are alike.
+    served: Counter[str] = Counter()
+    for step in run.steps:
+        served.update(work.job.generation for work in step.work)
+        if served.total() > 0.4 * len(jobs) * 64:
+            break
+    shares = [served[f"a{n}"] for n in range(8)]
+    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))

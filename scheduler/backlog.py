@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import count
 
-from scheduler.group import Group, order_of, take
+from scheduler.group import Group, in_order, order_of, take
 from scheduler.job import Job, JobState
 from scheduler.lengths import Lengths
 
@@ -120,9 +120,7 @@ class Backlog:
 
     def mixable(self) -> Iterator[Job]:
         """Jobs that a mixed step may serve, in order. Valid until a change."""
-        if not self._queue:
-            return iter(self._holders)
-        return heapq.merge(self._holders, self._queue, key=order_of)
+        return in_order(self._holders, self._queue)
 
     def mixable_live(self) -> Iterator[Job]:
         return iter(self._holders)

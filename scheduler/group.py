@@ -7,6 +7,7 @@ is summed up when it is asked for.
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from itertools import chain
 from operator import attrgetter
 
 from scheduler.job import Job, JobState
@@ -84,9 +85,7 @@ class Group:
         return max(1.0, allowed if past is None else min(allowed, past))
 
     def in_order(self) -> Iterator[Job]:
-        if not self.queue:
-            return iter(self.holders)
-        return heapq.merge(self.holders, self.queue, key=order_of)
+        return in_order(self.holders, self.queue)
 
     def generated(self, tokens: int) -> None:
         self._generated += tokens
@@ -103,6 +102,13 @@ class Group:
         self.unfilled_tokens -= job.unfilled_tokens
         self.unanswered -= not job.generated
         self.context_tokens -= job.prefilled + job.generated
+
+
+def in_order(holders: list[Job], queue: list[Job]) -> Iterator[Job]:
+    """Both, each in order, as one. Without priorities who is live came first."""
+    if not holders or not queue or holders[-1].order < queue[0].order:
+        return chain(holders, queue)
+    return heapq.merge(holders, queue, key=order_of)
 
 
 def take(jobs: list[Job], job: Job) -> None:

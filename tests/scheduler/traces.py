@@ -123,8 +123,10 @@ def scheduler(
     max_adapters: int | None = None,
     switch_budget: float = 0.05,
     costs: Costs | None = None,
+    checked: bool = True,
 ) -> Scheduler:
-    return Checked(
+    """`checked`: after every move, which takes as long as there are jobs."""
+    return (Checked if checked else Scheduler)(
         POLICIES[policy]() if isinstance(policy, str) else policy,
         kv_tokens=kv_tokens,
         max_batch=max_batch,
