@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.engine.text import Tokenizer
 from hotswap.errors import MergeFailed
 from hotswap.model.rows import Row
+from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, Swap
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -137,8 +137,7 @@ class FakeTokenizer(Tokenizer):
     ) -> list[int]:
         return self.encode("".join(message["content"] for message in messages))
 
-    def checked(self, ids: list[int], field: str) -> list[int]:
-        return ids
+    def check(self, ids: Sequence[int], field: str) -> None: ...
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)

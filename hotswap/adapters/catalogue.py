@@ -27,6 +27,7 @@ from hotswap.errors import (
     UnknownAdapter,
 )
 from hotswap.hooks import Hooks
+from hotswap.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,11 @@ class _Entry:
     stamp: str = ""  # state of a watched folder
     generation: str | None = None  # key of what was last read
     is_served: bool = True  # False: the files were refused and nothing older serves
+    tokenizer: Tokenizer | None = None  # of what was last read, if it brings its own
+
+    @property
+    def is_unread(self) -> bool:
+        return self.is_served and self.generation is None
 
 
 class Catalogue:
@@ -64,6 +70,7 @@ class Catalogue:
         # For readers on any thread: replaced whole, never changed
         self.sidecars: Mapping[str, Sidecar] = {}
         self.aliases: Mapping[str, str] = {}  # to the adapter's own name
+        self.tokenizers: Mapping[str, Tokenizer | None] = {}  # None: not read yet
 
     def restore(self) -> None:
         for name, note in sorted(self._journal.notes.items()):
@@ -186,6 +193,11 @@ class Catalogue:
         else:
             self._serve(name, dataclasses.replace(entry, sidecar=sidecar), generation)
 
+    def learn(self, name: str) -> None:
+        entry = self._entries.get(name)
+        if entry is not None and entry.is_unread:
+            self.fetch(name)
+
     def _load(self, folder: Path, sidecar: Sidecar) -> Generation:
         generation = self._read(folder)
         return generation if sidecar.scale == 1 else generation.scaled(sidecar.scale)
@@ -216,8 +228,13 @@ class Catalogue:
             raise NoRoom(f"{pinned} adapters are pinned, as many as memory may hold")
 
     def _serve(self, name: str, entry: _Entry, generation: Generation | None) -> None:
-        key = generation.key if generation else None
-        self._put(name, dataclasses.replace(entry, generation=key, is_served=True))
+        entry = dataclasses.replace(
+            entry,
+            is_served=True,
+            generation=generation.key if generation else None,
+            tokenizer=generation.tokenizer if generation else None,
+        )
+        self._put(name, entry)
         self._post(Adopt(name, generation, entry.origin))
 
     def _refuse(self, name: str, entry: _Entry, reason: str) -> None:
@@ -232,8 +249,12 @@ class Catalogue:
 
     def _put(self, name: str, entry: _Entry | None) -> None:
         self._entries.pop(name, None)
+        tokenizers = {n: t for n, t in self.tokenizers.items() if n != name}
         if entry is not None:
             self._entries[name] = entry
+            if entry.tokenizer is not None or entry.is_unread:
+                tokenizers[name] = entry.tokenizer
+        self.tokenizers = tokenizers
         if self.sidecars or (entry is not None and entry.sidecar != NOTHING):
             said = {n: e.sidecar for n, e in self._entries.items()}
             self.sidecars = {n: s for n, s in said.items() if s != NOTHING}

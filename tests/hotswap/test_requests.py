@@ -14,6 +14,7 @@ from hotswap.app import routes
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Accepted, Piece, Ticket
 from hotswap.hooks import Hooks
+from hotswap.tokenizer import Tokenizer
 from scheduler import Mode
 from tests.fakes import FakeTokenizer
 
@@ -56,6 +57,7 @@ class FakeEngine:
 class FakeLibrary:
     sidecars: dict[str, Sidecar]
     aliases: dict[str, str]
+    tokenizers: dict[str, Tokenizer | None] = field(default_factory=dict)
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
