@@ -21,7 +21,6 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
 from hotswap import __version__, hooks
-from hotswap.adapters.admission import admitting
 from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.checkpoint import Limits, read
 from hotswap.adapters.journal import JOURNAL_FILE, Journal
@@ -176,19 +175,13 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
 def _catalogue(
     config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Catalogue:
-    directory, lora = _directory(config), config.lora
-    most = lora.max_cpu_loras
+    directory, most = _directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     for root in roots:
         if not root.is_dir():
             raise StartFailed(f"adapters root {root}: no such folder")
     return Catalogue(
-        reading(
-            admitting(
-                partial(read, layout=runner.layout, limits=_limits(config)),
-                lora.target_modules,
-            )
-        ),
+        reading(partial(read, layout=runner.layout, limits=_limits(config))),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
@@ -205,6 +198,7 @@ def _limits(config: Config) -> Limits:
         max_bytes=None if most == "auto" else most,
         max_merge_loss=config.adapters.max_merge_loss,
         other_base=config.adapters.other_base,
+        targets=tuple(config.lora.target_modules),
     )
 
 

@@ -30,7 +30,6 @@ FLOORS = [
         "hotswap.adapters.report",
         "hotswap.adapters.store",
         "hotswap.adapters.sidecar",
-        "hotswap.adapters.admission",
         "hotswap.hooks",
     },
     {"hotswap.model"},
