@@ -20,14 +20,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
-from hotswap import __version__, hooks
-from hotswap.adapters.catalogue import Catalogue
+from hotswap import __version__
 from hotswap.adapters.checkpoint import Limits, read
-from hotswap.adapters.journal import JOURNAL_FILE, Journal
-from hotswap.adapters.library import Library, reading
-from hotswap.adapters.sources import Sources
 from hotswap.adapters.store import Store
-from hotswap.adapters.watch import Watch
 from hotswap.api import (
     admin,
     djl,
@@ -47,6 +42,12 @@ from hotswap.engine.engine import Engine
 from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.errors import HotswapError, StartFailed
+from hotswap.library import hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
+from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner

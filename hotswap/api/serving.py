@@ -10,7 +10,6 @@ import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
-from hotswap.adapters.library import Library
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.endpoints import Endpoints
@@ -23,7 +22,8 @@ from hotswap.engine.letters import Submit
 from hotswap.engine.text import Tokenizer
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import BadRequest, PromptTooLong, UnknownAdapter, UnknownModel
-from hotswap.hooks import Hooks
+from hotswap.library.hooks import Hooks
+from hotswap.library.library import Library
 from scheduler import BASE
 
 _Body = TypeVar("_Body", Completion, Chat, Invocation)

@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.journal import JOURNAL_FILE, Journal
-from hotswap.adapters.library import Library, reading
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.sources import Sources
 from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
 from hotswap.errors import (
     AdapterExists,
@@ -27,7 +23,11 @@ from hotswap.errors import (
     UnknownAdapter,
     Vetoed,
 )
-from hotswap.hooks import Hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
 from tests.fakes import generation
 
 Start = Callable[..., Library]

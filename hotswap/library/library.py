@@ -11,12 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused, HotswapError
+from hotswap.library.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.journal import Journal, Note
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import NOTHING, Sidecar, read_sidecar
-from hotswap.adapters.sources import Sources, check_name
 from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
 from hotswap.errors import (
     AdapterExists,
@@ -26,7 +24,9 @@ from hotswap.errors import (
     NoRoom,
     UnknownAdapter,
 )
-from hotswap.hooks import Hooks
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import Journal, Note
+from hotswap.library.sources import Sources, check_name
 
 log = logging.getLogger(__name__)
 
