@@ -8,6 +8,7 @@ the name over. Owned by the library's thread; knows no threads.
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,11 +238,13 @@ class Catalogue:
         if self.sidecars or (entry is not None and entry.sidecar != NOTHING):
             said = {n: e.sidecar for n, e in self._entries.items()}
             self.sidecars = {n: s for n, s in said.items() if s != NOTHING}
+            claims = Counter(a for s in self.sidecars.values() for a in s.aliases)
+            # What two adapters claim is neither's: the wrong one must not answer.
             self.aliases = {
                 alias: n
-                for n, sidecar in sorted(self.sidecars.items(), reverse=True)
+                for n, sidecar in self.sidecars.items()
                 for alias in sidecar.aliases
-                if alias not in self._entries
+                if alias not in self._entries and claims[alias] == 1
             }
 
 

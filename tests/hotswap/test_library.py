@@ -484,6 +484,17 @@ def test_aliases_lead_to_the_adapter_unless_a_real_one_has_the_name(desk: Desk) 
     assert desk.library.aliases == {}
 
 
+def test_an_alias_that_two_adapters_claim_leads_to_neither(desk: Desk) -> None:
+    for name in ("one", "two"):
+        folder = make(desk.directory / name, "a")
+        (folder / "hotswap.toml").write_text('aliases = ["uno"]\n')
+        desk.find(name)
+
+    assert desk.library.aliases == {}
+    desk.library.gone("two").result(10)
+    assert desk.library.aliases == {"uno": "one"}
+
+
 def test_a_scale_makes_another_generation(desk: Desk) -> None:
     plain = make(desk.directory / "plain", "a")
     strong = make(desk.directory / "strong", "a")
