@@ -23,12 +23,8 @@ from pathlib import Path
 import uvicorn
 
 from benchmarks.demo_model import adapters, load_model
-from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.journal import Journal
-from hotswap.adapters.library import Library
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.sources import Sources
 from hotswap.adapters.store import Store
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.serving import Serving
@@ -38,7 +34,11 @@ from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
-from hotswap.hooks import Hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import Journal
+from hotswap.library.library import Library
+from hotswap.library.sources import Sources
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row

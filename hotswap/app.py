@@ -20,15 +20,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
-from hotswap import __version__, hooks
-from hotswap.adapters.admission import admitting
-from hotswap.adapters.catalogue import Catalogue
+from hotswap import __version__
 from hotswap.adapters.checkpoint import Limits, read
-from hotswap.adapters.journal import JOURNAL_FILE, Journal
-from hotswap.adapters.library import Library, reading
-from hotswap.adapters.sources import Sources
 from hotswap.adapters.store import Store
-from hotswap.adapters.watch import Watch
 from hotswap.api import (
     admin,
     djl,
@@ -47,6 +41,12 @@ from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.errand import errand
 from hotswap.errors import HotswapError, StartFailed
+from hotswap.library import hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
+from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
@@ -176,19 +176,13 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
 def _catalogue(
     config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Catalogue:
-    directory, lora = _directory(config), config.lora
-    most = lora.max_cpu_loras
+    directory, most = _directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     for root in roots:
         if not root.is_dir():
             raise StartFailed(f"adapters root {root}: no such folder")
     return Catalogue(
-        reading(
-            admitting(
-                partial(read, layout=runner.layout, limits=_limits(config)),
-                lora.target_modules,
-            )
-        ),
+        reading(partial(read, layout=runner.layout, limits=_limits(config))),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
@@ -205,6 +199,7 @@ def _limits(config: Config) -> Limits:
         max_bytes=None if most == "auto" else most,
         max_merge_loss=config.adapters.max_merge_loss,
         other_base=config.adapters.other_base,
+        targets=tuple(config.lora.target_modules),
     )
 
 

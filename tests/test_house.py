@@ -13,34 +13,10 @@ FILES = sorted([*ROOT.glob("hotswap/**/*.py"), *ROOT.glob("scheduler/**/*.py")])
 # Floors from the ground up: a module imports its own floor's package or lower ones.
 FLOORS = [
     {"scheduler", "hotswap.errors", "hotswap.errand", "hotswap.tokenizer"},
-    {
-        "hotswap.adapters.deltas",
-        "hotswap.adapters.tokenizers",
-        "hotswap.adapters.layout",
-        "hotswap.adapters.peft_config",
-        "hotswap.adapters.low_rank",
-        "hotswap.adapters.rewrites",
-        "hotswap.adapters.vocabulary",
-        "hotswap.adapters.tuners",
-        "hotswap.adapters.fidelity",
-        "hotswap.adapters.checkpoint",
-        "hotswap.adapters.origin",
-        "hotswap.adapters.listing",
-        "hotswap.adapters.sources",
-        "hotswap.adapters.journal",
-        "hotswap.adapters.report",
-        "hotswap.adapters.store",
-        "hotswap.adapters.sidecar",
-        "hotswap.adapters.admission",
-        "hotswap.hooks",
-    },
+    {"hotswap.adapters"},
     {"hotswap.model"},
-    {
-        "hotswap.engine",
-        "hotswap.adapters.watch",
-        "hotswap.adapters.catalogue",
-        "hotswap.adapters.library",
-    },
+    {"hotswap.engine"},
+    {"hotswap.library"},
     {"hotswap.api"},
     {"hotswap.options"},
     {"hotswap.config"},
@@ -51,7 +27,7 @@ FLOORS = [
 ONLY = {
     "litestar": {"hotswap.app", "hotswap.api"},
     "uvicorn": {"hotswap.cli"},
-    "watchdog": {"hotswap.adapters.watch"},
+    "watchdog": {"hotswap.library.watch"},
     "peft": {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.peft_config",
@@ -92,7 +68,7 @@ ONLY = {
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
-        "hotswap.adapters.watch",
+        "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai_shape",  # `created`, a date
         "hotswap.app",  # the same

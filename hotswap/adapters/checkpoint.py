@@ -6,7 +6,7 @@ Only safetensors is read; a pickle is never opened. Knows no names, no slots.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,7 +41,8 @@ _INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an adapter may be; None is without limit.
+    """What an adapter may be; None is without limit, and so are no `targets`: names
+    in which the path of each module that it changes has to end.
 
     Above `max_merge_loss` it is served mixed only. `other_base`: what it means if the
     adapter says that it was trained on another model.
@@ -50,6 +51,7 @@ class Limits:
     max_rank: int | None = None
     max_bytes: int | None = None
     max_merge_loss: float = 0.5
+    targets: tuple[str, ...] = ()
     other_base: Literal["warn", "refuse"] = "warn"
 
 
@@ -62,6 +64,7 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     _check_rank(config, limits)
     tensors = _tensors(raw_weights, config)
     made, others, note = _updates(config, tensors, layout)
+    _check_targets({*made, *others}, limits)
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
     tokenizer, warned = _tokenizer(folder, layout, added)
     warnings += warned
@@ -204,6 +207,15 @@ def _check_rank(config: PeftConfig, limits: Limits) -> None:
         raise AdapterRefused(
             "rank_limit", f"{CONFIG_FILE}: rank {rank}; the limit is {limits.max_rank}"
         )
+
+
+def _check_targets(paths: Set[str], limits: Limits) -> None:
+    for path in sorted(paths) if limits.targets else ():
+        if not any(f".{path}".endswith(f".{name}") for name in limits.targets):
+            raise AdapterRefused(
+                "target_forbidden",
+                f"{path} may not be adapted here, only {', '.join(limits.targets)}",
+            )
 
 
 def _check_base(config: PeftConfig, layout: Layout, limits: Limits) -> tuple[str, ...]:

@@ -5,20 +5,12 @@ adapter, and the next listing shows it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 
-from hotswap.adapters.listing import AdapterState, Listing
 from hotswap.adapters.origin import Origin
-from hotswap.api.listings import find
 from hotswap.api.serving import Serving
 from hotswap.errors import BadRequest
 from scheduler import BASE
-
-# The engine shows a change after the step that runs; a listing may be older than an
-# answer only if a step takes longer.
-_SHOWN_WITHIN_S = 10.0
-_LOOK_EVERY_S = 0.002
 
 
 def check_enabled(serving: Serving) -> None:
@@ -44,15 +36,7 @@ async def register(
     key = await asyncio.wrap_future(
         serving.library.register(name, origin, replace=replace, expected=expected)
     )
-    await _shown(
-        serving,
-        name,
-        lambda row: (
-            row is not None
-            and row.state is AdapterState.READY
-            and key in (None, row.generation)
-        ),
-    )
+    await asyncio.wrap_future(serving.engine.seen())
     return key
 
 
@@ -72,30 +56,10 @@ async def update(
             name, preload=preload, pin=pin, alias=alias, src=src, options=options
         )
     )
-    await _shown(
-        serving,
-        name,
-        lambda row: (
-            row is not None
-            and preload in (None, row.origin.preload)
-            and pin in (None, row.origin.pin)
-            and alias in (None, row.origin.alias)
-        ),
-    )
+    await asyncio.wrap_future(serving.engine.seen())
 
 
 async def unregister(serving: Serving, name: str) -> None:
     """Forget a name; what runs finishes. Raises what the library says."""
     await asyncio.wrap_future(serving.library.unregister(name))
-    await _shown(serving, name, lambda row: row is None)
-
-
-async def _shown(
-    serving: Serving, name: str, is_done: Callable[[Listing | None], bool]
-) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_SHOWN_WITHIN_S):
-            while serving.engine.is_alive:
-                if is_done(find(serving.engine.status.adapters, name)):
-                    return
-                await asyncio.sleep(_LOOK_EVERY_S)
+    await asyncio.wrap_future(serving.engine.seen())

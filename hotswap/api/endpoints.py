@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from hotswap.adapters.journal import write_json
 from hotswap.errors import StartFailed, UnknownEndpoint
+from hotswap.library.journal import write_json
 
 ENDPOINTS_FILE = ".hotswap-endpoints.json"
 

@@ -15,7 +15,7 @@ from litestar import Request
 from hotswap.api.prompt import Prompt
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece, Ticket
-from hotswap.hooks import Change
+from hotswap.library.hooks import Change
 from scheduler import BASE
 
 _N = TypeVar("_N", int, float)

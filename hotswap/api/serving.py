@@ -10,7 +10,6 @@ import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
-from hotswap.adapters.library import Library
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.endpoints import Endpoints
@@ -28,7 +27,8 @@ from hotswap.errors import (
     UnknownAdapter,
     UnknownModel,
 )
-from hotswap.hooks import Hooks
+from hotswap.library.hooks import Hooks
+from hotswap.library.library import Library
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from hotswap.adapters.listing import AdapterState
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.sources import check_name
 from hotswap.api import changes
 from hotswap.api.djl_models import card
 from hotswap.api.djl_shape import (
@@ -38,6 +37,7 @@ from hotswap.errors import (
     NotKept,
     UnknownAdapter,
 )
+from hotswap.library.sources import check_name
 
 _TEMPLATE = "adapter"
 _P = ParamSpec("_P")

@@ -13,11 +13,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch, Model
-from hotswap.engine.letters import Cancel, Drain, Letter, Stop
+from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
@@ -92,6 +93,15 @@ class Engine:
     def post(self, letter: Letter) -> None:
         """From any thread."""
         self._letters.put(letter)
+
+    def seen(self) -> "Future[None]":
+        """From any thread: done when `status` shows what was posted before."""
+        mark = Mark(Future())
+        if self.is_alive:
+            self.post(mark)
+        else:
+            mark.seen.set_result(None)
+        return mark.seen
 
     def open_ticket(self) -> Ticket:
         """On the event loop: a ticket to put into a `Submit`."""
@@ -200,6 +210,7 @@ class Engine:
 
     def _publish(self) -> None:
         self.status = self._snapshot()
+        self._reception.published()
         self._outbox.deliver()
 
     def _snapshot(self) -> Status:

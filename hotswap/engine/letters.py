@@ -1,5 +1,6 @@
 """Letters: all that may be said to the engine thread."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from hotswap.adapters.deltas import Generation
@@ -66,6 +67,13 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """`seen` is done when the status shows whatever the letters before this did."""
+
+    seen: "Future[None]"
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Refuse what comes from now on; fail what is not finished in `limit_s`."""
 
@@ -77,4 +85,4 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
-Letter = Submit | Cancel | Adopt | Amend | Refuse | Retire | Drain | Stop
+Letter = Submit | Cancel | Adopt | Amend | Refuse | Retire | Mark | Drain | Stop

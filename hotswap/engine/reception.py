@@ -7,6 +7,7 @@ neither accepted nor refused before. Adapters come and go here, too.
 import itertools
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store, is_base
@@ -17,6 +18,7 @@ from hotswap.engine.letters import (
     Cancel,
     Drain,
     Letter,
+    Mark,
     Refuse,
     Retire,
     Stop,
@@ -68,6 +70,7 @@ class Reception:
         self._fetch = fetch
         self._clock = clock
         self._awaited: dict[str, list[Submit]] = {}  # by adapter, which is on disk
+        self._marks: list[Future[None]] = []  # to be answered with the next status
         self.drain_until: float | None = None
         self.is_stopping = False
 
@@ -96,6 +99,8 @@ class Reception:
                 self._batch.forget(self._store.retire(name))
                 log.info("adapter retired name=%r", name)
                 self._take_up(name)
+            case Mark(seen):
+                self._marks.append(seen)
             case Drain(limit_s):
                 if self.drain_until is None:
                     self.drain_until = self._clock() + limit_s
@@ -104,8 +109,15 @@ class Reception:
             case Stop():
                 self.is_stopping = True
 
+    def published(self) -> None:
+        """The status shows all that was taken so far."""
+        for mark in self._marks:
+            mark.set_result(None)
+        self._marks.clear()
+
     def close(self) -> None:
         """Refuse whoever still waits for a read."""
+        self.published()
         for letter in itertools.chain(*self._awaited.values()):
             self._outbox.put(letter.ticket, Stopping())
         self._awaited.clear()

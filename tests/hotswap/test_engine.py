@@ -526,3 +526,15 @@ def test_what_waits_for_a_read_counts_as_waiting() -> None:
                 ticket.close()
 
     asyncio.run(scene())
+
+
+def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it() -> None:
+    async def scene() -> None:
+        async with running(FakeModel()) as engine:
+            engine.post(Adopt("new", generation("z"), Origin(src="new")))
+            await asyncio.wrap_future(engine.seen())
+
+            assert "new" in [each.name for each in engine.status.adapters]
+        await asyncio.wrap_future(engine.seen())  # it has ended: nobody waits
+
+    asyncio.run(scene())

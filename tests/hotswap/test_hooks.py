@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hotswap import hooks
 from hotswap.adapters.origin import Origin
 from hotswap.errors import NoRoom, StartFailed, Vetoed
-from hotswap.hooks import Hooks
+from hotswap.library import hooks
+from hotswap.library.hooks import Hooks
 
 ORIGIN = Origin(src="here", alias="Pirate", options={"owner": "me"})
 

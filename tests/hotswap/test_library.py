@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.journal import JOURNAL_FILE, Journal
-from hotswap.adapters.library import Library, reading
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.sources import Sources
 from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
 from hotswap.errors import (
     AdapterExists,
@@ -27,7 +23,11 @@ from hotswap.errors import (
     UnknownAdapter,
     Vetoed,
 )
-from hotswap.hooks import Hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
 from tests.fakes import generation
 
 Start = Callable[..., Library]
@@ -482,6 +482,17 @@ def test_aliases_lead_to_the_adapter_unless_a_real_one_has_the_name(desk: Desk) 
     assert desk.library.aliases == {"uno": "one", "two": "one"}
     desk.library.gone("one").result(10)
     assert desk.library.aliases == {}
+
+
+def test_an_alias_that_two_adapters_claim_leads_to_neither(desk: Desk) -> None:
+    for name in ("one", "two"):
+        folder = make(desk.directory / name, "a")
+        (folder / "hotswap.toml").write_text('aliases = ["uno"]\n')
+        desk.find(name)
+
+    assert desk.library.aliases == {}
+    desk.library.gone("two").result(10)
+    assert desk.library.aliases == {"uno": "one"}
 
 
 def test_a_scale_makes_another_generation(desk: Desk) -> None:

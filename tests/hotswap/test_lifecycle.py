@@ -18,20 +18,20 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hotswap.adapters.catalogue import Catalogue
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.journal import JOURNAL_FILE, Journal
-from hotswap.adapters.library import Library, reading
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.sources import Sources
 from hotswap.adapters.store import Store
-from hotswap.adapters.watch import Watch
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.errors import AdapterExists, AdapterRefused, UnknownAdapter
-from hotswap.hooks import Hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
+from hotswap.library.watch import Watch
 from scheduler import POLICIES, Scheduler
 from tests.fakes import (
     EOS,

@@ -13,7 +13,7 @@ from hotswap.api.serving import Serving
 from hotswap.app import routes
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Accepted, Piece, Ticket
-from hotswap.hooks import Hooks
+from hotswap.library.hooks import Hooks
 from hotswap.tokenizer import Tokenizer
 from scheduler import Mode
 from tests.fakes import FakeTokenizer

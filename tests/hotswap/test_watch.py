@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
-from hotswap.adapters.watch import Watch
+from hotswap.library.watch import Watch
 from tests.conftest import wait_until
 
 Event = tuple[str, str]
