@@ -143,6 +143,17 @@ class FakeTokenizer(Tokenizer):
         return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)
 
 
+class LoudTokenizer(FakeTokenizer):
+    """The same in capitals; the digit 9 ends a text."""
+
+    @property
+    def eos(self) -> frozenset[int]:
+        return frozenset({VOCAB - 1})
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return super().decode(ids).upper()
+
+
 def expected(key: str, prompt: int, tokens: int) -> str:
     """What FakeModel says for an adapter after a prompt of so many tokens."""
     return "".join(
