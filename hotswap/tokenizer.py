@@ -3,7 +3,7 @@
 A generation that brings none is written and read in the model's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -22,8 +22,9 @@ class Tokenizer:
         tokens: int | None = None,
     ) -> None:
         """`key`: a digest of the files it comes from. `tokens`: as many does the model
-        know; what lies beyond is refused."""
-        size = len(tokenizer)
+        have weights for; those beyond are refused. None: for all."""
+        # Not their number: some ids may be nobody's.
+        size = max(tokenizer.get_vocab().values(), default=-1) + 1
         self.key = key
         self.inner = tokenizer
         self._size = size if tokens is None else min(size, tokens)
@@ -39,11 +40,10 @@ class Tokenizer:
         """Token ids as the model was trained to see a plain text."""
         return list(self.inner(text).input_ids)
 
-    def check(self, ids: Sequence[int], field: str) -> None:
+    def check(self, ids: Collection[int], field: str) -> None:
         """Raises BadRequest if the model lacks one of `ids`."""
-        for token in ids:
-            if token >= self._size:
-                raise BadRequest(f"`{field}`: there is no token {token}", field)
+        if (largest := max(ids, default=0)) >= self._size:
+            raise BadRequest(f"`{field}`: there is no token {largest}", field)
 
     def encode_chat(
         self, messages: list[dict[str, str]], template: str | None = None

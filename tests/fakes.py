@@ -1,7 +1,7 @@
 """Fakes for the engine: a model whose every token tells which weights computed it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -137,7 +137,7 @@ class FakeTokenizer(Tokenizer):
     ) -> list[int]:
         return self.encode("".join(message["content"] for message in messages))
 
-    def check(self, ids: Sequence[int], field: str) -> None: ...
+    def check(self, ids: Collection[int], field: str) -> None: ...
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)

@@ -33,7 +33,7 @@ from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
 _Body = TypeVar("_Body", Completion, Chat, Invocation)
-_ATTEMPTS = 8  # to encode for an adapter that is replaced all the time
+_ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +112,12 @@ class Serving:
             for ask in asks:
                 tickets.append(await self._submit(ask))
             for index, ask in enumerate(asks):
-                for attempts in reversed(range(_ATTEMPTS)):
-                    try:
-                        await _accepted(tickets[index], ask, selected_by)
+                for _ in range(_ATTEMPTS):
+                    if await _is_accepted(tickets[index], ask, selected_by):
                         break
-                    except OtherTokenizer:
-                        if not attempts:
-                            raise
-                        tickets[index] = await self._submit(ask)
+                    tickets[index] = await self._submit(ask)
+                else:
+                    raise OtherTokenizer(ask.adapter)
         except BaseException:
             for ticket in tickets:
                 ticket.close()
@@ -156,7 +154,7 @@ class Serving:
             # Nobody has looked at what a folder's template or tokenizer takes: beside
             # the event loop.
             await asyncio.to_thread(_encode, ask, tokenizer)
-        tokenizer.check(list(ask.stop_tokens), "stop_token_ids")
+        tokenizer.check(ask.stop_tokens, "stop_token_ids")
         prompt = len(ask.prompt.tokens)
         max_tokens = ask.max_tokens or self.limit - prompt
         if prompt + max(max_tokens, 1) > self.limit:
@@ -191,14 +189,18 @@ class Serving:
         return tokenizers.get(adapter)
 
 
-async def _accepted(ticket: Ticket, ask: Ask, selected_by: str) -> None:
+async def _is_accepted(ticket: Ticket, ask: Ask, selected_by: str) -> bool:
+    """False: its prompt has to be encoded again. Raises the engine's refusal."""
     try:
         await ticket.accepted()
+    except OtherTokenizer:
+        return False
     except UnknownAdapter as error:
         error.field = selected_by
         if selected_by == "model":
             raise UnknownModel(ask.adapter, error.reason) from None
         raise
+    return True
 
 
 def _encode(ask: Ask, tokenizer: Tokenizer) -> None:

@@ -1,6 +1,6 @@
 """What a request and its adapter's sidecar say, as the engine is told it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,7 +225,7 @@ class Doubling(FakeTokenizer):
     def encode(self, text: str) -> list[int]:
         return super().encode(text) * 2
 
-    def check(self, ids: Sequence[int], field: str) -> None:
+    def check(self, ids: Collection[int], field: str) -> None:
         if 999 in ids:
             raise BadRequest(f"`{field}`: there is no token 999", field)
 

@@ -244,3 +244,45 @@ def test_an_adapter_that_is_read_when_asked_for_knows_its_tokens_at_once(
         assert text_of(response) == wanted
     finally:
         client.delete("/adapters/lazy")
+
+
+def test_an_adapter_replaced_under_load_is_never_told_the_tokens_of_the_other(
+    server: Live, folders: Path
+) -> None:
+    plain = tiny.adapted(
+        tiny.model("llama"), 1, 1.5, r=2, target_modules=tiny.TARGETS["llama"]
+    )
+    prompt = PROMPTS[1]
+    wanted = {
+        "plain": said_by(plain, prompt),
+        "grown": added.said(folders / "grown", prompt, 16)[1],
+    }
+    body = {"model": "turn", "prompt": prompt, "max_tokens": 16, "temperature": 0}
+    got: list[str] = []
+
+    async def ask(http: httpx.AsyncClient) -> str:
+        return text_of(await http.post(COMPLETIONS, json=body))
+
+    async def ask_on(http: httpx.AsyncClient) -> None:
+        for _ in range(8):
+            got.append(await ask(http))
+
+    async def load(http: httpx.AsyncClient, source: str) -> None:
+        asked = {"lora_name": "turn", "lora_path": source, "load_inplace": True}
+        done = await http.post("/v1/load_lora_adapter", json=asked)
+        assert done.status_code == 200, done.text
+
+    async def scene() -> None:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+            await load(http, "plain")
+            asking = asyncio.gather(*(ask_on(http) for _ in range(6)))
+            for source in ("grown", "plain") * 3:
+                await load(http, source)
+                assert await ask(http) == wanted[source]
+            await asking
+            await http.delete("/adapters/turn")
+
+    asyncio.run(scene())
+
+    assert len(got) == 48
+    assert set(got) <= set(wanted.values())
