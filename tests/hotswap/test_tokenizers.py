@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.layout import Layout
@@ -52,6 +53,10 @@ def test_the_models_own_is_the_models_however_it_was_saved(
     assert '"max_length": 7' in (tmp_path / TOKENIZER_FILE).read_text()
 
     assert tokenizers.of(tmp_path, tiny.VOCAB) is None
+    # The model may have been saved by that trainer, too.
+    model = AutoTokenizer.from_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    assert Tokenizers(model).of(tmp_path, tiny.VOCAB) is None
 
 
 def test_folders_with_the_same_files_share_one(
