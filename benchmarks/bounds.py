@@ -32,7 +32,6 @@ from hotswap.app import routes
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.sampling import SamplingParams
-from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
 from hotswap.library.catalogue import Catalogue
@@ -44,6 +43,7 @@ from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
+from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler
 
 CLIENTS, PROMPT, OUTPUT = 16, 80, 64

@@ -39,7 +39,6 @@ from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.api.serving import Serving
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
-from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.errors import HotswapError, StartFailed
 from hotswap.library import hooks
@@ -52,6 +51,7 @@ from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from hotswap.options import check_dtype
+from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Costs, Scheduler
 
 log = logging.getLogger(__name__)

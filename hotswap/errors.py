@@ -18,6 +18,7 @@ HotswapError
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
 ├── NotKept                  the journal could not be written
+├── OtherTokenizer           the adapter was replaced while its prompt was encoded
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down
 ├── StepFailed               the model failed on this job's step
@@ -136,6 +137,14 @@ class NoRoom(HotswapError):
 
 class NotKept(HotswapError):
     pass
+
+
+class OtherTokenizer(HotswapError):
+    def __init__(self, adapter: str) -> None:
+        super().__init__(
+            f"The adapter `{adapter}` was replaced while the request was read: send it "
+            "again."
+        )
 
 
 class Overloaded(HotswapError):

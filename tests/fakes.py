@@ -1,15 +1,15 @@
 """Fakes for the engine: a model whose every token tells which weights computed it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.engine.text import Tokenizer
 from hotswap.errors import MergeFailed
 from hotswap.model.rows import Row
+from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, Swap
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -137,11 +137,21 @@ class FakeTokenizer(Tokenizer):
     ) -> list[int]:
         return self.encode("".join(message["content"] for message in messages))
 
-    def checked(self, ids: list[int], field: str) -> list[int]:
-        return ids
+    def check(self, ids: Collection[int], field: str) -> None: ...
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)
+
+
+class LoudTokenizer(FakeTokenizer):
+    """The same in capitals; the digit 9 ends a text."""
+
+    @property
+    def eos(self) -> frozenset[int]:
+        return frozenset({VOCAB - 1})
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return super().decode(ids).upper()
 
 
 def expected(key: str, prompt: int, tokens: int) -> str:

@@ -12,7 +12,7 @@ FILES = sorted([*ROOT.glob("hotswap/**/*.py"), *ROOT.glob("scheduler/**/*.py")])
 
 # Floors from the ground up: a module imports its own floor's package or lower ones.
 FLOORS = [
-    {"scheduler", "hotswap.errors", "hotswap.errand"},
+    {"scheduler", "hotswap.errors", "hotswap.errand", "hotswap.tokenizer"},
     {"hotswap.adapters"},
     {"hotswap.model"},
     {"hotswap.engine"},
@@ -58,7 +58,8 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
-        "hotswap.engine.text",
+        "hotswap.tokenizer",
+        "hotswap.adapters.tokenizers",
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},

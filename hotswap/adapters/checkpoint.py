@@ -28,8 +28,9 @@ from hotswap.adapters.peft_config import (
 )
 from hotswap.adapters.rewrites import Merged
 from hotswap.adapters.tuners import rewrites
-from hotswap.adapters.vocabulary import added_tokens
+from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.errors import AdapterRefused
+from hotswap.tokenizer import Tokenizer
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
 
@@ -65,11 +66,8 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     made, others, note = _updates(config, tensors, layout)
     _check_targets({*made, *others}, limits)
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
-    if added:
-        warnings += (
-            f"it has {added} tokens that the model's tokenizer does not know: they "
-            "can neither be written in a prompt nor read in an answer",
-        )
+    tokenizer, warned = _tokenizer(folder, layout, added)
+    warnings += warned
     try:
         _prove(others, layout)
         loss = merge_loss(made, others, layout)
@@ -83,7 +81,8 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
         if others:
             raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
         note = f"mixed only: {lost}"
-    digest = hashlib.sha256(raw_config + raw_weights).hexdigest()
+    written_in = tokenizer.key.encode() if tokenizer else b""
+    digest = hashlib.sha256(raw_config + raw_weights + written_in).hexdigest()
     return Generation(
         key=digest[:16],
         deltas=made,
@@ -92,6 +91,7 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
         note=note,
         merge_loss=loss,
         warnings=warnings,
+        tokenizer=tokenizer,
     )
 
 
@@ -115,6 +115,25 @@ def _read_files(folder: Path, limits: Limits) -> tuple[bytes, bytes]:
             reason = error.strerror or "cannot be read"
             raise AdapterRefused(code, f"{name}: {reason}{hint}") from None
     return contents[0], contents[1]
+
+
+def _tokenizer(
+    folder: Path, layout: Layout, added: int
+) -> tuple[Tokenizer | None, tuple[str, ...]]:
+    """The folder's own, and what to know of it."""
+    tokens = known_tokens(layout.skeleton) + added
+    own = layout.tokenizers.of(folder, tokens) if layout.tokenizers else None
+    if own is None and added:
+        return None, (
+            f"it has {added} tokens that the model's tokenizer does not know: they "
+            "can neither be written in a prompt nor read in an answer",
+        )
+    if own is not None and own.unknown:
+        return own, (
+            f"its tokenizer has {own.unknown} tokens for which there are no weights: "
+            "they can not be written in a prompt",
+        )
+    return own, ()
 
 
 def _tensors(raw: bytes, config: PeftConfig) -> dict[str, torch.Tensor]:

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import torch
 
+from hotswap.tokenizer import Tokenizer
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
@@ -55,7 +57,8 @@ class Generation:
 
     `can_merge` is false if rounding would lose too much of the update; `note` says why
     a mode is missing. `merge_loss` is the share of the update, 0 to 1, that rounding to
-    the weights' dtype loses when it is merged; None if it was not measured.
+    the weights' dtype loses when it is merged; None if it was not measured. What
+    it is told and says is in the tokens of its own `tokenizer`; None is the model's.
     """
 
     key: str
@@ -65,6 +68,7 @@ class Generation:
     note: str | None = None
     merge_loss: float | None = None
     warnings: tuple[str, ...] = ()
+    tokenizer: Tokenizer | None = None
 
     @property
     def can_mix(self) -> bool:

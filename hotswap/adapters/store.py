@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.listing import AdapterState, Card, Listing, card_of
 from hotswap.adapters.origin import Origin
-from hotswap.errors import UnknownAdapter
+from hotswap.errors import OtherTokenizer, UnknownAdapter
+from hotswap.tokenizer import Tokenizer
 from scheduler.job import BASE
 
 
@@ -120,15 +121,18 @@ class Store:
         entry = self._entries.get(name)
         return entry is not None and entry.is_served and entry.key not in self._loaded
 
-    def lease(self, name: str) -> Generation:
-        """The generation `name` stands for now, counted. Raises UnknownAdapter.
+    def lease(self, name: str, tokenizer: Tokenizer | None = None) -> Generation:
+        """The generation `name` stands for now, counted. The name must not be on disk.
 
-        The name must not be on disk.
+        Raises UnknownAdapter, and OtherTokenizer if it takes no prompts from
+        `tokenizer`; None is the model's.
         """
         entry = self._entries.get(name)
         if entry is None or not entry.is_served:
             raise UnknownAdapter(name, entry.reason if entry else None)
         assert entry.key is not None, "asked for before it was read"
+        if self._loaded[entry.key].tokenizer is not tokenizer:
+            raise OtherTokenizer(name)
         generation = self._loaded.pop(entry.key)
         self._loaded[entry.key] = generation
         entry.requests += 1

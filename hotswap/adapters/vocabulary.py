@@ -17,6 +17,11 @@ from hotswap.adapters.low_rank import PREFIX
 from hotswap.errors import AdapterRefused
 
 
+def known_tokens(model: PreTrainedModel) -> int:
+    """For how many the model has weights, often some more than have a meaning."""
+    return int(_ends(model)[0].weight.shape[0])
+
+
 def added_tokens(
     model: PreTrainedModel, config: PeftConfig, tensors: Mapping[str, torch.Tensor]
 ) -> int:
@@ -25,7 +30,7 @@ def added_tokens(
     Raises AdapterRefused for a token that neither the model nor the adapter has.
     """
     embedding, head = _ends(model)
-    tokens = int(embedding.weight.shape[0])
+    tokens = known_tokens(model)
     trained = set(_token_indices(config))
     rows = [t.shape[0] for t in _whole(model, (embedding, head), tensors)]
     wanted = max([tokens, *rows, *(index + 1 for index in trained)])

@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.prompt import Prompt
 from hotswap.api.running import Answer, Ask, Running, collect, first, primed
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Invocation, Parameters
@@ -68,12 +69,12 @@ async def _invoke(
         _ask(
             data.parameters,
             serving.sidecar(adapter),
-            serving.tokenizer.encode(text) if text else [],
+            Prompt(text, "inputs"),
             adapter,
         )
         for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True)
     ]
-    running = await serving.open(asks, "inputs", selection.field)
+    running = await serving.open(asks, selection.field)
     if data.stream:
         lines = await primed(running, _lines(running, data.parameters, texts[0]))
         return Stream(
@@ -88,9 +89,7 @@ async def _invoke(
     return Response(body, headers=running.headers())
 
 
-def _ask(
-    parameters: Parameters, sidecar: Sidecar, prompt: list[int], adapter: str
-) -> Ask:
+def _ask(parameters: Parameters, sidecar: Sidecar, prompt: Prompt, adapter: str) -> Ask:
     p = parameters
     temperature = first(p.temperature, sidecar.temperature)
     # DJL samples only if asked to, by do_sample or by a temperature.

@@ -1,6 +1,5 @@
 """OpenAI's routes: completions and chat completions. HTTP in, HTTP out."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +8,7 @@ from litestar.response import Stream
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.openai_shape import Shape, error_body, event, usage
+from hotswap.api.prompt import Conversation, Prompt
 from hotswap.api.running import Ask, Running, collect, first, primed
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Chat, Completion, Message, refuse_unsupported
@@ -23,11 +23,11 @@ async def completions(request: Request, serving: Injected) -> Response:
     """Continue one prompt or several."""
     data, selection = await serving.read(request, Completion)
     refuse_unsupported(data)
-    prompts = _prompts(data, serving)
+    prompts = _prompts(data)
     adapters = selection.for_inputs(len(prompts))
     shape = Shape("cmpl-", "text_completion", "text_completion", data)
     asks = _asks(serving, data, prompts, adapters, DEFAULT_COMPLETION_TOKENS)
-    running = await serving.open(asks, "prompt", selection.field)
+    running = await serving.open(asks, selection.field)
     return await _answer(request, serving, running, shape)
 
 
@@ -37,10 +37,10 @@ async def chat_completions(request: Request, serving: Injected) -> Response:
     data, selection = await serving.read(request, Chat)
     refuse_unsupported(data)
     adapters = selection.for_inputs(1)
-    prompt = await _chat(serving, data, adapters[0])
+    prompt = Prompt(_conversation(serving, data, adapters[0]), "messages")
     shape = Shape("chatcmpl-", "chat.completion", "chat.completion.chunk", data)
     asks = _asks(serving, data, [prompt], adapters, None)
-    running = await serving.open(asks, "messages", selection.field)
+    running = await serving.open(asks, selection.field)
     return await _answer(request, serving, running, shape)
 
 
@@ -86,13 +86,12 @@ async def _stream(running: Running, shape: Shape) -> AsyncIterator[bytes]:
 def _asks(
     serving: Serving,
     data: Completion | Chat,
-    prompts: list[list[int]],
+    prompts: list[Prompt],
     adapters: list[str],
     max_tokens: int | None,
 ) -> list[Ask]:
     """`max_tokens`: what is generated where neither body nor sidecar says; None is all
     that fits."""
-    serving.tokenizer.checked(data.stop_token_ids or [], "stop_token_ids")
     asked = data.max_tokens
     if isinstance(data, Chat):
         asked = data.max_completion_tokens or asked
@@ -110,7 +109,7 @@ def _asks(
 def _ask(
     data: Completion | Chat,
     sidecar: Sidecar,
-    prompt: list[int],
+    prompt: Prompt,
     adapter: str,
     *,
     max_tokens: int | None,
@@ -138,22 +137,12 @@ def _ask(
     )
 
 
-async def _chat(serving: Serving, data: Chat, adapter: str) -> list[int]:
-    """The conversation's tokens. An adapter's own template runs beside the event loop:
-    nobody has looked at what it takes."""
+def _conversation(serving: Serving, data: Chat, adapter: str) -> Conversation:
     messages = [{"role": m.role, "content": _text(m)} for m in data.messages]
-    template = serving.sidecar(adapter).chat_template
-    if template is None:
-        return serving.tokenizer.encode_chat(messages)
-    try:
-        return await asyncio.to_thread(
-            serving.tokenizer.encode_chat, messages, template
-        )
-    except BadRequest as error:
-        raise BadRequest(f"adapter `{adapter}`: {error}", error.field) from None
+    return Conversation(messages, serving.sidecar(adapter).chat_template)
 
 
-def _prompts(data: Completion, serving: Serving) -> list[list[int]]:
+def _prompts(data: Completion) -> list[Prompt]:
     """A string, a list of strings, token ids, or a list of token ids."""
     prompt = data.prompt
     if isinstance(prompt, str):
@@ -168,11 +157,7 @@ def _prompts(data: Completion, serving: Serving) -> list[list[int]]:
     for item in items:
         if isinstance(item, int):
             raise BadRequest("`prompt` mixes texts and token ids", "prompt")
-        if isinstance(item, str):
-            # An empty text is refused even where the tokenizer adds a start token.
-            prompts.append(serving.tokenizer.encode(item) if item else [])
-        else:
-            prompts.append(serving.tokenizer.checked(item, "prompt"))
+        prompts.append(Prompt(item, "prompt"))
     return prompts
 
 

@@ -19,6 +19,7 @@ from hotswap.errors import (
     NoRoom,
     NotFound,
     NotKept,
+    OtherTokenizer,
     Overloaded,
     PromptTooLong,
     SourceForbidden,
@@ -53,6 +54,7 @@ STATUS: dict[type[HotswapError], int] = {
     StepFailed: 500,
     MergeFailed: 500,
     NotKept: 500,
+    OtherTokenizer: 503,
     Stopping: 503,
     NoRoom: 507,
 }

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from litestar import Request
 
+from hotswap.api.prompt import Prompt
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece, Ticket
 from hotswap.library.hooks import Change
@@ -24,7 +25,7 @@ _N = TypeVar("_N", int, float)
 class Ask:
     """One job to be: a prompt, an adapter ("" is base) and how to generate."""
 
-    prompt: list[int]
+    prompt: Prompt
     adapter: str
     max_tokens: int | None
     sampling: SamplingParams
@@ -66,7 +67,7 @@ class Running:
 
     @property
     def prompt_tokens(self) -> int:
-        return sum(len(ask.prompt) for ask in self._asks)
+        return sum(len(ask.prompt.tokens) for ask in self._asks)
 
     @property
     def adapters(self) -> list[str]:

@@ -19,14 +19,21 @@ from hotswap.api.selection import HEADER, Named, Selection, fix, select
 from hotswap.api.wire import Chat, Completion, Invocation, Names, convert, decode
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
-from hotswap.engine.text import Tokenizer
 from hotswap.engine.ticket import Ticket
-from hotswap.errors import BadRequest, PromptTooLong, UnknownAdapter, UnknownModel
+from hotswap.errors import (
+    BadRequest,
+    OtherTokenizer,
+    PromptTooLong,
+    UnknownAdapter,
+    UnknownModel,
+)
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
 _Body = TypeVar("_Body", Completion, Chat, Invocation)
+_ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,24 +101,23 @@ class Serving:
         )
         return convert(changed, kind), Selection((adapter,), False, selection.field)
 
-    async def open(self, asks: Sequence[Ask], field: str, selected_by: str) -> Running:
+    async def open(self, asks: Sequence[Ask], selected_by: str) -> Running:
         """Submit all and wait until all are accepted, or raise and leave none behind.
 
-        `field` names the prompt in errors, `selected_by` the adapter's field.
+        `selected_by` names the adapter's field in errors.
         """
         tickets: list[Ticket] = []
         changes = [await self.hooks.change(ask.adapter or BASE) for ask in asks]
         try:
             for ask in asks:
-                tickets.append(self._submit(ask, field))
-            for ticket, ask in zip(tickets, asks, strict=True):
-                try:
-                    await ticket.accepted()
-                except UnknownAdapter as error:
-                    error.field = selected_by
-                    if selected_by == "model":
-                        raise UnknownModel(ask.adapter, error.reason) from None
-                    raise
+                tickets.append(await self._submit(ask))
+            for index, ask in enumerate(asks):
+                for _ in range(_ATTEMPTS):
+                    if await _is_accepted(tickets[index], ask, selected_by):
+                        break
+                    tickets[index] = await self._submit(ask)
+                else:
+                    raise OtherTokenizer(ask.adapter)
         except BaseException:
             for ticket in tickets:
                 ticket.close()
@@ -139,19 +145,28 @@ class Serving:
             return selection
         return fix(selection, self.endpoints.adapter(endpoint), endpoint)
 
-    def _submit(self, ask: Ask, field: str) -> Ticket:
-        prompt = len(ask.prompt)
-        if not prompt:
-            raise BadRequest(f"`{field}` is empty", field)
+    async def _submit(self, ask: Ask) -> Ticket:
+        own = await self._own_tokenizer(ask.adapter)
+        tokenizer = own or self.tokenizer
+        if own is None and not ask.prompt.is_templated:
+            ask.prompt.encode(tokenizer)
+        else:
+            # Nobody has looked at what a folder's template or tokenizer takes: beside
+            # the event loop.
+            await asyncio.to_thread(_encode, ask, tokenizer)
+        tokenizer.check(ask.stop_tokens, "stop_token_ids")
+        prompt = len(ask.prompt.tokens)
         max_tokens = ask.max_tokens or self.limit - prompt
         if prompt + max(max_tokens, 1) > self.limit:
-            raise PromptTooLong(prompt, max(max_tokens, 1), self.limit, field)
+            raise PromptTooLong(
+                prompt, max(max_tokens, 1), self.limit, ask.prompt.field
+            )
         ticket = self.engine.open_ticket()
         self.engine.post(
             Submit(
                 ticket=ticket,
                 adapter=ask.adapter,
-                prompt=tuple(ask.prompt),
+                prompt=ask.prompt.tokens,
                 max_tokens=max_tokens,
                 sampling=ask.sampling,
                 stop=ask.stop,
@@ -160,9 +175,39 @@ class Serving:
                 priority=ask.priority,
                 deadline_s=ask.deadline_s,
                 weight=self.sidecar(ask.adapter).weight,
+                tokenizer=own,
             )
         )
         return ticket
+
+    async def _own_tokenizer(self, adapter: str) -> Tokenizer | None:
+        """What the adapter's prompts are encoded with; None is the model's."""
+        tokenizers = self.library.tokenizers
+        if adapter in tokenizers and tokenizers[adapter] is None:
+            await asyncio.wrap_future(self.library.learn(adapter))
+            tokenizers = self.library.tokenizers
+        return tokenizers.get(adapter)
+
+
+async def _is_accepted(ticket: Ticket, ask: Ask, selected_by: str) -> bool:
+    """False: its prompt has to be encoded again. Raises the engine's refusal."""
+    try:
+        await ticket.accepted()
+    except OtherTokenizer:
+        return False
+    except UnknownAdapter as error:
+        error.field = selected_by
+        if selected_by == "model":
+            raise UnknownModel(ask.adapter, error.reason) from None
+        raise
+    return True
+
+
+def _encode(ask: Ask, tokenizer: Tokenizer) -> None:
+    try:
+        ask.prompt.encode(tokenizer)
+    except BadRequest as error:
+        raise BadRequest(f"adapter `{ask.adapter}`: {error}", error.field) from None
 
 
 # How a route says that it wants the parts; `app` provides them under this name.

@@ -23,7 +23,6 @@ from hotswap.engine.outbox import Outbox
 from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters, Status, snapshot
-from hotswap.engine.text import Tokenizer
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     HotswapError,
@@ -31,6 +30,7 @@ from hotswap.errors import (
     StepFailed,
     Stopping,
 )
+from hotswap.tokenizer import Tokenizer
 from scheduler import Idle, Mode, Outcome, Scheduler, Step
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
+from hotswap.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Submit:
     priority: int = 0  # lower is served earlier
     deadline_s: float | None = None  # for the first token, from now
     weight: float = 1.0  # the adapter's share beside others
+    tokenizer: Tokenizer | None = None  # that made the prompt; None is the model's
 
 
 @dataclass(frozen=True, slots=True)

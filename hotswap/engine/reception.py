@@ -27,14 +27,15 @@ from hotswap.engine.letters import (
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
-from hotswap.engine.text import Tokenizer
 from hotswap.engine.ticket import Accepted
 from hotswap.errors import (
     HotswapError,
+    OtherTokenizer,
     Overloaded,
     PromptTooLong,
     Stopping,
 )
+from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, BacklogFull, Job, Scheduler
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,8 @@ class Reception:
                 return
             generation = self._accept(letter)
         except HotswapError as error:
-            self._counters.refused += 1
+            # One in another tokenizer comes again.
+            self._counters.refused += not isinstance(error, OtherTokenizer)
             self._outbox.put(letter.ticket, error)
             return
         self._counters.accepted += 1
@@ -157,7 +159,7 @@ class Reception:
     def _accept(self, letter: Submit) -> Generation | None:
         generation = None
         if not is_base(letter.adapter):
-            generation = self._store.lease(letter.adapter)
+            generation = self._store.lease(letter.adapter, letter.tokenizer)
         now, due = self._clock(), letter.deadline_s
         job = Job(
             id=letter.ticket.job,
@@ -172,7 +174,9 @@ class Reception:
             deadline=None if due is None else now + due,
             weight=letter.weight,
         )
-        sequence = Sequence(job, letter, generation, self._tokenizer, self._eos)
+        tokenizer = letter.tokenizer or self._tokenizer
+        eos = self._eos | (letter.tokenizer.eos if letter.tokenizer else frozenset())
+        sequence = Sequence(job, letter, generation, tokenizer, eos)
         self._batch.add(sequence)
         self._scheduler.submit(job)
         return generation

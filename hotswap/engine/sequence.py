@@ -3,8 +3,9 @@
 from hotswap.adapters.deltas import Generation
 from hotswap.engine.letters import Submit
 from hotswap.engine.sampling import Sample, Sampler
-from hotswap.engine.text import Detokenizer, StopStrings, Tokenizer
+from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.engine.ticket import Piece
+from hotswap.tokenizer import Tokenizer
 from scheduler import Job, Mode
 
 

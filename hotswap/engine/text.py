@@ -1,4 +1,4 @@
-"""Text in, tokens out, and back: encoding, chat, incremental detokenising, stops.
+"""Text out of tokens as they come: incremental detokenising, and stop strings.
 
 Text is streamed exactly as it will be returned whole: a character whose bytes are
 spread over tokens is held back until it is complete, and so is any text that may yet
@@ -7,61 +7,9 @@ turn out to be the beginning of a stop string.
 
 from collections.abc import Sequence
 
-from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
-
-from hotswap.errors import BadRequest
+from hotswap.tokenizer import Tokenizer
 
 _BROKEN = "\ufffd"  # what a decoder writes for bytes that make no character (yet)
-
-
-class Tokenizer:
-    """Thread-safe for reading: the event loop encodes, the engine thread decodes."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer = tokenizer
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids as the model was trained to see a plain text."""
-        return list(self._tokenizer(text).input_ids)
-
-    def checked(self, ids: list[int], field: str) -> list[int]:
-        """`ids` as they are, if the model has them all. Raises BadRequest."""
-        size = len(self._tokenizer)
-        for token in ids:
-            if token >= size:
-                raise BadRequest(f"`{field}`: there is no token {token}", field)
-        return ids
-
-    def encode_chat(
-        self, messages: list[dict[str, str]], template: str | None = None
-    ) -> list[int]:
-        """Token ids of a conversation in a template, or in the model's own.
-
-        transformers renders it in a sandbox. Raises BadRequest.
-        """
-        if not (template or self._tokenizer.chat_template):
-            raise BadRequest(
-                "this model has no chat template: use /v1/completions", "messages"
-            )
-        try:
-            text = self._tokenizer.apply_chat_template(
-                messages,
-                chat_template=template,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
-        except (TemplateError, ValueError, TypeError) as error:
-            raise BadRequest(f"the chat template says: {error}", "messages") from None
-        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens."""
-        text = self._tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        assert isinstance(text, str)
-        return text
 
 
 class Detokenizer:

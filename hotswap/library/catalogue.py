@@ -8,14 +8,12 @@ the name over. Owned by the library's thread; knows no threads.
 
 import dataclasses
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.sidecar import NOTHING, Sidecar, read_sidecar
+from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
 from hotswap.errors import (
     AdapterExists,
@@ -25,21 +23,12 @@ from hotswap.errors import (
     NoRoom,
     UnknownAdapter,
 )
+from hotswap.library.entries import Entries, Entry, kept
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal, Note
 from hotswap.library.sources import Sources, check_name
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    folder: Path
-    origin: Origin
-    sidecar: Sidecar = NOTHING
-    stamp: str = ""  # state of a watched folder
-    generation: str | None = None  # key of what was last read
-    is_served: bool = True  # False: the files were refused and nothing older serves
 
 
 class Catalogue:
@@ -61,10 +50,7 @@ class Catalogue:
         self._hooks = hooks
         self._max_adapters = max_adapters
         self._max_pinned = max_pinned
-        self._entries: dict[str, _Entry] = {}
-        # For readers on any thread: replaced whole, never changed
-        self.sidecars: Mapping[str, Sidecar] = {}
-        self.aliases: Mapping[str, str] = {}  # to the adapter's own name
+        self.entries = Entries()
 
     def restore(self) -> None:
         for name, note in sorted(self._journal.notes.items()):
@@ -77,16 +63,16 @@ class Catalogue:
                 generation = self._load(folder, sidecar) if origin.preload else None
                 self._hooks.register(name, origin)
             except HotswapError as error:
-                entry = _Entry(Path(origin.src), origin, is_served=False)
+                entry = Entry(Path(origin.src), origin, is_served=False)
                 self._refuse(name, entry, str(error))
                 continue
-            self._serve(name, _Entry(folder, origin, sidecar), generation)
+            self._serve(name, Entry(folder, origin, sidecar), generation)
 
     def register(
         self, name: str, origin: Origin, *, replace: bool, expected: str | None
     ) -> str | None:
         check_name(name)
-        known = self._entries.get(name)
+        known = self.entries.get(name)
         if known is not None and known.is_served and not replace:
             raise AdapterExists(name)
         if expected is not None:
@@ -99,7 +85,7 @@ class Catalogue:
         generation = self._load(folder, sidecar) if origin.preload else None
         self._hooks.register(name, origin)
         self._journal.write(name, Note(origin=origin, gone=self._passed_over(name)))
-        self._serve(name, _Entry(folder, origin, sidecar), generation)
+        self._serve(name, Entry(folder, origin, sidecar), generation)
         return generation.key if generation else None
 
     def update(
@@ -126,7 +112,7 @@ class Catalogue:
         if generation is not None:
             self._serve(name, entry, generation)
         else:
-            self._entries[name] = entry
+            self.entries.put(name, entry)
             self._post(Amend(name, origin))
 
     def unregister(self, name: str) -> None:
@@ -144,10 +130,10 @@ class Catalogue:
         note = self._journal.notes.get(name)
         if note is not None and note.gone == stamp:
             return True  # somebody unregistered it, or took its name, as it is
-        known = self._entries.get(name)
+        known = self.entries.get(name)
         noted = note.origin if note and note.origin and note.origin.is_watched else None
         origin = noted or Origin(src=str(folder), is_watched=True)
-        entry = _Entry(folder, origin, stamp=stamp)
+        entry = Entry(folder, origin, stamp=stamp)
         try:
             check_name(name)
             self._sources.check(folder, name)
@@ -158,7 +144,7 @@ class Catalogue:
             (self._hooks.update if is_change else self._hooks.register)(name, origin)
             self._journal.write(name, _note_of(origin))
         except HotswapError as error:
-            self._refuse(name, _kept(known, entry), str(error))
+            self._refuse(name, kept(known, entry), str(error))
             return False
         if known is not None and not known.origin.is_watched:
             log.warning("a folder takes over a registered name=%r", name)
@@ -166,7 +152,7 @@ class Catalogue:
         return True
 
     def gone(self, name: str) -> None:
-        entry, note = self._entries.get(name), self._journal.notes.get(name)
+        entry, note = self.entries.get(name), self._journal.notes.get(name)
         if entry is None or entry.origin.is_watched:
             self._journal.write(name, None)
         elif note is not None:  # a folder that was passed over for a registered one
@@ -175,7 +161,7 @@ class Catalogue:
             self._retire(name)
 
     def fetch(self, name: str) -> None:
-        entry = self._entries.get(name)
+        entry = self.entries.get(name)
         if entry is None:
             return  # retired meanwhile: the engine has its letter
         try:
@@ -187,25 +173,30 @@ class Catalogue:
         else:
             self._serve(name, dataclasses.replace(entry, sidecar=sidecar), generation)
 
+    def learn(self, name: str) -> None:
+        entry = self.entries.get(name)
+        if entry is not None and entry.is_unread:
+            self.fetch(name)
+
     def _load(self, folder: Path, sidecar: Sidecar) -> Generation:
         generation = self._read(folder)
         return generation if sidecar.scale == 1 else generation.scaled(sidecar.scale)
 
     def _passed_over(self, name: str) -> str | None:
         """The state of a watched folder that shall not be served as it is."""
-        entry, note = self._entries.get(name), self._journal.notes.get(name)
+        entry, note = self.entries.get(name), self._journal.notes.get(name)
         if entry is not None and entry.origin.is_watched:
             return entry.stamp
         return note.gone if note else None
 
-    def _known(self, name: str) -> _Entry:
-        entry = self._entries.get(name)
+    def _known(self, name: str) -> Entry:
+        entry = self.entries.get(name)
         if entry is None:
             raise UnknownAdapter(name)
         return entry
 
     def _check_room(self, name: str, origin: Origin) -> None:
-        others = [e for other, e in self._entries.items() if other != name]
+        others = self.entries.others(name)
         if len(others) >= self._max_adapters:
             raise NoRoom(f"{self._max_adapters} adapters are registered already")
         if not origin.pin:
@@ -216,45 +207,25 @@ class Catalogue:
         if self._max_pinned is not None and pinned >= self._max_pinned:
             raise NoRoom(f"{pinned} adapters are pinned, as many as memory may hold")
 
-    def _serve(self, name: str, entry: _Entry, generation: Generation | None) -> None:
-        key = generation.key if generation else None
-        self._put(name, dataclasses.replace(entry, generation=key, is_served=True))
+    def _serve(self, name: str, entry: Entry, generation: Generation | None) -> None:
+        entry = dataclasses.replace(
+            entry,
+            is_served=True,
+            generation=generation.key if generation else None,
+            tokenizer=generation.tokenizer if generation else None,
+        )
+        self.entries.put(name, entry)
         self._post(Adopt(name, generation, entry.origin))
 
-    def _refuse(self, name: str, entry: _Entry, reason: str) -> None:
-        self._put(name, entry)
+    def _refuse(self, name: str, entry: Entry, reason: str) -> None:
+        self.entries.put(name, entry)
         # A registered name keeps its own source, whatever folder was dropped there.
         is_readable = entry.is_served and not entry.origin.is_watched
         self._post(Refuse(name, reason, entry.origin, is_readable))
 
     def _retire(self, name: str) -> None:
-        self._put(name, None)
+        self.entries.put(name, None)
         self._post(Retire(name))
-
-    def _put(self, name: str, entry: _Entry | None) -> None:
-        self._entries.pop(name, None)
-        if entry is not None:
-            self._entries[name] = entry
-        if self.sidecars or (entry is not None and entry.sidecar != NOTHING):
-            said = {n: e.sidecar for n, e in self._entries.items()}
-            self.sidecars = {n: s for n, s in said.items() if s != NOTHING}
-            claims = Counter(a for s in self.sidecars.values() for a in s.aliases)
-            # What two adapters claim is neither's: the wrong one must not answer.
-            self.aliases = {
-                alias: n
-                for n, sidecar in self.sidecars.items()
-                for alias in sidecar.aliases
-                if alias not in self._entries and claims[alias] == 1
-            }
-
-
-def _kept(known: _Entry | None, refused: _Entry) -> _Entry:
-    """What a name stands for after its folder was refused."""
-    if known is None or not known.is_served:
-        return dataclasses.replace(refused, is_served=False)
-    if known.origin.is_watched:
-        return dataclasses.replace(known, stamp=refused.stamp)
-    return known
 
 
 def _note_of(origin: Origin) -> Note | None:

@@ -17,6 +17,7 @@ from hotswap.adapters.sidecar import Sidecar
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused, HotswapError
 from hotswap.library.catalogue import Catalogue
+from hotswap.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,22 @@ class Library:
     @property
     def sidecars(self) -> Mapping[str, Sidecar]:
         """What adapters' folders say of their requests, by name; a frozen copy."""
-        return self._catalogue.sidecars
+        return self._catalogue.entries.sidecars
 
     @property
     def aliases(self) -> Mapping[str, str]:
         """Other names of adapters, to their own; a frozen copy."""
-        return self._catalogue.aliases
+        return self._catalogue.entries.aliases
+
+    @property
+    def tokenizers(self) -> Mapping[str, Tokenizer | None]:
+        """What adapters' prompts are encoded with where it is not the model's, by name;
+        None if the adapter has to be read first: `learn` it. A frozen copy."""
+        return self._catalogue.entries.tokenizers
+
+    def learn(self, name: str) -> "Future[None]":
+        """Read an adapter that has not been read yet."""
+        return self._thread.submit(self._catalogue.learn, name)
 
     def register(
         self,

@@ -7,6 +7,7 @@ import torch
 
 from hotswap.adapters.deltas import Generation, bytes_of
 from hotswap.adapters.layout import Layout, hollowed
+from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.errors import StartFailed
 from hotswap.model.fit import fit
 from hotswap.model.kernels import kernels_for
@@ -53,6 +54,7 @@ class Runner:
             skeleton=skeleton,
             golden={path: p.golden_of(path) for p in places for path in p.parts},
             base=loaded.name,
+            tokenizers=Tokenizers(loaded.tokenizer),
         )
         # Most adapters leave the embedding and the norms alone: they are not counted.
         slot_bytes = sum(linear.golden.nbytes for linear in linears)

@@ -1,6 +1,7 @@
 """The engine on a fake model whose text tells which weights computed each token."""
 
 import asyncio
+import dataclasses
 import random
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     HotswapError,
     MergeFailed,
+    OtherTokenizer,
     Overloaded,
     PromptTooLong,
     StepFailed,
@@ -30,6 +32,7 @@ from tests.fakes import (
     PROMPT_TOKEN,
     FakeModel,
     FakeTokenizer,
+    LoudTokenizer,
     expected,
     generation,
 )
@@ -424,6 +427,59 @@ def test_the_status_counts_what_happened() -> None:
             assert (counters.accepted, counters.finished) == (1, 1)
             assert (counters.prefill_tokens, counters.generated_tokens) == (20, 10)
             assert engine.status.live == engine.status.waiting == 0
+
+    asyncio.run(scene())
+
+
+# --- tokenizers of adapters ---------------------------------------------------------
+
+
+def test_a_generation_speaks_and_ends_in_its_own_tokenizer() -> None:
+    async def scene() -> None:
+        loud = LoudTokenizer()
+        async with running(FakeModel()) as engine:
+            spoken = dataclasses.replace(generation("e"), tokenizer=loud)
+            engine.post(Adopt("e", spoken, Origin(src="e")))
+            texts = await asyncio.gather(
+                text_of(submit(engine, "e", tokenizer=loud)),
+                text_of(submit(engine, "e", tokenizer=loud, ignore_eos=True)),
+                text_of(submit(engine, "a")),
+                text_of(submit(engine, "base")),
+            )
+
+        whole = expected("e", 3, 10).upper()
+        assert texts[:2] == [whole[: whole.index("9")], whole]
+        assert texts[2:] == [expected("a", 3, 10), expected("base", 3, 10)]
+
+    asyncio.run(scene())
+
+
+def test_a_prompt_encoded_for_another_generation_comes_back_before_it_is_a_job() -> (
+    None
+):
+    async def scene() -> None:
+        async with running(FakeModel()) as engine:
+            with pytest.raises(OtherTokenizer):
+                await text_of(submit(engine, "a", tokenizer=LoudTokenizer()))
+            counters = engine.status.counters
+
+            assert (counters.accepted, counters.refused) == (0, 0)
+            assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_prompt_that_waited_for_a_read_comes_back_if_its_tokenizer_changed() -> None:
+    async def scene() -> None:
+        async with with_one_on_disk() as (engine, asked):
+            ticket = submit(engine, "d")
+            await until(lambda: bool(asked))
+            spoken = dataclasses.replace(generation("d"), tokenizer=LoudTokenizer())
+
+            engine.post(Adopt("d", spoken, Origin(src="d")))
+
+            with pytest.raises(OtherTokenizer):
+                await text_of(ticket)
 
     asyncio.run(scene())
 

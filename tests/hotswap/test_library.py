@@ -1,5 +1,6 @@
 """Names, sources and the journal: checked first, then kept, then told to the engine."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,8 +29,9 @@ from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library, reading
 from hotswap.library.sources import Sources
-from tests.fakes import generation
+from tests.fakes import LoudTokenizer, generation
 
+LOUD = "l"  # a generation that brings its own tokenizer
 Start = Callable[..., Library]
 
 
@@ -40,7 +42,8 @@ def fake_read(folder: Path) -> Generation:
         raise AdapterRefused("bad_weights", f"{WEIGHTS_FILE} is broken")
     if key == "strange":
         raise RecursionError("deep")
-    return generation(key)
+    tokenizer = LoudTokenizer() if key == LOUD else None
+    return dataclasses.replace(generation(key), tokenizer=tokenizer)
 
 
 def make(folder: Path, key: str) -> Path:
@@ -100,7 +103,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path / "adapters")
-    for key in "abc":
+    for key in ("a", "b", "c", LOUD):
         make(desk.directory / "stock" / key, key)
     desk.open()
     yield desk
@@ -465,6 +468,55 @@ def test_a_journal_that_cannot_be_written_refuses_the_change(tmp_path: Path) -> 
 
     assert desk.told() == []
     desk.library.stop()
+
+
+# --- tokenizers -------------------------------------------------------------------
+
+
+def test_what_prompts_are_encoded_with_is_known_when_the_change_is_answered(
+    desk: Desk,
+) -> None:
+    register(desk, "one", "stock/a")
+    assert desk.library.tokenizers == {}
+
+    register(desk, "two", f"stock/{LOUD}", preload=False)
+    assert desk.library.tokenizers == {"two": None}
+    for _ in range(2):
+        desk.library.learn("two").result(10)
+
+    assert isinstance(desk.library.tokenizers["two"], LoudTokenizer)
+    read = [letter.generation for letter in desk.letters if isinstance(letter, Adopt)]
+    assert [g.key if g else None for g in read] == ["a", None, LOUD]
+    desk.library.unregister("two").result(10)
+    assert desk.library.tokenizers == {}
+
+
+def test_an_old_generation_that_serves_on_keeps_its_tokenizer(desk: Desk) -> None:
+    folder = make(desk.directory / "one", LOUD)
+    desk.find("one")
+    loud = desk.library.tokenizers["one"]
+    assert loud is not None
+
+    make(folder, "broken")
+    desk.find("one", "2")
+    assert desk.library.tokenizers == {"one": loud}
+    make(folder, "a")
+    desk.find("one", "3")
+
+    assert desk.library.tokenizers == {}
+
+
+def test_an_unread_adapter_that_turns_out_broken_is_refused_and_not_read_again(
+    desk: Desk,
+) -> None:
+    make(desk.directory / "stock" / "broken", "broken")
+    register(desk, "one", "stock/broken", preload=False)
+
+    for _ in range(2):
+        desk.library.learn("one").result(10)
+
+    assert [what for what, *_ in desk.told()] == ["adopt", "refuse"]
+    assert desk.library.tokenizers == {}
 
 
 # --- sidecars ---------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What a request and its adapter's sidecar say, as the engine is told it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,9 @@ from hotswap.api.serving import Serving
 from hotswap.app import routes
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Accepted, Piece, Ticket
+from hotswap.errors import BadRequest, OtherTokenizer
 from hotswap.library.hooks import Hooks
+from hotswap.tokenizer import Tokenizer
 from scheduler import Mode
 from tests.fakes import FakeTokenizer
 
@@ -38,12 +41,18 @@ class FakeEngine:
     """Takes every letter and answers with one token at once."""
 
     letters: list[Submit] = field(default_factory=list)
+    tokenizer: Tokenizer | None = None  # that it takes prompts of; None is the model's
+    replace: Callable[[], None] = lambda: None  # before each answer
 
     def open_ticket(self) -> Ticket:
         return Ticket(1, lambda job: None)
 
     def post(self, letter: Submit) -> None:
         self.letters.append(letter)
+        self.replace()
+        if letter.tokenizer is not self.tokenizer:
+            letter.ticket.deliver(OtherTokenizer(letter.adapter))
+            return
         letter.ticket.deliver(Accepted("g"))
         piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED, finish="stop")
         letter.ticket.deliver(piece)
@@ -56,6 +65,14 @@ class FakeEngine:
 class FakeLibrary:
     sidecars: dict[str, Sidecar]
     aliases: dict[str, str]
+    tokenizers: dict[str, Tokenizer | None] = field(default_factory=dict)
+    on_disk: dict[str, Tokenizer] = field(default_factory=dict)
+
+    def learn(self, name: str) -> "Future[None]":
+        self.tokenizers[name] = self.on_disk[name]
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -67,7 +84,12 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def client(engine: FakeEngine) -> Iterator[TestClient]:
+def library() -> FakeLibrary:
+    return FakeLibrary({"said": SIDECAR}, {"other": "said"})
+
+
+@pytest.fixture
+def client(engine: FakeEngine, library: FakeLibrary) -> Iterator[TestClient]:
     """A server of `tiny` with the adapters `plain` and `said`; `other` is `said`."""
     endpoints = Endpoints(None)
     endpoints.put("endpoint", Endpoint(adapter="said"))
@@ -78,7 +100,7 @@ def client(engine: FakeEngine) -> Iterator[TestClient]:
         limit=100,
         started_at=0,
         memory={},
-        library=FakeLibrary({"said": SIDECAR}, {"other": "said"}),
+        library=library,
         endpoints=endpoints,
         hooks=Hooks(),
     )
@@ -195,3 +217,107 @@ def test_every_name_of_the_bare_model_is_the_bare_model(
     assert response.status_code == 200, response.text
     assert engine.letters[-1].adapter == ""
     assert response.headers["x-hotswap-adapter"] == "base"
+
+
+class Doubling(FakeTokenizer):
+    """Two tokens for each character, and as many as it has it knows."""
+
+    def encode(self, text: str) -> list[int]:
+        return super().encode(text) * 2
+
+    def check(self, ids: Collection[int], field: str) -> None:
+        if 999 in ids:
+            raise BadRequest(f"`{field}`: there is no token 999", field)
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_prompt_is_encoded_in_the_adapters_own_tokenizer(
+    path: str, client: TestClient, engine: FakeEngine, library: FakeLibrary
+) -> None:
+    engine.tokenizer = library.tokenizers["plain"] = Doubling()
+
+    letter = told(client, engine, path, "plain")
+
+    assert letter.tokenizer is engine.tokenizer
+    assert len(letter.prompt) == 6
+    assert len(engine.letters) == 1
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_an_adapter_that_nobody_has_read_is_read_before_its_prompt_is_encoded(
+    path: str, client: TestClient, engine: FakeEngine, library: FakeLibrary
+) -> None:
+    library.tokenizers["plain"] = None
+    engine.tokenizer = library.on_disk["plain"] = Doubling()
+
+    letter = told(client, engine, path, "plain")
+
+    assert (letter.tokenizer, len(letter.prompt)) == (engine.tokenizer, 6)
+    assert len(engine.letters) == 1
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_prompt_is_encoded_again_if_its_adapter_is_replaced_meanwhile(
+    path: str, client: TestClient, engine: FakeEngine, library: FakeLibrary
+) -> None:
+    new = Doubling()
+
+    def replace() -> None:
+        engine.tokenizer = library.tokenizers["plain"] = new
+
+    engine.replace = replace
+
+    letter = told(client, engine, path, "plain")
+
+    assert [len(each.prompt) for each in engine.letters] == [3, 6]
+    assert letter.tokenizer is new
+
+
+def test_an_adapter_that_is_replaced_all_the_time_is_an_error_in_the_end(
+    client: TestClient, engine: FakeEngine
+) -> None:
+    engine.tokenizer = Doubling()
+    body = {"prompt": "abc", "adapter": "plain"}
+
+    response = client.post("/v1/completions", json=body)
+
+    assert response.status_code == 503
+    assert "send it again" in response.json()["error"]["message"]
+    assert 1 < len(engine.letters) < 20
+
+
+def test_copies_of_a_prompt_are_encoded_once(
+    client: TestClient, engine: FakeEngine, library: FakeLibrary
+) -> None:
+    own = Doubling()
+    engine.tokenizer = library.tokenizers["plain"] = own
+    seen: list[str] = []
+    encode = own.encode
+    own.encode = lambda text: [*encode(text), seen.append(text) or 1]  # type: ignore
+
+    told(client, engine, "/v1/completions", "plain", n=5)
+
+    assert (len(engine.letters), seen) == (5, ["abc"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"prompt": [1, 999]}, "prompt"), ({"stop_token_ids": [999]}, "stop_token_ids")],
+)
+def test_tokens_that_the_adapters_tokenizer_lacks_are_refused_by_field(
+    fields: dict[str, Any],
+    field: str,
+    client: TestClient,
+    engine: FakeEngine,
+    library: FakeLibrary,
+) -> None:
+    engine.tokenizer = library.tokenizers["plain"] = Doubling()
+
+    refused = client.post(
+        "/v1/completions", json={"prompt": "a", "adapter": "plain", **fields}
+    )
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
+    assert not engine.letters
+    engine.tokenizer = None
+    told(client, engine, "/v1/completions", "", **fields)

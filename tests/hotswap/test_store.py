@@ -9,8 +9,8 @@ from hotswap.adapters.deltas import Generation
 from hotswap.adapters.listing import AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store, is_base
-from hotswap.errors import UnknownAdapter
-from tests.fakes import generation
+from hotswap.errors import OtherTokenizer, UnknownAdapter
+from tests.fakes import FakeTokenizer, generation
 
 A, B = generation("a"), generation("b")
 HERE = Origin(src="here")
@@ -34,6 +34,21 @@ def test_a_lease_gives_the_generation_its_name_stands_for_and_is_counted(
 
     assert leased == [A, A]
     assert (listed.leases, listed.requests) == (1, 2)
+
+
+def test_a_prompt_in_other_tokens_than_the_generations_gets_no_lease(
+    store: Store,
+) -> None:
+    own, other = FakeTokenizer(), FakeTokenizer()
+    spoken = dataclasses.replace(B, tokenizer=own)
+    store.adopt("two", spoken, HERE)
+
+    for name, tokenizer in (("one", other), ("two", None), ("two", other)):
+        with pytest.raises(OtherTokenizer, match=name):
+            store.lease(name, tokenizer)
+
+    assert [(row.leases, row.requests) for row in store.listing()] == [(0, 0)] * 2
+    assert store.lease("two", own) is spoken
 
 
 def test_a_replaced_generation_is_dropped_at_once_if_nobody_leases_it(

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from hotswap.engine.text import Detokenizer, StopStrings, Tokenizer
+from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.errors import BadRequest
+from hotswap.tokenizer import Tokenizer
 from tests import tiny
 
 TEXTS = [
