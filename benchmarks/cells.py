@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from benchmarks.machines import machine, taught
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
 from scheduler import POLICIES, Job, Mode, Scheduler
-from scheduler.simulate import Run, simulate
+from scheduler.simulate import Run, Table, simulate
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
 
@@ -93,17 +93,23 @@ def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
     return jobs, {r.id: r.output_tokens for r in trace.requests}
 
 
-def play(policy: str, cell: Cell, rate: float = 0.0, max_wait_s: float = 2.0) -> Told:
-    table = machine(cell.machine)
-    scheduler = Scheduler(
+def make_scheduler(
+    policy: str, table: Table, waiting: int, kv_tokens: int = KV_TOKENS
+) -> Scheduler:
+    return Scheduler(
         POLICIES[policy](),
-        kv_tokens=KV_TOKENS,
+        kv_tokens=kv_tokens,
         max_batch=BATCH,
-        max_waiting=cell.requests,
+        max_waiting=waiting,
         prefill_tokens=256,
-        max_wait_s=max_wait_s,
+        max_wait_s=2.0,
         costs=taught(table),
     )
+
+
+def play(policy: str, cell: Cell, rate: float = 0.0) -> Told:
+    table = machine(cell.machine)
+    scheduler = make_scheduler(policy, table, cell.requests)
     trace = make_trace(cell, rate)
     jobs, ends = make_jobs(cell, trace)
     run = simulate(
@@ -165,15 +171,7 @@ def fairness(name: str) -> float:
     """Jain's index of the time that eight adapters had, of which each has more to do
     than a batch holds, though one has four times the others' jobs."""
     table = machine(name)
-    scheduler = Scheduler(
-        POLICIES["affinity"](),
-        kv_tokens=KV_TOKENS * 8,
-        max_batch=BATCH,
-        max_waiting=10_000,
-        prefill_tokens=256,
-        max_wait_s=2.0,
-        costs=taught(table),
-    )
+    scheduler = make_scheduler("affinity", table, 10_000, KV_TOKENS * 8)
     names = [f"a{n}" for n in (0, 0, 0, *range(8))]
     jobs = [
         Job(

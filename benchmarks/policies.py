@@ -19,13 +19,24 @@ Hides: noise of a real machine, HTTP, sampling; answers do not depend on policie
 import argparse
 import json
 import platform
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
 from statistics import geometric_mean, median
 
-from benchmarks.cells import Cell, Told, capacity, fairness, play
+from benchmarks.cells import (
+    RANK,
+    Cell,
+    Told,
+    capacity,
+    fairness,
+    make_scheduler,
+    play,
+)
+from benchmarks.machines import machine
+from scheduler import Job, Outcome, Step
 
 POLICIES = (
     "affinity",
@@ -140,6 +151,41 @@ def run(cells: Iterable[Cell], pool: ProcessPoolExecutor) -> Found:
     return found
 
 
+def speed() -> dict[str, float]:
+    """Of the scheduler itself, on this machine: a decision of affinity with 10,000
+    jobs of 1,000 adapters waiting, and a request of a long trace on the twin."""
+    scheduler = make_scheduler("affinity", machine("h100"), waiting=10_000)
+    for number in range(10_000):
+        scheduler.submit(
+            Job(
+                id=number,
+                generation=f"a{number * 7919 % 1000}",
+                prompt_tokens=80,
+                max_tokens=256,
+                arrival=number * 1e-4,
+                rank=RANK,
+            )
+        )
+    seconds, now = [], 1.0
+    for _ in range(500):
+        start = time.perf_counter()
+        step = scheduler.decide(now)
+        seconds.append(time.perf_counter() - start)
+        assert isinstance(step, Step)
+        now += 0.01
+        outcome = Outcome(
+            seconds=0.01, swap=None, finished=frozenset(), warm=frozenset()
+        )
+        scheduler.report(step, outcome, now)
+    cell = Cell(
+        machine="h100", zipf=1.0, stay=0.0, adapters=1000, load="0.9", requests=5000
+    )
+    start = time.perf_counter()
+    play("affinity", cell, 36.0)
+    each = (time.perf_counter() - start) / cell.requests
+    return {"decide us": 1e6 * median(seconds), "twin, s per 100,000": 1e5 * each}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies")
     parser.add_argument("--full", action="store_true")
@@ -154,6 +200,7 @@ def main() -> None:
         figures = summary(steady, moving)
         for name in ("this", "h100"):
             figures[f"jain, {name}"] = fairness(name)
+    figures |= speed()
     for name, figure in figures.items():
         print(f"{name:45}{figure:10.3f}")
     print(json.dumps(figures))

@@ -26,6 +26,7 @@ class Backlog:
         self.live: dict[int, Job] = {}  # as admitted
         self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
         self.unanswered = 0
+        self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
         self._filling: dict[int, Job] = {}  # live and unanswered, as admitted
         self._queue: list[Job] = []  # waiting and allowed in a mixed step, in order
         self._holders: list[Job] = []  # live and allowed in a mixed step, in order
@@ -54,6 +55,7 @@ class Backlog:
         insort(group.queue, job, key=order_of)
         group.remaining_tokens += job.max_tokens
         self.waiting[job.id] = job
+        self.waiting_kv_tokens += job.kv_tokens
         if job.can_mix:
             insort(self._queue, job, key=order_of)
         self._count_unanswered(group, job, 1)
@@ -65,6 +67,7 @@ class Backlog:
     def admit(self, job: Job) -> None:
         """Move a waiting job to the live ones of its group."""
         self.groups[job.generation].admit(job)
+        self.waiting_kv_tokens -= job.kv_tokens
         self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
         if job.can_mix:
             take(self._queue, job)
@@ -92,6 +95,7 @@ class Backlog:
         self.unfilled_tokens -= job.unfilled_tokens
         self.unanswered -= not job.generated
         is_waiting = job.state is JobState.WAITING
+        self.waiting_kv_tokens -= is_waiting * job.kv_tokens
         del (self.waiting if is_waiting else self.live)[job.id]
         self._filling.pop(job.id, None)
         if job.can_mix:
@@ -158,6 +162,10 @@ class Backlog:
             (self.unanswered, sum(not job.generated for job in jobs)),
             (self.unfilled_tokens, sum(job.unfilled_tokens for job in jobs)),
             (self.unfilled_tokens, sum(group.unfilled_tokens for group in groups)),
+            (
+                self.waiting_kv_tokens,
+                sum(job.kv_tokens for job in self.waiting.values()),
+            ),
             (
                 sum(group.context_tokens for group in groups),
                 sum(job.prefilled + job.generated for job in jobs),

@@ -9,6 +9,7 @@ Theory, ch. 14) on the relative error, which is clipped as in Huber's M-estimato
 
 import math
 from collections.abc import Sequence
+from operator import mul
 
 _CLIP = 3.5  # standard deviations, as far as the filter can tell
 _NOISE = 0.1**2  # variance of the relative error that an ordinary outcome has
@@ -24,13 +25,12 @@ class Estimator:
         self.weights = [0.0] * size
         self.outcomes = 0
         self._scales = [1.0 / scale for scale in scales]
+        self._rates = [0.0] * size  # the weights, for parts as they are
         self._drift = drift
         self._spread = [[_UNSURE * (i == j) for j in range(size)] for i in range(size)]
 
     def predict(self, parts: Sequence[float]) -> float:
-        total = 0.0
-        for weight, scale, part in zip(self.weights, self._scales, parts, strict=True):
-            total += weight * scale * part
+        total: float = sum(map(mul, self._rates, parts))
         return total
 
     def learn(self, parts: Sequence[float], seconds: float) -> None:
@@ -47,8 +47,8 @@ class Estimator:
             if line[i] < expected * expected:
                 line[i] += wander
         row = [p * s / expected for p, s in zip(parts, self._scales, strict=True)]
-        gain = [sum(map(_times, line, row)) for line in self._spread]
-        variance = _NOISE + sum(map(_times, gain, row))
+        gain = [sum(map(mul, line, row)) for line in self._spread]
+        variance = _NOISE + sum(map(mul, gain, row))
         share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
         error = max(-most, min(most, error))
         for i, at in enumerate(gain):
@@ -72,18 +72,18 @@ class Estimator:
                 for j, at in enumerate(line):
                     self.weights[j] -= lift * at
                 self.weights[i] = 0.0
-        self.weights = [max(weight, 0.0) for weight in self.weights]
+        self._set([max(weight, 0.0) for weight in self.weights])
 
     def restore(self, weights: Sequence[float]) -> None:
         """Go on from weights learned earlier, as if from a few outcomes."""
         if len(weights) != len(self.weights):
             raise ValueError(f"{len(weights)} weights, not {len(self.weights)}")
-        self.weights = [float(weight) for weight in weights]
+        self._set([float(weight) for weight in weights])
         self.outcomes = 1
         known = (0.1 * max(sum(self.weights), 1e-9)) ** 2
         size = len(self.weights)
         self._spread = [[known * (i == j) for j in range(size)] for i in range(size)]
 
-
-def _times(x: float, y: float) -> float:
-    return x * y
+    def _set(self, weights: list[float]) -> None:
+        self.weights = weights
+        self._rates = list(map(mul, weights, self._scales))

@@ -103,11 +103,10 @@ class Scheduler:
     def drain_bound_s(self) -> float:
         """The longest it can take until KV is free for all who wait: each step computes
         a token at least of those that hold KV or get it before."""
-        held = self.kv_tokens - self.free_kv_tokens
-        asked = sum(job.kv_tokens for job in self._backlog.waiting.values())
+        asked = self._backlog.waiting_kv_tokens
         if asked <= self.free_kv_tokens:
             return 0.0
-        return (max(held, self.kv_tokens) + asked) * self._largest_step_s()
+        return (self.kv_tokens + asked) * self._largest_step_s()
 
     def __repr__(self) -> str:
         running = sum(j.state is JobState.RUNNING for j in self._backlog.live.values())

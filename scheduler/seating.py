@@ -173,11 +173,11 @@ def _fill(seats: Seats, source: Callable[[], Iterator[Job]]) -> None:
     while True:
         state = seats.is_closed, seats.is_narrow
         for job in source():
-            if seats.is_full:
-                return
-            seats.offer(job)
-            if (seats.is_closed, seats.is_narrow) != state:
-                break
+            if not seats.offer(job):
+                if seats.is_full:
+                    return
+                if (seats.is_closed, seats.is_narrow) != state:
+                    break
         else:
             return
 

@@ -58,6 +58,16 @@ class _Metrics(Collector):
                 ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
                 ("adapter_bytes", "Host memory that adapters take", now.loaded_bytes),
                 ("slots_warm", "Slots holding an adapter", len(now.warm) - 1),
+                (
+                    "step_prediction_error",
+                    "Median relative error of the last predictions of a step",
+                    now.cost_error or 0.0,
+                ),
+                (
+                    "wait_bound_seconds",
+                    "Longest wait for the first token of a job accepted now; 0: none",
+                    now.wait_bound_s or 0.0,
+                ),
             )
         ]
         for name, value in _plain(now.counters).items():

@@ -594,3 +594,21 @@ def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it() ->
         await asyncio.wrap_future(engine.seen())  # it has ended: nobody waits
 
     asyncio.run(scene())
+
+
+def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did() -> None:
+    async def main() -> None:
+        async with running(FakeModel()) as engine:
+            await asyncio.gather(
+                *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
+            )
+            status = engine.status
+
+        assert status.wait_bound_s is not None
+        assert status.wait_bound_s >= 0.025, "half of max_wait_s, and some steps"
+        assert status.drain_bound_s == 0.0, "nobody waits"
+        assert status.recent
+        assert all(each.why and each.jobs > 0 for each in status.recent)
+        assert status.cost_error is not None
+
+    asyncio.run(main())

@@ -10,7 +10,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from scheduler import BASE, POLICIES, BacklogFull, Idle, Job, Scheduler, Step
+from scheduler import BASE, POLICIES, BacklogFull, Idle, Job, Mode, Scheduler, Step
 from scheduler.job import JobState
 from tests.scheduler.traces import Whim, decided, job, outcome, scheduler
 
@@ -40,16 +40,35 @@ class Interleaving(RuleBasedStateMachine):
             max_waiting=MAX_WAITING,
             prefill_tokens=PREFILL_TOKENS,
             max_wait_s=0.5,
+            max_adapters=2,
         )
 
     @rule(
         generation=st.sampled_from([BASE, "a", "b", "c"]),
         prompt=st.integers(1, 20),
         tokens=st.integers(1, 10),
+        priority=st.integers(-1, 1),
+        deadline=st.none() | seconds,
     )
-    def submit(self, generation: str, prompt: int, tokens: int) -> None:
+    def submit(
+        self,
+        generation: str,
+        prompt: int,
+        tokens: int,
+        priority: int,
+        deadline: float | None,
+    ) -> None:
+        """`b` is served merged only, `c` must not be merged."""
         new = job(
-            len(self.jobs), generation, prompt=prompt, tokens=tokens, arrival=self.now
+            len(self.jobs),
+            generation,
+            prompt=prompt,
+            tokens=tokens,
+            arrival=self.now,
+            can_mix=generation != "b",
+            can_merge=generation != "c",
+            priority=priority,
+            deadline=None if deadline is None else self.now + deadline,
         )
         is_full = self.scheduler.waiting == MAX_WAITING
         try:
@@ -75,6 +94,10 @@ class Interleaving(RuleBasedStateMachine):
             assert 0 < len(decision.work) <= MAX_BATCH
             assert decision.prefill_tokens <= PREFILL_TOKENS
             assert all(w.job.state is JobState.RUNNING for w in decision.work)
+            assert len(decision.generations - {BASE}) <= 2
+            is_mixed = decision.plan.mode is Mode.MIXED
+            for work in decision.work:
+                assert work.job.can_mix if is_mixed else work.job.can_merge
             self.step = decision
 
     @precondition(lambda self: self.step is not None)
@@ -128,7 +151,7 @@ class Interleaving(RuleBasedStateMachine):
 
 
 Interleaving.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
