@@ -131,7 +131,7 @@ def _tokenizer(
     if own is not None and own.unknown:
         return own, (
             f"its tokenizer has {own.unknown} tokens for which there are no weights: "
-            "they can not be written in a prompt",
+            "they cannot be written in a prompt",
         )
     return own, ()
 
