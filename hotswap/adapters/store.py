@@ -71,8 +71,9 @@ class Store:
         old = entry.key
         entry.origin, entry.reason, entry.is_served = origin, None, True
         self._stale.add(name)
-        if generation is None:
-            return []
+        if generation is None:  # and nothing older may answer until it is
+            entry.card = None
+            return self._unname(name, old) if old is not None else []
         key = generation.key
         entry.card = card_of(generation)
         self._names[key].add(name)

@@ -368,3 +368,13 @@ def test_an_adapter_that_shall_not_be_preloaded_any_more_leaves() -> None:
 
     assert dropped == ["a"]
     assert store.is_on_disk("a")
+
+
+def test_a_name_whose_new_files_are_not_read_yet_is_not_answered_from_the_old() -> None:
+    store = Store()
+    store.adopt("a", A, HERE)
+
+    dropped = store.adopt("a", None, Origin(src="elsewhere", preload=False))
+
+    assert dropped == ["a"]
+    assert store.is_on_disk("a")
