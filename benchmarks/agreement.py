@@ -45,7 +45,7 @@ def logits(
 
 
 def main() -> None:
-    loaded = load_model()
+    loaded = load_model("bfloat16")
     runner = Runner(loaded, slots=1, kv_tokens=512)
     results: dict[str, float] = {}
     print("| adapter | gap of the modes: median | worst | to the base | same token |")

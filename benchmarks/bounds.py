@@ -5,7 +5,7 @@
 - tokens per second over HTTP (16 streaming clients), against the engine in process
 - a decoding step of 16 sequences at a context of 2,000 tokens, against 100
 
-SmolLM2-135M, bfloat16, rank 16 on all linear modules; contenders alternate, medians.
+SmolLM2-135M, rank 16 on all linear modules; contenders alternate, medians.
 Hides: the client of the third is a process on the same cores as the server.
 """
 
@@ -18,12 +18,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 
 from benchmarks.demo_model import adapters, load_model
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
+from hotswap.api.endpoints import Endpoints
 from hotswap.api.serving import Serving
 from hotswap.app import routes
 from hotswap.engine.engine import Engine
@@ -31,6 +34,12 @@ from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
+from hotswap.errors import AdapterRefused
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import Journal
+from hotswap.library.library import Library
+from hotswap.library.sources import Sources
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
@@ -54,10 +63,17 @@ def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) ->
     )
     tokenizer = Tokenizer(loaded.tokenizer)
     engine = Engine(
-        runner, scheduler, Store(), tokenizer, eos=frozenset(), context=8192
+        runner,
+        scheduler,
+        Store(),
+        tokenizer,
+        eos=frozenset(),
+        context=8192,
+        fetch=lambda name: None,  # all are in memory
     )
     for number, generation in enumerate(registered):
-        engine.post(Adopt(f"a{number}", generation))
+        name = f"a{number}"
+        engine.post(Adopt(name, generation, Origin(src=name)))
     return engine
 
 
@@ -87,8 +103,24 @@ async def in_process(engine: Engine) -> float:
     return 2 * CLIENTS * OUTPUT / (time.perf_counter() - start)
 
 
+def nothing_is_read(folder: Path) -> Generation:
+    raise AdapterRefused("no_source", f"{folder}: the adapters are made in memory")
+
+
 def over_http(engine: Engine, loaded: Loaded) -> float:
     """The same through the routes, asked by `benchmarks.serve` in its own process."""
+    library = Library()
+    library.open(
+        Catalogue(
+            nothing_is_read,
+            engine.post,
+            sources=Sources([]),
+            journal=Journal(None),
+            hooks=Hooks(),
+            max_adapters=1,
+            max_pinned=None,
+        )
+    )
     serving = Serving(
         engine=engine,
         tokenizer=Tokenizer(loaded.tokenizer),
@@ -96,6 +128,9 @@ def over_http(engine: Engine, loaded: Loaded) -> float:
         limit=8192,
         started_at=0,
         memory={},
+        library=library,
+        endpoints=Endpoints(None),
+        hooks=Hooks(),
     )
     config = uvicorn.Config(
         routes(serving, None, 5.0), port=PORT, log_config=None, access_log=False
@@ -123,13 +158,19 @@ def run_engine(make: Callable[[], Engine]) -> float:
 
 
 def memory_growth(runner: Runner, made: list[Generation]) -> float:
-    peak = {}  # the most that was ever resident
+    held = {}
     for swap in range(1, 2001):
         runner.weights.activate(made[swap % len(made)])
         if swap in (20, 2000):
-            peak[swap] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            held[swap] = resident_bytes()
     runner.weights.activate(None)
-    return peak[2000] / peak[20]
+    return held[2000] / held[20]
+
+
+def resident_bytes() -> int:
+    """What this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def step_ms(runner: Runner, context: int) -> float:

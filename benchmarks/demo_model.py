@@ -8,8 +8,9 @@ from hotswap.model.load import Loaded, convert_gguf, load
 from hotswap.model.runner import Runner
 
 
-def load_model() -> Loaded:
-    return load(str(convert_gguf(model_file())), "bfloat16", "cpu")
+def load_model(dtype: str = "auto") -> Loaded:
+    """In bfloat16, or float32 where the CPU has no units for that."""
+    return load(str(convert_gguf(model_file())), dtype, "cpu")
 
 
 def adapters(runner: Runner, count: int, rank: int) -> list[Generation]:

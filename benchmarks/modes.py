@@ -1,7 +1,7 @@
 """Step time of golden, merged and mixed decoding: `python -m benchmarks.modes`.
 
 Decode steps over 1 and 16 sequences at a context of about 100 tokens, rank-16 adapters
-on all linear modules of SmolLM2-135M in bfloat16; beside them PEFT on transformers'
+on all linear modules of SmolLM2-135M; beside them PEFT on transformers'
 own model and cache, with one adapter (`set_adapter`) and with several in a batch
 (`adapter_names`). Contenders take turns of a few steps within one run and medians are
 compared, because absolute times move by a third on a shared machine. Hides: prefill,

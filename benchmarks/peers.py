@@ -1,11 +1,12 @@
 """Ours beside vLLM and OpenVINO GenAI on a CPU: `python -m benchmarks.peers`.
 
-The same model folder (SmolLM2-135M, bfloat16), adapters (rank 16 on all linear modules)
-and trace. Servers are started in turn in every round, warmed up and asked over HTTP in
-a closed loop; OpenVINO GenAI, which has no server, and our runner generate in process:
-16 prompts of 80 tokens, 64 tokens each, prefill included. Medians of the rounds, and
-their ratios: ours / theirs, above 1 is faster. `vllm` is the bare model, without LoRA:
-what merging has to reach. Hides: starting, compiling and loading adapters.
+The same model folder (SmolLM2-135M, in the type that this CPU computes in), adapters
+(rank 16 on all linear modules) and trace. Servers are started in turn in every round,
+warmed up and asked over HTTP in a closed loop; OpenVINO GenAI, which has no server, and
+our runner generate in process: 16 prompts of 80 tokens, 64 tokens each, prefill
+included. Medians of the rounds, and their ratios: ours / theirs, above 1 is faster.
+`vllm` is the bare model, without LoRA: what merging has to reach. Hides: starting,
+compiling and loading adapters.
 
 Each peer lives in an environment of its own under --environments, made on demand with
 --make-environments (several GB). One that is missing is left out.
@@ -28,6 +29,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from benchmarks.demo_model import load_model
 from benchmarks.in_process import InProcess
 from benchmarks.serve import run
 from benchmarks.servers import server
@@ -121,12 +123,18 @@ def make_environment(folder: Path, steps: Sequence[str]) -> None:
 
 
 def serve_all(
-    names: Sequence[str], model: Path, adapters: Path, environments: Path, share: float
+    names: Sequence[str],
+    model: Path,
+    adapters: Path,
+    environments: Path,
+    *,
+    share: float,
+    dtype: str,
 ) -> Iterator[tuple[str, str, float]]:
     """(server, case, tokens/s), one server after the other."""
     for name in names:
         environment = environments / "vllm"
-        with server(name, model, adapters, environment, rank=RANK) as url:
+        with server(name, model, adapters, environment, rank=RANK, dtype=dtype) as url:
             for seed, case in enumerate(CASES):
                 trace = case.trace(seed, share)
                 if name == "vllm":
@@ -166,6 +174,7 @@ def main() -> None:
         print(f"others are at work here (load {os.getloadavg()[0]:.1f}): not a measure")
     servers = [name for name in chosen if name != "openvino"]
     model = convert_gguf(model_file())
+    dtype = str(load_model().model.dtype).removeprefix("torch.")
     # figures[case][who]: one for each round
     figures: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
@@ -181,7 +190,12 @@ def main() -> None:
             if servers:
                 names = ["ours", *servers]
                 for who, case, speed in serve_all(
-                    names, model, adapters, args.environments, args.share
+                    names,
+                    model,
+                    adapters,
+                    args.environments,
+                    share=args.share,
+                    dtype=dtype,
                 ):
                     figures[case][who].append(speed)
             if pair is not None:

@@ -31,7 +31,7 @@ def vllm_variables(environment: Path) -> dict[str, str]:
 
 @contextmanager
 def server(
-    name: str, model: Path, adapters: Path, environment: Path, *, rank: int
+    name: str, model: Path, adapters: Path, environment: Path, *, rank: int, dtype: str
 ) -> Iterator[str]:
     """The URL of `ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
     names = sorted(folder.name for folder in adapters.iterdir())
@@ -41,14 +41,14 @@ def server(
     variables: dict[str, str] = {}
     if name == "ours":
         command = [sys.executable, "-m", "hotswap.cli", "serve", str(model)]
-        command += ["--adapters", str(adapters), "--port", port]
+        command += ["--adapters", str(adapters), "--port", port, "--dtype", dtype]
     else:
         variables = vllm_variables(environment)
         # This build's `vllm serve` does not start; its module does.
         command = [str(environment / "bin/python"), "-m"]
         command += ["vllm.entrypoints.openai.api_server", "--model", str(model)]
         command += ["--served-model-name", "base", "--host", "127.0.0.1"]
-        command += ["--port", port, "--dtype", "bfloat16"]
+        command += ["--port", port, "--dtype", dtype]
         command += ["--max-model-len", "1024", "--max-num-seqs", "32"]
     if name == "vllm-lora":
         command += ["--enable-lora", "--max-loras", str(len(names))]

@@ -1,6 +1,7 @@
 """App: the only file that knows everyone. Builds the parts, the lifespan, the errors.
 
-Start: engine, watch. Stop, in this order: drain, stop the engine, stop the watch.
+Start: engine, library, watch. Stop, in this order: drain and stop the engine, stop the
+watch, stop the library.
 """
 
 import asyncio
@@ -9,10 +10,10 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
+from functools import partial
 from pathlib import Path
 
-from litestar import Litestar, MediaType, Request, Response
+from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -20,54 +21,59 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Message, Scope
 
 from hotswap import __version__
+from hotswap.adapters.checkpoint import Limits, read
 from hotswap.adapters.store import Store
-from hotswap.adapters.watch import Watch
-from hotswap.api import djl, openai, operations
+from hotswap.api import (
+    admin,
+    djl,
+    djl_adapters,
+    djl_models,
+    events,
+    openai,
+    operations,
+    refusals,
+    vllm,
+    workflows,
+)
+from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.api.serving import Serving
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Refuse, Retire
 from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
-from hotswap.errors import (
-    AdapterRefused,
-    BadRequest,
-    HotswapError,
-    MergeFailed,
-    Overloaded,
-    PromptTooLong,
-    StartFailed,
-    StepFailed,
-    Stopping,
-    UnknownAdapter,
-    UnknownModel,
-)
+from hotswap.errors import HotswapError, StartFailed
+from hotswap.library import hooks
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
+from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
+from hotswap.options import check_dtype
 from scheduler import POLICIES, Costs, Scheduler
 
 log = logging.getLogger(__name__)
 
-# The one table of HTTP codes, and what DJL's routes answer differently.
-STATUS: dict[type[HotswapError], int] = {
-    BadRequest: 400,
-    PromptTooLong: 400,
-    UnknownModel: 404,
-    UnknownAdapter: 404,
-    AdapterRefused: 422,
-    Overloaded: 429,
-    StepFailed: 500,
-    MergeFailed: 500,
-    Stopping: 503,
-}
-DJL_STATUS = {**STATUS, UnknownAdapter: 424, UnknownModel: 424}
+PARTS = (
+    openai,
+    djl,
+    djl_adapters,
+    djl_models,
+    workflows,
+    vllm,
+    admin,
+    events,
+    operations,
+)
 
 
 def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
     loaded, runner, costs = errand(lambda: _model(config))
-    schedule = config.schedule
+    schedule, lora = config.schedule, config.lora
+    check_dtype(lora, str(runner.dtype).removeprefix("torch."))
     scheduler = Scheduler(
         POLICIES[schedule.policy](),
         kv_tokens=runner.kv_tokens,
@@ -76,17 +82,28 @@ def build(config: Config) -> Litestar:
         prefill_tokens=schedule.prefill_tokens,
         max_wait_s=schedule.max_wait_s,
         switch_budget=schedule.switch_budget,
+        max_adapters=None if lora.max_loras == "auto" else lora.max_loras,
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)
+    store = Store(
+        reserved={loaded.name},
+        max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
+        max_bytes=runner.memory["adapter_bytes"],
+    )
+    directory, module = _directory(config), config.hooks.module
+    own = hooks.load(module, directory) if module else hooks.Hooks()
+    library = Library()
     engine = Engine(
         runner,
         scheduler,
-        Store(reserved={loaded.name}),
+        store,
         tokenizer,
         eos=loaded.eos,
         context=loaded.context,
+        fetch=library.fetch,
     )
+    library.open(_catalogue(config, runner, engine, own))
     serving = Serving(
         engine=engine,
         tokenizer=tokenizer,
@@ -94,8 +111,15 @@ def build(config: Config) -> Litestar:
         limit=min(loaded.context, runner.kv_tokens),
         started_at=int(time.time()),
         memory=runner.memory,
+        library=library,
+        endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
+        hooks=own,
+        is_lora_enabled=lora.enable_lora,
+        directory=directory,
+        show_paths=config.server.show_paths,
+        model_path=config.model.path,
     )
-    return routes(serving, _watch(config, engine, runner), config.server.drain_s)
+    return routes(serving, _watch(config, library), config.server.drain_s)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -122,6 +146,7 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         serving.engine.start()
+        await asyncio.to_thread(serving.library.start)
         if watch is not None:
             await asyncio.to_thread(watch.start)
         try:
@@ -130,14 +155,15 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
             await asyncio.to_thread(serving.engine.stop, drain_s)
             if watch is not None:
                 await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(serving.library.stop)
 
     return Litestar(
-        [*openai.ROUTES, *djl.ROUTES, *operations.ROUTES],
+        [route for part in PARTS for route in part.ROUTES],
         dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
         exception_handlers={
-            HotswapError: _ours,
-            HTTPException: _theirs,
-            Exception: _bug,
+            HotswapError: refusals.ours,
+            HTTPException: refusals.theirs,
+            Exception: refusals.bug,
         },
         lifespan=[lifespan],
         state=State({"drain": lambda: serving.engine.drain(drain_s)}),
@@ -147,51 +173,56 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
     )
 
 
-def _watch(config: Config, engine: Engine, runner: Runner) -> Watch | None:
-    if not config.adapters.directory:
+def _catalogue(
+    config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
+) -> Catalogue:
+    directory, most = _directory(config), config.lora.max_cpu_loras
+    roots = [Path(root) for root in config.adapters.roots]
+    for root in roots:
+        if not root.is_dir():
+            raise StartFailed(f"adapters root {root}: no such folder")
+    return Catalogue(
+        reading(partial(read, layout=runner.layout, limits=_limits(config))),
+        engine.post,
+        sources=Sources([directory, *roots] if directory else roots),
+        journal=Journal(directory / JOURNAL_FILE if directory else None),
+        hooks=own,
+        max_adapters=config.adapters.max_adapters,
+        max_pinned=None if most == "auto" else most,
+    )
+
+
+def _limits(config: Config) -> Limits:
+    rank, most = config.lora.max_lora_rank, config.adapters.max_bytes
+    return Limits(
+        max_rank=None if rank == "auto" else rank,
+        max_bytes=None if most == "auto" else most,
+        max_merge_loss=config.adapters.max_merge_loss,
+        other_base=config.adapters.other_base,
+        targets=tuple(config.lora.target_modules),
+    )
+
+
+def _watch(config: Config, library: Library) -> Watch | None:
+    directory = _directory(config)
+    if directory is None:
+        return None
+    return Watch(
+        directory,
+        quiet_s=config.adapters.quiet_s,
+        found=lambda *folder: library.found(*folder).result(),
+        gone=lambda name: library.gone(name).result(),
+        polling=config.adapters.polling,
+    )
+
+
+def _directory(config: Config) -> Path | None:
+    if not config.adapters.directory or not config.lora.enable_lora:
         return None
     directory = Path(config.adapters.directory)
     if not directory.is_dir():
         raise StartFailed(f"adapters directory {directory}: no such folder")
-    return Watch(
-        directory,
-        runner.layout,
-        quiet_s=config.adapters.quiet_s,
-        adopt=lambda name, generation: engine.post(Adopt(name, generation)),
-        refuse=lambda name, reason: engine.post(Refuse(name, reason)),
-        retire=lambda name: engine.post(Retire(name)),
-    )
-
-
-def _ours(request: Request, error: HotswapError) -> Response:
-    return _answer(request, error, type(error))
-
-
-def _theirs(request: Request, error: HTTPException) -> Response:
-    """Litestar's own: no such route, another method, a body too large."""
-    answer = _answer(request, HotswapError(error.detail), error.status_code)
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-def _bug(request: Request, error: Exception) -> Response:
-    log.exception("unexpected error path=%s", request.url.path, exc_info=error)
-    return _answer(request, HotswapError("internal error, see the server's log"), 500)
-
-
-def _answer(
-    request: Request, error: HotswapError, what: type[HotswapError] | int
-) -> Response:
-    """The error in the shape of its route. `what` is looked up in the table, or the
-    status itself."""
-    is_djl = request.url.path.startswith(djl.PATHS)
-    if isinstance(what, int):
-        status, kind = what, HTTPStatus(what).phrase.replace(" ", "")
-    else:
-        status, kind = (DJL_STATUS if is_djl else STATUS)[what], what.__name__
-    shape = djl.error_body if is_djl else openai.error_body
-    body = shape(error, status, kind)
-    return Response(body, status_code=status, media_type=MediaType.JSON)
+    return directory
 
 
 async def _name_request(message: Message, scope: Scope) -> None:

@@ -2,19 +2,23 @@
 
 import argparse
 import logging
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 import uvicorn
 
-from hotswap import app, config
-from hotswap.adapters import checkpoint
-from hotswap.errors import AdapterRefused, StartFailed
+from hotswap import app, config, options
+from hotswap.adapters.report import report, text
+from hotswap.errors import StartFailed
 from hotswap.model.load import load
 from hotswap.model.runner import Runner
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -43,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate an adapter, without serving it")
     check.add_argument("adapter", type=Path, metavar="ADAPTER_DIR")
     check.add_argument("--model", required=True)
+    check.add_argument("--json", action="store_true", help="one JSON object")
     _model_flags(check)
     check.set_defaults(run=_check)
     return parser
@@ -65,7 +70,9 @@ def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    settings = config.load(args.config, _flags(args))
+    settings = config.load(args.config, _flags(args), os.environ)
+    for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
+        log.warning("%s", line)
     if not settings.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
     server = settings.server
@@ -97,16 +104,10 @@ def _check(args: argparse.Namespace) -> int:
     settings = config.load(None, _flags(args))
     loaded = load(settings.model.path, settings.model.dtype, settings.model.device)
     runner = Runner(loaded, slots=1, kv_tokens=1)
-    try:
-        found = checkpoint.read(args.adapter, runner.layout)
-    except AdapterRefused as error:
-        print(f"{args.adapter}: refused ({error.code}): {error.reason}")
-        return 1
-    print(
-        f"{args.adapter}: ok, generation {found.key}, rank {found.rank}, "
-        f"{len(found.deltas)} modules, {found.nbytes} bytes"
-    )
-    return 0
+    found = report(args.adapter, runner.layout)
+    as_json = msgspec.json.encode(found).decode()
+    print(as_json if args.json else text(args.adapter, found))
+    return 0 if found.ok else 1
 
 
 def _fail(message: str) -> int:

@@ -1,16 +1,20 @@
 """Config: one TOML file, frozen structs, units in the names. Data, nothing else.
 
-Every flag of the command line is a key here; a flag wins over the file. Unknown keys
-and values out of range are refused with the place they stand at.
+Every flag of the command line is a key here; a flag wins over the file, and the file
+over the environment. Unknown keys and values out of range are refused with the place
+they stand at.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from hotswap.errors import StartFailed
+from hotswap.options import Lora, check, from_environment
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Count = Annotated[int, Meta(ge=1)]
@@ -32,21 +36,24 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     # After SIGTERM: how long accepted jobs may take to finish.
     drain_s: Annotated[float, Meta(ge=0, le=1e6)] = 30.0
+    # Where files lie, in listings; else folders are named without their path.
+    show_paths: bool = False
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # A Hugging Face folder, a .gguf file, or a hub id.
     path: str = ""
+    # "auto" is the model's own, or float32 on a CPU that has no units for that.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
 
 
 class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # For slots and KV together; "auto" is half of what is free after loading.
+    # For slots, KV and adapters together; "auto" is half of what is free after loading.
     budget_gb: Positive | Literal["auto"] = "auto"
     # Merged weight sets kept at once; "auto" is what half of the budget holds.
     slots: Count | Literal["auto"] = "auto"
-    # Tokens whose keys and values fit; "auto" is what the other half holds.
+    # Tokens whose keys and values fit; "auto" is what a quarter holds.
     kv_tokens: Count | Literal["auto"] = "auto"
 
 
@@ -55,6 +62,18 @@ class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     directory: str = ""
     # A folder is read when its files have not changed for so long.
     quiet_s: Positive = 0.3
+    # Look again and again, where the file system sends no events (NFS).
+    polling: bool = False
+    # Other folders that adapters registered over HTTP may come from.
+    roots: tuple[str, ...] = ()
+    # Adapters known at once, in memory or on disk.
+    max_adapters: Count = 10_000
+    # An adapter with more is refused; "auto" is no limit.
+    max_bytes: Count | Literal["auto"] = "auto"
+    # One whose merge would lose a larger share of its update is served mixed only.
+    max_merge_loss: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    # What it means that an adapter says it was trained on another model.
+    other_base: Literal["warn", "refuse"] = "warn"
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,16 +88,30 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     switch_budget: Share = 0.05
 
 
+class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # Your own functions: a module's dotted name or the path of a .py file.
+    module: str = ""
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Server = Server()
     model: Model = Model()
     memory: Memory = Memory()
     adapters: Adapters = Adapters()
     schedule: Schedule = Schedule()
+    lora: Lora = Lora()
+    hooks: Hooks = Hooks()
 
 
-def load(path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
-    """The file's values, then the flags' over them. Raises StartFailed."""
+def load(
+    path: Path | None,
+    flags: dict[str, dict[str, Any]],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Config:
+    """OPTION_... variables, the file's values over them, then the flags'.
+
+    Raises StartFailed.
+    """
     values: dict[str, Any] = {}
     where = "flags"
     if path is not None:
@@ -95,7 +128,13 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
             inner.update(
                 {key: value for key, value in given.items() if value is not None}
             )
+    for section, given in from_environment(environment).items():
+        inner = values.setdefault(section, {})
+        if isinstance(inner, dict):
+            values[section] = given | inner
     try:
-        return msgspec.convert(values, Config)
+        config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         raise StartFailed(f"config {where}: {error}") from None
+    check(config.lora)
+    return config

@@ -5,8 +5,19 @@ HotswapError
 │   ├── BadRequest           a value is wrong
 │   ├── PromptTooLong        the prompt or the answer asked for does not fit
 │   ├── UnknownModel         `model` names nothing that is served
-│   └── UnknownAdapter       no such adapter, or it is not served; says why
+│   ├── UnknownAdapter       no such adapter, or it is not served; says why
+│   ├── NotFound             what the path names is not there
+│   ├── UnknownEndpoint      a path names neither the model nor an endpoint
+│   ├── IllegalArgument      a parameter that DJL answers as a conflict
+│   ├── IllegalNumber        the same for what is no number
+│   ├── AdapterExists        the name is taken
+│   ├── GenerationMismatch   the name stands for another generation than expected
+│   ├── SourceUnsupported    a URL where a folder was expected
+│   └── SourceForbidden      the folder lies outside the configured roots
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
+├── Vetoed                   the operator's hooks refused it; the message is theirs
+├── NoRoom                   no memory, or no place within the limits
+├── NotKept                  the journal could not be written
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down
 ├── StepFailed               the model failed on this job's step
@@ -53,6 +64,59 @@ class UnknownAdapter(ClientError):
         self.reason = reason
 
 
+class NotFound(ClientError):
+    pass
+
+
+class UnknownEndpoint(ClientError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Model or workflow not found: {name}")
+
+
+class IllegalArgument(ClientError):
+    pass
+
+
+class IllegalNumber(ClientError):
+    def __init__(self, text: str, field: str) -> None:
+        super().__init__(f'For input string: "{text}"', field)
+
+
+class AdapterExists(ClientError):
+    def __init__(self, adapter: str) -> None:
+        super().__init__(
+            f"The adapter {adapter} already exists. If you want to replace it, please "
+            "unregistering before registering a new adapter with the same name.",
+            "name",
+        )
+        self.adapter = adapter
+
+
+class GenerationMismatch(ClientError):
+    def __init__(self, adapter: str, expected: str, found: str | None) -> None:
+        super().__init__(
+            f"The adapter `{adapter}` stands for generation {found or 'none'}, "
+            f"not {expected or 'none'}.",
+            "expected_generation",
+        )
+
+
+class SourceUnsupported(ClientError):
+    def __init__(self, src: str, scheme: str) -> None:
+        super().__init__(
+            f"`{src}` is a {scheme} URL: URL adapters are not currently supported, "
+            "only folders",
+            "src",
+        )
+
+
+class SourceForbidden(ClientError):
+    def __init__(self, src: str) -> None:
+        super().__init__(
+            f"`{src}` lies outside the folders that adapters may come from", "src"
+        )
+
+
 class AdapterRefused(HotswapError):
     """`code` is stable and short; `reason` is a sentence that names file and module."""
 
@@ -60,6 +124,18 @@ class AdapterRefused(HotswapError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class Vetoed(HotswapError):
+    pass
+
+
+class NoRoom(HotswapError):
+    pass
+
+
+class NotKept(HotswapError):
+    pass
 
 
 class Overloaded(HotswapError):

@@ -55,7 +55,7 @@ class Scheduler:
         self.recent: deque[Recent] = deque(maxlen=_RECENT)
         self._policy = policy
         self._max_batch = max_batch
-        self._max_waiting = max_waiting
+        self.max_waiting = max_waiting
         self._prefill_tokens = prefill_tokens
         self._patience_s = max_wait_s / 2
         self._max_adapters = min(max_batch, max_adapters or max_batch)
@@ -119,8 +119,8 @@ class Scheduler:
     def submit(self, job: Job) -> None:
         """Take a job. Raises BacklogFull; the job must fit into the KV budget."""
         assert job.kv_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
-        if self.waiting >= self._max_waiting:
-            raise BacklogFull(self._max_waiting)
+        if self.waiting >= self.max_waiting:
+            raise BacklogFull(self.max_waiting)
         if self._backlog.push(job):
             self._accounts.deficits.join(job.generation, job.weight)
         self._accounts.highest_rank = max(self._accounts.highest_rank, job.rank)

@@ -51,6 +51,16 @@ def adapter_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For many small products: threads that wait for each other on a busy machine take
+    a hundred times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def runner(model_folder: Path) -> Runner:
     """The tiny Llama, ready to run, with two slots."""
     return Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096)
@@ -96,16 +106,32 @@ def live(
         yield server
 
 
-def settings(model: Path, adapters: Path, **schedule: object) -> config.Config:
-    """A small float32 server's configuration."""
+def settings(
+    model: Path,
+    directory: Path,
+    dtype: str = "float32",
+    *,
+    server: dict[str, object] | None = None,
+    adapters: dict[str, object] | None = None,
+    lora: dict[str, object] | None = None,
+    hooks: dict[str, object] | None = None,
+    **schedule: object,
+) -> config.Config:
+    """A small server's configuration."""
     return config.load(
         None,
         {
-            "model": {"path": str(model), "dtype": "float32", "device": "cpu"},
+            "model": {"path": str(model), "dtype": dtype, "device": "cpu"},
             "memory": {"slots": 2, "kv_tokens": 8192},
-            "adapters": {"directory": str(adapters), "quiet_s": 0.05},
-            "server": {"drain_s": 5.0},
+            "adapters": {
+                "directory": str(directory),
+                "quiet_s": 0.05,
+                **(adapters or {}),
+            },
+            "server": {"drain_s": 5.0, **(server or {})},
             "schedule": schedule,
+            "lora": lora or {},
+            "hooks": hooks or {},
         },
     )
 

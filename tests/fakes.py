@@ -32,6 +32,7 @@ class FakeWeights:
     slots: int = 1
     broken: set[str] = field(default_factory=set)
     held: list[str] = field(default_factory=list)
+    pinned: frozenset[str] = frozenset()
     half_built: str = ""
     swaps: int = 0
 
@@ -131,7 +132,9 @@ class FakeTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         return [PROMPT_TOKEN] * len(text)
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_chat(
+        self, messages: list[dict[str, str]], template: str | None = None
+    ) -> list[int]:
         return self.encode("".join(message["content"] for message in messages))
 
     def checked(self, ids: list[int], field: str) -> list[int]:

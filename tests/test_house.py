@@ -13,15 +13,12 @@ FILES = sorted([*ROOT.glob("hotswap/**/*.py"), *ROOT.glob("scheduler/**/*.py")])
 # Floors from the ground up: a module imports its own floor's package or lower ones.
 FLOORS = [
     {"scheduler", "hotswap.errors", "hotswap.errand"},
-    {
-        "hotswap.adapters.deltas",
-        "hotswap.adapters.checkpoint",
-        "hotswap.adapters.lora_config",
-        "hotswap.adapters.store",
-    },
+    {"hotswap.adapters"},
     {"hotswap.model"},
-    {"hotswap.engine", "hotswap.adapters.watch"},
+    {"hotswap.engine"},
+    {"hotswap.library"},
     {"hotswap.api"},
+    {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.app"},
     {"hotswap.cli"},
@@ -30,28 +27,49 @@ FLOORS = [
 ONLY = {
     "litestar": {"hotswap.app", "hotswap.api"},
     "uvicorn": {"hotswap.cli"},
-    "watchdog": {"hotswap.adapters.watch"},
+    "watchdog": {"hotswap.library.watch"},
     "peft": {
         "hotswap.adapters.checkpoint",
-        "hotswap.adapters.lora_config",
+        "hotswap.adapters.peft_config",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
         "hotswap.demo",
     },
     "torch": {
         "hotswap.model",
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.deltas",
+        "hotswap.adapters.layout",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
+        "hotswap.adapters.fidelity",
         "hotswap.engine.sampling",
         "hotswap.engine.batch",  # the type of the logits it hands on
         "hotswap.demo",
     },
-    "transformers": {"hotswap.model", "hotswap.engine.text", "hotswap.demo"},
+    "transformers": {
+        "hotswap.model",
+        "hotswap.adapters.layout",  # the types of a model and of Conv1D
+        "hotswap.adapters.low_rank",  # the same
+        "hotswap.adapters.rewrites",  # the same
+        "hotswap.adapters.tuners",  # the type of a model
+        "hotswap.adapters.vocabulary",  # the same
+        "hotswap.engine.text",
+        "hotswap.demo",
+    },
     "prometheus_client": {"hotswap.api.operations"},
     "hotswap.config": {"hotswap.app", "hotswap.cli"},
+    "hotswap.options": {"hotswap.config", "hotswap.app", "hotswap.cli"},
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
+        "hotswap.library.watch",
         "hotswap.model",
-        "hotswap.api.openai",  # `created`, a date
+        "hotswap.api.openai_shape",  # `created`, a date
         "hotswap.app",  # the same
     },
     "random": {"hotswap.engine.sampling", "hotswap.demo"},

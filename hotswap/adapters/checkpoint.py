@@ -6,65 +6,105 @@ Only safetensors is read; a pickle is never opened. Knows no names, no slots.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
-from peft import LoraConfig
-from peft.tuners.tuners_utils import check_target_module_exists
-from peft.utils.other import get_pattern_key
+from peft import PeftConfig
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
-from hotswap.adapters.deltas import Delta, Generation
-from hotswap.adapters.lora_config import CONFIG_FILE, parse
+from hotswap.adapters.deltas import Delta, Generation, Rewrite
+from hotswap.adapters.fidelity import merge_loss
+from hotswap.adapters.layout import Layout
+from hotswap.adapters.low_rank import PREFIX, deltas, is_low_rank
+from hotswap.adapters.peft_config import (
+    CONFIG_FILE,
+    LORA,
+    more_than_low_rank,
+    parse,
+)
+from hotswap.adapters.rewrites import Merged
+from hotswap.adapters.tuners import rewrites
+from hotswap.adapters.vocabulary import added_tokens
 from hotswap.errors import AdapterRefused
 
+__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
+
 WEIGHTS_FILE = "adapter_model.safetensors"
-_PREFIX = "base_model.model."
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_FACTORS = (".lora_A.weight", ".lora_B.weight")
+_INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the model offers: [out, in] of each linear module, and all its modules."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an adapter may be; None is without limit, and so are no `targets`: names
+    in which the path of each module that it changes has to end.
 
-    linear: Mapping[str, tuple[int, int]]
-    others: frozenset[str]
+    Above `max_merge_loss` it is served mixed only. `other_base`: what it means if the
+    adapter says that it was trained on another model.
+    """
+
+    max_rank: int | None = None
+    max_bytes: int | None = None
+    max_merge_loss: float = 0.5
+    targets: tuple[str, ...] = ()
+    other_base: Literal["warn", "refuse"] = "warn"
 
 
-def read(folder: Path, layout: Layout) -> Generation:
+def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generation:
     """Read and check one folder. Raises AdapterRefused; never half a generation."""
-    raw_config, raw_weights = _read_files(folder)
-    config = parse(raw_config)
-    try:
-        tensors = load_safetensors(raw_weights)
-    except SafetensorError as error:
-        raise AdapterRefused(
-            "bad_weights", f"{WEIGHTS_FILE} is not a whole safetensors file: {error}"
-        ) from None
-    factors = _pair(tensors, layout)
-    _check_targets(config, factors, layout)
-    deltas = {
-        module: _delta(module, a, b, config, layout.linear[module])
-        for module, (a, b) in sorted(factors.items())
-    }
-    if not any(
-        d.scale and bool(d.b.any()) and bool(d.a.any()) for d in deltas.values()
-    ):
-        raise AdapterRefused(
-            "zero_effect", f"every update in {WEIGHTS_FILE} is zero: it is untrained"
+    limits = limits or Limits()
+    raw_config, raw_weights = _read_files(folder, limits)
+    config, warnings = parse(raw_config)
+    warnings += _check_base(config, layout, limits)
+    _check_rank(config, limits)
+    tensors = _tensors(raw_weights, config)
+    made, others, note = _updates(config, tensors, layout)
+    _check_targets({*made, *others}, limits)
+    added = added_tokens(layout.skeleton, config, tensors) if others else 0
+    if added:
+        warnings += (
+            f"it has {added} tokens that the model's tokenizer does not know: they "
+            "can neither be written in a prompt nor read in an answer",
         )
+    try:
+        _prove(others, layout)
+        loss = merge_loss(made, others, layout)
+    except (RuntimeError, LookupError, ValueError, ArithmeticError) as error:
+        # Values that PEFT cannot compute with: an index out of range, no inverse.
+        raise AdapterRefused(
+            "not_mergeable", f"PEFT cannot merge it: {error}"
+        ) from None
+    if loss > limits.max_merge_loss:
+        lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
+        if others:
+            raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
+        note = f"mixed only: {lost}"
     digest = hashlib.sha256(raw_config + raw_weights).hexdigest()
-    return Generation(key=digest[:16], deltas=deltas)
+    return Generation(
+        key=digest[:16],
+        deltas=made,
+        rewrites=others,
+        can_merge=loss <= limits.max_merge_loss,
+        note=note,
+        merge_loss=loss,
+        warnings=warnings,
+    )
 
 
-def _read_files(folder: Path) -> tuple[bytes, bytes]:
+def _read_files(folder: Path, limits: Limits) -> tuple[bytes, bytes]:
     contents = []
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         try:
+            size = (folder / name).stat().st_size
+            if limits.max_bytes is not None and size > limits.max_bytes:
+                raise AdapterRefused(
+                    "too_large",
+                    f"{name} has {size} bytes; the limit is {limits.max_bytes}",
+                )
             contents.append((folder / name).read_bytes())
         except OSError as error:
             pickles = sorted(p.name for p in folder.glob("*.bin"))
@@ -77,94 +117,101 @@ def _read_files(folder: Path) -> tuple[bytes, bytes]:
     return contents[0], contents[1]
 
 
-def _pair(
-    tensors: Mapping[str, torch.Tensor], layout: Layout
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Group lora_A with lora_B by module; every tensor must find its place."""
-    halves: dict[str, dict[str, torch.Tensor]] = {}
+def _tensors(raw: bytes, config: PeftConfig) -> dict[str, torch.Tensor]:
+    try:
+        tensors: dict[str, torch.Tensor] = load_safetensors(raw)
+    except SafetensorError as error:
+        raise AdapterRefused(
+            "bad_weights", f"{WEIGHTS_FILE} is not a whole safetensors file: {error}"
+        ) from None
+    if not tensors:
+        raise AdapterRefused("missing_tensor", f"{WEIGHTS_FILE} holds no tensors")
+    known = _DTYPES if config.peft_type == LORA else (*_DTYPES, *_INDICES)
     for key, tensor in tensors.items():
-        suffix = next((s for s in _FACTORS if key.endswith(s)), None)
-        module = key.removeprefix(_PREFIX).removesuffix(suffix or "")
-        if suffix is None:
-            raise AdapterRefused(
-                "unused_tensor", f"{key} is no LoRA factor of a linear"
-            )
-        if module in layout.others:
-            raise AdapterRefused(
-                "not_linear", f"{module} is no linear module: it cannot be merged"
-            )
-        if module not in layout.linear:
-            raise AdapterRefused("unknown_module", f"the model has no module {module}")
-        if tensor.dtype not in _DTYPES or not bool(torch.isfinite(tensor).all()):
+        if tensor.dtype not in known or not bool(torch.isfinite(tensor).all()):
             raise AdapterRefused(
                 "not_finite", f"{key} holds NaN, infinity or {tensor.dtype}"
             )
-        half = halves.setdefault(module, {})
-        if suffix in half:
-            raise AdapterRefused("unused_tensor", f"{module}: {key} is there twice")
-        half[suffix] = tensor
-    for module, half in halves.items():
-        if len(half) != 2:
-            raise AdapterRefused("missing_tensor", f"{module} has one factor of two")
-    if not halves:
-        raise AdapterRefused("missing_tensor", f"{WEIGHTS_FILE} holds no tensors")
-    return {m: (half[_FACTORS[0]], half[_FACTORS[1]]) for m, half in halves.items()}
+    return tensors
 
 
-def _check_targets(
-    config: LoraConfig, factors: Mapping[str, object], layout: Layout
-) -> None:
-    """Every target named exists, and every module it matches has its tensors."""
-    if config.target_modules == "all-linear" or config.target_modules is None:
-        return
-    names = [*layout.linear, *layout.others]
-    if not isinstance(config.target_modules, str):
-        for target in sorted(config.target_modules):
-            if not any(n == target or n.endswith(f".{target}") for n in names):
+def _updates(
+    config: PeftConfig, tensors: Mapping[str, torch.Tensor], layout: Layout
+) -> tuple[dict[str, Delta], dict[str, Rewrite], str | None]:
+    """Low-rank updates if that is all there is, else rewrites and why."""
+    more = [str(config.peft_type.value)]
+    if config.peft_type == LORA:
+        tensors = _without_copies(tensors, layout)
+        more = more_than_low_rank(vars(config))
+        if not more and is_low_rank(tensors):
+            made = deltas(config, tensors, layout)
+            if not any(
+                d.scale and bool(d.b.any()) and bool(d.a.any()) for d in made.values()
+            ):
                 raise AdapterRefused(
-                    "unknown_module",
-                    f"{CONFIG_FILE}: no module matches target {target}",
+                    "zero_effect",
+                    f"every update in {WEIGHTS_FILE} is zero: it is untrained",
                 )
-    for module in factors:
-        if not check_target_module_exists(config, module):
-            raise AdapterRefused(
-                "unused_tensor", f"{module} is no target, but has tensors"
-            )
-    for name in names:
-        if check_target_module_exists(config, name) and name not in factors:
-            if name in layout.linear:
-                raise AdapterRefused(
-                    "missing_tensor", f"{name} is a target without tensors"
-                )
-            if not isinstance(config.target_modules, str):
-                raise AdapterRefused(
-                    "not_linear", f"{name} is no linear module: it cannot be merged"
-                )
+            return made, {}, None
+    why = ", ".join(more) or "more than linear modules"
+    return {}, rewrites(config, tensors, layout), f"merged only: {why}"
 
 
-def _delta(
-    module: str,
-    a: torch.Tensor,
-    b: torch.Tensor,
-    config: LoraConfig,
-    shape: tuple[int, int],
-) -> Delta:
-    rank = _by_pattern(module, config.rank_pattern, config.r)
-    alpha = _by_pattern(module, config.alpha_pattern, config.lora_alpha)
-    out_features, in_features = shape
-    if tuple(a.shape) != (rank, in_features) or tuple(b.shape) != (out_features, rank):
+def _without_copies(
+    tensors: Mapping[str, torch.Tensor], layout: Layout
+) -> dict[str, torch.Tensor]:
+    """Less the base weights that PEFT saves along with an embedding or a head that it
+    targets, if they are golden's own."""
+    kept = {}
+    for key, tensor in tensors.items():
+        path, found, name = key.removeprefix(PREFIX).rpartition(".base_layer.")
+        golden = layout.golden.get(path, {}).get(name) if found else None
+        if golden is None or not torch.equal(tensor, golden.to("cpu", tensor.dtype)):
+            kept[key] = tensor
+    return kept
+
+
+def _prove(others: Mapping[str, Rewrite], layout: Layout) -> None:
+    """One layer of each kind computes merged what it computes unmerged."""
+    seen: set[str] = set()
+    for path, rewrite in others.items():
+        if isinstance(rewrite, Merged) and rewrite.kind not in seen:
+            seen.add(rewrite.kind)
+            rewrite.prove(layout.golden[path])
+
+
+def _check_rank(config: PeftConfig, limits: Limits) -> None:
+    fields = vars(config)
+    ranks = [fields.get("r"), *(fields.get("rank_pattern") or {}).values()]
+    rank = max((r for r in ranks if isinstance(r, int)), default=0)
+    if limits.max_rank is not None and rank > limits.max_rank:
         raise AdapterRefused(
-            "wrong_shape",
-            f"{module}: lora_A {list(a.shape)} and lora_B {list(b.shape)}, expected "
-            f"{[rank, in_features]} and {[out_features, rank]}",
+            "rank_limit", f"{CONFIG_FILE}: rank {rank}; the limit is {limits.max_rank}"
         )
-    # rsLoRA: Kalajdzievski 2023, arXiv 2312.03732
-    divisor = rank**0.5 if config.use_rslora else rank
-    return Delta(a=a, b=b, scale=alpha / divisor)
 
 
-def _by_pattern(module: str, pattern: Mapping[str, int] | None, default: int) -> int:
-    """PEFT's own matching of rank_pattern and alpha_pattern."""
-    if not pattern:
-        return default
-    return pattern.get(get_pattern_key(pattern.keys(), module), default)
+def _check_targets(paths: Set[str], limits: Limits) -> None:
+    for path in sorted(paths) if limits.targets else ():
+        if not any(f".{path}".endswith(f".{name}") for name in limits.targets):
+            raise AdapterRefused(
+                "target_forbidden",
+                f"{path} may not be adapted here, only {', '.join(limits.targets)}",
+            )
+
+
+def _check_base(config: PeftConfig, layout: Layout, limits: Limits) -> tuple[str, ...]:
+    """By the last part of the name: people keep the same model at many places."""
+    said = (config.base_model_name_or_path or "").rstrip("/").rpartition("/")[2]
+    ours, theirs = layout.base.lower(), said.lower()
+    # A converted file has the quantisation behind a point: `Model.Q4_1`.
+    if not ours or not theirs or ours == theirs or ours.startswith(f"{theirs}."):
+        return ()
+    what = f"it was trained on {said!r}, and this model is {layout.base!r}"
+    if limits.other_base == "refuse":
+        raise AdapterRefused("other_base", f"{CONFIG_FILE}: {what}")
+    return (what,)
+
+
+def _dtype(layout: Layout) -> str:
+    golden = next(iter(layout.golden.values()))
+    return str(next(iter(golden.values())).dtype).removeprefix("torch.")

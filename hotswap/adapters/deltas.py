@@ -1,11 +1,16 @@
-"""Deltas: what an adapter adds to each linear module, as low-rank factors.
+"""Deltas: what an adapter makes of the model's modules.
 
-A generation is one content of an adapter. Its tensors are never written.
+A generation is one content of an adapter. Most say a low-rank update of each linear
+module, which can run merged or beside golden. Whatever else PEFT can merge comes as a
+rewrite: the module's parameters as PEFT's own merge makes them, which only a slot can
+hold. A generation's tensors are never written.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 import torch
 
@@ -23,18 +28,116 @@ class Delta:
         return self.a.nbytes + self.b.nbytes
 
 
+class Rewrite(Protocol):
+    """One module's parameters as an adapter makes them."""
+
+    @property
+    def rank(self) -> int:
+        """0 if the adapter's kind has none."""
+
+    @property
+    def tensors(self) -> Sequence[torch.Tensor]:
+        """What the adapter keeps for this module; modules may share a tensor."""
+
+    def __call__(
+        self, golden: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        """The parameters that change, by name, not rounded to the model's dtype yet.
+
+        `golden`: the module's parameters as loaded, in the module's own orientation;
+        never written. What is returned may share memory with the adapter's tensors.
+        """
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Generation:
-    """`key` is a digest of the files; `deltas` is keyed by the module's path."""
+    """`key` is a digest of the files; updates are keyed by the module's path.
+
+    `can_merge` is false if rounding would lose too much of the update; `note` says why
+    a mode is missing. `merge_loss` is the share of the update, 0 to 1, that rounding to
+    the weights' dtype loses when it is merged; None if it was not measured.
+    """
 
     key: str
     deltas: Mapping[str, Delta]
+    rewrites: Mapping[str, Rewrite] = field(default_factory=dict)
+    can_merge: bool = True
+    note: str | None = None
+    merge_loss: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def can_mix(self) -> bool:
+        """Whether it can run beside golden, in one step with other adapters."""
+        return not self.rewrites
+
+    @cached_property
+    def paths(self) -> Set[str]:
+        """Of all modules that the adapter changes."""
+        return self.deltas.keys() | self.rewrites.keys()
+
+    @property
+    def modules(self) -> int:
+        return len(self.paths)
 
     @cached_property
     def rank(self) -> int:
-        """The largest rank of any module."""
-        return max(delta.a.shape[0] for delta in self.deltas.values())
+        """The largest rank of any module; 0 if the adapter's kind has none."""
+        ranks = [delta.a.shape[0] for delta in self.deltas.values()]
+        return max([*ranks, *(r.rank for r in self.rewrites.values())], default=0)
 
     @cached_property
     def nbytes(self) -> int:
-        return sum(delta.nbytes for delta in self.deltas.values())
+        shared = (t for rewrite in self.rewrites.values() for t in rewrite.tensors)
+        return sum(d.nbytes for d in self.deltas.values()) + bytes_of(shared)
+
+    def scaled(self, factor: float) -> "Generation":
+        """The same update `factor` times as strong: another generation."""
+        key = hashlib.sha256(f"{self.key} x {factor!r}".encode()).hexdigest()[:16]
+        return replace(
+            self,
+            key=key,
+            deltas={
+                path: replace(delta, scale=delta.scale * factor)
+                for path, delta in self.deltas.items()
+            },
+            rewrites={
+                path: _Scaled(rewrite, factor)
+                for path, rewrite in self.rewrites.items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A rewrite that goes `factor` times as far from golden."""
+
+    rewrite: Rewrite
+    factor: float
+
+    @property
+    def rank(self) -> int:
+        return self.rewrite.rank
+
+    @property
+    def tensors(self) -> Sequence[torch.Tensor]:
+        return self.rewrite.tensors
+
+    def __call__(
+        self, golden: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        return {
+            name: self._from(golden.get(name), made.float())
+            for name, made in self.rewrite(golden).items()
+        }
+
+    def _from(self, golden: torch.Tensor | None, made: torch.Tensor) -> torch.Tensor:
+        start = torch.zeros_like(made)
+        if golden is not None:  # tokens that were added start from nothing
+            start[: golden.shape[0]] = golden
+        return start + self.factor * (made - start)
+
+
+def bytes_of(tensors: Iterable[torch.Tensor]) -> int:
+    """Tensors that share their memory count once."""
+    return sum({t.data_ptr(): t.nbytes for t in tensors}.values())

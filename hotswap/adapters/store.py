@@ -1,113 +1,160 @@
 """Store: the adapters known by name, their generations, and who leases them.
 
-A job leases the generation its name stood for when it was submitted. A generation is
-dropped when no name stands for it and nobody leases it. Owned by the engine thread;
-readers get `listing()`, a frozen copy. Knows no files and no weights.
+A job leases the generation its name stood for when it was submitted. A generation stays
+in host memory while somebody leases it, and while a name stands for it and there is
+room: the least recently leased one leaves first, a pinned one never. One that has left
+is read again when it is asked for. Owned by the engine thread; readers get `listing()`,
+a frozen copy. Knows no files and no weights.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Set
 from dataclasses import dataclass
-from enum import Enum
 
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.listing import AdapterState, Card, Listing, card_of
+from hotswap.adapters.origin import Origin
 from hotswap.errors import UnknownAdapter
 from scheduler.job import BASE
 
 
-class AdapterState(Enum):
-    READY = "ready"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """One adapter as the world may see it. A ready one with a `reason` still serves
-    its old generation because the new files were refused."""
-
-    name: str
-    state: AdapterState
-    generation: str | None
-    reason: str | None
-    rank: int | None
-    modules: int | None
-    nbytes: int | None
-    leases: int
-    requests: int
-
-
 @dataclass(slots=True)
 class _Entry:
-    generation: Generation | None = None
+    origin: Origin
+    card: Card | None = None
+    is_served: bool = False
     reason: str | None = None
     requests: int = 0
 
+    @property
+    def key(self) -> str | None:
+        return self.card.generation if self.card else None
+
 
 class Store:
-    def __init__(self, reserved: Set[str] = frozenset()) -> None:
-        """`reserved`: names of the bare model, besides `base`, that nobody may take."""
+    def __init__(
+        self,
+        reserved: Set[str] = frozenset(),
+        *,
+        max_loaded: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
+        """`reserved`: names of the bare model, besides `base`, that nobody may take.
+
+        `max_loaded`, `max_bytes`: what may stay in host memory without a lease or pin.
+        """
         self._reserved = reserved
+        self._max_loaded = max_loaded
+        self._max_bytes = max_bytes
         self._entries: dict[str, _Entry] = {}
+        self._loaded: dict[str, Generation] = {}  # least recently leased first
+        self._bytes = 0
         self._leases: Counter[str] = Counter()
-        self._uses: Counter[str] = Counter()  # names and leases that hold a generation
         self._names: defaultdict[str, set[str]] = defaultdict(set)  # of a generation
         self._rows: dict[str, Listing] = {}  # by name, sorted
         self._stale: set[str] = set()  # names whose row is out of date
         self._listing: tuple[Listing, ...] = ()
 
-    def adopt(self, name: str, generation: Generation) -> list[str]:
+    def adopt(
+        self, name: str, generation: Generation | None, origin: Origin
+    ) -> list[str]:
         """Make `generation` what `name` stands for. Returns keys dropped by it.
 
-        The bare model's names are refused, and the generation with them.
+        None: the name is known, its files are read when it is asked for. The bare
+        model's names are refused, and the generation with them.
         """
         if is_base(name) or name in self._reserved:
-            self.refuse(name, f"the name `{name}` is the bare model's")
-            return [generation.key] if not self._uses[generation.key] else []
-        entry = self._entries.setdefault(name, _Entry())
-        old, entry.generation, entry.reason = entry.generation, generation, None
+            self.refuse(name, f"the name `{name}` is the bare model's", origin)
+            return []
+        entry = self._entries.setdefault(name, _Entry(origin))
+        old = entry.key
+        entry.origin, entry.reason, entry.is_served = origin, None, True
         self._stale.add(name)
-        self._uses[generation.key] += 1
-        dropped = self._unname(name, old) if old else []
-        self._names[generation.key].add(name)
-        return dropped
+        if generation is None:
+            return []
+        key = generation.key
+        entry.card = card_of(generation)
+        self._names[key].add(name)
+        if key not in self._loaded:
+            self._loaded[key] = generation
+            self._bytes += generation.nbytes
+            self._stale |= self._names[key]
+        dropped = self._unname(name, old) if old is not None and old != key else []
+        return dropped + self._make_room(keep=key)
 
-    def refuse(self, name: str, reason: str) -> None:
-        """Note why the files under `name` are not served; a generation stays."""
+    def amend(self, name: str, origin: Origin) -> list[str]:
+        """Note what was asked for `name` now. Returns keys dropped by it."""
+        entry = self._entries[name]
+        entry.origin = origin
         self._stale.add(name)
-        self._entries.setdefault(name, _Entry()).reason = reason
+        if not origin.preload and entry.key in self._loaded:
+            return self._unload(entry.key)
+        return self._make_room()
+
+    def refuse(self, name: str, reason: str, origin: Origin) -> None:
+        """Note why the files under `name` are not served; a generation in memory
+        stays."""
+        self._stale.add(name)
+        entry = self._entries.setdefault(name, _Entry(origin))
+        entry.reason = reason
+        if entry.key not in self._loaded:
+            entry.is_served = False
 
     def retire(self, name: str) -> list[str]:
         """Forget `name`. Returns the keys dropped by it; leased ones live on."""
         self._stale.add(name)
         entry = self._entries.pop(name, None)
-        if entry is None or entry.generation is None:
+        if entry is None or entry.key is None:
             return []
-        return self._unname(name, entry.generation)
+        return self._unname(name, entry.key)
 
     def fail(self, generation: Generation, reason: str) -> None:
         """No name stands for `generation` any more: it cannot be run."""
         for name in self._names.pop(generation.key, set()):
             entry = self._entries[name]
-            entry.generation, entry.reason = None, reason
+            entry.card, entry.is_served, entry.reason = None, False, reason
             self._stale.add(name)
-            self._uses[generation.key] -= 1
+
+    def is_on_disk(self, name: str) -> bool:
+        """Whether `name` is served, but has to be read before it can be leased."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.is_served and entry.key not in self._loaded
 
     def lease(self, name: str) -> Generation:
-        """The generation `name` stands for now, counted. Raises UnknownAdapter."""
+        """The generation `name` stands for now, counted. Raises UnknownAdapter.
+
+        The name must not be on disk.
+        """
         entry = self._entries.get(name)
-        if entry is None or entry.generation is None:
+        if entry is None or not entry.is_served:
             raise UnknownAdapter(name, entry.reason if entry else None)
+        assert entry.key is not None, "asked for before it was read"
+        generation = self._loaded.pop(entry.key)
+        self._loaded[entry.key] = generation
         entry.requests += 1
-        self._stale |= self._names[entry.generation.key]
-        self._leases[entry.generation.key] += 1
-        self._uses[entry.generation.key] += 1
-        return entry.generation
+        self._leases[entry.key] += 1
+        self._stale |= self._names[entry.key]
+        return generation
 
     def release(self, generation: Generation) -> list[str]:
-        """Give a lease back. Returns the key if that was the last use of it."""
+        """Give a lease back. Returns the keys dropped by it."""
         self._stale |= self._names.get(generation.key, set())
         self._leases[generation.key] -= 1
-        return self._let_go(generation)
+        return self._let_go(generation.key) or self._make_room()
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Keys of generations that some name pins."""
+        return frozenset(
+            entry.key
+            for entry in self._entries.values()
+            if entry.origin.pin and entry.key is not None
+        )
+
+    @property
+    def loaded_bytes(self) -> int:
+        """Host memory that adapters take."""
+        return self._bytes
 
     def listing(self) -> tuple[Listing, ...]:
         """All adapters, by name. The same tuple until something changes.
@@ -128,32 +175,59 @@ class Store:
 
     def _list(self, name: str) -> Listing:
         entry = self._entries[name]
-        held = entry.generation
         return Listing(
             name=name,
-            state=AdapterState.READY if held else AdapterState.FAILED,
-            generation=held.key if held else None,
+            state=AdapterState.READY if entry.is_served else AdapterState.FAILED,
             reason=entry.reason,
-            rank=held.rank if held else None,
-            modules=len(held.deltas) if held else None,
-            nbytes=held.nbytes if held else None,
-            leases=self._leases[held.key] if held else 0,
+            origin=entry.origin,
+            card=entry.card,
+            is_loaded=entry.key in self._loaded,
+            leases=self._leases[entry.key] if entry.key else 0,
             requests=entry.requests,
         )
 
-    def _unname(self, name: str, generation: Generation) -> list[str]:
-        names = self._names[generation.key]
+    def _unname(self, name: str, key: str) -> list[str]:
+        names = self._names[key]
         names.discard(name)
         if not names:
-            del self._names[generation.key]
-        return self._let_go(generation)
+            del self._names[key]
+        return self._let_go(key)
 
-    def _let_go(self, generation: Generation) -> list[str]:
-        self._uses[generation.key] -= 1
-        if self._uses[generation.key]:
+    def _let_go(self, key: str) -> list[str]:
+        """Drop a generation that nothing holds any more."""
+        if self._leases[key]:
             return []
-        del self._uses[generation.key], self._leases[generation.key]
-        return [generation.key]
+        del self._leases[key]
+        return [] if key in self._names else self._unload(key)
+
+    def _make_room(self, keep: str | None = None) -> list[str]:
+        """Unload the least recently leased while there are too many."""
+        dropped: list[str] = []
+        if not self._is_full():
+            return dropped
+        kept = self.pinned | {
+            entry.key  # its files were replaced by bad ones: it could not be read again
+            for entry in self._entries.values()
+            if entry.reason is not None
+        }
+        for key in list(self._loaded):
+            if not self._is_full():
+                break
+            if key != keep and key not in kept:
+                dropped += self._unload(key)
+        return dropped
+
+    def _is_full(self) -> bool:
+        return (
+            self._max_loaded is not None and len(self._loaded) > self._max_loaded
+        ) or (self._max_bytes is not None and self._bytes > self._max_bytes)
+
+    def _unload(self, key: str) -> list[str]:
+        if self._leases.get(key) or key not in self._loaded:
+            return []
+        self._bytes -= self._loaded.pop(key).nbytes
+        self._stale |= self._names.get(key, set())
+        return [key]
 
 
 def is_base(name: str) -> bool:

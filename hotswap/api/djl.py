@@ -12,31 +12,16 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from hotswap.api.selection import select
-from hotswap.api.serving import (
-    Answer,
-    Ask,
-    Injected,
-    Running,
-    Serving,
-    collect,
-    named,
-    primed,
-)
-from hotswap.api.wire import Invocation, Parameters, decode
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.running import Answer, Ask, Running, collect, first, primed
+from hotswap.api.serving import Injected, Serving
+from hotswap.api.wire import Invocation, Parameters
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
-from hotswap.errors import BadRequest, UnknownModel
+from hotswap.errors import BadRequest, UnknownEndpoint
 
-# Errors on these paths have this shape.
-PATHS = ("/invocations", "/predictions", "/models", "/ping")
 _FINISH = {"stop": "eos_token", "length": "length"}
-
-
-def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
-    """The server's envelope (`type`, `message`) and the handler's (`error`) in one."""
-    text = str(error)
-    return {"code": status, "type": kind, "message": text, "error": text}
+_MAX_NEW_TOKENS = 30  # DJL's
 
 
 @post("/invocations", status_code=200)
@@ -49,10 +34,12 @@ async def invocations(request: Request, serving: Injected) -> Response:
 async def predictions(
     request: Request, serving: Injected, model: FromPath[str]
 ) -> Response:
-    """The same with the base model named in the path."""
-    if model != serving.base:
-        raise UnknownModel(model)
-    return await _invoke(request, serving)
+    """The same with the base model, or an endpoint for one adapter, in the path."""
+    if model == serving.base:
+        return await _invoke(request, serving)
+    if request.url.path.startswith("/models"):
+        raise UnknownEndpoint(model)
+    return await _invoke(request, serving, endpoint=model)
 
 
 @get("/ping")
@@ -64,22 +51,29 @@ async def ping(serving: Injected) -> Response:
     return Response(body, status_code=200 if healthy else 503)
 
 
-async def _invoke(request: Request, serving: Serving) -> Response:
-    data = decode(await request.body(), Invocation)
+async def _invoke(
+    request: Request, serving: Serving, endpoint: str | None = None
+) -> Response:
+    if "handler" in request.headers:
+        raise BadRequest("The handler can't be overridden in a request", "handler")
+    if endpoint is not None:
+        serving.endpoints.adapter(endpoint)
+    data, selection = await serving.read(request, Invocation, endpoint)
     texts = [data.inputs] if isinstance(data.inputs, str) else data.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")
     if data.stream and len(texts) > 1:
         raise BadRequest("`stream` takes one input, not a list of several", "stream")
-    names = named(
-        request, adapters=data.adapters, adapter=data.adapter, model=data.model
-    )
-    adapters, selected_by = select(names, serving.base, len(texts))
     asks = [
-        _ask(data.parameters, serving.tokenizer.encode(text) if text else [], adapter)
-        for text, adapter in zip(texts, adapters, strict=True)
+        _ask(
+            data.parameters,
+            serving.sidecar(adapter),
+            serving.tokenizer.encode(text) if text else [],
+            adapter,
+        )
+        for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True)
     ]
-    running = await serving.open(asks, "inputs", selected_by)
+    running = await serving.open(asks, "inputs", selection.field)
     if data.stream:
         lines = await primed(running, _lines(running, data.parameters, texts[0]))
         return Stream(
@@ -94,24 +88,30 @@ async def _invoke(request: Request, serving: Serving) -> Response:
     return Response(body, headers=running.headers())
 
 
-def _ask(parameters: Parameters, prompt: list[int], adapter: str) -> Ask:
+def _ask(
+    parameters: Parameters, sidecar: Sidecar, prompt: list[int], adapter: str
+) -> Ask:
     p = parameters
+    temperature = first(p.temperature, sidecar.temperature)
     # DJL samples only if asked to, by do_sample or by a temperature.
-    samples = p.do_sample if p.do_sample is not None else p.temperature is not None
-    temperature = 1.0 if p.temperature is None else p.temperature
+    samples = p.do_sample if p.do_sample is not None else temperature is not None
+    stop = (*(p.stop_sequences or []), *(p.stop or []))
+    is_silent = p.stop_sequences is None and p.stop is None
     return Ask(
         prompt=prompt,
         adapter=adapter,
-        max_tokens=p.max_new_tokens,
+        max_tokens=first(p.max_new_tokens, sidecar.max_tokens) or _MAX_NEW_TOKENS,
         sampling=SamplingParams(
-            temperature=temperature if samples else 0.0,
-            top_p=p.top_p or 1.0,
-            top_k=max(p.top_k or 0, 0),
+            temperature=(1.0 if temperature is None else temperature) if samples else 0,
+            top_p=first(p.top_p, sidecar.top_p) or 1.0,
+            top_k=max(first(p.top_k, sidecar.top_k) or 0, 0),
             seed=p.seed,
             logprobs=True,
         ),
-        stop=(*(p.stop_sequences or []), *(p.stop or [])),
+        stop=sidecar.stop if is_silent else stop,
         ignore_eos=p.ignore_eos_token,
+        priority=sidecar.priority if p.priority is None else p.priority,
+        deadline_s=p.deadline_s,
     )
 
 

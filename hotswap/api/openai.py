@@ -1,108 +1,54 @@
-"""OpenAI's routes: completions, chat completions, models. HTTP in, HTTP out."""
+"""OpenAI's routes: completions and chat completions. HTTP in, HTTP out."""
 
-import time
-import uuid
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, Response, post
 from litestar.response import Stream
 
-from hotswap.adapters.store import AdapterState
-from hotswap.api.selection import select
-from hotswap.api.serving import Ask, Injected, Running, Serving, collect, named, primed
-from hotswap.api.wire import Chat, Completion, Message, decode, refuse_unsupported
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.openai_shape import Shape, error_body, event, usage
+from hotswap.api.running import Ask, Running, collect, first, primed
+from hotswap.api.serving import Injected, Serving
+from hotswap.api.wire import Chat, Completion, Message, refuse_unsupported
 from hotswap.engine.sampling import SamplingParams
-from hotswap.engine.ticket import Piece
-from hotswap.errors import BadRequest, ClientError
+from hotswap.errors import BadRequest
 
 DEFAULT_COMPLETION_TOKENS = 16  # OpenAI's
-
-
-def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
-    """OpenAI's envelope, with vLLM's integer `code`."""
-    return {
-        "error": {
-            "message": str(error),
-            "type": kind,
-            "param": error.field if isinstance(error, ClientError) else None,
-            "code": status,
-        }
-    }
 
 
 @post("/v1/completions", status_code=200)
 async def completions(request: Request, serving: Injected) -> Response:
     """Continue one prompt or several."""
-    data = decode(await request.body(), Completion)
+    data, selection = await serving.read(request, Completion)
     refuse_unsupported(data)
     prompts = _prompts(data, serving)
-    max_tokens = data.max_tokens or DEFAULT_COMPLETION_TOKENS
-    shape = _Shape("cmpl-", "text_completion", "text_completion", data, serving)
-    return await _generate(request, shape, prompts, max_tokens, field="prompt")
+    adapters = selection.for_inputs(len(prompts))
+    shape = Shape("cmpl-", "text_completion", "text_completion", data)
+    asks = _asks(serving, data, prompts, adapters, DEFAULT_COMPLETION_TOKENS)
+    running = await serving.open(asks, "prompt", selection.field)
+    return await _answer(request, serving, running, shape)
 
 
 @post("/v1/chat/completions", status_code=200)
 async def chat_completions(request: Request, serving: Injected) -> Response:
-    """Answer a conversation in the model's own template."""
-    data = decode(await request.body(), Chat)
+    """Answer a conversation in the adapter's template, or the model's own."""
+    data, selection = await serving.read(request, Chat)
     refuse_unsupported(data)
-    messages = [{"role": m.role, "content": _text(m)} for m in data.messages]
-    prompt = serving.tokenizer.encode_chat(messages)
-    max_tokens = data.max_completion_tokens or data.max_tokens
-    shape = _Shape(
-        "chatcmpl-", "chat.completion", "chat.completion.chunk", data, serving
-    )
-    return await _generate(request, shape, [prompt], max_tokens, field="messages")
+    adapters = selection.for_inputs(1)
+    prompt = await _chat(serving, data, adapters[0])
+    shape = Shape("chatcmpl-", "chat.completion", "chat.completion.chunk", data)
+    asks = _asks(serving, data, [prompt], adapters, None)
+    running = await serving.open(asks, "messages", selection.field)
+    return await _answer(request, serving, running, shape)
 
 
-@get("/v1/models")
-async def models(serving: Injected) -> dict[str, Any]:
-    """The base model first, then every adapter that is ready, as vLLM's cards."""
-    cards = [_card(serving.base, None, serving, serving.limit)]
-    for adapter in serving.engine.status.adapters:
-        if adapter.state is AdapterState.READY:
-            cards.append(_card(adapter.name, serving.base, serving, None))
-    return {"object": "list", "data": cards}
-
-
-def _card(
-    name: str, parent: str | None, serving: Serving, context: int | None
-) -> dict[str, Any]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": serving.started_at,
-        "owned_by": "hotswap",
-        "root": name,
-        "parent": parent,
-        "max_model_len": context,
-    }
-
-
-async def _generate(
-    request: Request,
-    shape: "_Shape",
-    prompts: list[list[int]],
-    max_tokens: int | None,
-    *,
-    field: str,
+async def _answer(
+    request: Request, serving: Serving, running: Running, shape: Shape
 ) -> Response:
-    data, serving = shape.data, shape.serving
-    names = named(
-        request, adapters=data.adapters, adapter=data.adapter, model=data.model
-    )
-    adapters, selected_by = select(names, serving.base, len(prompts))
-    serving.tokenizer.checked(data.stop_token_ids or [], "stop_token_ids")
-    asks = [
-        _ask(data, prompt, adapter, max_tokens, copy)
-        for prompt, adapter in zip(prompts, adapters, strict=True)
-        for copy in range(data.n or 1)
-    ]
-    running = await serving.open(asks, field, selected_by)
-    shape.model = data.model or adapters[0] or serving.base
+    data = shape.data
+    shape.model = data.model or running.adapters[0] or serving.base
     if data.stream:
         chunks = await primed(running, _stream(running, shape))
         return Stream(chunks, media_type="text/event-stream", headers=running.headers())
@@ -110,12 +56,12 @@ async def _generate(
     choices = [
         shape.whole(i, answer.text, answer.finish) for i, answer in enumerate(answers)
     ]
-    used = _usage(running, sum(len(answer.tokens) for answer in answers))
+    used = usage(running, sum(len(answer.tokens) for answer in answers))
     body = {**shape.head(shape.kind), "choices": choices, "usage": used}
     return Response(body, headers=running.headers())
 
 
-async def _stream(running: Running, shape: "_Shape") -> AsyncIterator[bytes]:
+async def _stream(running: Running, shape: Shape) -> AsyncIterator[bytes]:
     """Server-sent events; the last ones carry the usage, if asked for, and [DONE]."""
     tokens = 0
     started: set[int] = set()
@@ -123,77 +69,59 @@ async def _stream(running: Running, shape: "_Shape") -> AsyncIterator[bytes]:
         async for index, piece in running.pieces():
             tokens += 1
             if piece.text or piece.finish or index not in started:
-                yield _event(shape.chunk(index, piece, first=index not in started))
+                yield event(shape.chunk(index, piece, first=index not in started))
                 started.add(index)
         options = shape.data.stream_options
         if options is not None and options.include_usage:
-            used = _usage(running, tokens)
-            yield _event({**shape.head(shape.chunk_kind), "choices": [], "usage": used})
+            used = usage(running, tokens)
+            yield event({**shape.head(shape.chunk_kind), "choices": [], "usage": used})
         yield b"data: [DONE]\n\n"
     except Exception as error:
         # The status is out already: the error can only be an event.
-        yield _event(error_body(error, 500, type(error).__name__))
+        yield event(error_body(error, 500, type(error).__name__))
     finally:
         running.close()
 
 
-@dataclass(slots=True)
-class _Shape:
-    """How completions and chat completions differ on the way out."""
-
-    prefix: str
-    kind: str
-    chunk_kind: str
-    data: Completion | Chat
-    serving: Serving
-    model: str = ""
-    id: str = ""
-    created: int = 0
-
-    def __post_init__(self) -> None:
-        self.id = self.prefix + uuid.uuid4().hex
-        self.created = int(time.time())
-
-    def head(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-        }
-
-    def whole(self, index: int, text: str, finish: str) -> dict[str, Any]:
-        choice = {"index": index, "finish_reason": finish, "logprobs": None}
-        if isinstance(self.data, Chat):
-            return {**choice, "message": {"role": "assistant", "content": text}}
-        return {**choice, "text": text}
-
-    def chunk(self, index: int, piece: Piece, *, first: bool) -> dict[str, Any]:
-        choice: dict[str, Any] = {
-            "index": index,
-            "finish_reason": piece.finish,
-            "logprobs": None,
-        }
-        if isinstance(self.data, Chat):
-            role = {"role": "assistant"} if first else {}
-            choice["delta"] = {**role, "content": piece.text}
-        else:
-            choice["text"] = piece.text
-        return {**self.head(self.chunk_kind), "choices": [choice]}
+def _asks(
+    serving: Serving,
+    data: Completion | Chat,
+    prompts: list[list[int]],
+    adapters: list[str],
+    max_tokens: int | None,
+) -> list[Ask]:
+    """`max_tokens`: what is generated where neither body nor sidecar says; None is all
+    that fits."""
+    serving.tokenizer.checked(data.stop_token_ids or [], "stop_token_ids")
+    asked = data.max_tokens
+    if isinstance(data, Chat):
+        asked = data.max_completion_tokens or asked
+    asks = []
+    for prompt, adapter in zip(prompts, adapters, strict=True):
+        sidecar = serving.sidecar(adapter)
+        most = first(first(asked, sidecar.max_tokens), max_tokens)
+        asks += [
+            _ask(data, sidecar, prompt, adapter, max_tokens=most, copy=copy)
+            for copy in range(data.n or 1)
+        ]
+    return asks
 
 
 def _ask(
     data: Completion | Chat,
+    sidecar: Sidecar,
     prompt: list[int],
     adapter: str,
+    *,
     max_tokens: int | None,
     copy: int,
 ) -> Ask:
-    stop = (data.stop,) if isinstance(data.stop, str) else tuple(data.stop or ())
+    stop = (data.stop,) if isinstance(data.stop, str) else data.stop
+    temperature = first(data.temperature, sidecar.temperature)
     sampling = SamplingParams(
-        temperature=1.0 if data.temperature is None else data.temperature,
-        top_p=data.top_p or 1.0,
-        top_k=max(data.top_k or 0, 0),
+        temperature=1.0 if temperature is None else temperature,
+        top_p=first(data.top_p, sidecar.top_p) or 1.0,
+        top_k=max(first(data.top_k, sidecar.top_k) or 0, 0),
         # Copies of one prompt must differ, and differ alike on every call.
         seed=None if data.seed is None else data.seed + copy,
     )
@@ -202,10 +130,27 @@ def _ask(
         adapter=adapter,
         max_tokens=max_tokens,
         sampling=sampling,
-        stop=stop,
+        stop=sidecar.stop if stop is None else tuple(stop),
         stop_tokens=frozenset(data.stop_token_ids or ()),
         ignore_eos=data.ignore_eos,
+        priority=sidecar.priority if data.priority is None else data.priority,
+        deadline_s=data.deadline_s,
     )
+
+
+async def _chat(serving: Serving, data: Chat, adapter: str) -> list[int]:
+    """The conversation's tokens. An adapter's own template runs beside the event loop:
+    nobody has looked at what it takes."""
+    messages = [{"role": m.role, "content": _text(m)} for m in data.messages]
+    template = serving.sidecar(adapter).chat_template
+    if template is None:
+        return serving.tokenizer.encode_chat(messages)
+    try:
+        return await asyncio.to_thread(
+            serving.tokenizer.encode_chat, messages, template
+        )
+    except BadRequest as error:
+        raise BadRequest(f"adapter `{adapter}`: {error}", error.field) from None
 
 
 def _prompts(data: Completion, serving: Serving) -> list[list[int]]:
@@ -243,16 +188,4 @@ def _text(message: Message) -> str:
     return "".join(part.text or "" for part in message.content)
 
 
-def _usage(running: Running, tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": running.prompt_tokens,
-        "completion_tokens": tokens,
-        "total_tokens": running.prompt_tokens + tokens,
-    }
-
-
-def _event(body: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(body) + b"\n\n"
-
-
-ROUTES = [completions, chat_completions, models]
+ROUTES = [completions, chat_completions]

@@ -1,16 +1,14 @@
-"""Operations: health, metrics, status, and the listing of adapters."""
+"""Operations: health, metrics and status."""
 
 from typing import Any
 
 import msgspec
 from litestar import Response, get
-from litestar.params import FromPath
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hotswap.api.serving import Injected, Serving
-from hotswap.errors import UnknownAdapter
 
 
 @get("/health/live")
@@ -26,21 +24,6 @@ async def ready(serving: Injected) -> Response:
     status = serving.engine.status
     is_ready = serving.engine.is_alive and not status.is_stopping
     return Response({"ready": is_ready}, status_code=200 if is_ready else 503)
-
-
-@get("/v1/adapters")
-async def adapters(serving: Injected) -> dict[str, Any]:
-    """Every adapter known, also those that are refused, with the reason."""
-    return {"data": [_plain(a) for a in serving.engine.status.adapters]}
-
-
-@get("/v1/adapters/{name:str}")
-async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
-    """One adapter."""
-    for known in serving.engine.status.adapters:
-        if known.name == name:
-            return dict(_plain(known))
-    raise UnknownAdapter(name)
 
 
 @get("/v1/status")
@@ -73,6 +56,7 @@ class _Metrics(Collector):
                 ("jobs_live", "Jobs running or parked", now.live),
                 ("kv_tokens", "Tokens the KV store holds", now.kv_tokens),
                 ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
+                ("adapter_bytes", "Host memory that adapters take", now.loaded_bytes),
                 ("slots_warm", "Slots holding an adapter", len(now.warm) - 1),
                 (
                     "step_prediction_error",
@@ -106,4 +90,4 @@ def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-ROUTES = [live, ready, adapters, adapter, status, metrics]
+ROUTES = [live, ready, status, metrics]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hotswap.errors import BadRequest
+from scheduler import BASE
 
 HEADER = "x-amzn-sagemaker-adapter-identifier"
 
@@ -27,11 +28,29 @@ class Named:
     model: str | None = None
 
 
-def select(named: Named, base: str, inputs: int) -> tuple[list[str], str]:
-    """The adapter of each input ("" is base), and the field that said so.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One adapter for all inputs, or one for each. "" is base."""
 
-    Raises BadRequest for a list of another length than the inputs.
-    """
+    adapters: tuple[str, ...]
+    is_list: bool
+    field: str  # what said so
+
+    def for_inputs(self, inputs: int) -> list[str]:
+        """The adapter of each input. Raises BadRequest for a list of another length."""
+        if not self.is_list:
+            return list(self.adapters) * inputs
+        if len(self.adapters) != inputs:
+            raise BadRequest(
+                f"`adapters` names {len(self.adapters)} adapters for {inputs} inputs: "
+                "give one for each, or one string for all",
+                "adapters",
+            )
+        return list(self.adapters)
+
+
+def select(named: Named, base: str) -> Selection:
+    """The form that counts. "" and None in it are the bare model."""
     for field, value in (
         ("adapter", named.header),
         ("adapter", named.query),
@@ -41,18 +60,31 @@ def select(named: Named, base: str, inputs: int) -> tuple[list[str], str]:
         if value is None or value == []:
             continue
         if isinstance(value, str):
-            return [value] * inputs, field
-        if len(value) != inputs:
-            raise BadRequest(
-                f"`adapters` names {len(value)} adapters for {inputs} inputs: give one "
-                "for each, or one string for all",
-                "adapters",
-            )
-        return [one or "" for one in value], field
-    return [_from_model(named.model, base)] * inputs, "model"
+            return Selection((_plain(value),), False, field)
+        return Selection(tuple(_plain(one or "") for one in value), True, field)
+    return Selection((_plain(_from_model(named.model, base)),), False, "model")
+
+
+def fix(selection: Selection, adapter: str, endpoint: str) -> Selection:
+    """The selection of an endpoint that stands for one adapter.
+
+    Raises BadRequest if the request names another: it would not be answered by it.
+    """
+    is_silent = selection.field == "model" and selection.adapters == ("",)
+    if not is_silent and set(selection.adapters) != {adapter}:
+        raise BadRequest(
+            f"the endpoint `{endpoint}` is the adapter `{adapter}`: no other may be "
+            "named in a request to it",
+            selection.field,
+        )
+    return Selection((adapter,), False, "adapter")
 
 
 def _from_model(model: str | None, base: str) -> str:
     if model is None or model == base:
         return ""
     return model.removeprefix(f"{base}:")
+
+
+def _plain(name: str) -> str:
+    return "" if name == BASE else name

@@ -26,6 +26,8 @@ Copies = Annotated[int, Meta(ge=1, le=64)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
 TokenId = Annotated[int, Meta(ge=0)]
+Priority = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
+Deadline = Annotated[float, Meta(gt=0, le=1e6)]
 
 
 class StreamOptions(Struct, frozen=True, kw_only=True):
@@ -33,8 +35,8 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
 
 
 class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What both OpenAI bodies share. `adapter`, `adapters`, `top_k`, `ignore_eos` and
-    `stop_token_ids` are additions; the last three are spelled as in vLLM."""
+    """What both OpenAI bodies share. `adapter`, `adapters`, `deadline_s` are additions,
+    and `top_k`, `ignore_eos`, `stop_token_ids`, `priority`, spelled as in vLLM."""
 
     model: str | None = None
     adapter: str | None = None
@@ -48,6 +50,8 @@ class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stop_token_ids: list[TokenId] | None = None
     ignore_eos: bool = False
     seed: Seed | None = None
+    priority: Priority | None = None  # lower is served earlier
+    deadline_s: Deadline | None = None  # for the first token
     stream: bool = False
     stream_options: StreamOptions | None = None
     # Without effect on the answer
@@ -123,7 +127,7 @@ def refuse_unsupported(body: Completion | Chat) -> None:
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """DJL's generation parameters; defaults as its documentation says."""
 
-    max_new_tokens: MaxTokens = 30
+    max_new_tokens: MaxTokens | None = None
     do_sample: bool | None = None
     temperature: Temperature | None = None
     top_k: TopK | None = None
@@ -132,6 +136,8 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stop_sequences: StopStrings | None = None
     stop: StopStrings | None = None
     ignore_eos_token: bool = False
+    priority: Priority | None = None
+    deadline_s: Deadline | None = None
     details: bool = False
     return_full_text: bool = False
 
@@ -145,6 +151,14 @@ class Invocation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream: bool = False
 
 
+class Names(Struct, frozen=True, kw_only=True):
+    """Of any body, what may name an adapter."""
+
+    adapters: str | list[str | None] | None = None
+    adapter: str | None = None
+    model: str | None = None
+
+
 def decode(body: bytes, kind: type[_T]) -> _T:
     """A body as `kind`, strictly. Raises BadRequest with the name of the field."""
     if not body:
@@ -152,12 +166,23 @@ def decode(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        text = str(error)
-        path, named = _PATH.search(text), _NAMED.search(text)
-        if path and path[2]:
-            told = f"`{path[1]}`: {text[: path.start()]}"
-            raise BadRequest(told, path[2]) from None
-        # At the top, a field unknown or missing is named in the text alone.
-        raise BadRequest(text, named[1] if named else None) from None
+        raise _named(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def convert(value: dict[str, Any], kind: type[_T]) -> _T:
+    """As `decode`, from what is decoded already."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _named(error) from None
+
+
+def _named(error: msgspec.ValidationError) -> BadRequest:
+    text = str(error)
+    path, named = _PATH.search(text), _NAMED.search(text)
+    if path and path[2]:
+        return BadRequest(f"`{path[1]}`: {text[: path.start()]}", path[2])
+    # At the top, a field unknown or missing is named in the text alone.
+    return BadRequest(text, named[1] if named else None)

@@ -24,6 +24,9 @@ class Weights(Protocol):
     def resident(self) -> str: ...
     @property
     def warm(self) -> frozenset[str]: ...
+
+    pinned: frozenset[str]
+
     def activate(self, generation: Generation | None) -> Swap | None: ...
     def prepare(self, generation: Generation, budget_s: float) -> float | None: ...
 
@@ -77,6 +80,10 @@ class Batch:
         """Drop generations that no name and no lease holds."""
         for key in keys:
             self._model.forget(key)
+
+    def pin(self, keys: frozenset[str]) -> None:
+        """Slots that hold these are given up last."""
+        self._model.weights.pinned = keys
 
     def run(self, step: Step) -> dict[int, Piece]:
         """One forward pass, and the piece of each job that got a token.

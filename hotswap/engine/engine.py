@@ -13,34 +13,25 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.store import Store, is_base
+from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch, Model
-from hotswap.engine.letters import (
-    Adopt,
-    Cancel,
-    Drain,
-    Letter,
-    Refuse,
-    Retire,
-    Stop,
-    Submit,
-)
+from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.text import Tokenizer
-from hotswap.engine.ticket import Accepted, Ticket
+from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     HotswapError,
     MergeFailed,
-    Overloaded,
-    PromptTooLong,
     StepFailed,
     Stopping,
 )
-from scheduler import BASE, BacklogFull, Idle, Job, Mode, Outcome, Scheduler, Step
+from scheduler import Idle, Mode, Outcome, Scheduler, Step
 
 log = logging.getLogger(__name__)
 
@@ -55,22 +46,30 @@ class Engine:
         *,
         eos: frozenset[int],
         context: int,
+        fetch: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._scheduler = scheduler
         self._store = store
-        self._tokenizer = tokenizer
-        self._eos = eos
-        self._limit = min(context, scheduler.kv_tokens)
         self._clock = clock
         self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
         self._ids = itertools.count(1)
         self._batch = Batch(model, store)
         self._outbox = Outbox()
         self._counters = Counters()
-        self._drain_until: float | None = None
-        self._is_stopping = False
+        self._reception = Reception(
+            store,
+            self._batch,
+            scheduler,
+            self._outbox,
+            counters=self._counters,
+            tokenizer=tokenizer,
+            eos=eos,
+            limit=min(context, scheduler.kv_tokens),
+            fetch=fetch,
+            clock=clock,
+        )
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.status = self._snapshot()
 
@@ -95,6 +94,15 @@ class Engine:
         """From any thread."""
         self._letters.put(letter)
 
+    def seen(self) -> "Future[None]":
+        """From any thread: done when `status` shows what was posted before."""
+        mark = Mark(Future())
+        if self.is_alive:
+            self.post(mark)
+        else:
+            mark.seen.set_result(None)
+        return mark.seen
+
     def open_ticket(self) -> Ticket:
         """On the event loop: a ticket to put into a `Submit`."""
         return Ticket(next(self._ids), lambda job: self.post(Cancel(job)))
@@ -107,11 +115,13 @@ class Engine:
             # Reached by a bug too: nobody may wait for ever.
             for sequence in self._batch:
                 self._outbox.put(sequence.ticket, Stopping())
+            self._reception.close()
             self._outbox.deliver()
 
     def _turn(self) -> bool:
         """One round of the loop; False when it is time to end."""
-        if self._drain_until is not None and self._clock() > self._drain_until:
+        drain_until = self._reception.drain_until
+        if drain_until is not None and self._clock() > drain_until:
             self._fail(self._batch, Stopping())
         decision = self._scheduler.decide(self._clock())
         if isinstance(decision, Step):
@@ -122,7 +132,7 @@ class Engine:
             self._scheduler.check()
             self._publish()
         idle = isinstance(decision, Idle)
-        if idle and self._is_stopping:
+        if idle and self._reception.is_stopping:
             return False
         self._read_letters(wait=idle)
         return True
@@ -188,80 +198,19 @@ class Engine:
             self._batch.leave(sequence.job.id)
             self._counters.failed += 1
 
-    # --- letters -----------------------------------------------------------------
-
     def _read_letters(self, *, wait: bool) -> None:
         try:
             letter = self._letters.get(block=wait)
             while True:
-                self._take(letter)
+                self._reception.take(letter)
                 letter = self._letters.get_nowait()
         except queue.Empty:
             pass
         self._publish()
 
-    def _take(self, letter: Letter) -> None:
-        match letter:
-            case Submit():
-                self._submit(letter)
-            case Cancel(job):
-                if job in self._batch:
-                    self._scheduler.cancel(job)
-                    self._batch.leave(job)
-                    self._counters.cancelled += 1
-            case Adopt(name, generation):
-                log.info("adapter found name=%r generation=%s", name, generation.key)
-                self._batch.forget(self._store.adopt(name, generation))
-            case Refuse(name, reason):
-                self._store.refuse(name, reason)
-                log.warning("adapter refused name=%r reason=%s", name, reason)
-            case Retire(name):
-                self._batch.forget(self._store.retire(name))
-                log.info("adapter retired name=%r", name)
-            case Drain(limit_s):
-                if self._drain_until is None:
-                    self._drain_until = self._clock() + limit_s
-            case Stop():
-                self._is_stopping = True
-
-    def _submit(self, letter: Submit) -> None:
-        try:
-            generation = self._accept(letter)
-        except HotswapError as error:
-            self._counters.refused += 1
-            self._outbox.put(letter.ticket, error)
-            return
-        self._counters.accepted += 1
-        self._outbox.put(letter.ticket, Accepted(_key(generation)))
-
-    def _accept(self, letter: Submit) -> Generation | None:
-        if self._drain_until is not None:
-            raise Stopping
-        prompt = len(letter.prompt)
-        if prompt + letter.max_tokens > self._limit:
-            raise PromptTooLong(prompt, letter.max_tokens, self._limit, "prompt")
-        generation = None
-        if not is_base(letter.adapter):
-            generation = self._store.lease(letter.adapter)
-        job = Job(
-            id=letter.ticket.job,
-            generation=_key(generation),
-            prompt_tokens=prompt,
-            max_tokens=letter.max_tokens,
-            arrival=self._clock(),
-            rank=generation.rank if generation else 0,
-        )
-        sequence = Sequence(job, letter, generation, self._tokenizer, self._eos)
-        self._batch.add(sequence)
-        try:
-            self._scheduler.submit(job)
-        except BacklogFull as error:
-            self._batch.leave(job.id)
-            raise Overloaded(str(error)) from None
-        return generation
-
     def _publish(self) -> None:
         self.status = self._snapshot()
+        self._reception.published()
         self._outbox.deliver()
 
     def _snapshot(self) -> Status:
@@ -270,9 +219,5 @@ class Engine:
             self._scheduler,
             self._model.weights,
             self._counters,
-            is_stopping=self._drain_until is not None,
+            is_stopping=self._reception.drain_until is not None,
         )
-
-
-def _key(generation: Generation | None) -> str:
-    return generation.key if generation else BASE

@@ -1,8 +1,10 @@
 """Letters: all that may be said to the engine thread."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.origin import Origin
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
 
@@ -19,6 +21,9 @@ class Submit:
     stop: tuple[str, ...] = ()
     stop_tokens: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    priority: int = 0  # lower is served earlier
+    deadline_s: float | None = None  # for the first token, from now
+    weight: float = 1.0  # the adapter's share beside others
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +33,42 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """`name` stands for `generation` from now on."""
+    """`name` stands for `generation` from now on; None: it is read when asked for."""
 
     name: str
-    generation: Generation
+    generation: Generation | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """What was asked for `name` has changed; its generation has not."""
+
+    name: str
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The files under `name` cannot be served."""
+    """The files found under `name` cannot be served. `is_readable`: those that it
+    stands for still can."""
 
     name: str
     reason: str
+    origin: Origin
+    is_readable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Retire:
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`seen` is done when the status shows whatever the letters before this did."""
+
+    seen: "Future[None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +83,4 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
-Letter = Submit | Cancel | Adopt | Refuse | Retire | Drain | Stop
+Letter = Submit | Cancel | Adopt | Amend | Refuse | Retire | Mark | Drain | Stop

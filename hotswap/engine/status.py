@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from hotswap.adapters.store import Listing, Store
+from hotswap.adapters.listing import Listing
+from hotswap.adapters.store import Store
 from hotswap.engine.batch import Weights
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
@@ -55,6 +56,7 @@ class Status:
     live: int
     free_kv_tokens: int
     kv_tokens: int
+    loaded_bytes: int  # of adapters in host memory
     costs: dict[str, float]
     cost_error: float | None  # median relative error of the predictions of steps
     wait_bound_s: float | None  # for the first token of a job accepted now
@@ -81,6 +83,7 @@ def snapshot(
         live=scheduler.live,
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
+        loaded_bytes=store.loaded_bytes,
         costs=scheduler.costs.table(),
         cost_error=scheduler.costs.error,
         wait_bound_s=scheduler.wait_bound_s,

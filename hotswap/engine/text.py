@@ -33,15 +33,23 @@ class Tokenizer:
                 raise BadRequest(f"`{field}`: there is no token {token}", field)
         return ids
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids of a conversation in the model's template. Raises BadRequest."""
-        if not self._tokenizer.chat_template:
+    def encode_chat(
+        self, messages: list[dict[str, str]], template: str | None = None
+    ) -> list[int]:
+        """Token ids of a conversation in a template, or in the model's own.
+
+        transformers renders it in a sandbox. Raises BadRequest.
+        """
+        if not (template or self._tokenizer.chat_template):
             raise BadRequest(
                 "this model has no chat template: use /v1/completions", "messages"
             )
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
+                messages,
+                chat_template=template,
+                add_generation_prompt=True,
+                tokenize=False,
             )
         except (TemplateError, ValueError, TypeError) as error:
             raise BadRequest(f"the chat template says: {error}", "messages") from None

@@ -31,6 +31,10 @@ class Kernels(Protocol):
         """Whether a prepared weight has memory of its own."""
 
     def prepare(self, weight: Tensor) -> Tensor: ...
+    def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
+        """Memory to merge into and then to `prepare`: that of `before`, a weight
+        prepared earlier that nobody needs any more, or other. Its content is lost."""
+
     def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor: ...
     def linear_silu(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor: ...
     def linear_add(
@@ -46,6 +50,10 @@ class Plain:
 
     def prepare(self, weight: Tensor) -> Tensor:
         return weight
+
+    def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
+        fits = before is not None and before.shape == golden.shape
+        return before if before is not None and fits else torch.empty_like(golden)
 
     def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
         return F.linear(x, weight, bias)
@@ -72,9 +80,16 @@ class OneDNN:
         self._reorder = ops._reorder_linear_weight.default
         self._unary = ops._linear_pointwise.default
         self._binary = ops._linear_pointwise.binary
+        # Where a weight is merged before `prepare` takes its copy, by shape
+        self._scratch: dict[torch.Size, Tensor] = {}
 
     def prepare(self, weight: Tensor) -> Tensor:
         return self._reorder(weight, _ROWS)
+
+    def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
+        if golden.shape not in self._scratch:
+            self._scratch[golden.shape] = torch.empty_like(golden)
+        return self._scratch[golden.shape]
 
     def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
         return self._unary(x, weight, bias, "none", [], "")

@@ -2,18 +2,30 @@
 
 It takes the place of one `nn.Linear` (weight [out, in]) or GPT-2 `Conv1D` (weight
 [in, out]), or of several that share their input, stacked along the outputs. `weight`
-is what `Weights` last pointed it to, as the kernels prepared it. Knows no slots.
+and `bias` are what `Weights` last pointed it to, the weight as the kernels prepared it.
+Knows no slots.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
+from hotswap.adapters.deltas import Generation
 from hotswap.model.beside import Beside
 from hotswap.model.kernels import Kernels
+from hotswap.model.merge import merge
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a slot holds for a Linear: [out, in] as prepared, and [out] or None."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
 
 
 class Linear(nn.Module):
@@ -36,9 +48,10 @@ class Linear(nn.Module):
             start += weight.shape[0]
         # Plain tensors: a Parameter could not be re-pointed as cheaply.
         self.golden = weights[0] if len(weights) == 1 else torch.cat(weights)
-        self.prepared_golden = kernels.prepare(self.golden)
-        self.weight = self.prepared_golden
-        self.bias = _stacked_bias(list(modules.values()), self.golden)
+        bias = _stacked_bias(list(modules.values()), self.golden)
+        self._golden = Filling(kernels.prepare(self.golden), bias)
+        self.weight, self.bias = self._golden.weight, bias
+        self._is_turned = {p: isinstance(m, Conv1D) for p, m in modules.items()}
         self.beside = beside
         self._kernels = kernels
         self._stack = beside.stack(self.parts, is_head=is_head)
@@ -68,6 +81,60 @@ class Linear(nn.Module):
         """Wx + b + other."""
         y = self._kernels.linear_add(x, self.weight, self.bias, other)
         return self._stack.add_to(y, x)
+
+    @property
+    def golden_tensors(self) -> list[torch.Tensor]:
+        """Golden as loaded, and as prepared."""
+        every = (self.golden, self._golden.weight, self._golden.bias)
+        return [tensor for tensor in every if tensor is not None]
+
+    def golden_of(self, path: str) -> Mapping[str, torch.Tensor]:
+        """The parameters of one part, in its module's orientation. Never written."""
+        rows, bias = self.parts[path], self._golden.bias
+        weight = self.golden[rows]
+        found = {"weight": weight.t() if self._is_turned[path] else weight}
+        return found if bias is None else {**found, "bias": bias[rows]}
+
+    @torch.no_grad()
+    def build(self, generation: Generation, before: Filling | None) -> Filling:
+        """Golden with the adapter merged, rounded once. May use the memory of `before`.
+
+        Each part depends on golden and the adapter alone.
+        """
+        out = self._kernels.buffer(self.golden, before.weight if before else None)
+        bias = self._golden.bias
+        for path, rows in self.parts.items():
+            golden, target = self.golden[rows], out[rows]
+            if path in generation.deltas:
+                merge(golden, generation.deltas[path], target)
+                continue
+            rewrite = generation.rewrites.get(path)
+            made = rewrite(self.golden_of(path)) if rewrite else {}
+            weight = made.get("weight", golden)
+            if rewrite and "weight" in made and self._is_turned[path]:
+                weight = weight.t()
+            if weight.shape != target.shape:  # a head with tokens added
+                assert len(self.parts) == 1, "a stacked module changed its shape"
+                out = target = golden.new_empty(weight.shape)
+            target.copy_(weight)
+            if "bias" in made:
+                bias = self._with_bias(bias, rows, made["bias"], out.shape[0])
+        return Filling(self._kernels.prepare(out), bias)
+
+    def point(self, filling: Filling | None) -> None:
+        """To a slot's content, or (None) to golden."""
+        filling = filling or self._golden
+        self.weight, self.bias = filling.weight, filling.bias
+
+    def _with_bias(
+        self, bias: torch.Tensor | None, rows: slice, made: torch.Tensor, size: int
+    ) -> torch.Tensor:
+        """`bias` (None: zeros) with one part's replaced; new memory."""
+        whole = self.golden.new_zeros(size)
+        if bias is not None and bias.shape == whole.shape:
+            whole.copy_(bias)
+        whole[rows if made.shape[0] != size else slice(None)] = made.to(whole)
+        return whole
 
 
 def replace_linears(model: nn.Module, beside: Beside, kernels: Kernels) -> list[Linear]:

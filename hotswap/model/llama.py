@@ -24,7 +24,7 @@ _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 
 @dataclass(frozen=True, slots=True)
 class _Norm:
-    weight: torch.Tensor
+    weight: nn.Parameter  # the module's own: a slot may put another tensor into it
     eps: float
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ class Llama:
         inner = model.model
         head = head_of(model)
         assert isinstance(head, nn.Module)
-        self._embedding = inner.embed_tokens.weight.detach()
+        self._embedding = inner.embed_tokens.weight  # as a norm's
         self._rotary = inner.rotary_emb
         self._norm = _norm(inner.norm)
         self._layers = [
@@ -130,4 +130,4 @@ class _Layer:
 
 
 def _norm(module: Any) -> _Norm:
-    return _Norm(module.weight.detach(), float(module.variance_epsilon))
+    return _Norm(module.weight, float(module.variance_epsilon))

@@ -71,6 +71,9 @@ def load(source: str, dtype: str, device: str) -> Loaded:
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype="auto" if dtype == "auto" else _DTYPES[dtype]
         )
+        if dtype == "auto" and not _is_computed_in(model.dtype, device):
+            log.info("this CPU has no units for %s: float32 is used", model.dtype)
+            model.float()
         # `to` is wrapped in a decorator whose types mypy cannot follow.
         model.to(device)  # type: ignore[arg-type]
     except Exception as error:
@@ -116,6 +119,21 @@ def convert_gguf(path: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
     log.info("converted %s", path.name)
     return target
+
+
+def _is_computed_in(dtype: torch.dtype, device: str) -> bool:
+    """Whether the device has units for products in this type.
+
+    A CPU without them computes a bfloat16 product of 16 rows some 15 times slower than
+    one in float32 (measured on AVX2).
+    """
+    if not device.startswith("cpu"):
+        return True
+    if dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype is torch.float16:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    return True
 
 
 def _context(model: PreTrainedModel) -> int:

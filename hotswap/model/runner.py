@@ -1,19 +1,20 @@
 """Runner: a loaded model ready to serve - its weights, its KV, its forward pass."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from hotswap.adapters.checkpoint import Layout
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.deltas import Generation, bytes_of
+from hotswap.adapters.layout import Layout, hollowed
 from hotswap.errors import StartFailed
 from hotswap.model.fit import fit
 from hotswap.model.kernels import kernels_for
 from hotswap.model.linear import head_of
 from hotswap.model.load import Loaded
+from hotswap.model.loose import loose_of
 from hotswap.model.rows import Row
-from hotswap.model.weights import Weights, slots_that_fit
+from hotswap.model.weights import Place, Weights, slots_that_fit
 
 
 class Runner:
@@ -29,7 +30,8 @@ class Runner:
     ) -> None:
         model = loaded.model
         modules = [path for path, _ in model.named_modules() if path]
-        loaded_bytes = _bytes_of(model.parameters())
+        loaded_bytes = bytes_of(model.parameters())
+        skeleton = hollowed(model)  # before any module of it is replaced
         kernels = kernels_for(model.dtype, model.device)
         head = head_of(model)
         self.head = next((p for p, m in model.named_modules() if m is head), "")
@@ -44,25 +46,33 @@ class Runner:
             for linear in linears
             for path, rows in linear.parts.items()
         }
-        others = frozenset(path for path in modules if path not in shapes)
-        self.layout = Layout(linear=shapes, others=others)
+        places: list[Place] = [*linears, *loose_of(model, linears)]
+        self.layout = Layout(
+            linear=shapes,
+            others=frozenset(path for path in modules if path not in shapes),
+            skeleton=skeleton,
+            golden={path: p.golden_of(path) for p in places for path in p.parts},
+            base=loaded.name,
+        )
+        # Most adapters leave the embedding and the norms alone: they are not counted.
         slot_bytes = sum(linear.golden.nbytes for linear in linears)
         budget = budget_bytes or _free_bytes() // 2
         if slots is None:
             slots = slots_that_fit(slot_bytes, budget // 2)
         if kv_tokens is None:
             per_token = max(fitted.token_bytes, 1)
-            kv_tokens = max(budget // 2 // per_token, loaded.context)
+            kv_tokens = max(budget // 4 // per_token, loaded.context)
         self.kind = fitted.kind
         self.dtype = model.dtype
         self.kv_tokens = kv_tokens
-        self.weights = Weights(linears, kernels, slots)
+        self.weights = Weights(places, slots)
         self.memory = {
             "golden_bytes": loaded_bytes + (slot_bytes if kernels.copies else 0),
             "slot_bytes": slot_bytes,
             "slots": slots,
             "kv_token_bytes": fitted.token_bytes,
             "kv_tokens": kv_tokens,
+            "adapter_bytes": budget // 4,
         }
         self._beside = fitted.beside
         self._forward = fitted.forward(kv_tokens)
@@ -80,6 +90,10 @@ class Runner:
 
         Mutates the KV of the rows' jobs; weights never.
         """
+        if mixed:
+            for row in rows:
+                made = row.generation
+                assert made is None or made.can_mix, f"{made.key} is merged only"
         return self._forward.run(rows, mixed=mixed)
 
     def forget(self, generation: Generation | str) -> None:
@@ -87,11 +101,6 @@ class Runner:
         key = generation if isinstance(generation, str) else generation.key
         self.weights.forget(key)
         self._beside.forget(key)
-
-
-def _bytes_of(tensors: Iterable[torch.Tensor]) -> int:
-    """Tied tensors share their memory and count once."""
-    return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
 
 
 def _free_bytes() -> int:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
 from hotswap.errors import AdapterRefused
 from tests import tiny
+from tests.hotswap.test_parity import make_runner
 
 Change = Callable[[Path], None]
 Tensors = dict[str, torch.Tensor]
@@ -27,13 +28,7 @@ A, B = f"{PREFIX}{Q}.lora_A.weight", f"{PREFIX}{Q}.lora_B.weight"
 
 @pytest.fixture(scope="module")
 def layout() -> Layout:
-    modules = dict(tiny.model("llama").named_modules())
-    linear = {
-        path: (module.out_features, module.in_features)
-        for path, module in modules.items()
-        if isinstance(module, torch.nn.Linear)
-    }
-    return Layout(linear=linear, others=frozenset(modules.keys() - linear - {""}))
+    return make_runner("llama").layout
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +118,27 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
     "targets no regex": {"target_modules": "("},
 }
 UNSUPPORTED: dict[str, Any] = {
-    "use_dora": True,
-    "lora_bias": True,
-    "bias": "all",
-    "modules_to_save": ["lm_head"],
+    "use_qalora": True,
+    "alora_invocation_tokens": [1, 2],
     "target_parameters": ["q_proj.weight"],
     "kasa_config": {"beta": 1e-4},
+    "arrow_config": {"top_k": 2},
+    "monteclora_config": {"num_samples": 2},
+    "use_bdlora": {"nblocks": 2},
+    "layer_replication": [[0, 1], [0, 1]],
+    "megatron_config": {"hidden_size": 48},
 }
+# Types that PEFT cannot merge, or whose file does not hold all of it
+TYPES = [
+    *("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"),
+    *("ADAPTION_PROMPT", "CARTRIDGE", "XLORA", "POLY", "LILY", "SHADOW"),
+    *("OSF", "PSOFT", "FROD", "ADAMSS", "NEW", "lora", "", None, 7, ["LORA"]),
+]
 CUTS = [0, 1, 7, 8, 100, 1500, -100, -1]
-INITS = ["pissa", "olora", "loftq"]
+INITS = ["pissa_niter_4", "corda", "loftq", "lora_ga", "nonsense", 3]
 # what is wrong -> the code, the change that makes it so, and what the reason names
 OTHERS: dict[str, tuple[str, Change, str]] = {
     "no config": ("no_config", remove(CONFIG_FILE), CONFIG_FILE),
-    "IA3": ("peft_type", config(peft_type="IA3"), "IA3"),
     "no weights": ("no_weights", remove(WEIGHTS_FILE), WEIGHTS_FILE),
     "garbage": ("bad_weights", raw(WEIGHTS_FILE, b"\x80" * 99), WEIGHTS_FILE),
     "no tensors": ("missing_tensor", tensors(lambda _: {}), WEIGHTS_FILE),
@@ -145,10 +148,57 @@ OTHERS: dict[str, tuple[str, Change, str]] = {
     "regex empty": ("missing_tensor", config(target_modules=".*[qvo]_proj"), "o_proj"),
     "no such target": ("unknown_module", targets("q_proj v_proj zz"), "zz"),
     "no such module": ("unknown_module", put(ELSEWHERE, torch.ones(4, 48)), "layers.7"),
-    "embedding target": ("not_linear", targets("q_proj v_proj embed_tokens"), "embed"),
+    "embedding empty": (
+        "missing_tensor",
+        targets("q_proj v_proj embed_tokens"),
+        "embed",
+    ),
+    "block as target": ("missing_tensor", targets("q_proj v_proj mlp"), "mlp"),
     "embedding": ("not_linear", put(EMBEDDING, torch.ones(4, 48)), "embed_tokens"),
     "no target of ours": ("unused_tensor", targets("q_proj"), "v_proj"),
     "layer left out": ("unused_tensor", config(layers_to_transform=[0]), "layers.1"),
+    "DoRA without magnitudes": ("missing_tensor", config(use_dora=True), "magnitude"),
+    "lora_bias without biases": ("missing_tensor", config(lora_bias=True), "bias"),
+    "head to save, not there": (
+        "missing_tensor",
+        config(modules_to_save=["lm_head"]),
+        "lm_head",
+    ),
+    "norm to save, not there": (
+        "missing_tensor",
+        config(modules_to_save=["norm"]),
+        "norm",
+    ),
+    "no such module to save": (
+        "unknown_module",
+        config(modules_to_save=["score"]),
+        "score",
+    ),
+    "tokens without vectors": (
+        "missing_tensor",
+        config(trainable_token_indices=[1]),
+        "token",
+    ),
+    "added tokens without vectors": (
+        "missing_tensor",
+        config(trainable_token_indices=[500]),
+        "501 tokens",
+    ),
+    "PiSSA with DoRA": (
+        "unsupported",
+        config(use_dora=True, init_lora_weights="pissa"),
+        "use_dora",
+    ),
+    "a whole head nobody declared": (
+        "unused_tensor",
+        put(f"{PREFIX}lm_head.bias", torch.ones(260)),
+        "lm_head.bias",
+    ),
+    "a head of another width": (
+        "wrong_shape",
+        put(f"{PREFIX}lm_head.weight", torch.ones(260, 47)),
+        "lm_head.weight",
+    ),
     "magnitude": ("unused_tensor", put(MAGNITUDE, torch.ones(48)), MAGNITUDE),
     "given twice": ("unused_tensor", put(A.removeprefix(PREFIX), torch.ones(4, 48)), Q),
     "rank other than config": ("wrong_shape", config(r=8), Q),
@@ -167,7 +217,11 @@ CASES = [
     *((t, "bad_config", raw(CONFIG_FILE, c), CONFIG_FILE) for t, c in RAW.items()),
     *((t, "bad_config", config(**f), CONFIG_FILE) for t, f in BAD_FIELDS.items()),
     *((k, "unsupported", config(**{k: v}), k) for k, v in UNSUPPORTED.items()),
-    *((i, "unsupported", config(init_lora_weights=i), i) for i in INITS),
+    *((f"type {t}", "peft_type", config(peft_type=t), str(t)) for t in TYPES),
+    *(
+        (f"init {i}", "changed_base", config(init_lora_weights=i), str(i))
+        for i in INITS
+    ),
     *((f"cut at {e}", "bad_weights", cut(e), WEIGHTS_FILE) for e in CUTS),
     *((t, *case) for t, case in OTHERS.items()),
 ]

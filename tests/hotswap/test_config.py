@@ -1,5 +1,6 @@
 """Whatever is wrong at the start ends it with one line that names it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hotswap import config
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from hotswap.errors import StartFailed
 from hotswap.model.load import load
+from tests import tiny
 
 BAD_VALUES = {
     "an unknown section": ("[sever]\nport = 1", "sever"),
@@ -162,6 +165,18 @@ def test_a_file_that_is_no_gguf_is_refused_in_one_line(
     assert "\n" not in str(failed.value)
 
 
+def test_auto_is_a_type_that_this_machine_computes_in(tmp_path: Path) -> None:
+    tiny.model("llama").bfloat16().save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    has_units = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+    chosen = load(str(tmp_path), "auto", "cpu").model.dtype
+    told = load(str(tmp_path), "bfloat16", "cpu").model.dtype
+
+    assert chosen is (torch.bfloat16 if has_units else torch.float32)
+    assert told is torch.bfloat16
+
+
 def test_an_unknown_device_is_refused_in_one_line(model_folder: Path) -> None:
     with pytest.raises(StartFailed) as failed:
         load(str(model_folder), "float32", "abacus")
@@ -213,9 +228,8 @@ def test_check_says_ok_of_a_good_adapter_and_exits_with_0(
     done = hotswap("check", adapter_folders / "a3", "--model", model_folder)
 
     assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
-    assert line.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
-    assert "rank 8" in line
+    assert done.stdout.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
+    assert "rank 8" in done.stdout
 
 
 @pytest.mark.slow
@@ -226,8 +240,10 @@ def test_check_names_what_is_wrong_with_a_bad_adapter_and_exits_with_1(
     os.truncate(tmp_path / "bad" / WEIGHTS_FILE, 100)
 
     done = hotswap("check", tmp_path / "bad", "--model", model_folder)
+    as_json = hotswap("check", tmp_path / "bad", "--model", model_folder, "--json")
 
-    assert done.returncode == 1
+    assert json.loads(as_json.stdout)["code"] == "bad_weights"
+    assert done.returncode == as_json.returncode == 1
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
     assert "Traceback" not in done.stderr

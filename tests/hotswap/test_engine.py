@@ -3,14 +3,15 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Retire, Submit
+from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
@@ -45,6 +46,8 @@ async def running(
     max_batch: int = 4,
     max_waiting: int = 1000,
     chooser: Policy | None = None,
+    store: Store | None = None,
+    fetch: Callable[[str], None] = lambda name: None,
 ) -> AsyncIterator[Engine]:
     scheduler = Scheduler(
         chooser or POLICIES[policy](),
@@ -57,13 +60,14 @@ async def running(
     engine = Engine(
         model,
         scheduler,
-        Store(),
+        store or Store(),
         FakeTokenizer(),
         eos=frozenset({EOS}),
         context=500,
+        fetch=fetch,
     )
     for name in NAMES:
-        engine.post(Adopt(name, generation(name)))
+        engine.post(Adopt(name, generation(name), Origin(src=name)))
     engine.start()
     try:
         yield engine
@@ -240,7 +244,7 @@ def test_a_replaced_adapter_finishes_old_jobs_and_serves_new_ones_anew() -> None
         async with running(model, "fcfs-mixed") as engine:
             old = submit(engine, "a")
             await old.accepted()
-            engine.post(Adopt("a", generation("z")))
+            engine.post(Adopt("a", generation("z"), Origin(src="a")))
             new = submit(engine, "a")
             model.gate.release(100)
 
@@ -440,3 +444,115 @@ def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did() -> 
         assert status.cost_error is not None
 
     asyncio.run(main())
+
+
+# --- adapters on disk ---------------------------------------------------------------
+
+
+@asynccontextmanager
+async def with_one_on_disk() -> AsyncIterator[tuple[Engine, list[str]]]:
+    """An engine that knows `d` by name alone, and what it asked the library for."""
+    asked: list[str] = []
+    store = Store(max_loaded=1)
+    store.adopt("d", None, Origin(src="d", preload=False))
+    async with running(FakeModel(), store=store, fetch=asked.append) as engine:
+        engine.post(Retire("d"))  # `running` has adopted it
+        engine.post(Adopt("d", None, Origin(src="d", preload=False)))
+        yield engine, asked
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_requests_for_an_adapter_on_disk_wait_for_one_read_and_are_served() -> None:
+    async def scene() -> None:
+        async with with_one_on_disk() as (engine, asked):
+            tickets = [submit(engine, "d") for _ in range(3)]
+            await until(lambda: bool(asked))
+            other = await text_of(submit(engine, "base"))
+
+            engine.post(Adopt("d", generation("d"), Origin(src="d")))
+            texts = await asyncio.gather(*map(text_of, tickets))
+
+            assert asked == ["d"]
+            assert other == expected("base", 3, 10)
+            assert texts == [expected("d", 3, 10)] * 3
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("letter", [Refuse("d", "gone", Origin(src="d")), Retire("d")])
+def test_requests_for_an_adapter_that_cannot_be_read_are_refused(
+    letter: Letter,
+) -> None:
+    async def scene() -> None:
+        async with with_one_on_disk() as (engine, asked):
+            ticket = submit(engine, "d")
+            await until(lambda: bool(asked))
+
+            engine.post(letter)
+
+            with pytest.raises(UnknownAdapter):
+                await text_of(ticket)
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_leaves_while_its_adapter_is_read_leaves_nothing_behind() -> None:
+    async def scene() -> None:
+        async with with_one_on_disk() as (engine, asked):
+            ticket = submit(engine, "d")
+            await until(lambda: bool(asked))
+            ticket.close()
+            engine.post(Adopt("d", generation("d"), Origin(src="d")))
+            await text_of(submit(engine, "base"))
+
+            assert engine.status.counters.accepted == 1
+            assert [each.leases for each in engine.status.adapters if each.leases] == []
+
+    asyncio.run(scene())
+
+
+def test_who_waits_for_a_read_is_told_when_the_server_stops() -> None:
+    async def scene() -> None:
+        async with with_one_on_disk() as (engine, asked):
+            ticket = submit(engine, "d")
+            await until(lambda: bool(asked))
+
+            engine.drain(5)
+
+            with pytest.raises(Stopping):
+                await text_of(ticket)
+
+    asyncio.run(scene())
+
+
+def test_what_waits_for_a_read_counts_as_waiting() -> None:
+    async def scene() -> None:
+        store = Store()
+        model = FakeModel()
+        async with running(model, store=store, max_waiting=2) as engine:
+            engine.post(Adopt("late", None, Origin(src="late", preload=False)))
+            first = [submit(engine, "late") for _ in range(2)]
+
+            with pytest.raises(Overloaded):
+                await text_of(submit(engine, "late"))
+            for ticket in first:
+                ticket.close()
+
+    asyncio.run(scene())
+
+
+def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it() -> None:
+    async def scene() -> None:
+        async with running(FakeModel()) as engine:
+            engine.post(Adopt("new", generation("z"), Origin(src="new")))
+            await asyncio.wrap_future(engine.seen())
+
+            assert "new" in [each.name for each in engine.status.adapters]
+        await asyncio.wrap_future(engine.seen())  # it has ended: nobody waits
+
+    asyncio.run(scene())

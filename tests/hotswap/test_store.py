@@ -6,18 +6,21 @@ import random
 import pytest
 
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.store import AdapterState, Store, is_base
+from hotswap.adapters.listing import AdapterState
+from hotswap.adapters.origin import Origin
+from hotswap.adapters.store import Store, is_base
 from hotswap.errors import UnknownAdapter
 from tests.fakes import generation
 
 A, B = generation("a"), generation("b")
+HERE = Origin(src="here")
 
 
 @pytest.fixture
 def store() -> Store:
     """Knows A under the name `one`."""
     store = Store()
-    store.adopt("one", A)
+    store.adopt("one", A, HERE)
     return store
 
 
@@ -36,7 +39,7 @@ def test_a_lease_gives_the_generation_its_name_stands_for_and_is_counted(
 def test_a_replaced_generation_is_dropped_at_once_if_nobody_leases_it(
     store: Store,
 ) -> None:
-    dropped = store.adopt("one", B)
+    dropped = store.adopt("one", B, HERE)
 
     assert dropped == ["a"]
     assert store.lease("one") is B
@@ -47,7 +50,7 @@ def test_a_replaced_generation_lives_until_its_last_lease_is_given_back(
 ) -> None:
     first, second = store.lease("one"), store.lease("one")
 
-    at_replacement = store.adopt("one", B)
+    at_replacement = store.adopt("one", B, HERE)
     newcomer = store.lease("one")
     at_releases = [store.release(first), store.release(second)]
 
@@ -66,16 +69,16 @@ def test_the_last_lease_drops_nothing_while_a_name_stands_for_the_generation(
 
 
 def test_adopting_the_same_content_again_drops_nothing(store: Store) -> None:
-    dropped = store.adopt("one", generation("a"))
+    dropped = store.adopt("one", generation("a"), HERE)
 
     assert dropped == []
     assert store.lease("one").key == "a"
-    assert store.adopt("one", B) == []
+    assert store.adopt("one", B, HERE) == []
     assert store.release(A) == ["a"]
 
 
 def test_a_digest_shared_by_two_names_is_dropped_with_the_second(store: Store) -> None:
-    store.adopt("two", generation("a"))
+    store.adopt("two", generation("a"), HERE)
 
     first, second = store.retire("one"), store.retire("two")
 
@@ -86,9 +89,9 @@ def test_a_digest_shared_by_two_names_is_dropped_with_the_second(store: Store) -
 def test_replacing_one_of_two_names_leaves_the_other_its_generation(
     store: Store,
 ) -> None:
-    store.adopt("two", generation("a"))
+    store.adopt("two", generation("a"), HERE)
 
-    dropped = store.adopt("one", B)
+    dropped = store.adopt("one", B, HERE)
 
     assert dropped == []
     assert store.lease("two").key == "a"
@@ -119,7 +122,7 @@ def test_a_name_retired_under_lease_can_come_back_with_the_same_content(
     leased = store.lease("one")
     store.retire("one")
 
-    store.adopt("one", generation("a"))
+    store.adopt("one", generation("a"), HERE)
 
     assert store.release(leased) == []
     assert store.retire("one") == ["a"]
@@ -128,7 +131,7 @@ def test_a_name_retired_under_lease_can_come_back_with_the_same_content(
 def test_a_refused_change_keeps_the_old_generation_and_notes_the_reason(
     store: Store,
 ) -> None:
-    store.refuse("one", "too short")
+    store.refuse("one", "too short", HERE)
 
     (listed,) = store.listing()
     assert listed.state is AdapterState.READY
@@ -139,11 +142,11 @@ def test_a_refused_change_keeps_the_old_generation_and_notes_the_reason(
 def test_a_name_refused_at_first_sight_is_failed_and_says_why() -> None:
     store = Store()
 
-    store.refuse("one", "no weights")
+    store.refuse("one", "no weights", HERE)
 
     (listed,) = store.listing()
     assert listed.state is AdapterState.FAILED
-    assert (listed.generation, listed.rank, listed.leases) == (None, None, 0)
+    assert (listed.generation, listed.card, listed.leases) == (None, None, 0)
     with pytest.raises(UnknownAdapter, match="`one` is not served: no weights") as told:
         store.lease("one")
     assert (told.value.adapter, told.value.reason) == ("one", "no weights")
@@ -151,16 +154,16 @@ def test_a_name_refused_at_first_sight_is_failed_and_says_why() -> None:
 
 
 def test_an_adopted_generation_clears_the_reason(store: Store) -> None:
-    store.refuse("one", "too short")
+    store.refuse("one", "too short", HERE)
 
-    store.adopt("one", B)
+    store.adopt("one", B, HERE)
 
     assert store.listing()[0].reason is None
 
 
 def test_a_failed_generation_is_served_under_none_of_its_names(store: Store) -> None:
-    store.adopt("two", generation("a"))
-    store.adopt("other", B)
+    store.adopt("two", generation("a"), HERE)
+    store.adopt("other", B, HERE)
     leased = store.lease("one")
 
     store.fail(leased, "out of memory")
@@ -174,7 +177,7 @@ def test_a_failed_generation_is_served_under_none_of_its_names(store: Store) -> 
 
 def test_a_failure_of_an_old_generation_leaves_the_new_one_alone(store: Store) -> None:
     leased = store.lease("one")
-    store.adopt("one", B)
+    store.adopt("one", B, HERE)
 
     store.fail(leased, "out of memory")
 
@@ -187,7 +190,7 @@ def test_a_failed_name_can_be_adopted_again(store: Store) -> None:
     store.fail(leased, "out of memory")
     store.release(leased)
 
-    dropped = store.adopt("one", generation("a"))
+    dropped = store.adopt("one", generation("a"), HERE)
 
     assert dropped == []
     assert store.lease("one").key == "a"
@@ -196,7 +199,7 @@ def test_a_failed_name_can_be_adopted_again(store: Store) -> None:
 def test_the_listing_is_sorted_frozen_and_the_same_until_something_changes(
     store: Store,
 ) -> None:
-    store.adopt("also", B)
+    store.adopt("also", B, HERE)
 
     before, same = store.listing(), store.listing()
     store.lease("one")
@@ -231,7 +234,7 @@ def test_a_key_is_dropped_exactly_when_its_last_name_or_lease_goes(seed: int) ->
         match rng.randrange(4):
             case 0:
                 names[name] = generation(rng.choice("abc"))
-                dropped = store.adopt(name, names[name])
+                dropped = store.adopt(name, names[name], HERE)
             case 1:
                 names.pop(name, None)
                 dropped = store.retire(name)
@@ -246,3 +249,107 @@ def test_a_key_is_dropped_exactly_when_its_last_name_or_lease_goes(seed: int) ->
 
         assert set(dropped) == held - left
         assert len(dropped) <= 1
+
+
+# --- host memory ------------------------------------------------------------------
+
+
+def full(count: int) -> Store:
+    """Room for so many, and as many there: `a`, `b` and so on."""
+    store = Store(max_loaded=count)
+    for key in "abcd"[:count]:
+        store.adopt(key, generation(key), HERE)
+    return store
+
+
+def use(store: Store, name: str) -> None:
+    store.release(store.lease(name))
+
+
+def test_the_least_recently_leased_leaves_first_and_stays_known() -> None:
+    store = full(3)
+    use(store, "a")
+
+    dropped = store.adopt("d", generation("d"), HERE)
+
+    assert dropped == ["b"]
+    assert [name for name in "abcd" if store.is_on_disk(name)] == ["b"]
+    listed = {each.name: each for each in store.listing()}
+    assert listed["b"].state is AdapterState.READY
+    assert (listed["b"].is_loaded, listed["b"].generation) == (False, "b")
+
+
+def test_one_that_left_is_leased_again_once_it_was_read_again() -> None:
+    store = full(1)
+    store.adopt("b", B, HERE)
+
+    dropped = store.adopt("a", generation("a"), HERE)
+
+    assert dropped == ["b"]
+    assert store.lease("a").key == "a"
+
+
+def test_a_leased_one_never_leaves_and_a_pinned_one_neither() -> None:
+    store = Store(max_loaded=2)
+    store.adopt("a", A, Origin(src="here", pin=True))
+    store.adopt("b", B, HERE)
+    leased = store.lease("b")
+
+    dropped = store.adopt("c", generation("c"), HERE)
+    after = store.adopt("d", generation("d"), HERE)
+    at_release = store.release(leased)
+
+    assert (dropped, after, at_release) == ([], ["c"], ["b"])
+    assert not store.is_on_disk("a")
+
+
+def test_an_unpinned_one_may_leave() -> None:
+    store = Store(max_loaded=1)
+    store.adopt("a", A, Origin(src="here", pin=True))
+    store.adopt("b", B, HERE)
+
+    dropped = store.amend("a", HERE)
+
+    assert dropped == ["a"]
+
+
+def test_bytes_are_counted_as_adapters_come_and_go() -> None:
+    each = A.nbytes
+    store = Store(max_bytes=2 * each)
+    for key in "abc":
+        store.adopt(key, generation(key), HERE)
+
+    assert store.loaded_bytes == 2 * each
+    assert [name for name in "abc" if store.is_on_disk(name)] == ["a"]
+    store.retire("b")
+    assert store.loaded_bytes == each
+
+
+def test_an_adapter_not_read_yet_is_ready_and_on_disk() -> None:
+    store = Store()
+
+    store.adopt("a", None, Origin(src="here", preload=False))
+
+    (listed,) = store.listing()
+    assert (listed.state, listed.card) == (AdapterState.READY, None)
+    assert store.is_on_disk("a")
+
+
+def test_an_adapter_on_disk_that_cannot_be_read_is_failed() -> None:
+    store = full(1)
+    store.adopt("b", B, HERE)
+
+    store.refuse("a", "the folder has gone", HERE)
+
+    assert not store.is_on_disk("a")
+    with pytest.raises(UnknownAdapter, match="the folder has gone"):
+        store.lease("a")
+
+
+def test_an_adapter_that_shall_not_be_preloaded_any_more_leaves() -> None:
+    store = full(1)
+
+    dropped = store.amend("a", Origin(src="here", preload=False))
+
+    assert dropped == ["a"]
+    assert store.is_on_disk("a")

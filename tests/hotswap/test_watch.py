@@ -3,40 +3,62 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
-from hotswap.adapters.watch import Watch
-from hotswap.model.runner import Runner
+from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.library.watch import Watch
 from tests.conftest import wait_until
 
-Event = tuple[str, str, str]
-Key = Callable[[str], str]
+Event = tuple[str, str]
+QUIET_S = 10.0
+
+
+class Shelf:
+    """What the watch said: ("found" or "gone", name). Whole folders are good."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def found(self, name: str, folder: Path, state: str) -> bool:
+        self.events.append(("found", name))
+        return (folder / WEIGHTS_FILE).is_file()
+
+    def gone(self, name: str) -> None:
+        self.events.append(("gone", name))
+
+
+class Clock:
+    """Stands still at the files' time until it is moved."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
 
 
 @pytest.fixture
-def layout(runner: Runner) -> Layout:
-    return runner.layout
+def shelf() -> Shelf:
+    return Shelf()
 
 
 @pytest.fixture
-def seen() -> list[Event]:
-    """What the watch said: (what, name, generation or reason)."""
-    return []
+def seen(shelf: Shelf) -> list[Event]:
+    return shelf.events
 
 
 @pytest.fixture
-def watch(tmp_path: Path, layout: Layout, seen: list[Event]) -> Watch:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watch(tmp_path: Path, shelf: Shelf, clock: Clock) -> Watch:
     return Watch(
-        tmp_path,
-        layout,
-        quiet_s=0.02,
-        adopt=lambda name, generation: seen.append(("adopt", name, generation.key)),
-        refuse=lambda name, reason: seen.append(("refuse", name, reason)),
-        retire=lambda name: seen.append(("retire", name, "")),
+        tmp_path, quiet_s=QUIET_S, found=shelf.found, gone=shelf.gone, clock=clock
     )
 
 
@@ -46,36 +68,30 @@ def ready(adapter_folders: Path) -> Path:
     return adapter_folders
 
 
-@pytest.fixture
-def key(ready: Path, layout: Layout) -> Key:
-    """The generation of one of them."""
-    return lambda name: read(ready / name, layout).key
+def settle(watch: Watch, clock: Clock) -> None:
+    """Look, and again when everything has rested."""
+    clock.ahead = 0
+    watch.look()
+    clock.ahead = QUIET_S + 1
+    assert not watch.look(), "still restless"
 
 
-def settle(watch: Watch) -> None:
-    """Look until nothing is restless."""
-    for _ in range(3):
-        if not watch.look():
-            return
-    raise AssertionError("still restless")
-
-
-def test_a_folder_is_adopted_at_the_second_look_and_only_once(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path, key: Key
+def test_a_folder_is_acted_on_once_it_rests_and_only_once(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready / "a0", tmp_path / "one")
 
     first = watch.look(), list(seen)
+    clock.ahead += QUIET_S
     second = watch.look(), list(seen)
     third = watch.look(), list(seen)
 
-    adopted = [("adopt", "one", key("a0"))]
     assert first == (True, [])
-    assert second == third == (False, adopted)
+    assert second == third == (False, [("found", "one")])
 
 
 def test_a_folder_that_is_still_being_copied_waits(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path, key: Key
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     weights = (ready / "a0" / WEIGHTS_FILE).read_bytes()
     (tmp_path / "one").mkdir()
@@ -89,46 +105,107 @@ def test_a_folder_that_is_still_being_copied_waits(
 
     assert restless == [True] * 5
     assert seen == []
+    clock.ahead += QUIET_S
     assert watch.look() is False
-    assert seen == [("adopt", "one", key("a0"))]
+    assert seen == [("found", "one")]
 
 
-def test_a_folder_refused_half_copied_is_adopted_when_mended(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path, key: Key
+def test_a_whole_folder_that_is_renamed_into_place_is_taken_at_once(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
+) -> None:
+    shutil.copytree(ready / "a0", tmp_path / ".one")
+    watch.look()
+    clock.ahead += QUIET_S  # it was whole long before the rename
+
+    (tmp_path / ".one").rename(tmp_path / "one")
+
+    assert watch.look() is False
+    assert seen == [("found", "one")]
+
+
+def test_a_symlink_that_is_flipped_is_followed_at_once(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
+) -> None:
+    clock.ahead += QUIET_S
+    (tmp_path / "one").symlink_to(ready / "a0")
+    watch.look()
+
+    (tmp_path / ".flip").symlink_to(ready / "a1")
+    os.replace(tmp_path / ".flip", tmp_path / "one")
+
+    assert watch.look() is False
+    assert seen == [("found", "one")] * 2
+
+
+def test_a_folder_whose_clock_is_ahead_of_ours_is_taken_when_it_was_seen_resting(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
+) -> None:
+    shutil.copytree(ready / "a0", tmp_path / "one")
+    clock.ahead = -1e6
+
+    assert watch.look() is True
+    clock.ahead += QUIET_S
+    assert watch.look() is False
+    assert seen == [("found", "one")]
+
+
+def test_a_folder_refused_half_copied_is_acted_on_again_when_mended(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     (tmp_path / "one").mkdir()
     shutil.copy(ready / "a0" / CONFIG_FILE, tmp_path / "one")
-    settle(watch)
+    settle(watch, clock)
     watch.look()
 
+    clock.ahead = 0
     shutil.copy(ready / "a0" / WEIGHTS_FILE, tmp_path / "one")
-    settle(watch)
+    watch.look()
+    clock.ahead += 2 * QUIET_S
+    watch.look()
 
-    assert [event[:2] for event in seen] == [("refuse", "one"), ("adopt", "one")]
-    assert WEIGHTS_FILE in seen[0][2]
-    assert seen[1][2] == key("a0")
+    assert seen == [("found", "one")] * 2
+
+
+def test_a_folder_refused_again_and_again_has_to_rest_longer_each_time(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    rests = []
+    for attempt in range(4):
+        (tmp_path / "one" / "notes").write_text(str(attempt))
+        clock.ahead = 0.0
+        rested = 0
+        while len(seen) == attempt:
+            watch.look()
+            rested += 1
+            clock.ahead += QUIET_S
+        rests.append(rested - 1)
+
+    assert rests == [1, 2, 4, 8]
 
 
 def test_a_changed_folder_is_read_again_when_it_rests(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path, key: Key
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready / "a0", tmp_path / "one")
-    settle(watch)
+    settle(watch, clock)
     seen.clear()
 
+    clock.ahead = 0
     shutil.copytree(ready / "a1", tmp_path / "one", dirs_exist_ok=True)
     first = watch.look(), list(seen)
+    clock.ahead += QUIET_S
     second = watch.look(), list(seen)
 
     assert first == (True, [])
-    assert second == (False, [("adopt", "one", key("a1"))])
+    assert second == (False, [("found", "one")])
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready / "a0", tmp_path / "one")
-    settle(watch)
+    settle(watch, clock)
     path = tmp_path / "one" / WEIGHTS_FILE
     old = path.stat()
     spare = tmp_path / "spare"
@@ -136,25 +213,24 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(
     os.utime(spare, ns=(old.st_atime_ns, old.st_mtime_ns))
 
     os.replace(spare, path)
-    settle(watch)
+    settle(watch, clock)
 
-    assert [event[:2] for event in seen] == [("adopt", "one")] * 2
-    assert seen[0] != seen[1]
+    assert seen == [("found", "one")] * 2
 
 
 def test_a_removed_folder_is_retired_once_and_may_come_back(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready / "a0", tmp_path / "one")
-    settle(watch)
+    settle(watch, clock)
     shutil.rmtree(tmp_path / "one")
-    settle(watch)
-    settle(watch)
+    settle(watch, clock)
+    settle(watch, clock)
 
     shutil.copytree(ready / "a0", tmp_path / "one")
-    settle(watch)
+    settle(watch, clock)
 
-    assert [what for what, *_ in seen] == ["adopt", "retire", "adopt"]
+    assert [what for what, _ in seen] == ["found", "gone", "found"]
 
 
 def test_a_folder_removed_before_it_rested_is_never_mentioned(
@@ -170,20 +246,20 @@ def test_a_folder_removed_before_it_rested_is_never_mentioned(
 
 
 def test_a_directory_that_vanishes_retires_all(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready, tmp_path, dirs_exist_ok=True)
-    settle(watch)
+    settle(watch, clock)
     seen.clear()
 
     tmp_path.rename(tmp_path.with_name("elsewhere"))
-    settle(watch)
+    settle(watch, clock)
 
-    assert seen == [("retire", f"a{number}", "") for number in range(8)]
+    assert seen == [("gone", f"a{number}") for number in range(8)]
 
 
 def test_hidden_folders_and_stray_files_are_ignored(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready / "a0", tmp_path / ".hidden")
     (tmp_path / "notes.txt").write_text("stray")
@@ -195,44 +271,50 @@ def test_hidden_folders_and_stray_files_are_ignored(
 
 
 def test_a_symlink_to_a_folder_is_an_adapter(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path, key: Key
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     (tmp_path / "one").symlink_to(ready / "a0")
 
-    settle(watch)
+    settle(watch, clock)
 
-    assert seen == [("adopt", "one", key("a0"))]
+    assert seen == [("found", "one")]
 
 
 @pytest.mark.parametrize("place", ["loop", "one/loop"])
 def test_a_symlink_that_leads_nowhere_does_not_hold_up_the_others(
-    place: str, watch: Watch, seen: list[Event], tmp_path: Path, ready: Path
+    place: str, watch: Watch, shelf: Shelf, clock: Clock, tmp_path: Path
 ) -> None:
-    shutil.copytree(ready / "a0", tmp_path / "one")
-    shutil.copytree(ready / "a1", tmp_path / "two")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
     (tmp_path / place).symlink_to("loop")
 
-    settle(watch)
+    settle(watch, clock)
 
-    assert ("adopt", "two") in [event[:2] for event in seen]
+    assert ("found", "two") in shelf.events
 
 
+@pytest.mark.parametrize("polling", [False, True])
 def test_the_observer_follows_a_folder_from_drop_to_removal(
-    watch: Watch, seen: list[Event], tmp_path: Path, ready: Path, key: Key
+    polling: bool, shelf: Shelf, tmp_path: Path, ready: Path
 ) -> None:
+    seen = shelf.events
     shutil.copytree(ready / "a0", tmp_path / "early")
+    watch = Watch(
+        tmp_path, quiet_s=0.02, found=shelf.found, gone=shelf.gone, polling=polling
+    )
 
     watch.start()
     try:
         at_start = list(seen)
         shutil.copytree(ready / "a1", tmp_path / "late")
-        wait_until(lambda: ("adopt", "late", key("a1")) in seen)
+        wait_until(lambda: ("found", "late") in seen)
+        before = len(seen)
         shutil.copytree(ready / "a2", tmp_path / "late", dirs_exist_ok=True)
-        wait_until(lambda: ("adopt", "late", key("a2")) in seen)
+        wait_until(lambda: len(seen) > before)
         shutil.rmtree(tmp_path / "late")
-        wait_until(lambda: ("retire", "late", "") in seen)
+        wait_until(lambda: ("gone", "late") in seen)
     finally:
         watch.stop()
 
-    assert at_start == [("adopt", "early", key("a0"))]
+    assert at_start == [("found", "early")]
     assert "watch" not in {thread.name for thread in threading.enumerate()}

@@ -16,7 +16,7 @@ from hotswap.model.linear import Linear, replace_linears
 from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from hotswap.model.weights import Weights, merge, slots_that_fit
+from hotswap.model.weights import Weights, slots_that_fit
 from scheduler import BASE
 from tests import tiny
 
@@ -38,7 +38,9 @@ def read_all(folders: Path, runner: Runner) -> list[Generation]:
 def slot_bytes(runner: Runner) -> dict[str, bytes]:
     """What every module computes with now."""
     found = {}
-    for linear in runner.weights._linears:
+    for linear in runner.weights._places:
+        if not isinstance(linear, Linear):
+            continue
         weight = linear.weight.to_dense() if linear.weight.is_mkldnn else linear.weight
         for path, rows in linear.parts.items():
             found[path] = weight[rows].contiguous().numpy().tobytes()
@@ -105,7 +107,7 @@ def test_the_checksum_notices_one_changed_bit() -> None:
     model = tiny.model("llama")
     beside = Beside(torch.float32, torch.device("cpu"), Plain())
     linears = replace_linears(model, beside, Plain())
-    weights = Weights(linears, Plain(), slots=1)
+    weights = Weights(linears, slots=1)
     before = weights.checksum()
 
     linears[-1].golden.view(torch.int32)[0, 0] ^= 1
@@ -139,9 +141,8 @@ def test_a_merge_accumulates_in_float32_and_rounds_once(
     beside = Beside(dtype, torch.device("cpu"), Plain())
     linear = Linear(modules, Plain(), beside)
     before = linear.golden.clone()
-    out = torch.empty_like(linear.golden)
 
-    merge(linear, deltas, out)
+    out = linear.build(Generation(key="g", deltas=deltas), None).weight
 
     wanted = torch.cat(exact).to(dtype)
     # float32 sums may differ from exact ones in the last bit before the one rounding
@@ -221,6 +222,15 @@ def test_forgetting_the_resident_makes_golden_resident(
 
     assert runner.weights.resident == BASE
     assert runner.weights.warm == {BASE}
+
+
+def test_a_pinned_slot_is_given_up_last(runner: Runner, adapter_folders: Path) -> None:
+    a, b, c = (read(adapter_folders / f"a{n}", runner.layout) for n in range(3))
+    runner.weights.pinned = frozenset({a.key})
+    for generation in (a, b, b, None, b, None, c):  # b is worth more than a
+        runner.weights.activate(generation)
+
+    assert runner.weights.warm == {BASE, a.key, c.key}
 
 
 def test_slots_follow_from_the_budget_and_are_at_least_one() -> None:

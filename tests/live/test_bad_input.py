@@ -115,7 +115,7 @@ def test_one_unknown_adapter_of_several_refuses_all(client: httpx.Client) -> Non
 
 @pytest.mark.parametrize("path", ["/predictions/nope", "/models/nope/invoke"])
 def test_another_model_in_the_path_is_named(path: str, client: httpx.Client) -> None:
-    check(client.post(path, json=GOOD["/invocations"]), 424, "`nope`")
+    check(client.post(path, json=GOOD["/invocations"]), 404, "nope")
 
 
 SHARED: dict[str, list[Any]] = {

@@ -1,0 +1,62 @@
+"""Sidecar: hotswap.toml in an adapter folder -> what its requests get by default.
+
+Data, never code: a chat template is rendered in a sandbox, and only when a request
+comes. A request's own value always wins. Knows no requests and no HTTP.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from hotswap.errors import AdapterRefused
+
+SIDECAR_FILE = "hotswap.toml"
+
+_Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+_Alias = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Sidecar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """None is: nothing said."""
+
+    # Other names that requests may use; a real adapter's name goes before.
+    aliases: Annotated[tuple[_Alias, ...], Meta(max_length=16)] = ()
+    # Multiplies the update, on top of alpha / rank. Part of the generation.
+    scale: Annotated[float, Meta(ge=-1e3, le=1e3)] = 1.0
+    # Jinja, as in tokenizer_config.json
+    chat_template: Annotated[str, Meta(min_length=1, max_length=1 << 18)] | None = None
+    stop: Annotated[tuple[_Text, ...], Meta(max_length=16)] = ()
+    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=1 << 31)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=1 << 24)] | None = None
+    # The adapter's share beside others, and who goes first (lower is sooner).
+    weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    priority: Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)] = 0
+
+
+NOTHING = Sidecar()
+
+
+def read_sidecar(folder: Path) -> Sidecar:
+    """The folder's sidecar, or one that says nothing. Raises AdapterRefused."""
+    try:
+        raw = (folder / SIDECAR_FILE).read_bytes()
+    except FileNotFoundError:
+        return NOTHING
+    except OSError as error:
+        raise _refused(error.strerror or "cannot be read") from None
+    try:
+        sidecar = msgspec.toml.decode(raw, type=Sidecar)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(str(error)) from None
+    for alias in sidecar.aliases:
+        if not alias.isprintable() or "/" in alias or alias.startswith("."):
+            raise _refused(f"{alias!r} is no name for an adapter - at `$.aliases`")
+    return sidecar
+
+
+def _refused(reason: str) -> AdapterRefused:
+    return AdapterRefused("bad_sidecar", f"{SIDECAR_FILE}: {reason}")

@@ -1,0 +1,102 @@
+"""Our own view of the adapters: all that is known of each, a check, pins."""
+
+import asyncio
+from typing import Any
+
+from litestar import Request, get, post
+from litestar.params import FromPath
+from msgspec import Struct
+
+from hotswap.adapters.listing import Listing
+from hotswap.adapters.report import Report, bad, good
+from hotswap.api import changes
+from hotswap.api.serving import Injected, Serving
+from hotswap.api.wire import decode
+from hotswap.errors import AdapterRefused
+
+
+class Validate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    src: str
+
+
+@get("/v1/adapters")
+async def adapters(serving: Injected) -> dict[str, Any]:
+    """Every adapter known, by name, also those that are refused, with the reason."""
+    return {"data": [about(serving, row) for row in serving.engine.status.adapters]}
+
+
+@get("/v1/adapters/{name:str}")
+async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
+    """One adapter."""
+    return about(serving, serving.adapter(name))
+
+
+@post("/v1/adapters/validate", status_code=200)
+async def validate(request: Request, serving: Injected) -> Report:
+    """Check a folder as a registration would, without serving it.
+
+    A folder that would be refused is an answer, too: `ok` is false.
+    """
+    changes.check_enabled(serving)
+    src = decode(await request.body(), Validate).src
+    try:
+        return good(await asyncio.wrap_future(serving.library.examine(src)))
+    except AdapterRefused as error:
+        return bad(error)
+
+
+@post("/v1/adapters/{name:str}/pin", status_code=200)
+async def pin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
+    """Keep it in host memory whatever else is asked for."""
+    return await _pinned(serving, name, True)
+
+
+@post("/v1/adapters/{name:str}/unpin", status_code=200)
+async def unpin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
+    return await _pinned(serving, name, False)
+
+
+async def _pinned(serving: Serving, name: str, pinned: bool) -> dict[str, Any]:
+    changes.check_enabled(serving)
+    await changes.update(serving, name, pin=pinned, options={})
+    return about(serving, serving.adapter(name))
+
+
+def about(serving: Serving, row: Listing) -> dict[str, Any]:
+    """All that may be known of one adapter."""
+    card = row.card
+    return {
+        "name": row.name,
+        "state": row.state.value,
+        "generation": row.generation,
+        "reason": row.reason,
+        "rank": card.rank if card else None,
+        "modules": card.modules if card else None,
+        "bytes": card.nbytes if card else None,
+        "can_merge": card.can_merge if card else None,
+        "can_mix": card.can_mix if card else None,
+        "merge_loss": card.merge_loss if card else None,
+        "note": card.note if card else None,
+        "warnings": list(card.warnings) if card else [],
+        "residency": _residency(serving, row),
+        "pinned": row.origin.pin,
+        "preload": row.origin.preload,
+        "alias": row.origin.alias,
+        "aliases": list(serving.sidecar(row.name).aliases),
+        "source": serving.source(row),
+        "leases": row.leases,
+        "requests": row.requests,
+    }
+
+
+def _residency(serving: Serving, row: Listing) -> str:
+    """The tier nearest to the next token that holds it."""
+    status = serving.engine.status
+    if row.generation == status.resident:
+        return "resident"
+    if row.generation in status.warm:
+        return "slot"
+    return "host" if row.is_loaded else "disk"
+
+
+ROUTES = [adapters, adapter, validate, pin, unpin]

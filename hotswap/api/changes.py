@@ -1,0 +1,65 @@
+"""Changes: registering, updating and unregistering, whatever shape asks for it.
+
+An answer comes when the change is done and can be seen: the next request may use the
+adapter, and the next listing shows it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from hotswap.adapters.origin import Origin
+from hotswap.api.serving import Serving
+from hotswap.errors import BadRequest
+from scheduler import BASE
+
+
+def check_enabled(serving: Serving) -> None:
+    """Raises BadRequest if this server serves the bare model alone."""
+    if not serving.is_lora_enabled:
+        raise BadRequest("LoRA is not enabled.")
+
+
+async def register(
+    serving: Serving,
+    name: str,
+    origin: Origin,
+    *,
+    replace: bool = False,
+    expected: str | None = None,
+) -> str | None:
+    """Serve a folder under `name`; the generation's key, None if it is read later.
+
+    Raises what the library says, with nothing changed.
+    """
+    if name in (BASE, serving.base):
+        raise BadRequest(f"the name `{name}` is the bare model's", "name")
+    key = await asyncio.wrap_future(
+        serving.library.register(name, origin, replace=replace, expected=expected)
+    )
+    await asyncio.wrap_future(serving.engine.seen())
+    return key
+
+
+async def update(
+    serving: Serving,
+    name: str,
+    *,
+    preload: bool | None = None,
+    pin: bool | None = None,
+    alias: str | None = None,
+    src: str | None = None,
+    options: Mapping[str, str],
+) -> None:
+    """Change what is given. Raises what the library says, with nothing changed."""
+    await asyncio.wrap_future(
+        serving.library.update(
+            name, preload=preload, pin=pin, alias=alias, src=src, options=options
+        )
+    )
+    await asyncio.wrap_future(serving.engine.seen())
+
+
+async def unregister(serving: Serving, name: str) -> None:
+    """Forget a name; what runs finishes. Raises what the library says."""
+    await asyncio.wrap_future(serving.library.unregister(name))
+    await asyncio.wrap_future(serving.engine.seen())

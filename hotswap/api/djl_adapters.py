@@ -1,0 +1,198 @@
+"""DJL Serving's management of adapters, under /adapters and /models/{model}/adapters.
+
+Everything is a query parameter; SageMaker's JSON body (`name`, `src`, `preload`, `pin`)
+is read as well. Unlike DJL's, an answer means that the change is done, a duplicate
+changes nothing, `preload=false` loads on first use, and pages have a stable order.
+"""
+
+from collections.abc import Awaitable
+from typing import Any
+
+from litestar import Request, Response, delete, get, post
+from litestar.exceptions import MethodNotAllowedException
+from litestar.params import FromPath
+from msgspec import Struct
+
+from hotswap.adapters.listing import AdapterState, Listing
+from hotswap.adapters.origin import Origin
+from hotswap.api import changes
+from hotswap.api.djl_shape import (
+    boolean,
+    check_model,
+    page,
+    parameters,
+    reply,
+    required,
+    status_reply,
+)
+from hotswap.api.listings import find
+from hotswap.api.serving import Injected, Serving
+from hotswap.api.wire import decode
+from hotswap.errors import (
+    AdapterExists,
+    AdapterRefused,
+    BadRequest,
+    NotFound,
+    UnknownAdapter,
+)
+
+ALIAS = "x-amzn-sagemaker-adapter-alias"
+_ALL = ["/adapters", "/models/{model:str}/adapters"]
+_ONE = [f"{path}/{{name:str}}" for path in _ALL]
+_BELOW = [f"{path}/{{rest:path}}" for path in _ONE]
+_SETTINGS = ("name", "src", "preload", "pin")
+
+
+class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """SageMaker's form of a registration or an update."""
+
+    name: str | None = None
+    src: str | None = None
+    preload: bool | None = None
+    pin: bool | None = None
+
+
+@get(_ALL)
+async def list_adapters(request: Request, serving: Injected) -> Response:
+    """Those that are served, by name."""
+    _admit(request, serving)
+    rows = [
+        row for row in serving.engine.status.adapters if row.state is AdapterState.READY
+    ]
+    shown, token = page(request, rows)
+    return reply({**token, "adapters": [_card(serving, row) for row in shown]})
+
+
+@post(_ALL, status_code=200)
+async def register(request: Request, serving: Injected) -> Response:
+    _admit(request, serving)
+    given = await _given(request)
+    name, src = required(given, "name"), required(given, "src")
+    alias = request.headers.get(ALIAS)
+    origin = Origin(
+        src=src,
+        preload=boolean(given.get("preload", ["true"])[0]),
+        pin=boolean(given.get("pin", ["false"])[0]),
+        alias=alias,
+        options=_options(given),
+    )
+    shown = alias or name
+    await _told(changes.register(serving, name, origin), shown)
+    return status_reply(f"Adapter {shown} registered")
+
+
+@get([*_ONE, *_BELOW])
+async def describe(
+    request: Request, serving: Injected, name: FromPath[str]
+) -> Response:
+    _admit(request, serving)
+    row = find(serving.engine.status.adapters, name)
+    if row is None or row.state is not AdapterState.READY:
+        raise NotFound(_not_found(request.headers.get(ALIAS) or name))
+    return reply(_card(serving, row))
+
+
+@post(_BELOW, status_code=200)
+async def update(
+    request: Request, serving: Injected, name: FromPath[str], rest: FromPath[str]
+) -> Response:
+    """Change what is given; what is not stays."""
+    if rest.strip("/").lower() != "update":
+        raise MethodNotAllowedException
+    _admit(request, serving)
+    given = await _given(request)
+    alias = request.headers.get(ALIAS)
+    shown = alias or _alias(serving, name)
+    change = changes.update(
+        serving,
+        name,
+        preload=boolean(given["preload"][0]) if "preload" in given else None,
+        pin=boolean(given["pin"][0]) if "pin" in given else None,
+        alias=alias,
+        src=given["src"][0] if "src" in given else None,
+        options=_options(given),
+    )
+    await _told(change, shown)
+    return status_reply(f"Adapter {shown} updated")
+
+
+@delete(_ONE, status_code=200)
+async def unregister(
+    request: Request, serving: Injected, name: FromPath[str]
+) -> Response:
+    """Forget it; the requests that it answers now are answered to their end."""
+    _admit(request, serving)
+    shown = request.headers.get(ALIAS) or _alias(serving, name)
+    await _told(changes.unregister(serving, name), shown)
+    return status_reply(f"Adapter {shown} unregistered")
+
+
+def _admit(request: Request, serving: Serving) -> None:
+    check_model(request, serving.base)
+    changes.check_enabled(serving)
+
+
+async def _given(request: Request) -> dict[str, list[str]]:
+    """The query's parameters, and the body's if it is JSON. They may not disagree."""
+    given = parameters(request)
+    raw = await request.body()
+    if not raw or request.content_type[0] != "application/json":
+        return given
+    body = decode(raw, Body)
+    for field in _SETTINGS:
+        value = getattr(body, field)
+        if value is None:
+            continue
+        text = value if isinstance(value, str) else str(value).lower()
+        if given.setdefault(field, [text])[0] != text:
+            raise BadRequest(
+                f"`{field}` is one in the query, another in the body", field
+            )
+    return given
+
+
+def _options(given: dict[str, list[str]]) -> dict[str, str]:
+    """What hooks are told besides: every other parameter that is given once."""
+    return {
+        key: values[0]
+        for key, values in given.items()
+        if key not in _SETTINGS and len(values) == 1
+    }
+
+
+def _alias(serving: Serving, name: str) -> str:
+    """What people see: the alias it was registered with, or its name."""
+    try:
+        return serving.adapter(name).origin.alias or name
+    except UnknownAdapter:
+        return name
+
+
+def _card(serving: Serving, row: Listing) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "src": serving.source(row),
+        "preload": row.origin.preload,
+        "pin": row.origin.pin,
+    }
+
+
+async def _told(change: Awaitable[object], shown: str) -> None:
+    """Await a change; its errors in DJL's words, with the name that people see."""
+    try:
+        await change
+    except UnknownAdapter:
+        raise NotFound(_not_found(shown)) from None
+    except AdapterExists:
+        raise AdapterExists(shown) from None
+    except BadRequest as error:
+        if error.field in ("pin", "src"):  # DJL's handler says these, not its server
+            raise AdapterRefused("bad_setting", str(error)) from None
+        raise
+
+
+def _not_found(shown: str) -> str:
+    return f"The adapter {shown} was not found"
+
+
+ROUTES = [list_adapters, register, describe, update, unregister]

@@ -1,0 +1,44 @@
+"""DJL Serving's /models, for the one model that is served."""
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from hotswap.api.djl_shape import page, reply
+from hotswap.api.serving import Injected, Serving
+from hotswap.errors import UnknownEndpoint
+
+
+@get("/models")
+async def models(request: Request, serving: Injected) -> Response:
+    """One, and its state."""
+    rows = [
+        {"modelName": serving.base, "modelUrl": serving.model_url, "status": "READY"}
+    ]
+    shown, token = page(request, rows)
+    return reply({**token, "models": shown})
+
+
+@get("/models/{model:str}")
+async def model(serving: Injected, model: FromPath[str]) -> Response:
+    """What DJL tells of a model, as far as it has a meaning here."""
+    if model != serving.base:
+        raise UnknownEndpoint(model)
+    return reply([{"workflowName": model, "models": [card(serving)]}])
+
+
+def card(serving: Serving) -> dict[str, Any]:
+    """One model of a workflow. There is one worker: the engine."""
+    status = serving.engine.status
+    is_healthy = serving.engine.is_alive and not status.is_stopping
+    return {
+        "modelName": serving.base,
+        "modelUrl": serving.model_url,
+        "requestInQueue": status.waiting,
+        "status": "Healthy" if is_healthy else "Unhealthy",
+        "loadedAtStartup": True,
+    }
+
+
+ROUTES = [models, model]

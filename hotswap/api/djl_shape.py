@@ -1,0 +1,124 @@
+"""DJL Serving's shape: its envelope, its pages, and how it reads parameters."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request, Response
+
+from hotswap.errors import (
+    AdapterExists,
+    AdapterRefused,
+    BadRequest,
+    GenerationMismatch,
+    HotswapError,
+    IllegalArgument,
+    IllegalNumber,
+    NotFound,
+    Overloaded,
+    SourceUnsupported,
+    Stopping,
+    UnknownEndpoint,
+)
+
+# Errors on these paths have this shape.
+PATHS = ("/invocations", "/predictions", "/models", "/adapters", "/workflows", "/ping")
+MOST_IN_A_PAGE = 100
+
+# The names its clients know the errors by: those of Java's classes.
+_KINDS: dict[type[Exception], str] = {
+    IllegalArgument: "IllegalArgumentException",
+    IllegalNumber: "NumberFormatException",
+    AdapterExists: "IllegalArgumentException",
+    GenerationMismatch: "IllegalArgumentException",
+    SourceUnsupported: "IllegalArgumentException",
+    UnknownEndpoint: "ModelNotFoundException",
+    Overloaded: "WlmCapacityException",
+    Stopping: "WlmShutdownException",
+}
+_BY_STATUS = {
+    404: ("ResourceNotFoundException", "Requested resource is not found"),
+    405: ("MethodNotAllowedException", "Requested method is not allowed"),
+}
+_NUMBER = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
+_T = TypeVar("_T")
+
+
+def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
+    """The server's envelope (`type`, `message`) and the handler's (`error`) in one.
+
+    `refusal` is the stable code of a bad adapter.
+    """
+    text = str(error)
+    if type(error) is HotswapError and status in _BY_STATUS:
+        # The router's own: no such path, another method.
+        kind, text = _BY_STATUS[status]
+        text += ", please refer to API document."
+    elif type(error) is not HotswapError:
+        kind = _KINDS.get(type(error), "BadRequestException" if status < 500 else kind)
+    body = {"code": status, "type": kind, "message": text, "error": text}
+    if isinstance(error, AdapterRefused):
+        body["refusal"] = error.code
+    return body
+
+
+def reply(body: Any) -> Response:
+    """A success as DJL sends it: indented, with a newline, for no cache to keep."""
+    return Response(
+        msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n",
+        media_type="application/json",
+        headers={
+            "pragma": "no-cache",
+            "cache-control": "no-cache; no-store, must-revalidate, private",
+            "expires": "Thu, 01 Jan 1970 00:00:00 UTC",
+        },
+    )
+
+
+def status_reply(text: str) -> Response:
+    return reply({"status": text})
+
+
+def page(request: Request, rows: Sequence[_T]) -> tuple[Sequence[_T], dict[str, str]]:
+    """The rows asked for, and the token of the next page if there is one."""
+    limit = _integer(request, "limit", MOST_IN_A_PAGE)
+    if not 0 <= limit <= MOST_IN_A_PAGE:
+        limit = MOST_IN_A_PAGE
+    start = max(_integer(request, "next_page_token", 0), 0)
+    end = min(start + limit, len(rows))
+    return rows[start:end], {"nextPageToken": str(end)} if end < len(rows) else {}
+
+
+def parameters(request: Request) -> dict[str, list[str]]:
+    """All query parameters, each with its values in order."""
+    return dict(request.query_params.dict())
+
+
+def required(given: dict[str, list[str]], name: str) -> str:
+    """The parameter's first value. Raises BadRequest if it is absent or empty."""
+    value = given.get(name, [""])[0]
+    if not value:
+        raise BadRequest(f"The parameter {name} is required", name)
+    return value
+
+
+def boolean(text: str) -> bool:
+    """As Java's parseBoolean: whatever is not "true" is false."""
+    return text.lower() == "true"
+
+
+def check_model(request: Request, base: str) -> None:
+    """Raises NotFound if the path names another model than the one that is served."""
+    model = request.path_params.get("model", base)
+    if model != base:
+        raise NotFound(f"The model {model} was not found")
+
+
+def _integer(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text):
+        raise IllegalNumber(text, name)
+    return int(text)

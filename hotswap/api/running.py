@@ -1,0 +1,195 @@
+"""Running: the jobs of one request, from their acceptance to their last piece.
+
+A `Running` owns the tickets of one request and closes them, whatever happens.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+from urllib.parse import quote
+
+from litestar import Request
+
+from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.ticket import Piece, Ticket
+from hotswap.library.hooks import Change
+from scheduler import BASE
+
+_N = TypeVar("_N", int, float)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One job to be: a prompt, an adapter ("" is base) and how to generate."""
+
+    prompt: list[int]
+    adapter: str
+    max_tokens: int | None
+    sampling: SamplingParams
+    stop: tuple[str, ...] = ()
+    stop_tokens: frozenset[int] = frozenset()
+    ignore_eos: bool = False
+    priority: int = 0
+    deadline_s: float | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """All pieces of one job, joined."""
+
+    text: str = ""
+    tokens: list[Piece] = field(default_factory=list)
+    finish: str = ""
+
+    def add(self, piece: Piece) -> None:
+        self.text += piece.text
+        self.tokens.append(piece)
+        self.finish = piece.finish or ""
+
+
+class Running:
+    """The jobs of one request, accepted. Use `async with`: leaving it frees them."""
+
+    def __init__(
+        self,
+        asks: Sequence[Ask],
+        tickets: Sequence[Ticket],
+        changes: Sequence[Change | None],
+    ) -> None:
+        """`changes`: what the hooks do to each job's text, None for nothing."""
+        self._asks = asks
+        self._tickets = tickets
+        self._changes = changes
+        self._modes: dict[int, set[str]] = {}
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(len(ask.prompt) for ask in self._asks)
+
+    @property
+    def adapters(self) -> list[str]:
+        """Each job's, "" is base."""
+        return [ask.adapter for ask in self._asks]
+
+    def close(self) -> None:
+        for ticket in self._tickets:
+            ticket.close()
+
+    def headers(self) -> dict[str, str]:
+        """What ran, once for all jobs or once for each, in order. A job that has not
+        had its first step when the headers go out is `pending`."""
+        modes = [
+            "+".join(sorted(self._modes.get(i, ["pending"])))
+            for i in range(len(self._tickets))
+        ]
+        return {
+            # Any folder name is an adapter's name, but not any is a header's value.
+            "x-hotswap-adapter": _joined(
+                [quote(a.adapter or BASE) for a in self._asks]
+            ),
+            "x-hotswap-generation": _joined([t.generation for t in self._tickets]),
+            "x-hotswap-mode": _joined(modes),
+        }
+
+    async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
+        """Pieces of all jobs as they come, with the job's index."""
+        async with aclosing(self._raw()) as raw:
+            async for index, piece in raw:
+                self._modes.setdefault(index, set()).add(piece.mode.value)
+                change = self._changes[index]
+                if change is None:
+                    yield index, piece
+                else:
+                    is_last = piece.finish is not None
+                    text = await asyncio.to_thread(change, piece.text, is_last)
+                    yield index, replace(piece, text=text)
+
+    async def _raw(self) -> AsyncGenerator[tuple[int, Piece], None]:
+        if len(self._tickets) == 1:
+            async for piece in self._tickets[0].pieces():
+                yield 0, piece
+            return
+        merged: asyncio.Queue[tuple[int, Piece | Exception | None]] = asyncio.Queue()
+
+        async def forward(index: int, ticket: Ticket) -> None:
+            try:
+                async for piece in ticket.pieces():
+                    merged.put_nowait((index, piece))
+                merged.put_nowait((index, None))
+            except Exception as error:
+                merged.put_nowait((index, error))
+
+        tasks = [
+            asyncio.create_task(forward(i, t)) for i, t in enumerate(self._tickets)
+        ]
+        try:
+            left = len(tasks)
+            while left:
+                index, item = await merged.get()
+                if isinstance(item, Exception):
+                    raise item
+                if item is None:
+                    left -= 1
+                    continue
+                yield index, item
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def answers(self) -> list[Answer]:
+        """Every job's whole answer."""
+        answers = [Answer() for _ in self._tickets]
+        async for index, piece in self.pieces():
+            answers[index].add(piece)
+        return answers
+
+
+async def collect(request: Request, running: Running) -> list[Answer]:
+    """All answers, or CancelledError as soon as the client has gone away."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    work = asyncio.create_task(running.answers())
+    leaving = asyncio.create_task(gone())
+    try:
+        await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise asyncio.CancelledError("the client has gone away")
+        return work.result()
+    finally:
+        work.cancel()
+        leaving.cancel()
+        running.close()
+
+
+async def primed(
+    running: Running, chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """`chunks` with the first already made, so that an error still has a status and
+    the mode is known. Closes `running` even if the answer is never sent: a started
+    generator is closed when it is dropped."""
+    try:
+        first = await anext(chunks)
+    except BaseException:
+        running.close()
+        raise
+    return _resume(first, chunks)
+
+
+async def _resume(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+def first(said: _N | None, default: _N | None) -> _N | None:
+    """What the request says, or what its adapter's folder says."""
+    return default if said is None else said
+
+
+def _joined(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else ", ".join(values)

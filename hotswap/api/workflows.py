@@ -1,0 +1,215 @@
+"""DJL Serving's adapter workflows, as endpoints: one name under /predictions for each.
+
+Of the workflow language one sentence is understood, `["adapter", NAME, "in"]`. The
+adapter is registered with the endpoint and goes with the last one that stands for it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from litestar import Request, Response, delete, get, post
+from litestar.params import FromPath
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hotswap.adapters.listing import AdapterState
+from hotswap.adapters.origin import Origin
+from hotswap.api import changes
+from hotswap.api.djl_models import card
+from hotswap.api.djl_shape import (
+    boolean,
+    page,
+    parameters,
+    reply,
+    required,
+    status_reply,
+)
+from hotswap.api.endpoints import Endpoint
+from hotswap.api.listings import find
+from hotswap.api.serving import Injected, Serving
+from hotswap.api.wire import decode
+from hotswap.errors import (
+    AdapterExists,
+    BadRequest,
+    IllegalArgument,
+    NotFound,
+    NotKept,
+    UnknownAdapter,
+)
+from hotswap.library.sources import check_name
+
+_TEMPLATE = "adapter"
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Adapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    model: str
+    src: str
+    name: str | None = None
+    options: dict[str, str] = {}
+
+
+class Configs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    adapters: dict[str, Adapter]
+
+
+class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A workflow.json with one adapter."""
+
+    name: str
+    models: dict[str, str]
+    configs: Configs
+    workflow: dict[str, tuple[str, str, str]]
+    version: str | None = None
+
+
+@get("/workflows")
+async def workflows(request: Request, serving: Injected) -> Response:
+    """All endpoints, by name."""
+    rows = [
+        {"workflowName": name, **_version(endpoint)}
+        for name, endpoint in sorted(serving.endpoints.by_name.items())
+    ]
+    shown, token = page(request, rows)
+    return reply({**token, "workflows": shown})
+
+
+@get("/workflows/{name:str}")
+async def workflow(serving: Injected, name: FromPath[str]) -> Response:
+    """What an endpoint stands for."""
+    adapter = serving.endpoints.adapter(name)
+    about = {"workflowName": name, "adapter": adapter}
+    about |= _version(serving.endpoints.by_name[name])
+    return reply([{**about, "models": [card(serving)]}])
+
+
+@post("/workflows", status_code=200)
+async def create(request: Request, serving: Injected) -> Response:
+    """From a template (`template`, `adapter`, `url`, `model`), or from a definition."""
+    changes.check_enabled(serving)
+    given = parameters(request)
+    if "template" in given:
+        name, endpoint, origin = _from_template(serving, given)
+    elif await request.body():
+        definition = decode(await request.body(), Definition)
+        name, endpoint, origin = _from_definition(serving, definition)
+    elif "url" in given:
+        raise BadRequest("a definition is not fetched: send it as the body", "url")
+    else:
+        raise BadRequest("Either parameter url or template is required.")
+    check_name(name)
+    async with serving.endpoints.changing:
+        if name == serving.base or name in serving.endpoints.by_name:
+            raise IllegalArgument(f'Workflow "{name}" is already registered.', "name")
+        await _create(serving, name, endpoint, origin)
+    return status_reply(f'Workflow "{name}" registered.')
+
+
+@delete("/workflows/{name:str}", status_code=200)
+async def remove(serving: Injected, name: FromPath[str]) -> Response:
+    """Forget an endpoint; its adapter goes too if it came with one and was the last."""
+    endpoints = serving.endpoints
+    async with endpoints.changing:
+        gone = await _kept(endpoints.remove, name)
+        last = all(e.adapter != gone.adapter for e in endpoints.by_name.values())
+        if gone.owns_adapter and last:
+            try:
+                await changes.unregister(serving, gone.adapter)
+            except UnknownAdapter:
+                pass  # somebody was faster
+            except BaseException:
+                await _kept(endpoints.put, name, gone)
+                raise
+    return status_reply(f'Model or workflow "{name}" unregistered')
+
+
+def _version(endpoint: Endpoint) -> dict[str, str]:
+    return {} if endpoint.version is None else {"version": endpoint.version}
+
+
+async def _create(
+    serving: Serving, name: str, endpoint: Endpoint, origin: Origin | None
+) -> None:
+    """Register the adapter if it is not served yet, then note the endpoint."""
+    adapter = endpoint.adapter
+    known = find(serving.engine.status.adapters, adapter)
+    is_served = known is not None and known.state is AdapterState.READY
+    if known is None and origin is None:
+        raise NotFound(f"The adapter {adapter} was not found")
+    brings = False
+    if origin is not None and known is not None and is_served:
+        if origin.src not in (known.origin.src, serving.source(known)):
+            raise AdapterExists(adapter)
+    elif origin is not None:
+        await changes.register(serving, adapter, origin)
+        brings = True
+    owns = brings or serving.endpoints.is_owned(adapter)
+    try:
+        await _kept(serving.endpoints.put, name, replace(endpoint, owns_adapter=owns))
+    except NotKept:
+        if brings:
+            await changes.unregister(serving, adapter)
+        raise
+
+
+def _from_template(
+    serving: Serving, given: dict[str, list[str]]
+) -> tuple[str, Endpoint, Origin | None]:
+    template = given["template"][0]
+    if template != _TEMPLATE:
+        raise IllegalArgument(
+            f"The workflow template {template} could not be found", "template"
+        )
+    adapter = required(given, "adapter")
+    if "model" in given:
+        _check_model(serving, given["model"][0])
+    origin = Origin(src=given["url"][0]) if "url" in given else None
+    return adapter, Endpoint(adapter=adapter), origin
+
+
+def _from_definition(
+    serving: Serving, definition: Definition
+) -> tuple[str, Endpoint, Origin]:
+    adapters = definition.configs.adapters
+    ref = next(iter(adapters), "")
+    if len(adapters) != 1 or definition.workflow != {"out": ("adapter", ref, "in")}:
+        raise BadRequest(
+            '`workflow` must be {"out": ["adapter", NAME, "in"]} with the one adapter '
+            "of `configs.adapters`",
+            "workflow",
+        )
+    adapter = adapters[ref]
+    if adapter.model not in definition.models:
+        raise BadRequest(f"`models` has no {adapter.model}", "models")
+    for url in definition.models.values():
+        _check_model(serving, url)
+    options = adapter.options
+    origin = Origin(
+        src=adapter.src,
+        preload=boolean(options.get("preload", "true")),
+        pin=boolean(options.get("pin", "false")),
+        options={k: v for k, v in options.items() if k not in ("preload", "pin")},
+    )
+    endpoint = Endpoint(adapter=adapter.name or ref, version=definition.version)
+    return definition.name, endpoint, origin
+
+
+def _check_model(serving: Serving, url: str) -> None:
+    """Raises BadRequest if a model's URL does not end in the name of the one served."""
+    if url.partition("?")[0].rstrip("/").rpartition("/")[2] != serving.base:
+        raise BadRequest(
+            f"`{url}` is another model: this server has {serving.base} alone", "model"
+        )
+
+
+async def _kept(change: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Do what writes the file, beside the event loop. Raises NotKept."""
+    try:
+        return await asyncio.to_thread(change, *args, **kwargs)
+    except OSError as error:
+        raise NotKept(f"the endpoints cannot be noted: {error.strerror}") from None
+
+
+ROUTES = [workflows, workflow, create, remove]

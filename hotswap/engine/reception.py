@@ -1,0 +1,191 @@
+"""Reception: takes the letters. Where a request becomes a job, or is refused.
+
+A request for an adapter that is on disk waits here until the library has read it; it is
+neither accepted nor refused before. Adapters come and go here, too.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from hotswap.adapters.deltas import Generation
+from hotswap.adapters.store import Store, is_base
+from hotswap.engine.batch import Batch
+from hotswap.engine.letters import (
+    Adopt,
+    Amend,
+    Cancel,
+    Drain,
+    Letter,
+    Mark,
+    Refuse,
+    Retire,
+    Stop,
+    Submit,
+)
+from hotswap.engine.outbox import Outbox
+from hotswap.engine.sequence import Sequence
+from hotswap.engine.status import Counters
+from hotswap.engine.text import Tokenizer
+from hotswap.engine.ticket import Accepted
+from hotswap.errors import (
+    HotswapError,
+    Overloaded,
+    PromptTooLong,
+    Stopping,
+)
+from scheduler import BASE, BacklogFull, Job, Scheduler
+
+log = logging.getLogger(__name__)
+
+
+class Reception:
+    """Owned by the engine thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        batch: Batch,
+        scheduler: Scheduler,
+        outbox: Outbox,
+        *,
+        counters: Counters,
+        tokenizer: Tokenizer,
+        eos: frozenset[int],
+        limit: int,
+        fetch: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """`limit`: most tokens of a prompt and its answer."""
+        self._store = store
+        self._batch = batch
+        self._scheduler = scheduler
+        self._tokenizer = tokenizer
+        self._outbox = outbox
+        self._counters = counters
+        self._eos = eos
+        self._limit = limit
+        self._fetch = fetch
+        self._clock = clock
+        self._awaited: dict[str, list[Submit]] = {}  # by adapter, which is on disk
+        self._marks: list[Future[None]] = []  # to be answered with the next status
+        self.drain_until: float | None = None
+        self.is_stopping = False
+
+    def take(self, letter: Letter) -> None:
+        match letter:
+            case Submit():
+                self._submit(letter)
+            case Cancel(job):
+                self._cancel(job)
+            case Adopt(name, generation, origin):
+                key = generation.key if generation else None
+                log.info("adapter found name=%r generation=%s", name, key)
+                dropped = self._store.adopt(name, generation, origin)
+                self._batch.pin(self._store.pinned)
+                self._take_up(name)
+                self._batch.forget(dropped)
+            case Amend(name, origin):
+                self._batch.forget(self._store.amend(name, origin))
+                self._batch.pin(self._store.pinned)
+            case Refuse(name, reason, origin, is_readable):
+                if not is_readable:
+                    self._store.refuse(name, reason, origin)
+                log.warning("adapter refused name=%r reason=%s", name, reason)
+                self._take_up(name)
+            case Retire(name):
+                self._batch.forget(self._store.retire(name))
+                log.info("adapter retired name=%r", name)
+                self._take_up(name)
+            case Mark(seen):
+                self._marks.append(seen)
+            case Drain(limit_s):
+                if self.drain_until is None:
+                    self.drain_until = self._clock() + limit_s
+                for name in list(self._awaited):
+                    self._take_up(name)  # refuses them
+            case Stop():
+                self.is_stopping = True
+
+    def published(self) -> None:
+        """The status shows all that was taken so far."""
+        for mark in self._marks:
+            mark.set_result(None)
+        self._marks.clear()
+
+    def close(self) -> None:
+        """Refuse whoever still waits for a read."""
+        self.published()
+        for letter in itertools.chain(*self._awaited.values()):
+            self._outbox.put(letter.ticket, Stopping())
+        self._awaited.clear()
+
+    def _take_up(self, name: str) -> None:
+        """Those who waited for `name` are asked in again."""
+        for letter in self._awaited.pop(name, ()):
+            self._submit(letter)
+
+    def _submit(self, letter: Submit) -> None:
+        name = letter.adapter
+        try:
+            self._check(letter)
+            if not is_base(name) and self._store.is_on_disk(name):
+                if name not in self._awaited:
+                    self._fetch(name)
+                self._awaited.setdefault(name, []).append(letter)
+                return
+            generation = self._accept(letter)
+        except HotswapError as error:
+            self._counters.refused += 1
+            self._outbox.put(letter.ticket, error)
+            return
+        self._counters.accepted += 1
+        self._outbox.put(letter.ticket, Accepted(_key(generation)))
+
+    def _check(self, letter: Submit) -> None:
+        if self.drain_until is not None:
+            raise Stopping
+        prompt = len(letter.prompt)
+        if prompt + letter.max_tokens > self._limit:
+            raise PromptTooLong(prompt, letter.max_tokens, self._limit, "prompt")
+        # What waits for the disk is counted with what waits for the scheduler.
+        awaited = sum(map(len, self._awaited.values()))
+        if awaited + self._scheduler.waiting >= self._scheduler.max_waiting:
+            raise Overloaded(str(BacklogFull(self._scheduler.max_waiting)))
+
+    def _accept(self, letter: Submit) -> Generation | None:
+        generation = None
+        if not is_base(letter.adapter):
+            generation = self._store.lease(letter.adapter)
+        now, due = self._clock(), letter.deadline_s
+        job = Job(
+            id=letter.ticket.job,
+            generation=_key(generation),
+            prompt_tokens=len(letter.prompt),
+            max_tokens=letter.max_tokens,
+            arrival=now,
+            rank=generation.rank if generation else 0,
+            can_merge=generation is None or generation.can_merge,
+            can_mix=generation is None or generation.can_mix,
+            priority=letter.priority,
+            deadline=None if due is None else now + due,
+            weight=letter.weight,
+        )
+        sequence = Sequence(job, letter, generation, self._tokenizer, self._eos)
+        self._batch.add(sequence)
+        self._scheduler.submit(job)
+        return generation
+
+    def _cancel(self, job: int) -> None:
+        if job in self._batch:
+            self._scheduler.cancel(job)
+            self._batch.leave(job)
+            self._counters.cancelled += 1
+        for name, letters in list(self._awaited.items()):
+            # A name stays while its read is under way, also if nobody waits for it.
+            self._awaited[name] = [x for x in letters if x.ticket.job != job]
+
+
+def _key(generation: Generation | None) -> str:
+    return generation.key if generation else BASE

@@ -1,0 +1,164 @@
+"""What a check says of an adapter that is whole: limits, base model, merge fidelity."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from hotswap.adapters.checkpoint import CONFIG_FILE, Layout, Limits, read
+from hotswap.adapters.report import Report, report, text
+from hotswap.errors import AdapterRefused, MergeFailed
+from tests import tiny
+from tests.hotswap.test_parity import logits, make_runner
+
+BF16 = torch.bfloat16
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
+    return make_runner("llama").layout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny.save_adapter(tmp_path / "a", "llama", seed=1, r=4, strength=1.0)
+
+
+def rewrite(folder: Path, **fields: Any) -> None:
+    held = json.loads((folder / CONFIG_FILE).read_text())
+    (folder / CONFIG_FILE).write_text(json.dumps({**held, **fields}))
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(max_rank=3), "rank_limit"),
+        (Limits(max_bytes=1000), "too_large"),
+        (Limits(max_rank=4, max_bytes=100_000), None),
+    ],
+    ids=["rank", "bytes", "within"],
+)
+def test_an_adapter_over_a_limit_is_refused(
+    limits: Limits, code: str | None, folder: Path, layout: Layout
+) -> None:
+    assert report(folder, layout, limits).code == code
+
+
+def test_a_rank_in_a_pattern_counts_as_any_other(
+    tmp_path: Path, layout: Layout
+) -> None:
+    tiny.save_adapter(tmp_path, "llama", seed=1, rank_pattern={"q_proj": 9})
+
+    assert report(tmp_path, layout, Limits(max_rank=8)).code == "rank_limit"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_other"),
+    [
+        ("someone/llama", False),
+        ("/elsewhere/Llama/", False),
+        ("", False),
+        (None, False),
+        ("someone/mistral", True),
+        ("someone/llama-chat", True),
+        ("lla", True),
+    ],
+)
+def test_another_base_model_is_warned_of_or_refused(
+    said: str | None, is_other: bool, folder: Path, layout: Layout
+) -> None:
+    rewrite(folder, base_model_name_or_path=said)
+
+    warned = report(folder, layout)
+    strict = report(folder, layout, Limits(other_base="refuse"))
+
+    assert (warned.ok, len(warned.warnings)) == (True, int(is_other))
+    assert strict.code == ("other_base" if is_other else None)
+
+
+@torch.no_grad()
+def loss_by_hand(folder: Path) -> float:
+    """Of the whole update, from PEFT's own merged weights and torch's rounding."""
+    base = tiny.model("llama").to(BF16).float()
+    before = {n: p.clone() for n, p in base.named_parameters()}
+    merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
+    whole = lost = 0.0
+    for name, after in merged.named_parameters():
+        update = after - before[name]
+        arrived = after.to(BF16).float() - before[name]
+        whole += float(update.double().square().sum())
+        lost += float((update - arrived).double().square().sum())
+    return (lost / whole) ** 0.5
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.05, 0.01])
+def test_merge_loss_is_the_share_of_the_update_that_rounding_loses(
+    strength: float, tmp_path: Path
+) -> None:
+    tiny.save_adapter(tmp_path, "llama", seed=1, strength=strength)
+
+    found = read(tmp_path, make_runner("llama", dtype=BF16).layout).merge_loss
+
+    assert found == pytest.approx(loss_by_hand(tmp_path), rel=0.1)
+
+
+def test_a_float32_model_loses_nothing(folder: Path, layout: Layout) -> None:
+    found = read(folder, layout).merge_loss
+
+    assert found is not None
+    assert found < 1e-5
+
+
+def test_an_update_that_rounding_destroys_is_served_mixed_only(tmp_path: Path) -> None:
+    tiny.save_adapter(tmp_path, "llama", seed=1, strength=0.01)
+    runner = make_runner("llama", dtype=BF16)
+
+    generation = read(tmp_path, runner.layout, Limits(max_merge_loss=0.5))
+
+    assert generation.merge_loss is not None
+    assert generation.merge_loss > 0.5
+    assert (generation.can_merge, generation.can_mix) == (False, True)
+    assert "mixed only: merged into bfloat16 it would lose" in (generation.note or "")
+    logits(runner, generation, mixed=True)
+    with pytest.raises(MergeFailed, match="mixed only"):
+        runner.weights.activate(generation)
+
+
+def test_one_that_can_neither_merge_nor_mix_is_refused_by_name(tmp_path: Path) -> None:
+    tiny.save_adapter(tmp_path, "llama", seed=1, strength=0.01, use_dora=True)
+    layout = make_runner("llama", dtype=BF16).layout
+
+    with pytest.raises(AdapterRefused, match="cannot run mixed") as refused:
+        read(tmp_path, layout, Limits(max_merge_loss=1e-6))
+
+    assert refused.value.code == "merge_loss"
+
+
+def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) -> None:
+    found, generation = report(folder, layout), read(folder, layout)
+
+    assert found == Report(
+        ok=True,
+        generation=generation.key,
+        rank=4,
+        modules=12,
+        bytes=generation.nbytes,
+        can_merge=True,
+        can_mix=True,
+        merge_loss=generation.merge_loss,
+    )
+    assert "rank 4, 12 modules" in text(folder, found)
+
+
+def test_settings_that_peft_does_not_know_are_warned_of(
+    folder: Path, layout: Layout
+) -> None:
+    assert report(folder, layout).warnings == ()
+
+    rewrite(folder, use_something_new=True)
+
+    (warning,) = report(folder, layout).warnings
+    assert "use_something_new" in warning

@@ -1,0 +1,513 @@
+"""Names, sources and the journal: checked first, then kept, then told to the engine."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.deltas import Generation
+from hotswap.adapters.origin import Origin
+from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
+from hotswap.errors import (
+    AdapterExists,
+    AdapterRefused,
+    BadRequest,
+    GenerationMismatch,
+    NoRoom,
+    NotKept,
+    SourceForbidden,
+    SourceUnsupported,
+    StartFailed,
+    UnknownAdapter,
+    Vetoed,
+)
+from hotswap.library.catalogue import Catalogue
+from hotswap.library.hooks import Hooks
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library, reading
+from hotswap.library.sources import Sources
+from tests.fakes import generation
+
+Start = Callable[..., Library]
+
+
+def fake_read(folder: Path) -> Generation:
+    """The generation whose key is the content of the weights file."""
+    key = (folder / WEIGHTS_FILE).read_text()
+    if key == "broken":
+        raise AdapterRefused("bad_weights", f"{WEIGHTS_FILE} is broken")
+    if key == "strange":
+        raise RecursionError("deep")
+    return generation(key)
+
+
+def make(folder: Path, key: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text("{}")
+    (folder / WEIGHTS_FILE).write_text(key)
+    return folder
+
+
+class Desk:
+    """A library on a directory, and the letters it wrote."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.letters: list[Letter] = []
+        self.library: Library
+
+    def open(self, hooks: Hooks | None = None, **limits: int) -> Library:
+        """Start it, as after a crash: nothing is left of the one before."""
+        self.letters.clear()
+        self.library = Library()
+        self.library.open(
+            Catalogue(
+                reading(fake_read),
+                self.letters.append,
+                sources=Sources([self.directory]),
+                journal=Journal(self.directory / JOURNAL_FILE),
+                hooks=hooks or Hooks(),
+                max_adapters=limits.get("max_adapters", 100),
+                max_pinned=limits.get("max_pinned"),
+            )
+        )
+        self.library.start()
+        return self.library
+
+    def told(self) -> list[tuple[str, str, str | None]]:
+        """What the engine was told since the last look."""
+        said: list[tuple[str, str, str | None]] = []
+        for letter in self.letters:
+            match letter:
+                case Adopt(name, found, _):
+                    said.append(("adopt", name, found.key if found else None))
+                case Amend(name, _):
+                    said.append(("amend", name, None))
+                case Refuse(name, reason, _):
+                    said.append(("refuse", name, reason))
+                case Retire(name):
+                    said.append(("retire", name, None))
+        self.letters.clear()
+        return said
+
+    def find(self, name: str, stamp: str = "1") -> bool:
+        found = self.library.found(name, self.directory / name, stamp)
+        return found.result(10)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path / "adapters")
+    for key in "abc":
+        make(desk.directory / "stock" / key, key)
+    desk.open()
+    yield desk
+    desk.library.stop()
+
+
+def register(desk: Desk, name: str, src: str, **asked: object) -> str | None:
+    origin = Origin(src=src, **asked)  # type: ignore[arg-type]
+    return desk.library.register(name, origin).result(10)
+
+
+def test_a_registered_folder_is_told_to_the_engine_before_the_client_hears(
+    desk: Desk,
+) -> None:
+    key = register(desk, "one", "stock/a")
+
+    assert key == "a"
+    assert desk.told() == [("adopt", "one", "a")]
+
+
+def test_one_that_is_not_preloaded_is_read_when_the_engine_asks(desk: Desk) -> None:
+    key = register(desk, "one", "stock/a", preload=False)
+    before = desk.told()
+
+    desk.library.fetch("one")
+    desk.library.examine("stock/a").result(10)
+
+    assert (key, before) == (None, [("adopt", "one", None)])
+    assert desk.told() == [("adopt", "one", "a")]
+
+
+def test_a_fetch_of_a_folder_that_has_gone_is_refused_with_the_reason(
+    desk: Desk,
+) -> None:
+    register(desk, "one", "stock/a", preload=False)
+    shutil.rmtree(desk.directory / "stock" / "a")
+    desk.told()
+
+    desk.library.fetch("one")
+    desk.library.gone("nobody").result(10)
+
+    ((what, name, reason),) = desk.told()
+    assert (what, name) == ("refuse", "one")
+    assert reason
+
+
+def test_a_taken_name_is_refused_and_nothing_changes(desk: Desk) -> None:
+    register(desk, "one", "stock/a")
+    desk.told()
+
+    with pytest.raises(AdapterExists, match="one already exists"):
+        register(desk, "one", "stock/b")
+
+    assert desk.told() == []
+    register(desk, "two", "stock/a")
+
+
+def test_a_name_may_be_taken_over_when_that_is_asked_for(desk: Desk) -> None:
+    register(desk, "one", "stock/a")
+
+    key = desk.library.register("one", Origin(src="stock/b"), replace=True).result(10)
+
+    assert key == "b"
+    assert desk.told() == [("adopt", "one", "a"), ("adopt", "one", "b")]
+
+
+@pytest.mark.parametrize(("expected", "is_right"), [("a", True), ("b", False), ("", 0)])
+def test_a_load_that_expects_another_generation_changes_nothing(
+    desk: Desk, expected: str, is_right: bool
+) -> None:
+    register(desk, "one", "stock/a")
+    desk.told()
+
+    asked = desk.library.register(
+        "one", Origin(src="stock/c"), replace=True, expected=expected
+    )
+
+    if is_right:
+        assert asked.result(10) == "c"
+    else:
+        with pytest.raises(GenerationMismatch):
+            asked.result(10)
+        assert desk.told() == []
+
+
+def test_expecting_nothing_is_right_for_a_new_name(desk: Desk) -> None:
+    asked = desk.library.register("one", Origin(src="stock/a"), expected="")
+
+    assert asked.result(10) == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("", "empty"),
+        ("a/b", "path segment"),
+        ("..", "path segment"),
+        (".hidden", "path segment"),
+        ("line\nbreak", "path segment"),
+        ("x" * 129, "129 characters"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(desk: Desk, name: str, found: str) -> None:
+    with pytest.raises(BadRequest, match=found):
+        register(desk, name, "stock/a")
+
+    assert desk.told() == []
+
+
+@pytest.mark.parametrize(
+    "src", ["s3://bucket/a", "https://host/a", "file:///etc", "hf://org/a"]
+)
+def test_a_url_is_no_source(desk: Desk, src: str) -> None:
+    with pytest.raises(SourceUnsupported):
+        register(desk, "one", src)
+
+
+@pytest.mark.parametrize("src", ["../outside", "/etc", "stock/../../outside", "leak"])
+def test_a_folder_outside_the_roots_is_forbidden(desk: Desk, src: str) -> None:
+    make(desk.directory.parent / "outside", "a")
+    (desk.directory / "leak").symlink_to(desk.directory.parent / "outside")
+
+    with pytest.raises(SourceForbidden):
+        register(desk, "one", src)
+
+    assert desk.told() == []
+
+
+def test_a_file_that_is_a_link_out_of_the_roots_is_forbidden(desk: Desk) -> None:
+    secret = desk.directory.parent / "secret"
+    secret.write_text("a")
+    folder = make(desk.directory / "sly", "a")
+    (folder / WEIGHTS_FILE).unlink()
+    (folder / WEIGHTS_FILE).symlink_to(secret)
+
+    with pytest.raises(SourceForbidden):
+        register(desk, "one", "sly")
+    assert desk.find("sly") is False
+    assert desk.told()[0][:2] == ("refuse", "sly")
+
+
+def test_a_broken_folder_is_refused_and_the_name_stays_free(desk: Desk) -> None:
+    make(desk.directory / "bad", "broken")
+
+    with pytest.raises(AdapterRefused):
+        register(desk, "one", "bad")
+
+    assert desk.told() == []
+    assert register(desk, "one", "stock/a") == "a"
+
+
+def test_whatever_a_reader_raises_is_a_refusal(desk: Desk) -> None:
+    make(desk.directory / "odd", "strange")
+
+    with pytest.raises(AdapterRefused, match="RecursionError: deep"):
+        register(desk, "one", "odd")
+
+
+def test_an_unregistered_name_is_gone_and_unknown(desk: Desk) -> None:
+    register(desk, "one", "stock/a")
+    desk.library.unregister("one").result(10)
+
+    assert desk.told() == [("adopt", "one", "a"), ("retire", "one", None)]
+    with pytest.raises(UnknownAdapter):
+        desk.library.unregister("one").result(10)
+
+
+def test_settings_are_changed_without_a_read(desk: Desk) -> None:
+    register(desk, "one", "stock/a")
+    desk.library.update("one", pin=True, options={"team": "x"}).result(10)
+
+    adopted, amended = desk.letters
+    assert isinstance(adopted, Adopt)
+    assert isinstance(amended, Amend)
+    assert (adopted.origin.pin, amended.origin.pin) == (False, True)
+    assert amended.origin.options == {"team": "x"}
+    with pytest.raises(BadRequest, match="path is not supported"):
+        desk.library.update("one", src="stock/b").result(10)
+
+
+def test_preloading_later_reads_it(desk: Desk) -> None:
+    register(desk, "one", "stock/a", preload=False)
+    desk.library.update("one", preload=True).result(10)
+
+    assert desk.told() == [("adopt", "one", None), ("adopt", "one", "a")]
+
+
+def test_limits_on_number_and_pins_leave_everything_as_it_was(desk: Desk) -> None:
+    desk.library.stop()
+    desk.open(max_adapters=2, max_pinned=1)
+    register(desk, "one", "stock/a", pin=True)
+
+    with pytest.raises(NoRoom, match="1 adapters are pinned"):
+        register(desk, "two", "stock/b", pin=True)
+    register(desk, "two", "stock/b")
+    with pytest.raises(NoRoom, match="2 adapters are registered"):
+        register(desk, "three", "stock/c")
+    with pytest.raises(NoRoom):
+        desk.library.update("two", pin=True).result(10)
+    with pytest.raises(BadRequest, match="preload"):
+        desk.library.update("one", preload=False).result(10)
+
+    assert [each[1] for each in desk.told()] == ["one", "two"]
+
+
+def test_a_hook_can_veto_and_then_nothing_has_changed(desk: Desk) -> None:
+    def register_adapter(name: str, **_: object) -> None:
+        if name == "evil":
+            raise ValueError("not in my house")
+
+    desk.library.stop()
+    desk.open(hooks=Hooks({"register_adapter": register_adapter}))
+
+    with pytest.raises(Vetoed, match="not in my house"):
+        register(desk, "evil", "stock/a")
+    make(desk.directory / "evil", "a")
+    assert desk.find("evil") is False
+
+    assert desk.told() == [("refuse", "evil", "not in my house")]
+    assert not (desk.directory / JOURNAL_FILE).exists()
+
+
+# --- the watched directory --------------------------------------------------------
+
+
+def test_a_dropped_folder_takes_over_a_registered_name(desk: Desk) -> None:
+    register(desk, "one", "stock/a")
+    make(desk.directory / "one", "b")
+
+    assert desk.find("one") is True
+
+    assert desk.told()[-1] == ("adopt", "one", "b")
+    desk.library.stop()
+    desk.open()
+    assert desk.told() == []  # the watcher will tell
+
+
+def test_a_broken_change_keeps_what_was_there_and_is_told(desk: Desk) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    make(desk.directory / "one", "broken")
+
+    assert desk.find("one", "2") is False
+
+    assert [each[0] for each in desk.told()] == ["adopt", "refuse"]
+    with pytest.raises(AdapterExists):
+        register(desk, "one", "stock/b")
+
+
+def test_a_removed_folder_is_retired_and_a_registered_name_is_not(desk: Desk) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    register(desk, "two", "stock/b")
+    desk.told()
+
+    desk.library.gone("one").result(10)
+    desk.library.gone("two").result(10)
+
+    assert desk.told() == [("retire", "one", None)]
+
+
+def test_an_unregistered_folder_stays_away_until_its_files_change(desk: Desk) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    desk.library.unregister("one").result(10)
+    desk.told()
+
+    desk.find("one")
+    desk.library.stop()
+    desk.open()
+    desk.find("one")
+    assert desk.told() == []
+
+    desk.find("one", "2")
+    assert desk.told() == [("adopt", "one", "a")]
+
+
+def test_a_pin_on_a_folder_survives_a_restart(desk: Desk) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    desk.library.update("one", pin=True).result(10)
+
+    desk.library.stop()
+    desk.open()
+    desk.find("one")
+
+    (letter,) = desk.letters
+    assert isinstance(letter, Adopt)
+    assert letter.origin.pin
+
+
+# --- restarts ---------------------------------------------------------------------
+
+
+def test_what_was_registered_comes_back_after_a_restart(desk: Desk) -> None:
+    register(desk, "one", "stock/a", pin=True, alias="uno")
+    register(desk, "two", "stock/b", preload=False)
+    register(desk, "three", "stock/c")
+    desk.library.unregister("three").result(10)
+    desk.library.stop()
+
+    desk.open()
+
+    first, second = desk.letters
+    assert isinstance(first, Adopt)
+    assert (first.origin.pin, first.origin.alias) == (True, "uno")
+    assert isinstance(second, Adopt)
+    assert (second.name, second.generation) == ("two", None)
+
+
+def test_a_source_that_has_vanished_is_failed_after_a_restart(desk: Desk) -> None:
+    register(desk, "one", "stock/a")
+    desk.library.stop()
+    shutil.rmtree(desk.directory / "stock" / "a")
+
+    desk.open()
+
+    ((what, name, reason),) = desk.told()
+    assert (what, name) == ("refuse", "one")
+    assert reason
+    assert "no such folder" in reason
+    assert register(desk, "one", "stock/b") == "b"
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"one": {"origin": 5}}', '{"one": {"x": 1}}']
+)
+def test_a_journal_that_cannot_be_read_ends_the_start_with_its_name(
+    tmp_path: Path, content: str
+) -> None:
+    (tmp_path / JOURNAL_FILE).write_text(content)
+
+    with pytest.raises(StartFailed, match=JOURNAL_FILE):
+        Journal(tmp_path / JOURNAL_FILE)
+
+
+def test_a_journal_is_whole_at_every_moment_of_a_write(tmp_path: Path) -> None:
+    """Whatever a crash leaves behind beside it is not the journal."""
+    desk = Desk(tmp_path)
+    make(tmp_path / "stock" / "a", "a")
+    desk.open()
+    register(desk, "one", "stock/a")
+    before = (tmp_path / JOURNAL_FILE).read_bytes()
+    (tmp_path / ".partial-left").write_text("{")
+    desk.library.stop()
+
+    desk.open()
+
+    assert desk.told() == [("adopt", "one", "a")]
+    assert (tmp_path / JOURNAL_FILE).read_bytes() == before
+    desk.library.stop()
+
+
+def test_a_journal_that_cannot_be_written_refuses_the_change(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "adapters")
+    make(desk.directory / "stock" / "a", "a")
+    desk.open()
+    (desk.directory / JOURNAL_FILE).mkdir()  # a rename onto it fails
+
+    with pytest.raises(NotKept, match="journal"):
+        register(desk, "one", "stock/a")
+
+    assert desk.told() == []
+    desk.library.stop()
+
+
+# --- sidecars ---------------------------------------------------------------------
+
+
+def test_aliases_lead_to_the_adapter_unless_a_real_one_has_the_name(desk: Desk) -> None:
+    folder = make(desk.directory / "one", "a")
+    (folder / "hotswap.toml").write_text('aliases = ["uno", "two"]\nscale = 2.0\n')
+    desk.find("one")
+    register(desk, "two", "stock/b")
+
+    assert desk.library.aliases == {"uno": "one"}
+    assert desk.library.sidecars["one"].scale == 2.0
+    desk.library.unregister("two").result(10)
+    assert desk.library.aliases == {"uno": "one", "two": "one"}
+    desk.library.gone("one").result(10)
+    assert desk.library.aliases == {}
+
+
+def test_an_alias_that_two_adapters_claim_leads_to_neither(desk: Desk) -> None:
+    for name in ("one", "two"):
+        folder = make(desk.directory / name, "a")
+        (folder / "hotswap.toml").write_text('aliases = ["uno"]\n')
+        desk.find(name)
+
+    assert desk.library.aliases == {}
+    desk.library.gone("two").result(10)
+    assert desk.library.aliases == {"uno": "one"}
+
+
+def test_a_scale_makes_another_generation(desk: Desk) -> None:
+    plain = make(desk.directory / "plain", "a")
+    strong = make(desk.directory / "strong", "a")
+    (strong / "hotswap.toml").write_text("scale = 2.0\n")
+
+    desk.find(plain.name)
+    desk.find(strong.name)
+
+    first, second = desk.letters
+    assert isinstance(first, Adopt)
+    assert isinstance(second, Adopt)
+    assert first.generation is not None
+    assert second.generation is not None
+    assert first.generation.key != second.generation.key
+    scales = [g.deltas["layer"].scale for g in (first.generation, second.generation)]
+    assert scales == [1.0, 2.0]

@@ -1,0 +1,92 @@
+"""The event stream tells what happens to adapters and weights, and begins with all."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hotswap import app
+from tests import tiny
+from tests.conftest import Live, settings, wait_until
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("adapters")
+    tiny.save_adapter(root / "one", "llama", 1, r=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(model_folder: Path, directory: Path) -> Iterator[Live]:
+    configured = settings(model_folder, directory, policy="fcfs-merged")
+    with Live(app.build(configured)) as server:
+        url = f"{server.url}/v1/adapters/one"
+        wait_until(lambda: httpx.get(url).status_code == 200)
+        yield server
+
+
+def read(lines: Iterator[str]) -> tuple[str, dict[str, Any]]:
+    """The next event and its data."""
+    kind = next(line for line in lines if line.startswith("event: "))
+    data = next(lines)
+    assert data.startswith("data: ")
+    return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def test_it_begins_with_what_is_and_goes_on_with_what_happens(
+    server: Live, directory: Path
+) -> None:
+    with (
+        httpx.Client(base_url=server.url, timeout=60) as client,
+        client.stream("GET", "/v1/events") as stream,
+    ):
+        lines = stream.iter_lines()
+        first, resident = read(lines), read(lines)
+
+        listed = client.get("/v1/adapters/one").json()
+        shutil.copytree(directory / "one", directory / "two")
+        added = read(lines)
+        body = {"prompt": "Hello", "adapter": "one", "max_tokens": 2}
+        asked = client.post("/v1/completions", json=body)
+        swapped = read(lines)
+        shutil.rmtree(directory / "two")
+        removed = read(lines)
+
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert first == ("adapter", listed)
+    assert resident[0] == "resident"
+    assert resident[1]["generation"] == "base"
+    assert (added[0], added[1]["name"], added[1]["state"]) == (
+        "adapter",
+        "two",
+        "ready",
+    )
+    assert swapped == (
+        "resident",
+        {
+            "generation": asked.headers["x-hotswap-generation"],
+            "adapters": ["one", "two"],
+            "warm_swaps": 0,
+            "cold_swaps": 1,
+        },
+    )
+    assert removed == ("adapter", {"name": "two", "state": "removed"})
+
+
+def test_it_ends_when_the_server_stops(model_folder: Path, directory: Path) -> None:
+    built = app.build(settings(model_folder, directory))
+    with (
+        Live(built) as server,
+        httpx.stream("GET", f"{server.url}/v1/events", timeout=60) as stream,
+    ):
+        lines = stream.iter_lines()
+        read(lines)
+
+        built.state.drain()
+
+        assert "event: resident" in list(lines)
