@@ -1,5 +1,7 @@
 """The clairvoyant's plan: never beaten, and right where it can be told by hand."""
 
+from itertools import product
+
 import pytest
 
 from benchmarks.clairvoyant import POLICIES, Clairvoyant, Request, make_burst, play
@@ -16,8 +18,8 @@ def test_no_policy_does_better_than_the_one_who_knows_the_future(
 
     best = Clairvoyant(burst, table).best()
 
-    for policy in POLICIES:
-        found = play(policy, burst, table)
+    for policy, told in product(POLICIES, (False, True)):
+        found = play(policy, burst, table, told=told)
         assert best.total <= found.total * (1 + 1e-9), policy
         assert best.latency <= found.latency * (1 + 1e-9), policy
 
