@@ -3,8 +3,9 @@
 One real engine in process (SmolLM2-135M, eight made-up adapters of rank 16 on all
 linear modules, four slots, a batch of 16) is calibrated, warmed up on a trace of its
 own, and then serves three traces under three policies: closed loops of 16 clients
-without and with `stay`, and Poisson arrivals at nine tenths of capacity. The twin
-serves the same nine by the costs that the engine had learned in the warm-up.
+without and with `stay`, and Poisson arrivals at nine tenths of capacity. The costs go
+on learning from run to run, as in a server; the twin serves each trace by the costs as
+they stood before the engine served it.
 
 Told: median relative error of the predictions of steps, by mode, and of cold swaps,
 each made before its outcome was known; tokens per second, mean and 99th percentile of
@@ -234,12 +235,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=60)
     count: int = parser.parse_args().requests
     real = Real()
-    table = real.calibrated()
+    costs = real.calibrated()
     # Both modes: affinity alone might not use one of them.
     for policy in ("fcfs-mixed", "fcfs-merged"):
         warm_up = make_trace(WARM_UP_SEED, count // 2, CLOSED, 0.5)
-        real.serve(warm_up, policy, table)
-    rate = 0.9 * capacity(count, table)
+        real.serve(warm_up, policy, costs)
+    rate = 0.9 * capacity(count, costs)
     traces = {
         "closed, stay 0": make_trace(SEED, count, CLOSED, 0.0),
         "closed, stay 0.9": make_trace(SEED, count, CLOSED, 0.9),
@@ -254,7 +255,8 @@ def main() -> None:
     found, figures = [], {}
     for name, trace in traces.items():
         for policy in COMPARED:
-            watched = real.serve(trace, policy, _copy(table))
+            table = _copy(costs)
+            watched = real.serve(trace, policy, costs)
             told, twin = watched.told(), on_twin(trace, policy, table).told()
             print(row(name, policy, told, twin), flush=True)
             figures[f"{name}, {policy}, tokens/s"] = told.tokens_per_s
