@@ -42,6 +42,7 @@ class Told:
     """`tokens_per_s` between a tenth and nine tenths of the answers; times in s."""
 
     tokens_per_s: float
+    ttft_mean: float
     ttft_p50: float
     ttft_p99: float
     longest_wait: float
@@ -126,7 +127,7 @@ def play(policy: str, cell: Cell, rate: float = 0.0) -> Told:
 
 def tell(run: Run, jobs: list[Job], ends: dict[int, int], error: float) -> Told:
     order = sorted(run.finished_at, key=lambda job: run.finished_at[job])
-    cut = len(order) // 10
+    cut = max(len(order) // 10, 1)
     window = order[cut:-cut]
     seconds = run.finished_at[order[-cut]] - run.finished_at[order[cut - 1]]
     waits = sorted(run.first_token_at[j] - run.arrived_at[j] for j in run.arrived_at)
@@ -135,6 +136,7 @@ def tell(run: Run, jobs: list[Job], ends: dict[int, int], error: float) -> Told:
         service[job.generation] += ends[job.id]
     return Told(
         tokens_per_s=sum(ends[job] for job in window) / seconds,
+        ttft_mean=statistics.fmean(waits),
         ttft_p50=statistics.median(waits),
         ttft_p99=waits[int(0.99 * (len(waits) - 1))],
         longest_wait=waits[-1],

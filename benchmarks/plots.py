@@ -1,8 +1,9 @@
-"""Draw the figures of the README from what two benchmarks printed last:
+"""Draw the figures of the README from what three benchmarks printed last:
 
     python -m benchmarks.modes | tail -1 > modes.json
     python -m benchmarks.swap | tail -1 > swap.json
-    python -m benchmarks.plots modes.json swap.json docs
+    python -m benchmarks.curves | tail -1 > curves.json
+    python -m benchmarks.plots modes.json swap.json curves.json docs
 
 Needs matplotlib: `pip install -e .[plots]`. Measures nothing itself.
 """
@@ -59,15 +60,42 @@ def swap(found: dict[str, float], into: Path) -> None:
     figure.savefig(into / "swap.svg", metadata={"Date": None})
 
 
+def policies(found: dict[str, list[float]], into: Path) -> None:
+    """Throughput against the number of adapters, and first tokens against load."""
+    figure, (many, busy) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for name, shade, line in (
+        ("affinity", BLUE, "-"),
+        ("fcfs-mixed", ORANGE, "-"),
+        ("fcfs-merged", GREY, "-"),
+        ("dlora-credits", GREY, ":"),
+    ):
+        style = {"color": shade, "linestyle": line, "marker": "o", "label": name}
+        many.plot(found["adapters"], found[f"adapters, {name}"], **style)
+        busy.plot(found["load"], found[f"load, {name}"], **style)
+    many.set_xscale("log")
+    many.set_xticks(found["adapters"], [str(count) for count in found["adapters"]])
+    many.set_ylim(bottom=0)
+    many.set_xlabel("adapters, closed loop of 64 clients")
+    many.set_ylabel("tokens/s")
+    busy.set_yscale("log")
+    busy.set_xlabel("Poisson arrivals, share of capacity; 32 adapters")
+    busy.set_ylabel("p99 of the first token, s")
+    many.legend()
+    figure.suptitle("On the twin: a 7B on an H100, computed, not measured", fontsize=10)
+    figure.savefig(into / "policies.svg", metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plots")
     parser.add_argument("modes", type=Path)
     parser.add_argument("swap", type=Path)
+    parser.add_argument("curves", type=Path)
     parser.add_argument("into", type=Path)
     args = parser.parse_args()
     args.into.mkdir(exist_ok=True)
     modes(json.loads(args.modes.read_text()), args.into)
     swap(json.loads(args.swap.read_text()), args.into)
+    policies(json.loads(args.curves.read_text()), args.into)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""What the costs benchmark watches of the engine, told from the twin's own account."""
+
+import pytest
+
+from benchmarks.cells import SLOTS
+from benchmarks.costs import CLOSED, COMPARED, Watched, make_trace, on_twin
+from benchmarks.machines import H100, taught
+from scheduler import Job
+from scheduler.simulate import simulate
+
+
+@pytest.mark.parametrize("policy", COMPARED)
+def test_the_watched_scheduler_tells_what_the_twin_tells(policy: str) -> None:
+    trace = make_trace(1, 40, CLOSED, 0.5)
+    jobs = [
+        Job(
+            id=request.id,
+            generation=request.adapter or "base",
+            prompt_tokens=request.prompt_tokens,
+            max_tokens=request.output_tokens,
+            arrival=0.0,
+            rank=16,
+        )
+        for request in trace.requests
+    ]
+    watched = Watched(policy, taught(H100))
+
+    run = simulate(watched, jobs, H100, slots=SLOTS, clients=trace.concurrency)
+
+    assert watched.run.arrived_at == run.arrived_at
+    assert watched.run.finished_at == run.finished_at
+    assert watched.run.tokens == run.tokens
+    assert watched.run.busy_s == pytest.approx(run.busy_s)
+    # The twin adds a slot that is built beside a step after the step's report.
+    assert watched.run.swap_s == pytest.approx(run.swap_s, rel=0.2)
+    assert watched.run.first_token_at == run.first_token_at
+
+
+def test_a_trace_served_twice_on_the_twin_tells_the_same() -> None:
+    trace = make_trace(1, 40, CLOSED, 0.5)
+    costs = taught(H100)
+
+    one, other = (on_twin(trace, "affinity", costs).told() for _ in range(2))
+
+    assert one == other
+    assert one.tokens_per_s > 0
