@@ -13,7 +13,9 @@ from operator import mul
 
 _CLIP = 3.5  # standard deviations, as far as the filter can tell
 _NOISE = 0.1**2  # variance of the relative error that an ordinary outcome has
-_UNSURE = 1e4  # variance of a weight that nothing is known of
+# Standard deviation of a weight that nothing is known of, in first outcomes: an
+# absolute one would drown the variance of small quantities (a flip's 5 us) in rounding.
+_UNSURE = 100.0
 
 
 class Estimator:
@@ -27,7 +29,7 @@ class Estimator:
         self._scales = [1.0 / scale for scale in scales]
         self._rates = [0.0] * size  # the weights, for parts as they are
         self._drift = drift
-        self._spread = [[_UNSURE * (i == j) for j in range(size)] for i in range(size)]
+        self._spread: list[list[float]] = []  # covariance of the weights
 
     def predict(self, parts: Sequence[float]) -> float:
         total: float = sum(map(mul, self._rates, parts))
@@ -37,6 +39,8 @@ class Estimator:
         if seconds <= 0.0:
             return
         expected = self.predict(parts)
+        if not self._spread:
+            self._know((_UNSURE * seconds) ** 2)
         if expected <= 0.0:  # nothing known
             expected, error = seconds, 1.0
         else:
@@ -48,7 +52,7 @@ class Estimator:
                 line[i] += wander
         row = [p * s / expected for p, s in zip(parts, self._scales, strict=True)]
         gain = [sum(map(mul, line, row)) for line in self._spread]
-        variance = _NOISE + sum(map(mul, gain, row))
+        variance = _NOISE + max(sum(map(mul, gain, row)), 0.0)
         share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
         error = max(-most, min(most, error))
         for i, at in enumerate(gain):
@@ -80,9 +84,12 @@ class Estimator:
             raise ValueError(f"{len(weights)} weights, not {len(self.weights)}")
         self._set([float(weight) for weight in weights])
         self.outcomes = 1
-        known = (0.1 * max(sum(self.weights), 1e-9)) ** 2
+        self._know((0.1 * max(sum(self.weights), 1e-9)) ** 2)
+
+    def _know(self, variance: float) -> None:
+        """Each weight so well, and nothing of how they hang together."""
         size = len(self.weights)
-        self._spread = [[known * (i == j) for j in range(size)] for i in range(size)]
+        self._spread = [[variance * (i == j) for j in range(size)] for i in range(size)]
 
     def _set(self, weights: list[float]) -> None:
         self.weights = weights

@@ -1,5 +1,6 @@
 """Costs are measured once for a model and a machine, and kept."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hotswap.model import calibrate as module
 from hotswap.model.calibrate import calibrate
 from hotswap.model.runner import Runner
-from scheduler import BASE, Mode, Shape
+from scheduler import BASE, Costs, Mode, Shape
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def test_what_was_measured_is_used_at_the_next_start(
 ) -> None:
     first = calibrate(runner, max_batch=4)
     monkeypatch.setattr(module, "measure", None)  # would fail if called
+    monkeypatch.setattr(module, "_FAR", 1e9)  # however busy the machine is
 
     second = calibrate(runner, max_batch=4)
 
@@ -28,6 +30,26 @@ def test_what_was_measured_is_used_at_the_next_start(
     assert len(list(cache.iterdir())) == 1
     assert runner.weights.resident == BASE
     assert runner.weights.warm == {BASE}
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e3])
+def test_kept_costs_that_are_far_off_are_measured_again(
+    runner: Runner, cache: Path, factor: float
+) -> None:
+    calibrate(runner, max_batch=4)
+    (file,) = cache.iterdir()
+    wrong = Costs()
+    for sequences in (1, 4) * 20:
+        wrong.learn_step(Shape(Mode.MERGED, sequences), factor)
+    for warm in (True, False):
+        wrong.learn_swap(warm=warm, seconds=factor)
+    file.write_text(json.dumps(wrong.state()))
+
+    found = calibrate(runner, max_batch=4)
+
+    step = found.step_s(Shape(Mode.MERGED, 1))
+    assert max(step / factor, factor / step) > 5
+    assert json.loads(file.read_text()) == found.state()
 
 
 def test_costs_are_positive_and_a_cold_swap_is_dearer_than_a_warm_one(

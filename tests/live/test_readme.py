@@ -74,3 +74,15 @@ def test_the_commands_for_ones_own_model_are_those_of_the_command_line() -> None
         for word in command:
             if word.startswith("--"):
                 assert word in shown.stdout
+
+
+def test_an_adapter_is_registered_checked_and_given_an_endpoint(
+    place: tuple[int, Path],
+) -> None:
+    out = run(BLOCKS[4], place)
+
+    assert "Adapter corsair registered" in out
+    assert "Success: LoRA adapter 'buccaneer' added successfully." in out
+    assert '"ok":true' in out
+    assert 'Workflow \\"sea\\" registered' in out
+    assert "generated_text" in out

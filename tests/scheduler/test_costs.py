@@ -248,3 +248,20 @@ def test_a_lasting_change_of_the_swap_is_followed_whatever_the_first_one_took(
         costs.learn_swap(warm=False, seconds=0.5)
 
     assert costs.swap_s(warm=False) == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e-6, 1e-3, 1.0, 1e3])
+def test_equal_outcomes_of_any_size_are_learned_and_break_nothing(
+    seconds: float,
+) -> None:
+    costs = Costs()
+
+    for sequences in (1, 4, 16) * 50:
+        costs.learn_step(Shape(Mode.MIXED, sequences, 1, 16, 0, 100), seconds)
+        costs.learn_swap(warm=True, seconds=seconds)
+        costs.learn_swap(warm=False, seconds=seconds, rank=16)
+
+    found = costs.step_s(Shape(Mode.MIXED, 4, 1, 16, 0, 100))
+    assert found == pytest.approx(seconds, rel=0.05)
+    assert costs.swap_s(warm=True) == pytest.approx(seconds, rel=0.05)
+    assert costs.swap_s(warm=False, rank=16) == pytest.approx(seconds, rel=0.05)
