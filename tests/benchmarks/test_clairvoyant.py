@@ -8,6 +8,8 @@ from benchmarks.clairvoyant import POLICIES, Clairvoyant, Request, make_burst, p
 from benchmarks.machines import machine
 from scheduler import Mode, Shape
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["this", "h100"])
 @pytest.mark.parametrize("seed", range(6))

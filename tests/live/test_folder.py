@@ -98,6 +98,7 @@ def test_a_removed_folder_is_not_found_and_the_others_are_served(
     assert ask(client, "two").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_changed_folder_serves_new_requests_while_an_old_stream_ends_on_the_old(
     client: httpx.Client, directory: Path, kinds: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_stream_of_two_copies_is_answered(client: httpx.Client) -> None:
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.slow
 def test_a_removed_adapter_still_finishes_what_it_began(
     client: httpx.Client, directory: Path
 ) -> None:

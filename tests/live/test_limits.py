@@ -17,6 +17,8 @@ from scheduler.decision import Decision
 from tests import tiny
 from tests.conftest import Live, settings, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
