@@ -16,9 +16,10 @@ from tests.added import STOP, THINK
 from tests.conftest import Live, settings, wait_until
 from tests.live.test_every_kind import said_by
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes adapters
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes adapters
+]
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 PROMPTS = ["Hello", "1 2 <think> 3", "abc<stop>", "<think>Hello!"]
 TOKENS = 24
