@@ -24,20 +24,10 @@ from random import Random
 
 from benchmarks.cells import ASKED, RANK, SLOTS, make_scheduler
 from benchmarks.machines import machine
-from scheduler import BASE, Job, Mode, Shape
+from scheduler import BASE, POLICIES, Job, Mode, Shape
 from scheduler.simulate import Table, simulate
 
 ADAPTERS = 3
-POLICIES = (
-    "affinity",
-    "fcfs-mixed",
-    "fcfs-merged",
-    "longest-queue",
-    "slora-peft",
-    "dlora",
-    "dlora-credits",
-    "vtc",
-)
 
 
 @dataclass(frozen=True, slots=True)

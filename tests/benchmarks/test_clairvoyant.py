@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 
-from benchmarks.clairvoyant import POLICIES, Clairvoyant, Request, make_burst, play
+from benchmarks.clairvoyant import Clairvoyant, Request, make_burst, play
 from benchmarks.machines import machine
-from scheduler import Mode, Shape
+from scheduler import POLICIES, Mode, Shape
 
 pytestmark = pytest.mark.slow
 
