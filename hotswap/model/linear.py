@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.deltas import Generation
 from hotswap.model.beside import Beside
-from hotswap.model.blocked import BLOCK, blocks_of, merge_blocks
+from hotswap.model.blocked import blocks_of, merge_blocks
 from hotswap.model.device import Device
 from hotswap.model.kernels import Kernels
 from hotswap.model.merge import merge
@@ -150,18 +150,20 @@ class Linear(nn.Module):
         ):
             return None
         golden = blocks_of(self._golden.weight, self._kernels)
-        if golden is None or any(rows.start % BLOCK for rows in self.parts.values()):
+        if golden is None or any(
+            rows.start % golden.shape[2] for rows in self.parts.values()
+        ):
             return None
-        can_reuse = before is not None and before.weight.shape == self._form.shape
-        packed = (
-            before.weight
-            if before and can_reuse
-            else self._kernels.prepare(self.golden)
-        )
+        if before is not None and before.weight.shape == self._form.shape:
+            packed = before.weight
+        else:
+            packed = self._kernels.prepare(self.golden)
         out = blocks_of(packed, self._kernels)
-        assert out is not None, "one shape was laid out in two ways"
+        if out is None or out.shape != golden.shape:
+            return None
         for path, rows in self.parts.items():
-            part = slice(rows.start // BLOCK, rows.stop // BLOCK)
+            block = golden.shape[2]
+            part = slice(rows.start // block, rows.stop // block)
             if path in generation.deltas:
                 merge_blocks(golden[part], generation.deltas[path], out[part])
             else:

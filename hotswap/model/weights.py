@@ -169,7 +169,7 @@ class Weights:
         slot, start = build.slot, time.perf_counter()
         if build.before is None:
             if slot is self._resident:
-                self._resident = None  # and what it holds is not run any more
+                self._leave()
             build.before, slot.content = slot.content, {}
             slot.holds, slot.uses = None, 0
         try:
@@ -201,6 +201,12 @@ class Weights:
         slot, self._build = build.slot, None
         slot.holds, slot.build_s = build.generation, build.seconds
         return slot.build_s
+
+    def _leave(self) -> None:
+        """The resident slot is not run any more. The caller makes another resident."""
+        if self._has_golden:
+            self._point_to(None)
+        self._resident = None
 
     def _to_golden(self) -> None:
         """Make the bare model resident, built anew if no slot holds it."""
