@@ -87,6 +87,13 @@ class Runner:
         self._beside = fitted.beside
         self._forward = fitted.forward(share.kv_tokens)
 
+    @property
+    def beside_bytes(self) -> int:
+        """Memory of the device that adapters take to run beside golden."""
+        return self._beside.nbytes
+
+    # The KV is made in a forward pass, and may be moved here.
+    @torch.inference_mode()
     def open(self, job: int, tokens: int) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._forward.open(job, tokens)

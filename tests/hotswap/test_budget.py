@@ -95,6 +95,7 @@ def test_a_tight_model_says_the_same_as_one_with_room(
                 rtol=1e-4,
                 atol=1e-4,
             )
+    assert tight.beside_bytes == runner.beside_bytes > 0
     spared = runner.memory["golden_bytes"] - tight.memory["golden_bytes"]
     assert spared == tight.memory["slot_bytes"]
     assert tight.memory["slots"] == 1
@@ -117,3 +118,27 @@ def test_golden_that_left_is_bit_identical_after_swaps_and_a_failed_merge(
     assert tight.weights.resident == BASE
     assert tight.weights.checksum() == sum_before
     assert torch.equal(run(tight, None, mixed=True), before)
+
+
+def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -> None:
+    runner = Runner(load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64)
+
+    def step(job: int, tokens: list[int], position: int) -> torch.Tensor:
+        row = Row(
+            job=job,
+            tokens=tokens,
+            position=position,
+            generation=None,
+            wants_logits=True,
+        )
+        return runner.run([row], mixed=False)
+
+    runner.open(1, 30)
+    runner.open(2, 30)
+    step(2, [40, 41, 42], 0)
+    wanted = step(2, [43], 3)
+    runner.close(1)
+
+    runner.open(3, 34)  # fits only when the second has moved
+
+    assert torch.equal(step(2, [43], 3), wanted)
