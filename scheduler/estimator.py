@@ -14,13 +14,15 @@ from operator import mul
 _CLIP = 3.5  # standard deviations, as far as the filter can tell
 _NOISE = 0.1**2  # variance of the relative error that an ordinary outcome has
 # Standard deviation of a weight that nothing is known of, in first outcomes: an
-# absolute one would drown the variance of small quantities (a flip's 5 us) in rounding.
-_UNSURE = 100.0
+# absolute one would drown the variance of small quantities (a flip's 5 us) in rounding,
+# and a wide one lets a few steps that are alike settle on weights fifty times too large
+# that cancel out.
+_UNSURE = 3.0
 
 
 class Estimator:
     """`scales`: typical sizes of the parts; the filter wants them comparable. `drift`:
-    how far a weight may wander from one outcome to the next, against the whole."""
+    how far the quantity may wander from one outcome to the next, against the whole."""
 
     def __init__(self, scales: Sequence[float], drift: float) -> None:
         size = len(scales)
@@ -28,7 +30,7 @@ class Estimator:
         self.outcomes = 0
         self._scales = [1.0 / scale for scale in scales]
         self._rates = [0.0] * size  # the weights, for parts as they are
-        self._drift = drift
+        self._wander = drift * drift
         self._spread: list[list[float]] = []  # covariance of the weights
 
     def predict(self, parts: Sequence[float]) -> float:
@@ -46,20 +48,21 @@ class Estimator:
         else:
             error = seconds / expected - 1.0
         self.outcomes += 1
-        wander = (self._drift * expected) ** 2
-        for i, line in enumerate(self._spread):
-            if line[i] < expected * expected:
-                line[i] += wander
         row = [p * s / expected for p, s in zip(parts, self._scales, strict=True)]
         gain = [sum(map(mul, line, row)) for line in self._spread]
-        variance = _NOISE + max(sum(map(mul, gain, row)), 0.0)
-        share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
-        error = max(-most, min(most, error))
+        # Weights wander as far as this outcome can tell: what it leaves open would
+        # else grow without end (directional forgetting, Kulhavy 1987).
+        seen = max(sum(map(mul, gain, row)), 1e-9)
+        grown = 1.0 + self._wander / seen
+        variance = _NOISE + seen + self._wander
+        most = _CLIP * math.sqrt(variance)
+        factor = grown / variance * max(-most, min(most, error))
+        less = grown * grown / variance - self._wander / (seen * seen)
         for i, at in enumerate(gain):
-            factor = at * share
-            self.weights[i] += factor * error
+            self.weights[i] += factor * at
+            share = less * at
             self._spread[i] = [
-                x - factor * y for x, y in zip(self._spread[i], gain, strict=True)
+                x - share * y for x, y in zip(self._spread[i], gain, strict=True)
             ]
         self._keep_positive()
 
