@@ -38,7 +38,8 @@ class Runner:
         model = loaded.model
         loaded_bytes = bytes_of(model.parameters())
         skeleton = hollowed(model)  # before any module of it is replaced
-        kernels = kernels_for(model.dtype, model.device)
+        self.dtype = model.dtype
+        kernels = kernels_for(self.dtype, model.device)
         head = head_of(model)
         self.head = next((p for p, m in model.named_modules() if m is head), "")
         fitted = fit(loaded, kernels)
@@ -70,7 +71,6 @@ class Runner:
                 _leave(linear, model, device)
         self.layout = _layout(loaded, skeleton, places)
         self.kind = fitted.kind
-        self.dtype = model.dtype
         self.kv_tokens = share.kv_tokens
         self.weights = Weights(places, share.slots, device)
         self.memory = {
