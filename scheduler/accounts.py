@@ -5,7 +5,6 @@ their budget: each second that passes allows for `switch_budget` of swapping, an
 was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 
 from scheduler.costs import Costs, Mode, Shape
@@ -53,10 +52,10 @@ class Accounts:
         return step + max(cold, self._costs.swap_s(warm=True))
 
     def settle(
-        self, step: Step, shape: Shape, outcome: Outcome, groups: Mapping[str, Group]
+        self, step: Step, outcome: Outcome, groups: Mapping[str, Group]
     ) -> None:
         """Take in a step, before its jobs move on."""
-        self._costs.learn_step(shape, outcome.seconds)
+        self._costs.learn_step(step.shape, outcome.seconds)
         resident, swap_s = step.plan.generation or BASE, 0.0
         if outcome.swap is not None:
             swap_s = outcome.swap.seconds
@@ -67,13 +66,15 @@ class Accounts:
         most = _BURST_S * self._switch_budget
         earned = self._switch_budget * (outcome.seconds + swap_s)
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
-        rows = Counter([work.job.generation for work in step.work])
-        decoded = Counter([w.job.generation for w in step.work if not w.is_prefill])
-        prompts: Counter[str] = Counter()
-        for work in step.work:
-            if work.is_prefill:
-                prompts[work.job.generation] += work.tokens
-        self.served = {name: (prompts[name], decoded[name]) for name in rows}
+        rows: dict[str, int] = {}
+        self.served = served = {}
+        for job, tokens, is_prefill in step.work:
+            name = job.generation
+            prompts, decoded = served.get(name, (0, 0))
+            served[name] = (
+                (prompts + tokens, decoded) if is_prefill else (prompts, decoded + 1)
+            )
+            rows[name] = rows.get(name, 0) + 1
         for name, n in rows.items():
             group = groups.get(name)
             if group is not None:

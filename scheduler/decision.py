@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scheduler.costs import Mode, Shape
-from scheduler.job import BASE, Job
+from scheduler.job import Job
 from scheduler.policy import Plan
 
 
@@ -26,10 +26,11 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One forward pass: how it runs, and who takes part."""
+    """One forward pass: how it runs, and who takes part. `shape`: what it is made of."""
 
     plan: Plan
     work: tuple[Work, ...]
+    shape: Shape
 
     @property
     def generations(self) -> set[str]:
@@ -37,7 +38,7 @@ class Step:
 
     @property
     def prefill_tokens(self) -> int:
-        return sum(work.tokens for work in self.work if work.is_prefill)
+        return self.shape.prefill_tokens
 
 
 Decision = Idle | Step
@@ -70,17 +71,3 @@ class Outcome:
     swap: Swap | None
     finished: frozenset[int]
     warm: frozenset[str]
-
-
-def shape_of(step: Step) -> Shape:
-    """What the step is made of. Before its report: later its jobs have moved on."""
-    ranks = {work.job.generation: work.job.rank for work in step.work}
-    ranks.pop(BASE, None)
-    return Shape(
-        step.plan.mode,
-        len(step.work),
-        len(ranks),
-        sum(ranks.values()),
-        step.prefill_tokens,
-        sum([work.job.prefilled + work.job.generated for work in step.work]),
-    )

@@ -6,12 +6,12 @@ it waits for. Changes nothing: the scheduler settles what was seated.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from scheduler.backlog import Backlog
-from scheduler.costs import Mode
-from scheduler.decision import Work
+from scheduler.costs import Mode, Shape
+from scheduler.decision import Step, Work
 from scheduler.group import Group, order_of
 from scheduler.job import BASE, Job, JobState
 from scheduler.policy import Front, Plan
@@ -47,30 +47,43 @@ class Seats:
         """No more adapters may join."""
         return len(self.adapters) >= self._max_adapters
 
-    def offer(self, job: Job) -> bool:
-        """Seat the job if it may be; True if it sits now."""
-        if job.id in self._ids:
-            return True
-        if len(self.jobs) >= self._max_batch:
-            return False
-        generation = job.generation
-        is_other = generation != BASE and generation not in self.adapters
-        if is_other and len(self.adapters) >= self._max_adapters:
-            return False
-        if job.state is JobState.WAITING:
-            barred = self._barred_after
-            if job.kv_tokens > self._free or (
-                barred is not None and job.order[1] > barred
+    def __contains__(self, job: Job) -> bool:
+        return job.id in self._ids
+
+    def offer(self, jobs: Iterable[Job]) -> bool:
+        """Seat whoever may be, in order. False if it stopped, at a job that could not
+        be seated, because fewer kinds of jobs may be from now on."""
+        seated, ids, adapters = self.jobs, self._ids, self.adapters
+        seats, most = self._max_batch, self._max_adapters
+        state = self.is_closed, self.is_narrow
+        for job in jobs:
+            if job.id in ids:
+                continue
+            if len(seated) >= seats:
+                return True
+            generation = job.generation
+            is_other = generation not in adapters and generation != BASE
+            if (is_other and len(adapters) >= most) or (
+                job.state is JobState.WAITING and not self._reserve(job)
             ):
-                self.is_closed = True
-            if self.is_closed:
-                return False
-            self._free -= job.kv_tokens
-            self.newcomers.append(job)
-        if is_other:
-            self.adapters.add(generation)
-        self._ids.add(job.id)
-        self.jobs.append(job)
+                if state != (self.is_closed, len(adapters) >= most):
+                    return False
+                continue
+            if is_other:
+                adapters.add(generation)
+            ids.add(job.id)
+            seated.append(job)
+        return True
+
+    def _reserve(self, job: Job) -> bool:
+        """KV for a waiting job; False if there is none for it or for anybody."""
+        barred = self._barred_after
+        if job.kv_tokens > self._free or (barred is not None and job.order[1] > barred):
+            self.is_closed = True
+        if self.is_closed:
+            return False
+        self._free -= job.kv_tokens
+        self.newcomers.append(job)
         return True
 
 
@@ -83,7 +96,9 @@ def seat(
         _seat_unanswered(seats, group, backlog, owed, prefill_tokens)
     if plan.aside or not plan.admits:
         seats.is_closed = True
-    _seat_first(seats, plan.first, backlog)
+    first = _first(plan.first, backlog)
+    while not seats.offer(first):
+        pass  # whoever is next may be seated all the same
 
     def rest() -> Iterator[Job]:
         if group is not None:
@@ -94,7 +109,8 @@ def seat(
         jobs = (_jobs(g, seats) for g in groups if g is not None and g.can_mix)
         return heapq.merge(*jobs, key=order_of)
 
-    _fill(seats, rest)
+    while not seats.is_full and not seats.offer(rest()):
+        pass  # `rest` is fewer kinds of jobs now
 
 
 def front_of(seats: Seats, backlog: Backlog) -> Front:
@@ -109,20 +125,32 @@ def front_of(seats: Seats, backlog: Backlog) -> Front:
     )
 
 
-def deal(seated: list[Job], prefill_tokens: int) -> tuple[Work, ...]:
+def deal(plan: Plan, seated: list[Job], prefill_tokens: int) -> Step:
     """Deal the step's prefill tokens out, in order; decoding takes one each."""
-    left = prefill_tokens
-    work = []
+    left, context = prefill_tokens, 0
+    work: list[Work] = []
+    ranks: dict[str, int] = {}
     for job in seated:
-        is_prefill = job.prefilled < job.prompt_tokens
+        tokens, prefilled = 1, job.prefilled
+        is_prefill = prefilled < job.prompt_tokens
         if is_prefill:
-            tokens = min(job.prompt_tokens - job.prefilled, left)
+            if not left:
+                continue
+            tokens = min(job.prompt_tokens - prefilled, left)
             left -= tokens
-        else:
-            tokens = 1
-        if tokens:
-            work.append(Work(job, tokens, is_prefill))
-    return tuple(work)
+        work.append(Work(job, tokens, is_prefill))
+        context += prefilled + job.generated
+        ranks[job.generation] = job.rank
+    ranks.pop(BASE, None)
+    shape = Shape(
+        plan.mode,
+        len(work),
+        len(ranks),
+        sum(ranks.values()),
+        prefill_tokens - left,
+        context,
+    )
+    return Step(plan=plan, work=tuple(work), shape=shape)
 
 
 def _seat_unanswered(
@@ -141,45 +169,32 @@ def _seat_unanswered(
         return job.can_mix if group is None else job.generation == group.generation
 
     left = prefill_tokens
-    if owed is not None and belongs(owed) and seats.offer(owed):
-        left -= owed.unfilled_tokens
+    if owed is not None and belongs(owed):
+        seats.offer([owed])
+        left -= owed.unfilled_tokens * (owed in seats)
     for job in chain(backlog.filling(), backlog.waiting.values()):
         if left <= 0 or seats.is_full:
             return
         if job is owed:
             continue
-        if not belongs(job) or not seats.offer(job):
-            if job.state is JobState.WAITING:
-                return
-            continue
-        left -= job.unfilled_tokens
+        if belongs(job):
+            seats.offer([job])
+        if job in seats:
+            left -= job.unfilled_tokens
+        elif job.state is JobState.WAITING:
+            return
 
 
-def _seat_first(seats: Seats, first: tuple[str, ...], backlog: Backlog) -> None:
+def _first(first: tuple[str, ...], backlog: Backlog) -> Iterator[Job]:
+    """The next job of each generation, for each of its mentions."""
     lines: dict[str, Iterator[Job]] = {}
     for generation in first:
-        if seats.is_full:
-            return
         line = lines.get(generation)
         if line is None:
             line = lines[generation] = backlog.groups[generation].in_order()
         job = next(line, None)
         if job is not None:
-            seats.offer(job)
-
-
-def _fill(seats: Seats, source: Callable[[], Iterator[Job]]) -> None:
-    """Offer the source's jobs; ask it anew when fewer kinds of jobs may be seated."""
-    while True:
-        state = seats.is_closed, seats.is_narrow
-        for job in source():
-            if not seats.offer(job):
-                if seats.is_full:
-                    return
-                if (seats.is_closed, seats.is_narrow) != state:
-                    break
-        else:
-            return
+            yield job
 
 
 def _jobs(group: Group, seats: Seats) -> Iterator[Job]:
