@@ -67,14 +67,14 @@ class Accounts:
         earned = self._switch_budget * (outcome.seconds + swap_s)
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
         rows: dict[str, int] = {}
-        self.served = served = {}
-        for job, tokens, is_prefill in step.work:
-            name = job.generation
-            prompts, decoded = served.get(name, (0, 0))
-            served[name] = (
-                (prompts + tokens, decoded) if is_prefill else (prompts, decoded + 1)
-            )
-            rows[name] = rows.get(name, 0) + 1
+        for job, _, _ in step.work:
+            rows[job.generation] = rows.get(job.generation, 0) + 1
+        self.served = {name: (0, n) for name, n in rows.items()}
+        if step.prefill_tokens:
+            for job, tokens, is_prefill in step.work:
+                prompts, decoded = self.served[job.generation]
+                if is_prefill:
+                    self.served[job.generation] = prompts + tokens, decoded - 1
         for name, n in rows.items():
             group = groups.get(name)
             if group is not None:

@@ -78,20 +78,22 @@ class Backlog:
             take(self._queue, job)
             insort(self._holders, job, key=order_of)
 
-    def progress(self, job: Job, prefilled: int, is_answer: bool) -> None:
-        """Count what a step did for a live job: prompt tokens, and perhaps a token."""
+    def progress(self, job: Job, prefilled: int) -> None:
+        """Count what a step did for a live job: prompt tokens, and a token if no more of
+        its prompt is left."""
         group = self.groups[job.generation]
         if prefilled:
+            job.prefilled += prefilled
             group.prefilled_tokens += prefilled
             self.unfilled_tokens -= prefilled
-            job.prefilled += prefilled
-        if is_answer:
-            if not job.generated:
-                del self._filling[job.id]
-                group.unanswered -= 1
-                self.unanswered -= 1
-            job.generated += 1
-            group.generated_tokens += 1
+            if job.prefilled < job.prompt_tokens:
+                return
+        if not job.generated:
+            del self._filling[job.id]
+            group.unanswered -= 1
+            self.unanswered -= 1
+        job.generated += 1
+        group.generated_tokens += 1
 
     def remove(self, job: Job) -> bool:
         """Forget a job, waiting or live; True if it was the last of its group."""

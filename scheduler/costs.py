@@ -79,10 +79,9 @@ class Costs:
 
     def learn_step(self, shape: Shape, seconds: float) -> None:
         steps, parts = self._steps[shape.mode], _parts(shape)
-        expected = self._pace * steps.predict(parts)
+        expected = self._pace * steps.learn(parts, seconds / self._pace)
         if expected > 0.0 and seconds > 0.0:
             self._errors.append(abs(expected / seconds - 1.0))
-        steps.learn(parts, seconds / self._pace)
         if steps.outcomes > _SETTLED and expected > 0.0:
             error = max(-_PACE_CLIP, min(_PACE_CLIP, seconds / expected - 1.0))
             self._pace *= 1.0 + _PACE_RATE * error

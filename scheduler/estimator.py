@@ -35,10 +35,11 @@ class Estimator:
         total: float = sum(map(mul, self._rates, parts))
         return total
 
-    def learn(self, parts: Sequence[float], seconds: float) -> None:
+    def learn(self, parts: Sequence[float], seconds: float) -> float:
+        """Take in an outcome; returns what was expected before."""
+        expected = foretold = self.predict(parts)
         if seconds <= 0.0:
-            return
-        expected = self.predict(parts)
+            return foretold
         if not self._spread:
             self._know((_UNSURE * seconds) ** 2)
         if expected <= 0.0:  # nothing known
@@ -50,7 +51,7 @@ class Estimator:
         for i, line in enumerate(self._spread):
             if line[i] < expected * expected:
                 line[i] += wander
-        row = [p * s / expected for p, s in zip(parts, self._scales, strict=True)]
+        row = [part / expected for part in map(mul, parts, self._scales)]
         gain = [sum(map(mul, line, row)) for line in self._spread]
         variance = _NOISE + max(sum(map(mul, gain, row)), 0.0)
         share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
@@ -61,7 +62,10 @@ class Estimator:
             self._spread[i] = [
                 x - factor * y for x, y in zip(self._spread[i], gain, strict=True)
             ]
-        self._keep_positive()
+        if min(self.weights) < 0.0:
+            self._keep_positive()
+        self._set(self.weights)
+        return foretold
 
     def _keep_positive(self) -> None:
         """A part that costs less than nothing would make larger steps look cheap.
@@ -76,7 +80,7 @@ class Estimator:
                 for j, at in enumerate(line):
                     self.weights[j] -= lift * at
                 self.weights[i] = 0.0
-        self._set([max(weight, 0.0) for weight in self.weights])
+        self.weights = [max(weight, 0.0) for weight in self.weights]
 
     def restore(self, weights: Sequence[float]) -> None:
         """Go on from weights learned earlier, as if from a few outcomes."""

@@ -177,12 +177,11 @@ class Scheduler:
         self._accounts.settle(step, outcome, self._backlog.groups)
         self._warm = outcome.warm | {BASE}
         self._resident = step.plan.generation or BASE
+        progress, running = self._backlog.progress, JobState.RUNNING
         for job, tokens, is_prefill in step.work:
-            if job.state is not JobState.RUNNING:
+            if job.state is not running:
                 continue
-            prefilled = tokens if is_prefill else 0
-            is_answer = job.prefilled + prefilled >= job.prompt_tokens
-            self._backlog.progress(job, prefilled, is_answer)
+            progress(job, tokens if is_prefill else 0)
             if job.id in outcome.finished:
                 self._backlog.lengths.learn(job.generation, job.generated)
                 self._leave(job.id, Event.FINISH)
@@ -253,15 +252,18 @@ class Scheduler:
         return self._waits.urgent(now, free, step_s, self._prefill_tokens)
 
     def _settle(self, seats: Seats) -> None:
+        if seats.jobs == self._running:
+            return
         for job in seats.newcomers:
             job.move(Event.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
+        running, parked = JobState.RUNNING, JobState.PARKED
         for job in self._running:
-            if job.state is JobState.RUNNING and job not in seats:
+            if job.state is running and job not in seats:
                 job.move(Event.PARK)
         for job in seats.jobs:
-            if job.state is JobState.PARKED:
+            if job.state is parked:
                 job.move(Event.RESUME)
         self._running = seats.jobs
 

@@ -54,21 +54,23 @@ class Seats:
         """Seat whoever may be, in order. False if it stopped, at a job that could not
         be seated, because fewer kinds of jobs may be from now on."""
         seated, ids, adapters = self.jobs, self._ids, self.adapters
-        seats, most = self._max_batch, self._max_adapters
-        state = self.is_closed, self.is_narrow
+        left, most = self._max_batch - len(seated), self._max_adapters
+        was_closed, was_narrow = self.is_closed, self.is_narrow
+        waiting = JobState.WAITING
         for job in jobs:
             if job.id in ids:
                 continue
-            if len(seated) >= seats:
-                return True
+            if not left:
+                break
             generation = job.generation
             is_other = generation not in adapters and generation != BASE
             if (is_other and len(adapters) >= most) or (
-                job.state is JobState.WAITING and not self._reserve(job)
+                job.state is waiting and not self._reserve(job)
             ):
-                if state != (self.is_closed, len(adapters) >= most):
+                if (was_closed, was_narrow) != (self.is_closed, self.is_narrow):
                     return False
                 continue
+            left -= 1
             if is_other:
                 adapters.add(generation)
             ids.add(job.id)
