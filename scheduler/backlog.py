@@ -29,6 +29,7 @@ class Backlog:
         self.groups: dict[str, Group] = {}
         self.waiting: dict[int, Job] = {}  # as submitted
         self.live: dict[int, Job] = {}  # as admitted
+        self.version = 0  # another one whenever a job comes, is admitted or leaves
         self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
         self.unanswered = 0
         self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
@@ -52,6 +53,7 @@ class Backlog:
 
     def push(self, job: Job) -> bool:
         """Append a waiting job to its group; True if it is the first there."""
+        self.version += 1
         job.order = job.priority, next(self._numbers)
         group = self.groups.get(job.generation)
         is_first = group is None
@@ -71,6 +73,7 @@ class Backlog:
 
     def admit(self, job: Job) -> None:
         """Move a waiting job to the live ones of its group."""
+        self.version += 1
         self.groups[job.generation].admit(job)
         self.waiting_kv_tokens -= job.kv_tokens
         self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
@@ -97,6 +100,7 @@ class Backlog:
 
     def remove(self, job: Job) -> bool:
         """Forget a job, waiting or live; True if it was the last of its group."""
+        self.version += 1
         group = self.groups[job.generation]
         group.remove(job)
         self.unfilled_tokens -= job.unfilled_tokens

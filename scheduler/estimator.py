@@ -9,7 +9,7 @@ Theory, ch. 14) on the relative error, which is clipped as in Huber's M-estimato
 
 import math
 from collections.abc import Sequence
-from operator import mul
+from operator import mul, sub
 
 _CLIP = 3.5  # standard deviations, as far as the filter can tell
 _NOISE = 0.1**2  # variance of the relative error that an ordinary outcome has
@@ -29,7 +29,7 @@ class Estimator:
         self._scales = [1.0 / scale for scale in scales]
         self._rates = [0.0] * size  # the weights, for parts as they are
         self._drift = drift
-        self._spread: list[list[float]] = []  # covariance of the weights
+        self._spread: list[float] = []  # covariance of the weights, line after line
 
     def predict(self, parts: Sequence[float]) -> float:
         total: float = sum(map(mul, self._rates, parts))
@@ -47,21 +47,23 @@ class Estimator:
         else:
             error = seconds / expected - 1.0
         self.outcomes += 1
+        spread, size = self._spread, len(self.weights)
+        most = expected * expected
         wander = (self._drift * expected) ** 2
-        for i, line in enumerate(self._spread):
-            if line[i] < expected * expected:
-                line[i] += wander
+        for at in range(0, size * size, size + 1):  # the diagonal
+            if spread[at] < most:
+                spread[at] += wander
         row = [part / expected for part in map(mul, parts, self._scales)]
-        gain = [sum(map(mul, line, row)) for line in self._spread]
+        lines = range(0, size * size, size)
+        gain = [sum(map(mul, spread[at : at + size], row)) for at in lines]
         variance = _NOISE + max(sum(map(mul, gain, row)), 0.0)
-        share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
-        error = max(-most, min(most, error))
-        for i, at in enumerate(gain):
-            factor = at * share
-            self.weights[i] += factor * error
-            self._spread[i] = [
-                x - factor * y for x, y in zip(self._spread[i], gain, strict=True)
-            ]
+        share, clip = 1.0 / variance, _CLIP * math.sqrt(variance)
+        error = max(-clip, min(clip, error))
+        factors = [at * share for at in gain]
+        self.weights = [w + f * error for w, f in zip(self.weights, factors, strict=True)]
+        # One list for the whole matrix: a list for each line takes twice as long.
+        less = [factor * at for factor in factors for at in gain]
+        self._spread = list(map(sub, spread, less))
         if min(self.weights) < 0.0:
             self._keep_positive()
         self._set(self.weights)
@@ -73,9 +75,10 @@ class Estimator:
         What a negative weight is lifted by, the others give, as far as the outcomes so
         far leave open which of them it is.
         """
+        size = len(self.weights)
         for i, weight in enumerate(self.weights):
             if weight < 0.0:
-                line = self._spread[i]
+                line = self._spread[i * size : (i + 1) * size]
                 lift = weight / max(line[i], 1e-30)
                 for j, at in enumerate(line):
                     self.weights[j] -= lift * at
@@ -93,7 +96,7 @@ class Estimator:
     def _know(self, variance: float) -> None:
         """Each weight so well, and nothing of how they hang together."""
         size = len(self.weights)
-        self._spread = [[variance * (i == j) for j in range(size)] for i in range(size)]
+        self._spread = [variance * (i == j) for i in range(size) for j in range(size)]
 
     def _set(self, weights: list[float]) -> None:
         self.weights = weights

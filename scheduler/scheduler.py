@@ -16,7 +16,8 @@ from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.group import Group
 from scheduler.job import BASE, Event, Job, JobState
 from scheduler.policy import Bounded, Bounds, Front, Plan, Policy, View
-from scheduler.seating import Seats, deal, front_of, seat
+from scheduler.seating import Seating
+from scheduler.seats import Seats
 from scheduler.waits import Waits
 
 _RECENT = 32
@@ -59,6 +60,12 @@ class Scheduler:
         self._patience_s = max_wait_s / 2
         self._max_adapters = min(max_batch, max_adapters or max_batch)
         self._backlog = Backlog()
+        self._seating = Seating(
+            self._backlog,
+            max_batch=max_batch,
+            max_adapters=self._max_adapters,
+            prefill_tokens=prefill_tokens,
+        )
         self._waits = Waits(self._backlog, self._patience_s)
         self._accounts = Accounts(
             self.costs, switch_budget=switch_budget, max_batch=max_batch
@@ -155,12 +162,9 @@ class Scheduler:
         newcomer = self._waits.newcomer(self.free_kv_tokens)
         owed = self._owed(now, newcomer)
         barred = self._waits.barred_after(now, self.free_kv_tokens)
-        seats = self._seats(barred)
-        front = front_of(seats, self._backlog)
+        front = self._seating.front(self.free_kv_tokens, barred)
         plan = self._policy.choose(self._view(now, front, newcomer, owed, barred))
-        if plan.generation is not None or plan.aside or plan.first or not plan.admits:
-            seats = self._seats(barred)
-            seat(seats, plan, self._backlog, owed, self._prefill_tokens)
+        seats = self._seating.seats(plan, owed)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
         is_mixed = plan.mode is Mode.MIXED
         assert all([job.can_mix if is_mixed else job.can_merge for job in seats.jobs]), (
@@ -170,7 +174,7 @@ class Scheduler:
         if not plan.aside:
             self._turn = plan
         self._recent.append((now, plan, len(seats.jobs)))
-        return deal(plan, seats.jobs, self._prefill_tokens)
+        return self._seating.deal(plan, seats)
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
@@ -228,14 +232,6 @@ class Scheduler:
 
     def _group(self, job: Job | None) -> Group | None:
         return None if job is None else self._backlog.groups[job.generation]
-
-    def _seats(self, barred_after: int | None) -> Seats:
-        return Seats(
-            max_batch=self._max_batch,
-            max_adapters=self._max_adapters,
-            free_kv_tokens=self.free_kv_tokens,
-            barred_after=barred_after,
-        )
 
     def _largest_step_s(self) -> float:
         return self._accounts.largest_step_s(

@@ -1,12 +1,10 @@
 """Seating: which jobs take part in a step, by the plan and what there is room for.
 
-Jobs are offered in order; each is seated if its mode, a seat, KV and the adapters of a
-mixed step allow it. Once a waiting job finds too little KV, no later one may take what
-it waits for. Changes nothing: the scheduler settles what was seated.
+Changes nothing: the scheduler settles what was seated.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from scheduler.backlog import Backlog
@@ -15,144 +13,114 @@ from scheduler.decision import Step, Work
 from scheduler.group import Group, order_of
 from scheduler.job import BASE, Job, JobState
 from scheduler.policy import Front, Plan
+from scheduler.seats import Seats
+
+_IN_ORDER = Plan(mode=Mode.MIXED, why="in order")
+# What the seats depend on: the backlog's version, and the KV that may be had; and the
+# plan's generation, its `first` and whether it admits.
+_State = tuple[int, int, int | None]
+_Key = tuple[str | None, tuple[str, ...], bool]
 
 
-class Seats:
-    """The seats of one step. `barred_after`: later submissions may take no KV."""
+class Seating:
+    """Remembers who sat where for as long as no job comes, is admitted or leaves: most
+    steps are the one before it again."""
 
     def __init__(
-        self,
-        *,
-        max_batch: int,
-        max_adapters: int,
-        free_kv_tokens: int,
-        barred_after: int | None,
+        self, backlog: Backlog, *, max_batch: int, max_adapters: int, prefill_tokens: int
     ) -> None:
-        self.jobs: list[Job] = []
-        self.newcomers: list[Job] = []
-        self.adapters: set[str] = set()
-        self.is_closed = False  # to waiting jobs
-        self._ids: set[int] = set()
+        self._backlog = backlog
         self._max_batch = max_batch
         self._max_adapters = max_adapters
-        self._free = free_kv_tokens
-        self._barred_after = barred_after
+        self._prefill_tokens = prefill_tokens
+        self._state: _State = (-1, 0, None)
+        self._known: dict[_Key, Seats] = {}
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.jobs) >= self._max_batch
+    def front(self, free_kv_tokens: int, barred_after: int | None) -> Front:
+        """Who sits in plain mixed order. `barred_after`: later submissions may take no
+        KV."""
+        state = self._backlog.version, free_kv_tokens, barred_after
+        if state != self._state:
+            self._state, self._known = state, {}
+        seats, groups = self.seats(_IN_ORDER, None), self._backlog.groups
+        return Front(
+            generations=tuple([job.generation for job in seats.jobs]),
+            adapters=len(seats.adapters),
+            ranks=sum([groups[name].rank for name in seats.adapters]),
+            context_tokens=sum([job.prefilled + job.generated for job in seats.jobs]),
+        )
 
-    @property
-    def is_narrow(self) -> bool:
-        """No more adapters may join."""
-        return len(self.adapters) >= self._max_adapters
+    def seats(self, plan: Plan, owed: Job | None) -> Seats:
+        """Of the plan, with what `front` was told. `owed` sits first in a step aside."""
+        if plan.aside:  # it depends on the prompts left
+            return self._fill(plan, owed)
+        key = plan.generation, plan.first, plan.admits
+        seats = self._known.get(key)
+        if seats is None:
+            seats = self._known[key] = self._fill(plan, owed)
+        return seats
 
-    def __contains__(self, job: Job) -> bool:
-        return job.id in self._ids
+    def deal(self, plan: Plan, seats: Seats) -> Step:
+        """Deal the step's prefill tokens out, in order; decoding takes one each."""
+        if seats.decoding is not None:
+            context = sum([job.prefilled + job.generated for job in seats.jobs])
+            shape = Shape(*seats.decoding.shape[:-1], context)
+            return Step(plan=plan, work=seats.decoding.work, shape=shape)
+        left, context = self._prefill_tokens, 0
+        work: list[Work] = []
+        ranks: dict[str, int] = {}
+        for job in seats.jobs:
+            tokens, prefilled = 1, job.prefilled
+            is_prefill = prefilled < job.prompt_tokens
+            if is_prefill:
+                if not left:
+                    continue
+                tokens = min(job.prompt_tokens - prefilled, left)
+                left -= tokens
+            work.append(Work(job, tokens, is_prefill))
+            context += prefilled + job.generated
+            ranks[job.generation] = job.rank
+        ranks.pop(BASE, None)
+        prompts = self._prefill_tokens - left
+        shape = Shape(
+            plan.mode, len(work), len(ranks), sum(ranks.values()), prompts, context
+        )
+        step = Step(plan=plan, work=tuple(work), shape=shape)
+        if not prompts:
+            seats.decoding = step
+        return step
 
-    def offer(self, jobs: Iterable[Job]) -> bool:
-        """Seat whoever may be, in order. False if it stopped, at a job that could not
-        be seated, because fewer kinds of jobs may be from now on."""
-        seated, ids, adapters = self.jobs, self._ids, self.adapters
-        left, most = self._max_batch - len(seated), self._max_adapters
-        was_closed, was_narrow = self.is_closed, self.is_narrow
-        waiting = JobState.WAITING
-        for job in jobs:
-            if job.id in ids:
-                continue
-            if not left:
-                break
-            generation = job.generation
-            is_other = generation not in adapters and generation != BASE
-            if (is_other and len(adapters) >= most) or (
-                job.state is waiting and not self._reserve(job)
-            ):
-                if (was_closed, was_narrow) != (self.is_closed, self.is_narrow):
-                    return False
-                continue
-            left -= 1
-            if is_other:
-                adapters.add(generation)
-            ids.add(job.id)
-            seated.append(job)
-        return True
-
-    def _reserve(self, job: Job) -> bool:
-        """KV for a waiting job; False if there is none for it or for anybody."""
-        barred = self._barred_after
-        if job.kv_tokens > self._free or (barred is not None and job.order[1] > barred):
-            self.is_closed = True
-        if self.is_closed:
-            return False
-        self._free -= job.kv_tokens
-        self.newcomers.append(job)
-        return True
-
-
-def seat(
-    seats: Seats, plan: Plan, backlog: Backlog, owed: Job | None, prefill_tokens: int
-) -> None:
-    """Fill the seats by the plan. `owed` sits first in a step aside."""
-    group = None if plan.generation is None else backlog.groups[plan.generation]
-    if plan.aside:
-        _seat_unanswered(seats, group, backlog, owed, prefill_tokens)
-    if plan.aside or not plan.admits:
-        seats.is_closed = True
-    first = _first(plan.first, backlog)
-    while not seats.offer(first):
-        pass  # whoever is next may be seated all the same
-
-    def rest() -> Iterator[Job]:
-        if group is not None:
-            return iter(group.holders) if seats.is_closed else group.in_order()
-        if not seats.is_narrow:
-            return backlog.mixable_live() if seats.is_closed else backlog.mixable()
-        groups = [backlog.groups.get(name) for name in (BASE, *sorted(seats.adapters))]
-        jobs = (_jobs(g, seats) for g in groups if g is not None and g.can_mix)
-        return heapq.merge(*jobs, key=order_of)
-
-    while not seats.is_full and not seats.offer(rest()):
-        pass  # `rest` is fewer kinds of jobs now
-
-
-def front_of(seats: Seats, backlog: Backlog) -> Front:
-    """Fill the seats in plain mixed order, and say who sits there."""
-    seat(seats, Plan(mode=Mode.MIXED, why="in order"), backlog, None, 0)
-    groups = backlog.groups
-    return Front(
-        generations=tuple([job.generation for job in seats.jobs]),
-        adapters=len(seats.adapters),
-        ranks=sum([groups[name].rank for name in seats.adapters]),
-        context_tokens=sum([job.prefilled + job.generated for job in seats.jobs]),
-    )
+    def _fill(self, plan: Plan, owed: Job | None) -> Seats:
+        backlog = self._backlog
+        _, free_kv_tokens, barred_after = self._state
+        seats = Seats(
+            max_batch=self._max_batch,
+            max_adapters=self._max_adapters,
+            free_kv_tokens=free_kv_tokens,
+            barred_after=barred_after,
+        )
+        group = None if plan.generation is None else backlog.groups[plan.generation]
+        if plan.aside:
+            _seat_unanswered(seats, group, backlog, owed, self._prefill_tokens)
+        if plan.aside or not plan.admits:
+            seats.is_closed = True
+        first = _first(plan.first, backlog)
+        while not seats.offer(first):
+            pass  # whoever is next may be seated all the same
+        while not seats.is_full and not seats.offer(_rest(seats, group, backlog)):
+            pass  # fewer kinds of jobs may be seated now
+        return seats
 
 
-def deal(plan: Plan, seated: list[Job], prefill_tokens: int) -> Step:
-    """Deal the step's prefill tokens out, in order; decoding takes one each."""
-    left, context = prefill_tokens, 0
-    work: list[Work] = []
-    ranks: dict[str, int] = {}
-    for job in seated:
-        tokens, prefilled = 1, job.prefilled
-        is_prefill = prefilled < job.prompt_tokens
-        if is_prefill:
-            if not left:
-                continue
-            tokens = min(job.prompt_tokens - prefilled, left)
-            left -= tokens
-        work.append(Work(job, tokens, is_prefill))
-        context += prefilled + job.generated
-        ranks[job.generation] = job.rank
-    ranks.pop(BASE, None)
-    shape = Shape(
-        plan.mode,
-        len(work),
-        len(ranks),
-        sum(ranks.values()),
-        prefill_tokens - left,
-        context,
-    )
-    return Step(plan=plan, work=tuple(work), shape=shape)
+def _rest(seats: Seats, group: Group | None, backlog: Backlog) -> Iterator[Job]:
+    """All whom a step may serve, in order: of the merged generation, or mixed."""
+    if group is not None:
+        return _jobs(group, seats)
+    if not seats.is_narrow:
+        return backlog.mixable_live() if seats.is_closed else backlog.mixable()
+    groups = [backlog.groups.get(name) for name in (BASE, *sorted(seats.adapters))]
+    jobs = (_jobs(g, seats) for g in groups if g is not None and g.can_mix)
+    return heapq.merge(*jobs, key=order_of)
 
 
 def _seat_unanswered(
