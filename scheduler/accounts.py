@@ -75,9 +75,10 @@ class Accounts:
                 prompts, decoded = self.served[job.generation]
                 if is_prefill:
                     self.served[job.generation] = prompts + tokens, decoded - 1
+        owed = self.deficits.owed
         for name, n in rows.items():
             group = groups.get(name)
-            if group is not None:
+            if group is not None and name in owed:
                 attended = n / max(n, min(group.jobs, self._max_batch))
                 self.deficits.charge(name, outcome.seconds * attended)
         if step.plan.generation is not None:

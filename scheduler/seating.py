@@ -35,6 +35,7 @@ class Seating:
         self._prefill_tokens = prefill_tokens
         self._state: _State = (-1, 0, None)
         self._known: dict[_Key, Seats] = {}
+        self._front: tuple[tuple[str, ...], int, int] = ((), 0, 0)
 
     def front(self, free_kv_tokens: int, barred_after: int | None) -> Front:
         """Who sits in plain mixed order. `barred_after`: later submissions may take no
@@ -42,13 +43,15 @@ class Seating:
         state = self._backlog.version, free_kv_tokens, barred_after
         if state != self._state:
             self._state, self._known = state, {}
-        seats, groups = self.seats(_IN_ORDER, None), self._backlog.groups
-        return Front(
-            generations=tuple([job.generation for job in seats.jobs]),
-            adapters=len(seats.adapters),
-            ranks=sum([groups[name].rank for name in seats.adapters]),
-            context_tokens=sum([job.prefilled + job.generated for job in seats.jobs]),
-        )
+            seats, groups = self.seats(_IN_ORDER, None), self._backlog.groups
+            self._front = (
+                tuple([job.generation for job in seats.jobs]),
+                len(seats.adapters),
+                sum([groups[name].rank for name in seats.adapters]),
+            )
+        jobs = self.seats(_IN_ORDER, None).jobs
+        context = sum([job.prefilled + job.generated for job in jobs])
+        return Front(*self._front, context)
 
     def seats(self, plan: Plan, owed: Job | None) -> Seats:
         """Of the plan, with what `front` was told. `owed` sits first in a step aside."""
