@@ -23,11 +23,10 @@ class Accounts:
         self.deficits = Deficits()
         self.highest_rank = 0
         self.swap_budget_s = _BURST_S * switch_budget
-        # Prompt tokens computed, and tokens decoded, of each generation in a step
-        self.served: dict[str, tuple[int, int]] = {}
         self._costs = costs
         self._switch_budget = switch_budget
         self._max_batch = max_batch
+        self._last: Step | None = None
 
     @property
     def quantum_s(self) -> float:
@@ -66,23 +65,26 @@ class Accounts:
         most = _BURST_S * self._switch_budget
         earned = self._switch_budget * (outcome.seconds + swap_s)
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
-        rows: dict[str, int] = {}
-        for job, _, _ in step.work:
-            rows[job.generation] = rows.get(job.generation, 0) + 1
-        self.served = {name: (0, n) for name, n in rows.items()}
-        if step.prefill_tokens:
-            for job, tokens, is_prefill in step.work:
-                prompts, decoded = self.served[job.generation]
-                if is_prefill:
-                    self.served[job.generation] = prompts + tokens, decoded - 1
+        self._last = step
         owed = self.deficits.owed
-        for name, n in rows.items():
+        for name, n in step.rows.items():
             group = groups.get(name)
             if group is not None and name in owed:
                 attended = n / max(n, min(group.jobs, self._max_batch))
                 self.deficits.charge(name, outcome.seconds * attended)
         if step.plan.generation is not None:
             self.deficits.charge(step.plan.generation, swap_s)
+
+    def served(self) -> dict[str, tuple[int, int]]:
+        """Prompt tokens computed, and tokens decoded, of each generation in the last
+        step."""
+        found: dict[str, tuple[int, int]] = {}
+        for job, tokens, is_prefill in self._last.work if self._last else ():
+            prompts, decoded = found.get(job.generation, (0, 0))
+            found[job.generation] = (
+                (prompts + tokens, decoded) if is_prefill else (prompts, decoded + 1)
+            )
+        return found
 
     def prepared(self, group: Group | None, seconds: float) -> None:
         """A slot was built beside steps."""

@@ -24,6 +24,9 @@ class Mode(Enum):
     MERGED = "merged"
     MIXED = "mixed"
 
+    # Enum's own is written in Python, and modes are keys.
+    __hash__ = object.__hash__
+
 
 class Shape(NamedTuple):
     """What a step is made of. `adapters` and the sum of their `ranks` count in a mixed
@@ -61,7 +64,15 @@ class Costs:
 
     def step_s(self, shape: Shape) -> float:
         """Expected seconds of one step."""
-        return self._pace * self._steps[shape.mode].predict(_parts(shape))
+        mode, sequences, adapters, ranks, prefill, context = shape
+        rates = self._steps[mode].rates
+        # Written out, as policies ask it many times for each step: see `_parts`.
+        seconds = rates[0] + rates[1] * sequences + rates[2] * prefill
+        seconds += rates[3] * context
+        if mode is Mode.MIXED:
+            seconds += rates[4] * adapters
+            seconds += rates[5] * ranks
+        return self._pace * seconds
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:
         """Expected seconds to make another slot resident: `warm` if it is built."""

@@ -3,6 +3,7 @@
 Values, all frozen: they can be logged and compared. Knows no queue and no policy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,15 +27,17 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One forward pass: how it runs, and who takes part. `shape`: what it is made of."""
+    """One forward pass: how it runs, and who takes part. `shape`: what it is made of;
+    `rows`: how many jobs of each generation."""
 
     plan: Plan
     work: tuple[Work, ...]
     shape: Shape
+    rows: Mapping[str, int]
 
     @property
     def generations(self) -> set[str]:
-        return {work.job.generation for work in self.work}
+        return set(self.rows)
 
     @property
     def prefill_tokens(self) -> int:

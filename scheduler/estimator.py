@@ -27,12 +27,12 @@ class Estimator:
         self.weights = [0.0] * size
         self.outcomes = 0
         self._scales = [1.0 / scale for scale in scales]
-        self._rates = [0.0] * size  # the weights, for parts as they are
+        self.rates = [0.0] * size  # the weights, for parts as they are
         self._drift = drift
         self._spread: list[float] = []  # covariance of the weights, line after line
 
     def predict(self, parts: Sequence[float]) -> float:
-        total: float = sum(map(mul, self._rates, parts))
+        total: float = sum(map(mul, self.rates, parts))
         return total
 
     def learn(self, parts: Sequence[float], seconds: float) -> float:
@@ -100,4 +100,4 @@ class Estimator:
 
     def _set(self, weights: list[float]) -> None:
         self.weights = weights
-        self._rates = list(map(mul, weights, self._scales))
+        self.rates = list(map(mul, weights, self._scales))

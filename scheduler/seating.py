@@ -66,12 +66,13 @@ class Seating:
     def deal(self, plan: Plan, seats: Seats) -> Step:
         """Deal the step's prefill tokens out, in order; decoding takes one each."""
         if seats.decoding is not None:
+            last = seats.decoding
             context = sum([job.prefilled + job.generated for job in seats.jobs])
-            shape = Shape(*seats.decoding.shape[:-1], context)
-            return Step(plan=plan, work=seats.decoding.work, shape=shape)
+            shape = Shape(*last.shape[:-1], context)
+            return Step(plan=plan, work=last.work, shape=shape, rows=last.rows)
         left, context = self._prefill_tokens, 0
         work: list[Work] = []
-        ranks: dict[str, int] = {}
+        rows: dict[str, int] = {}
         for job in seats.jobs:
             tokens, prefilled = 1, job.prefilled
             is_prefill = prefilled < job.prompt_tokens
@@ -82,13 +83,12 @@ class Seating:
                 left -= tokens
             work.append(Work(job, tokens, is_prefill))
             context += prefilled + job.generated
-            ranks[job.generation] = job.rank
-        ranks.pop(BASE, None)
+            rows[job.generation] = rows.get(job.generation, 0) + 1
+        adapters = [name for name in rows if name != BASE]
+        ranks = sum([self._backlog.groups[name].rank for name in adapters])
         prompts = self._prefill_tokens - left
-        shape = Shape(
-            plan.mode, len(work), len(ranks), sum(ranks.values()), prompts, context
-        )
-        step = Step(plan=plan, work=tuple(work), shape=shape)
+        shape = Shape(plan.mode, len(work), len(adapters), ranks, prompts, context)
+        step = Step(plan=plan, work=tuple(work), shape=shape, rows=rows)
         if not prompts:
             seats.decoding = step
         return step
