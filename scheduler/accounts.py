@@ -68,9 +68,9 @@ class Accounts:
         self._last = step
         owed = self.deficits.owed
         for name, n in step.rows.items():
-            group = groups.get(name)
-            if group is not None and name in owed:
-                attended = n / max(n, min(group.jobs, self._max_batch))
+            group = groups.get(name) if name in owed else None
+            if group is not None:
+                attended = n / min(group.jobs, self._max_batch) if group.jobs > n else 1
                 self.deficits.charge(name, outcome.seconds * attended)
         if step.plan.generation is not None:
             self.deficits.charge(step.plan.generation, swap_s)

@@ -8,9 +8,10 @@ Knows no clock and no policy.
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
+from scheduler.decision import Work
 from scheduler.group import Group, in_order, order_of, take
 from scheduler.job import Job, JobState
 from scheduler.lengths import Lengths
@@ -81,22 +82,26 @@ class Backlog:
             take(self._queue, job)
             insort(self._holders, job, key=order_of)
 
-    def progress(self, job: Job, prefilled: int) -> None:
-        """Count what a step did for a live job: prompt tokens, and a token if no more of
-        its prompt is left."""
-        group = self.groups[job.generation]
-        if prefilled:
-            job.prefilled += prefilled
-            group.prefilled_tokens += prefilled
-            self.unfilled_tokens -= prefilled
-            if job.prefilled < job.prompt_tokens:
-                return
-        if not job.generated:
-            del self._filling[job.id]
-            group.unanswered -= 1
-            self.unanswered -= 1
-        job.generated += 1
-        group.generated_tokens += 1
+    def progress(self, work: Iterable[Work]) -> None:
+        """Count what a step did for the jobs that still run: prompt tokens, and a token
+        if no more of the prompt is left."""
+        groups, running = self.groups, JobState.RUNNING
+        for job, tokens, is_prefill in work:
+            if job.state is not running:
+                continue
+            group = groups[job.generation]
+            if is_prefill:
+                job.prefilled += tokens
+                group.prefilled_tokens += tokens
+                self.unfilled_tokens -= tokens
+                if job.prefilled < job.prompt_tokens:
+                    continue
+            if not job.generated:
+                del self._filling[job.id]
+                group.unanswered -= 1
+                self.unanswered -= 1
+            job.generated += 1
+            group.generated_tokens += 1
 
     def remove(self, job: Job) -> bool:
         """Forget a job, waiting or live; True if it was the last of its group."""

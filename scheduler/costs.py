@@ -77,8 +77,9 @@ class Costs:
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:
         """Expected seconds to make another slot resident: `warm` if it is built."""
         if warm:
-            return self._warm.predict((1.0,))
-        return self._cold.predict((1.0, float(rank)))
+            return self._warm.rates[0]
+        rates = self._cold.rates
+        return rates[0] + rates[1] * rank
 
     @property
     def error(self) -> float | None:

@@ -181,12 +181,11 @@ class Scheduler:
         self._accounts.settle(step, outcome, self._backlog.groups)
         self._warm = outcome.warm | {BASE}
         self._resident = step.plan.generation or BASE
-        progress, running = self._backlog.progress, JobState.RUNNING
-        for job, tokens, is_prefill in step.work:
-            if job.state is not running:
-                continue
-            progress(job, tokens if is_prefill else 0)
-            if job.id in outcome.finished:
+        self._backlog.progress(step.work)
+        if not outcome.finished:
+            return
+        for job, _, _ in step.work:
+            if job.id in outcome.finished and job.state is JobState.RUNNING:
                 self._backlog.lengths.learn(job.generation, job.generated)
                 self._leave(job.id, Event.FINISH)
 
