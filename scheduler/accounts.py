@@ -50,9 +50,7 @@ class Accounts:
         cold = self._costs.swap_s(warm=False, rank=rank)
         return step + max(cold, self._costs.swap_s(warm=True))
 
-    def settle(
-        self, step: Step, outcome: Outcome, groups: Mapping[str, Group]
-    ) -> None:
+    def settle(self, step: Step, outcome: Outcome, groups: Mapping[str, Group]) -> None:
         """Take in a step, before its jobs move on."""
         self._costs.learn_step(step.shape, outcome.seconds)
         resident, swap_s = step.plan.generation or BASE, 0.0

@@ -60,7 +60,9 @@ class Estimator:
         share, clip = 1.0 / variance, _CLIP * math.sqrt(variance)
         error = max(-clip, min(clip, error))
         factors = [at * share for at in gain]
-        self.weights = [w + f * error for w, f in zip(self.weights, factors, strict=True)]
+        self.weights = [
+            w + f * error for w, f in zip(self.weights, factors, strict=True)
+        ]
         # One list for the whole matrix: a list for each line takes twice as long.
         less = [factor * at for factor in factors for at in gain]
         self._spread = list(map(sub, spread, less))

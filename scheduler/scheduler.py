@@ -167,9 +167,9 @@ class Scheduler:
         seats = self._seating.seats(plan, owed)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
         is_mixed = plan.mode is Mode.MIXED
-        assert all([job.can_mix if is_mixed else job.can_merge for job in seats.jobs]), (
-            f"{plan} is not allowed for its jobs"
-        )
+        assert all(
+            [job.can_mix if is_mixed else job.can_merge for job in seats.jobs]
+        ), f"{plan} is not allowed for its jobs"
         self._settle(seats)
         if not plan.aside:
             self._turn = plan

@@ -27,7 +27,12 @@ class Seating:
     steps are the one before it again."""
 
     def __init__(
-        self, backlog: Backlog, *, max_batch: int, max_adapters: int, prefill_tokens: int
+        self,
+        backlog: Backlog,
+        *,
+        max_batch: int,
+        max_adapters: int,
+        prefill_tokens: int,
     ) -> None:
         self._backlog = backlog
         self._max_batch = max_batch

@@ -1,7 +1,7 @@
 """The same decisions as before, step by step: for work that must not change any.
 
-`decisions.json` holds a digest for each policy and trace, at costs that are told and not
-learned. When a policy is meant to decide differently, record what it decides now:
+`decisions.json` holds a digest for each policy and trace, at costs that are told and
+not learned. When a policy is meant to decide differently, record what it decides now:
 
     python -m tests.scheduler.test_same_decisions
 """
