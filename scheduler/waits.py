@@ -17,9 +17,10 @@ class Waits:
         """Of the unanswered jobs that can run, the one submitted first."""
         filling = self._backlog.oldest_filling()
         waiting = self._backlog.oldest_waiting()
-        if waiting is not None and waiting.kv_tokens <= free_kv_tokens:
-            if filling is None or waiting.order[1] < filling.order[1]:
-                return waiting
+        if waiting is None or waiting.kv_tokens > free_kv_tokens:
+            return filling
+        if filling is None or waiting.order[1] < filling.order[1]:
+            return waiting
         return filling
 
     def is_overdue(self, newcomer: Job | None, now: float) -> bool:
