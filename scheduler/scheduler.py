@@ -167,9 +167,8 @@ class Scheduler:
         seats = self._seating.seats(plan, owed)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
         is_mixed = plan.mode is Mode.MIXED
-        assert all(
-            [job.can_mix if is_mixed else job.can_merge for job in seats.jobs]
-        ), f"{plan} is not allowed for its jobs"
+        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
+        assert not wrong, f"{plan} is not allowed for {wrong}"
         self._settle(seats)
         if not plan.aside:
             self._turn = plan
