@@ -59,7 +59,7 @@ class Seating:
         return Front(*self._front, context)
 
     def seats(self, plan: Plan, owed: Job | None) -> Seats:
-        """By the plan, with what `front` was told; `owed` sits first in a step aside."""
+        """By the plan, as `front` was told; `owed` sits first in a step aside."""
         if plan.aside:  # it depends on the prompts left
             return self._fill(plan, owed)
         key = plan.generation, plan.first, plan.admits
