@@ -11,6 +11,7 @@ _BUCKETS = 28  # up to 2^14 tokens
 _FADE = 0.98
 _ENOUGH = 5.0  # answers, before the past is trusted
 _MOST = 4096  # generations remembered
+_MIDDLES = tuple(2.0 ** (bucket / 2 + 0.25) for bucket in range(_BUCKETS))
 
 
 class Lengths:
@@ -32,7 +33,7 @@ class Lengths:
             return None
         total = tokens = 0.0
         for bucket in range(_bucket(age), _BUCKETS):
-            middle = 2.0 ** (bucket / 2 + 0.25)
+            middle = _MIDDLES[bucket]
             if middle > age:
                 total += counts[bucket]
                 tokens += counts[bucket] * (middle - age)
