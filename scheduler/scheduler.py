@@ -122,7 +122,7 @@ class Scheduler:
         if self.waiting >= self.max_waiting:
             raise BacklogFull(self.max_waiting)
         if self._backlog.push(job):
-            self._accounts.deficits.join(job.generation, job.weight)
+            self._accounts.deficits.join(job.generation)
         self._accounts.highest_rank = max(self._accounts.highest_rank, job.rank)
 
     def cancel(self, job_id: int) -> None:
@@ -137,7 +137,7 @@ class Scheduler:
         """The next step, or Idle if there is no job at all."""
         if not self._backlog:
             return Idle()
-        self._accounts.deficits.refill(self._accounts.quantum_s)
+        self._accounts.refill(self._backlog.groups)
         owed = self._owed(now)
         seats = self._seats(now)
         front = front_of(seats, self._backlog)
