@@ -28,12 +28,21 @@ class Accounts:
         self._max_batch = max_batch
         self._last: Step | None = None
 
-    @property
-    def quantum_s(self) -> float:
-        """Time for each generation in a round, so that one swap for each keeps within
-        the budget."""
+    def refill(self, groups: Mapping[str, Group]) -> None:
+        """Begin a new round of shares if one is over.
+
+        A generation with a batch of jobs has so much time that one swap for each keeps
+        within the budget; one that fills a quarter of the seats has a quarter of that:
+        its few rows, if they had as much time as full batches, would cost everybody.
+        """
         swap = self._costs.swap_s(warm=False, rank=self.highest_rank)
-        return swap * (1.0 - self._switch_budget) / self._switch_budget
+        whole = swap * (1.0 - self._switch_budget) / self._switch_budget
+
+        def quantum_s(generation: str) -> float:
+            group = groups[generation]
+            return whole * group.weight * min(1.0, group.jobs / self._max_batch)
+
+        self.deficits.refill(quantum_s)
 
     def largest_step_s(
         self, adapters: int, prefill_tokens: int, kv_tokens: int

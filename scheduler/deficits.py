@@ -1,15 +1,15 @@
 """Deficits: a fair share of the engine's time for every generation that has jobs.
 
 Deficit round robin (Shreedhar and Varghese 1995), as DLPM (arXiv 2501.14312) uses it
-for locality: in a round each generation may be attended for its quantum of seconds,
-times its weight, in any order the policy likes; when all have had theirs a new round
-begins. Being attended means that a step takes all the jobs it can: half of them is half
-attended. A swap is charged to the generation that caused it. Whoever joins waits for
-the next round, and whoever has no jobs leaves: idling saves nothing up. Debts are kept
-from round to round. Service outside one's quantum, on seats nobody owed wants, is free.
+for locality: in a round each generation may be attended for its quantum of seconds, in
+any order the policy likes; when all have had theirs a new round begins. Being attended
+means that a step takes all the jobs it can: half of them is half attended. A swap is
+charged to the generation that caused it. Whoever joins waits for the next round, and
+whoever has no jobs leaves: idling saves nothing up. Debts are kept from round to round.
+Service outside one's quantum, on seats nobody owed wants, is free.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 
 
 class Deficits:
@@ -17,7 +17,6 @@ class Deficits:
 
     def __init__(self) -> None:
         self._left: dict[str, float] = {}  # seconds, of all that have jobs
-        self._weights: dict[str, float] = {}
         self._owed: dict[str, None] = {}  # an ordered set: who may still be attended
 
     @property
@@ -25,12 +24,11 @@ class Deficits:
         """Who has some of its quantum left. Never empty while anybody has jobs."""
         return self._owed.keys()
 
-    def join(self, generation: str, weight: float) -> None:
+    def join(self, generation: str) -> None:
         self._left[generation] = 0.0
-        self._weights[generation] = weight
 
     def leave(self, generation: str) -> None:
-        del self._left[generation], self._weights[generation]
+        del self._left[generation]
         self._owed.pop(generation, None)
 
     def charge(self, generation: str, seconds: float) -> None:
@@ -40,16 +38,16 @@ class Deficits:
             if self._left[generation] <= 0.0:
                 del self._owed[generation]
 
-    def refill(self, quantum_s: float) -> None:
-        """Begin a new round if this one is over."""
+    def refill(self, quantum_s: Callable[[str], float]) -> None:
+        """Begin a new round if this one is over, with a quantum for each generation."""
         if self._owed or not self._left:
             return
-        quantum_s = max(quantum_s, 1e-6)
+        quanta = {name: max(quantum_s(name), 1e-6) for name in self._left}
         # As many quanta at once as it takes to leave somebody out of debt.
-        debts = (-left / self._weights[name] for name, left in self._left.items())
-        grant = quantum_s * (int(max(min(debts), 0.0) / quantum_s) + 1)
-        for name, left in self._left.items():
-            self._left[name] = left + grant * self._weights[name]
+        debts = (-left / quanta[name] for name, left in self._left.items())
+        rounds = int(max(min(debts), 0.0)) + 1
+        for name, quantum in quanta.items():
+            self._left[name] += rounds * quantum
             if self._left[name] > 0.0:
                 self._owed[name] = None
         if not self._owed:  # rounding

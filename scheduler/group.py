@@ -85,8 +85,8 @@ class Group:
         """Steps until a job of it ends, on average: by its past, at most as asked."""
         allowed = self.remaining_tokens / self.jobs
         age = self.generated_tokens / self.live if self.live else 0.0
-        past = self._lengths.expected_remaining(self.generation, age)
-        return max(1.0, allowed if past is None else min(allowed, past))
+        rest = self._lengths.expected_remaining(self.generation, age, age + allowed)
+        return max(1.0, rest)
 
     def in_order(self) -> Iterator[Job]:
         return in_order(self.holders, self.queue)

@@ -143,7 +143,7 @@ class Scheduler:
         if self.waiting >= self.max_waiting:
             raise BacklogFull(self.max_waiting)
         if self._backlog.push(job):
-            self._accounts.deficits.join(job.generation, job.weight)
+            self._accounts.deficits.join(job.generation)
         self._accounts.highest_rank = max(self._accounts.highest_rank, job.rank)
 
     def cancel(self, job_id: int) -> None:
@@ -158,7 +158,7 @@ class Scheduler:
         """The next step, or Idle if there is no job at all."""
         if not self._backlog:
             return Idle()
-        self._accounts.deficits.refill(self._accounts.quantum_s)
+        self._accounts.refill(self._backlog.groups)
         newcomer = self._waits.newcomer(self.free_kv_tokens)
         owed = self._owed(now, newcomer)
         barred = self._waits.barred_after(now, self.free_kv_tokens)

@@ -11,15 +11,17 @@ and the turn changes for a clear gain only. Three things bind the choice:
   turn seats those first. See `scheduler.deficits`.
 - A cold swap that is no must waits until the swap budget has room for it.
 - First tokens do not wait for turns. A job whose patience or deadline is over is served
-  in a step aside: mixed, oldest first, after which the turn goes on, as both flips are
-  warm. So are newcomers of other generations while a batch has room for everybody, or
-  when their prompts fill a step, unless parked jobs hold half of the KV.
+  in a step aside, oldest first, after which the turn goes on, as both flips are warm:
+  mixed, or merged if its slot is built and its generation's prompts make that the step
+  that computes more. So are newcomers of other generations while a batch has room for
+  everybody, or when their prompts fill a step, unless parked jobs hold half of the KV.
 
 Generations that are served merged only take part in all but the mixed plans; those that
 must not be merged in all but the merged ones.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import cycle, islice
 
 from scheduler.costs import Mode, Shape
@@ -41,7 +43,8 @@ class Affinity:
             return turn  # a few steps; changing one's mind would waste them
         best = _best(view)
         if best.generation is not None and _newcomers_call(view, best.generation):
-            return Plan(mode=Mode.MIXED, why="first tokens for newcomers", aside=True)
+            assert view.newcomer is not None
+            return _aside(view, view.newcomer, "a newcomer")
         return _without_stall(view, best)
 
     def wait_bound_s(self, bounds: Bounds) -> float:
@@ -51,12 +54,29 @@ class Affinity:
 
 
 def _aside(view: View, load: Load, why: str) -> Plan:
+    """A step for first tokens, the one of `load` among them: of all, or merged of its
+    own, whichever computes more tokens per second, those of prompts counted."""
     why = f"{load.generation}: {why}"
-    if load.can_mix and (view.resident != load.generation or load.generation == BASE):
-        return Plan(mode=Mode.MIXED, why=why, aside=True)
-    if not load.can_merge:
-        return Plan(mode=Mode.MIXED, why=why, aside=True)
-    return Plan(mode=Mode.MERGED, generation=load.generation, why=why, aside=True)
+    aside = Plan(mode=Mode.MIXED, why=why, aside=True)
+    if (load.generation == BASE and load.can_mix) or not load.can_merge:
+        return aside
+    alone = replace(aside, mode=Mode.MERGED, generation=load.generation)
+    if not load.can_mix or load.generation == view.resident:
+        return alone
+    if load.generation not in view.warm:
+        return aside
+    front = view.front
+    n, prompts = len(front.generations), _prompts(view, view.backlog.unfilled_tokens)
+    shape = Shape(Mode.MIXED, n, front.adapters, front.ranks, prompts)
+    own, ours = min(load.jobs, view.max_batch), _prompts(view, load.unfilled_tokens)
+    step = view.costs.step_s(Shape(Mode.MERGED, own, 0, 0, ours))
+    seconds = step + 2 * view.costs.swap_s(warm=True)
+    is_better = (own + ours) * view.costs.step_s(shape) > (n + prompts) * seconds
+    return alone if is_better else aside
+
+
+def _prompts(view: View, unfilled_tokens: int) -> int:
+    return min(unfilled_tokens, view.prefill_tokens)
 
 
 def _is_building(view: View, turn: Plan) -> bool:
@@ -153,7 +173,8 @@ def _merged_rate(view: View, load: Load) -> float:
     if load.generation != view.resident:
         warm = load.generation in view.warm
         swap_s = view.costs.swap_s(warm=warm, rank=load.rank)
-        seconds += swap_s / load.expected_steps
+        batches = max(1.0, load.jobs / view.max_batch)
+        seconds += swap_s / (load.expected_steps * batches)
     return sequences / max(seconds, 1e-9)
 
 

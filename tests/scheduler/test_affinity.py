@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import pytest
 
 from scheduler import BASE, POLICIES, Mode, Outcome
+from scheduler.lengths import Lengths
 from scheduler.policy import Plan, View, merged, mixed
 from scheduler.simulate import simulate
 from tests.scheduler.traces import (
@@ -116,17 +117,20 @@ def test_it_merges_the_only_generation_there_is_if_the_swap_pays() -> None:
     assert choose({"a": 4}, dear).mode is Mode.MIXED
 
 
-@pytest.mark.parametrize("gain", [0.98, 1.02])
+@pytest.mark.parametrize("gain", [0.96, 1.04])
 @pytest.mark.parametrize("swap_s", [0.0, 0.050])
-@pytest.mark.parametrize(("n_a", "n_b"), [(12, 4), (9, 3), (7, 6), (30, 2), (20, 20)])
+@pytest.mark.parametrize(("n_a", "n_b"), [(12, 4), (9, 3), (7, 6), (30, 2), (18, 14)])
 def test_it_follows_the_rule_at_both_sides_of_the_break_even(
     n_a: int, n_b: int, swap_s: float, gain: float
 ) -> None:
-    t_m, steps, batch = 0.010, 10, 16
+    t_m, batch = 0.010, 16
+    # Until the answers end, and as many times as the seats have to be filled anew
+    each = Lengths().expected_remaining("a", age=1.0, most=11.0)
+    steps = each * max(n_a / batch, 1.0)
     share = min(n_a, batch) / min(n_a + n_b, batch)
     t_u = gain * (t_m + swap_s / steps) / share
 
-    plan = choose({"a": n_a, "b": n_b}, flat(t_m, t_u, swap_s), tokens=steps)
+    plan = choose({"a": n_a, "b": n_b}, flat(t_m, t_u, swap_s), tokens=10)
 
     assert goal(plan) == ("a" if gain > 1 else None)
 
@@ -134,8 +138,8 @@ def test_it_follows_the_rule_at_both_sides_of_the_break_even(
 def test_a_swap_is_spread_over_the_steps_that_the_turn_is_expected_to_last() -> None:
     machine = flat(0.010, 0.018, swap_s=0.1)
 
-    assert goal(choose({"a": 12, "b": 4}, machine, tokens=100)) == "a"
-    assert goal(choose({"a": 12, "b": 4}, machine, tokens=20)) is None
+    assert goal(choose({"a": 12, "b": 4}, machine, tokens=400)) == "a"
+    assert goal(choose({"a": 12, "b": 4}, machine, tokens=40)) is None
 
 
 def test_base_is_no_adapter_beside_the_weights() -> None:
@@ -197,3 +201,39 @@ def test_a_mixture_that_becomes_one_sided_is_merged_without_losing_a_job() -> No
 
     assert run.built > 0, "a slot was built beside the steps"
     assert len(run.finished_at) == 40
+
+
+class MergesUntilOwed:
+    """Keeps `a` merged, whoever comes, until somebody's patience is over."""
+
+    def __init__(self) -> None:
+        self._affinity = POLICIES["affinity"]()
+
+    def choose(self, view: View) -> Plan:
+        return merged("a", "") if view.owed is None else self._affinity.choose(view)
+
+
+@pytest.mark.parametrize("warm", ["ab", "a"])
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_first_tokens_come_merged_if_that_computes_more_and_the_slot_is_built(
+    jobs: int, warm: str
+) -> None:
+    """Eight prompts fill a step; beside one prompt a mixed step has the rows of `a`."""
+    machine = Machine(adapter=0.004, prefill=0.001)
+    it = scheduler(
+        MergesUntilOwed(), max_batch=8, prefill_tokens=64, max_wait_s=1.0, costs=machine
+    )
+    for number in range(8):
+        it.submit(job(number, "a", prompt=1, tokens=50, arrival=0.0))
+    for number in range(jobs):
+        it.submit(job(10 + number, "b", prompt=16, tokens=50, arrival=0.1))
+    step = decided(it, 0.2)
+    finished = outcome(step).finished
+    done = Outcome(seconds=0.0, swap=None, finished=finished, warm=frozenset(warm))
+    it.report(step, done, 0.2)
+
+    plan = decided(it, 2.0).plan
+
+    is_merged = jobs == 8 and "b" in warm
+    assert plan.aside
+    assert plan.generation == ("b" if is_merged else None)

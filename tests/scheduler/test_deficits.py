@@ -5,28 +5,34 @@ import pytest
 from scheduler.deficits import Deficits
 
 
-def joined(**weights: float) -> Deficits:
-    deficits = Deficits()
-    for name, weight in weights.items():
-        deficits.join(name, weight)
-    deficits.refill(1.0)
-    return deficits
+class Rounds(Deficits):
+    """With the quantum of each name."""
+
+    def __init__(self, **quanta: float) -> None:
+        super().__init__()
+        self.quanta = quanta
+        for name in quanta:
+            self.join(name)
+        self.go_on()
+
+    def go_on(self) -> None:
+        self.refill(self.quanta.__getitem__)
 
 
 def test_everybody_has_its_quantum_once_in_a_round() -> None:
-    it = joined(a=1.0, b=1.0)
+    it = Rounds(a=1.0, b=1.0)
 
     it.charge("a", 1.0)
-    it.refill(1.0)
+    it.go_on()
     assert set(it.owed) == {"b"}, "the round is not over"
 
     it.charge("b", 1.0)
-    it.refill(1.0)
+    it.go_on()
     assert set(it.owed) == {"a", "b"}
 
 
-def test_a_weight_is_a_share() -> None:
-    it = joined(a=1.0, b=3.0)
+def test_a_quantum_is_a_share() -> None:
+    it = Rounds(a=1.0, b=3.0)
 
     it.charge("a", 1.0)
     it.charge("b", 2.5)
@@ -35,62 +41,63 @@ def test_a_weight_is_a_share() -> None:
 
 def test_a_debt_is_paid_in_the_next_rounds() -> None:
     """`a` took three and a half quanta of one."""
-    it = joined(a=1.0, b=1.0)
+    it = Rounds(a=1.0, b=1.0)
     it.charge("a", 3.5)
 
     rounds = 0
     while "a" not in it.owed:
         it.charge("b", 1.0)
-        it.refill(1.0)
+        it.go_on()
         rounds += 1
 
     assert rounds == 3
 
 
 def test_whoever_joins_waits_for_the_next_round() -> None:
-    it = joined(a=1.0)
+    it = Rounds(a=1.0)
 
-    it.join("b", 1.0)
-    it.refill(1.0)
+    it.quanta["b"] = 1.0
+    it.join("b")
+    it.go_on()
     assert set(it.owed) == {"a"}
 
     it.charge("a", 1.0)
-    it.refill(1.0)
+    it.go_on()
     assert set(it.owed) == {"a", "b"}
 
 
 def test_idling_saves_nothing_up() -> None:
-    it = joined(a=1.0, b=1.0)
+    it = Rounds(a=1.0, b=1.0)
     it.leave("b")
     for _ in range(10):
         it.charge("a", 1.0)
-        it.refill(1.0)
+        it.go_on()
 
-    it.join("b", 1.0)
+    it.join("b")
     it.charge("a", 1.0)
-    it.refill(1.0)
+    it.go_on()
     it.charge("b", 1.0)
 
     assert set(it.owed) == {"a"}, "one quantum, not eleven"
 
 
 def test_service_that_was_not_owed_is_free() -> None:
-    it = joined(a=1.0, b=1.0)
+    it = Rounds(a=1.0, b=1.0)
     it.charge("a", 1.0)
 
     it.charge("a", 50.0)
     it.charge("b", 1.0)
-    it.refill(1.0)
+    it.go_on()
 
     assert set(it.owed) == {"a", "b"}
 
 
 @pytest.mark.parametrize("quantum", [0.0, 1e-9, 1e-3])
 def test_a_quantum_however_small_ends_a_round_at_once(quantum: float) -> None:
-    it = joined(a=1.0, b=2.0)
+    it = Rounds(a=1.0, b=2.0)
     it.charge("a", 100.0)
     it.charge("b", 100.0)
 
-    it.refill(quantum)
+    it.refill({"a": quantum, "b": 2 * quantum}.__getitem__)
 
     assert it.owed
