@@ -53,7 +53,7 @@ class Vtc:
         waiting = [view.loads[name] for name in self._queued]
         heap = [
             (self._counters[load.generation], load.first_order, load.generation)
-            for load in waiting
+            for load in view.runnable(waiting)  # others would close the seats for all
             if load.can_mix
         ]
         heapify(heap)

@@ -210,3 +210,15 @@ def test_without_a_bound_a_cold_adapter_waits_for_as_long_as_a_hot_one_is_busy()
         waits[policy] = longest_wait(trace, simulate(it, trace, Machine(), slots=2))
 
     assert waits["affinity"] < waits["longest-queue"] / 2
+
+
+def test_vtc_lets_nobody_close_the_seats_whose_head_lacks_kv() -> None:
+    trace = merged_only(4)
+    it = scheduler(
+        "vtc", kv_tokens=400, max_batch=6, prefill_tokens=64, max_wait_s=0.5,
+        costs=Machine(),
+    )  # fmt: skip
+
+    run = simulate(it, trace, Machine(), slots=2)
+
+    assert len(run.finished_at) == len(trace)
