@@ -38,7 +38,6 @@ from hotswap.model.calibrate import measure
 from hotswap.model.load import Loaded
 from hotswap.model.runner import Runner
 from scheduler import POLICIES, Costs, Job, Outcome, Scheduler, Step
-from scheduler.decision import shape_of
 from scheduler.simulate import Run, simulate
 
 COMPARED = ("fcfs-mixed", "fcfs-merged", "affinity")
@@ -71,7 +70,7 @@ class Watched(Scheduler):
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         run, mode, swap = self.run, step.plan.mode, outcome.swap
-        expected = self.costs.step_s(shape_of(step))
+        expected = self.costs.step_s(step.shape)
         self.errors[mode.value].append(abs(expected / outcome.seconds - 1.0))
         run.busy_s += outcome.seconds
         run.tokens[mode] += len(step.work)

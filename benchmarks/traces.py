@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from random import Random
 
 Length = Callable[[Random], int]
@@ -163,13 +163,14 @@ def generate(
     rest = (1 - base_share) / sum(popularity) if adapters else 0.0
     names: list[str | None] = [None, *adapters]
     weights = [base_share if adapters else 1.0, *(p * rest for p in popularity)]
+    summed = list(accumulate(weights))  # once, and not for every request
     when, who, prompts, outputs = (
         Random(f"{seed} {aspect}")
         for aspect in ("arrivals", "adapters", "prompts", "outputs")
     )
     requests: list[Request] = []
     for at_s in islice(arrivals.times(when), count):
-        drawn = who.choices(names, weights)[0]
+        drawn = who.choices(names, cum_weights=summed)[0]
         kept = who.random() < stay and requests
         requests.append(
             Request(

@@ -49,7 +49,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # For slots, KV and adapters together; "auto" is half of what is free after loading.
+    # For slots, KV and adapters together; "auto" is half of what is free after loading,
+    # on a GPU 7/8 of it. There adapters are in host memory and do not count.
     budget_gb: Positive | Literal["auto"] = "auto"
     # Merged weight sets kept at once; "auto" is what half of the budget holds.
     slots: Count | Literal["auto"] = "auto"

@@ -5,7 +5,6 @@ their budget: each second that passes allows for `switch_budget` of swapping, an
 was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 
 from scheduler.costs import Costs, Mode, Shape
@@ -24,11 +23,10 @@ class Accounts:
         self.deficits = Deficits()
         self.highest_rank = 0
         self.swap_budget_s = _BURST_S * switch_budget
-        # Prompt tokens computed, and tokens decoded, of each generation in a step
-        self.served: dict[str, tuple[int, int]] = {}
         self._costs = costs
         self._switch_budget = switch_budget
         self._max_batch = max_batch
+        self._last: Step | None = None
 
     def refill(self, groups: Mapping[str, Group]) -> None:
         """Begin a new round of shares if one is over.
@@ -61,11 +59,9 @@ class Accounts:
         cold = self._costs.swap_s(warm=False, rank=rank)
         return step + max(cold, self._costs.swap_s(warm=True))
 
-    def settle(
-        self, step: Step, shape: Shape, outcome: Outcome, groups: Mapping[str, Group]
-    ) -> None:
+    def settle(self, step: Step, outcome: Outcome, groups: Mapping[str, Group]) -> None:
         """Take in a step, before its jobs move on."""
-        self._costs.learn_step(shape, outcome.seconds)
+        self._costs.learn_step(step.shape, outcome.seconds)
         resident, swap_s = step.plan.generation or BASE, 0.0
         if outcome.swap is not None:
             swap_s = outcome.swap.seconds
@@ -76,20 +72,26 @@ class Accounts:
         most = _BURST_S * self._switch_budget
         earned = self._switch_budget * (outcome.seconds + swap_s)
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
-        rows = Counter([work.job.generation for work in step.work])
-        decoded = Counter([w.job.generation for w in step.work if not w.is_prefill])
-        prompts: Counter[str] = Counter()
-        for work in step.work:
-            if work.is_prefill:
-                prompts[work.job.generation] += work.tokens
-        self.served = {name: (prompts[name], decoded[name]) for name in rows}
-        for name, n in rows.items():
-            group = groups.get(name)
+        self._last = step
+        owed = self.deficits.owed
+        for name, n in step.rows.items():
+            group = groups.get(name) if name in owed else None
             if group is not None:
-                attended = n / max(n, min(group.jobs, self._max_batch))
+                attended = n / min(group.jobs, self._max_batch) if group.jobs > n else 1
                 self.deficits.charge(name, outcome.seconds * attended)
         if step.plan.generation is not None:
             self.deficits.charge(step.plan.generation, swap_s)
+
+    def served(self) -> dict[str, tuple[int, int]]:
+        """Prompt tokens computed, and tokens decoded, of each generation in the last
+        step."""
+        found: dict[str, tuple[int, int]] = {}
+        for job, tokens, is_prefill in self._last.work if self._last else ():
+            prompts, decoded = found.get(job.generation, (0, 0))
+            found[job.generation] = (
+                (prompts + tokens, decoded) if is_prefill else (prompts, decoded + 1)
+            )
+        return found
 
     def prepared(self, group: Group | None, seconds: float) -> None:
         """A slot was built beside steps."""

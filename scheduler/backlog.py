@@ -8,12 +8,18 @@ Knows no clock and no policy.
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
+from scheduler.decision import Work
 from scheduler.group import Group, in_order, order_of, take
 from scheduler.job import Job, JobState
 from scheduler.lengths import Lengths
+
+
+def number_of(job: Job) -> int:
+    """Of its submission."""
+    return job.order[1]
 
 
 class Backlog:
@@ -24,6 +30,7 @@ class Backlog:
         self.groups: dict[str, Group] = {}
         self.waiting: dict[int, Job] = {}  # as submitted
         self.live: dict[int, Job] = {}  # as admitted
+        self.version = 0  # another one whenever a job comes, is admitted or leaves
         self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
         self.unanswered = 0
         self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
@@ -47,18 +54,19 @@ class Backlog:
 
     def push(self, job: Job) -> bool:
         """Append a waiting job to its group; True if it is the first there."""
+        self.version += 1
         job.order = job.priority, next(self._numbers)
         group = self.groups.get(job.generation)
         is_first = group is None
         if group is None:
             group = self.groups[job.generation] = Group(job, self.lengths)
-        insort(group.queue, job, key=order_of)
-        group.remaining_tokens += job.max_tokens
+        group.push(job)
         self.waiting[job.id] = job
         self.waiting_kv_tokens += job.kv_tokens
+        self.unanswered += 1
+        self.unfilled_tokens += job.prompt_tokens
         if job.can_mix:
             insort(self._queue, job, key=order_of)
-        self._count_unanswered(group, job, 1)
         if job.deadline is not None:
             heapq.heappush(self._deadlines, (job.deadline, job.order[1], job))
         self._index(group)
@@ -66,6 +74,7 @@ class Backlog:
 
     def admit(self, job: Job) -> None:
         """Move a waiting job to the live ones of its group."""
+        self.version += 1
         self.groups[job.generation].admit(job)
         self.waiting_kv_tokens -= job.kv_tokens
         self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
@@ -73,23 +82,30 @@ class Backlog:
             take(self._queue, job)
             insort(self._holders, job, key=order_of)
 
-    def progress(self, job: Job, prefilled: int, is_answer: bool) -> None:
-        """Count what a step did for a live job: prompt tokens, and perhaps a token."""
-        group = self.groups[job.generation]
-        group.context_tokens += prefilled + is_answer
-        group.unfilled_tokens -= prefilled
-        self.unfilled_tokens -= prefilled
-        job.prefilled += prefilled
-        if is_answer:
+    def progress(self, work: Iterable[Work]) -> None:
+        """Count what a step did for the jobs that still run: prompt tokens, and a token
+        if no more of the prompt is left."""
+        groups, running = self.groups, JobState.RUNNING
+        for job, tokens, is_prefill in work:
+            if job.state is not running:
+                continue
+            group = groups[job.generation]
+            if is_prefill:
+                job.prefilled += tokens
+                group.prefilled_tokens += tokens
+                self.unfilled_tokens -= tokens
+                if job.prefilled < job.prompt_tokens:
+                    continue
             if not job.generated:
                 del self._filling[job.id]
                 group.unanswered -= 1
                 self.unanswered -= 1
             job.generated += 1
-            group.generated(1)
+            group.generated_tokens += 1
 
     def remove(self, job: Job) -> bool:
         """Forget a job, waiting or live; True if it was the last of its group."""
+        self.version += 1
         group = self.groups[job.generation]
         group.remove(job)
         self.unfilled_tokens -= job.unfilled_tokens
@@ -109,9 +125,13 @@ class Backlog:
     def oldest_waiting(self) -> Job | None:
         return next(iter(self.waiting.values()), None)
 
+    def oldest_filling(self) -> Job | None:
+        """The live job without a first token that was submitted first."""
+        return min(self._filling.values(), key=number_of, default=None)
+
     def filling(self) -> list[Job]:
         """The live jobs without a first token, as submitted."""
-        return sorted(self._filling.values(), key=lambda job: job.order[1])
+        return sorted(self._filling.values(), key=number_of)
 
     def soonest_deadline(self, now: float) -> Job | None:
         """The unanswered job whose deadline, not yet over, comes first."""
@@ -152,7 +172,14 @@ class Backlog:
             assert job.state is JobState.WAITING, f"{job} is listed as waiting"
         for job in self.live.values():
             assert job.state in (JobState.RUNNING, JobState.PARKED), f"{job} is live"
-        sizes = [(-group.jobs, group.first_order, group.generation) for group in groups]
+        for group in groups:
+            assert (group.waiting, group.live, group.jobs) == (
+                len(group.queue),
+                len(group.holders),
+                len(group.queue) + len(group.holders),
+            ), f"jobs of {group.generation} are counted wrongly"
+        firsts = [(next(group.in_order()).order, group) for group in groups]
+        sizes = [(-group.jobs, first, group.generation) for first, group in firsts]
         assert sorted(sizes) == self._by_size, "sizes differ"
         assert sorted(size[1:] for size in sizes) == self._by_age, "ages differ"
         jobs = [job for group in groups for job in group.in_order()]
@@ -178,19 +205,14 @@ class Backlog:
         ):
             assert found == expected, f"a count is {found}, not {expected}"
 
-    def _count_unanswered(self, group: Group, job: Job, by: int) -> None:
-        group.unanswered += by
-        self.unanswered += by
-        group.unfilled_tokens += by * job.unfilled_tokens
-        self.unfilled_tokens += by * job.unfilled_tokens
-
     def _index(self, group: Group) -> None:
         """Put the group where its jobs now belong in the sorted indexes."""
         if group.size_key is not None and group.age_key is not None:
             del self._by_size[bisect_left(self._by_size, group.size_key)]
             del self._by_age[bisect_left(self._by_age, group.age_key)]
         if group.jobs:
-            first = group.first_order
+            heads = [jobs[0].order for jobs in (group.queue, group.holders) if jobs]
+            first = group.first_order = min(heads)
             group.size_key = -group.jobs, first, group.generation
             group.age_key = first, group.generation
             insort(self._by_size, group.size_key)

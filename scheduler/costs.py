@@ -24,6 +24,9 @@ class Mode(Enum):
     MERGED = "merged"
     MIXED = "mixed"
 
+    # Enum's own is written in Python, and modes are keys.
+    __hash__ = object.__hash__
+
 
 class Shape(NamedTuple):
     """What a step is made of. `adapters` and the sum of their `ranks` count in a mixed
@@ -61,13 +64,22 @@ class Costs:
 
     def step_s(self, shape: Shape) -> float:
         """Expected seconds of one step."""
-        return self._pace * self._steps[shape.mode].predict(_parts(shape))
+        mode, sequences, adapters, ranks, prefill, context = shape
+        rates = self._steps[mode].rates
+        # Written out, as policies ask it many times for each step: see `_parts`.
+        seconds = rates[0] + rates[1] * sequences + rates[2] * prefill
+        seconds += rates[3] * context
+        if mode is Mode.MIXED:
+            seconds += rates[4] * adapters
+            seconds += rates[5] * ranks
+        return self._pace * seconds
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:
         """Expected seconds to make another slot resident: `warm` if it is built."""
         if warm:
-            return self._warm.predict((1.0,))
-        return self._cold.predict((1.0, float(rank)))
+            return self._warm.rates[0]
+        rates = self._cold.rates
+        return rates[0] + rates[1] * rank
 
     @property
     def error(self) -> float | None:
@@ -79,10 +91,9 @@ class Costs:
 
     def learn_step(self, shape: Shape, seconds: float) -> None:
         steps, parts = self._steps[shape.mode], _parts(shape)
-        expected = self._pace * steps.predict(parts)
+        expected = self._pace * steps.learn(parts, seconds / self._pace)
         if expected > 0.0 and seconds > 0.0:
             self._errors.append(abs(expected / seconds - 1.0))
-        steps.learn(parts, seconds / self._pace)
         if steps.outcomes > _SETTLED and expected > 0.0:
             error = max(-_PACE_CLIP, min(_PACE_CLIP, seconds / expected - 1.0))
             self._pace *= 1.0 + _PACE_RATE * error

@@ -3,11 +3,12 @@
 Values, all frozen: they can be logged and compared. Knows no queue and no policy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from scheduler.costs import Mode, Shape
-from scheduler.job import BASE, Job
+from scheduler.job import Job
 from scheduler.policy import Plan
 
 
@@ -26,18 +27,21 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One forward pass: how it runs, and who takes part."""
+    """One forward pass: how it runs, and who takes part. `shape`: what it is made of;
+    `rows`: how many jobs of each generation."""
 
     plan: Plan
     work: tuple[Work, ...]
+    shape: Shape
+    rows: Mapping[str, int]
 
     @property
     def generations(self) -> set[str]:
-        return {work.job.generation for work in self.work}
+        return set(self.rows)
 
     @property
     def prefill_tokens(self) -> int:
-        return sum(work.tokens for work in self.work if work.is_prefill)
+        return self.shape.prefill_tokens
 
 
 Decision = Idle | Step
@@ -70,17 +74,3 @@ class Outcome:
     swap: Swap | None
     finished: frozenset[int]
     warm: frozenset[str]
-
-
-def shape_of(step: Step) -> Shape:
-    """What the step is made of. Before its report: later its jobs have moved on."""
-    ranks = {work.job.generation: work.job.rank for work in step.work}
-    ranks.pop(BASE, None)
-    return Shape(
-        step.plan.mode,
-        len(step.work),
-        len(ranks),
-        sum(ranks.values()),
-        step.prefill_tokens,
-        sum([work.job.prefilled + work.job.generated for work in step.work]),
-    )

@@ -9,36 +9,39 @@ Theory, ch. 14) on the relative error, which is clipped as in Huber's M-estimato
 
 import math
 from collections.abc import Sequence
-from operator import mul
+from operator import mul, sub
 
 _CLIP = 3.5  # standard deviations, as far as the filter can tell
 _NOISE = 0.1**2  # variance of the relative error that an ordinary outcome has
 # Standard deviation of a weight that nothing is known of, in first outcomes: an
-# absolute one would drown the variance of small quantities (a flip's 5 us) in rounding.
-_UNSURE = 100.0
+# absolute one would drown the variance of small quantities (a flip's 5 us) in rounding,
+# and a wide one lets a few steps that are alike settle on weights fifty times too large
+# that cancel out.
+_UNSURE = 3.0
 
 
 class Estimator:
     """`scales`: typical sizes of the parts; the filter wants them comparable. `drift`:
-    how far a weight may wander from one outcome to the next, against the whole."""
+    how far the quantity may wander from one outcome to the next, against the whole."""
 
     def __init__(self, scales: Sequence[float], drift: float) -> None:
         size = len(scales)
         self.weights = [0.0] * size
         self.outcomes = 0
         self._scales = [1.0 / scale for scale in scales]
-        self._rates = [0.0] * size  # the weights, for parts as they are
-        self._drift = drift
-        self._spread: list[list[float]] = []  # covariance of the weights
+        self.rates = [0.0] * size  # the weights, for parts as they are
+        self._wander = drift * drift
+        self._spread: list[float] = []  # covariance of the weights, line after line
 
     def predict(self, parts: Sequence[float]) -> float:
-        total: float = sum(map(mul, self._rates, parts))
+        total: float = sum(map(mul, self.rates, parts))
         return total
 
-    def learn(self, parts: Sequence[float], seconds: float) -> None:
+    def learn(self, parts: Sequence[float], seconds: float) -> float:
+        """Take in an outcome; returns what was expected before."""
+        expected = foretold = self.predict(parts)
         if seconds <= 0.0:
-            return
-        expected = self.predict(parts)
+            return foretold
         if not self._spread:
             self._know((_UNSURE * seconds) ** 2)
         if expected <= 0.0:  # nothing known
@@ -46,22 +49,27 @@ class Estimator:
         else:
             error = seconds / expected - 1.0
         self.outcomes += 1
-        wander = (self._drift * expected) ** 2
-        for i, line in enumerate(self._spread):
-            if line[i] < expected * expected:
-                line[i] += wander
-        row = [p * s / expected for p, s in zip(parts, self._scales, strict=True)]
-        gain = [sum(map(mul, line, row)) for line in self._spread]
-        variance = _NOISE + max(sum(map(mul, gain, row)), 0.0)
-        share, most = 1.0 / variance, _CLIP * math.sqrt(variance)
-        error = max(-most, min(most, error))
-        for i, at in enumerate(gain):
-            factor = at * share
-            self.weights[i] += factor * error
-            self._spread[i] = [
-                x - factor * y for x, y in zip(self._spread[i], gain, strict=True)
-            ]
-        self._keep_positive()
+        spread, size = self._spread, len(self.weights)
+        row = [part / expected for part in map(mul, parts, self._scales)]
+        lines = range(0, size * size, size)
+        gain = [sum(map(mul, spread[at : at + size], row)) for at in lines]
+        # Weights wander as far as this outcome can tell: what it leaves open would
+        # else grow without end (directional forgetting, Kulhavy 1987).
+        seen, wander = max(sum(map(mul, gain, row)), 1e-9), self._wander
+        grown, variance = 1.0 + wander / seen, _NOISE + seen + wander
+        clip = _CLIP * math.sqrt(variance)
+        factor = grown / variance * max(-clip, min(clip, error))
+        self.weights = [
+            w + factor * at for w, at in zip(self.weights, gain, strict=True)
+        ]
+        # One list for the whole matrix: a list for each line takes twice as long.
+        share = grown * grown / variance - wander / (seen * seen)
+        less = [scaled * at for scaled in [share * at for at in gain] for at in gain]
+        self._spread = list(map(sub, spread, less))
+        if min(self.weights) < 0.0:
+            self._keep_positive()
+        self._set(self.weights)
+        return foretold
 
     def _keep_positive(self) -> None:
         """A part that costs less than nothing would make larger steps look cheap.
@@ -69,14 +77,15 @@ class Estimator:
         What a negative weight is lifted by, the others give, as far as the outcomes so
         far leave open which of them it is.
         """
+        size = len(self.weights)
         for i, weight in enumerate(self.weights):
             if weight < 0.0:
-                line = self._spread[i]
+                line = self._spread[i * size : (i + 1) * size]
                 lift = weight / max(line[i], 1e-30)
                 for j, at in enumerate(line):
                     self.weights[j] -= lift * at
                 self.weights[i] = 0.0
-        self._set([max(weight, 0.0) for weight in self.weights])
+        self.weights = [max(weight, 0.0) for weight in self.weights]
 
     def restore(self, weights: Sequence[float]) -> None:
         """Go on from weights learned earlier, as if from a few outcomes."""
@@ -89,8 +98,8 @@ class Estimator:
     def _know(self, variance: float) -> None:
         """Each weight so well, and nothing of how they hang together."""
         size = len(self.weights)
-        self._spread = [[variance * (i == j) for j in range(size)] for i in range(size)]
+        self._spread = [variance * (i == j) for i in range(size) for j in range(size)]
 
     def _set(self, weights: list[float]) -> None:
         self.weights = weights
-        self._rates = list(map(mul, weights, self._scales))
+        self.rates = list(map(mul, weights, self._scales))

@@ -4,7 +4,7 @@ Everything about transitions lives in `MOVES`; a move that is not in the table r
 `IllegalMove` and changes nothing. Knows no queue, no clock and no policy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 BASE = "base"
@@ -78,6 +78,8 @@ class Job:
     priority: int = 0  # a lower value is served earlier
     deadline: float | None = None  # for the first token, on the scheduler's clock
     weight: float = 1.0  # its generation's share, against 1.0 of the others
+    # What it reserves on admission: enough to finish, so it never has to leave.
+    kv_tokens: int = field(init=False)
     # ---
     state: JobState = JobState.WAITING
     prefilled: int = 0  # prompt tokens computed so far
@@ -87,11 +89,7 @@ class Job:
     def __post_init__(self) -> None:
         assert self.can_merge or self.can_mix, f"job {self.id} can run in no mode"
         assert self.weight > 0, f"job {self.id} has no share"
-
-    @property
-    def kv_tokens(self) -> int:
-        """What it reserves on admission: enough to finish, so it never has to leave."""
-        return self.prompt_tokens + self.max_tokens
+        self.kv_tokens = self.prompt_tokens + self.max_tokens
 
     @property
     def is_prefilling(self) -> bool:

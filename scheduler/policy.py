@@ -6,9 +6,9 @@ only a generation of `view.runnable()` that `can_merge`, and mix only if `view.f
 has somebody to serve.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from scheduler.costs import Costs, Mode
 
@@ -68,8 +68,7 @@ class Plan:
         assert (self.generation is None) == (self.mode is Mode.MIXED), self
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
+class Front(NamedTuple):
     """Who a mixed step would serve in plain order: the generation of each job."""
 
     generations: tuple[str, ...]
@@ -93,8 +92,7 @@ class Backlog(Protocol):
     def waiting_generations(self) -> Iterator[str]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(NamedTuple):
     """What a policy may see. `turn` is the last plan that was no aside."""
 
     now: float
@@ -102,7 +100,8 @@ class View:
     loads: Mapping[str, Load]
     front: Front
     turn: Plan | None
-    served: Mapping[str, tuple[int, int]]  # prefill tokens and rows of the last step
+    # Prefill tokens and decoded ones of each generation in the last step
+    served: Callable[[], Mapping[str, tuple[int, int]]]
     resident: str  # whose slot the last step computed with; base: golden
     warm: frozenset[str]  # generations that some slot holds, base always among them
     newcomer: Load | None  # of the first unanswered job that can run

@@ -12,11 +12,12 @@ from collections import deque
 from scheduler.accounts import Accounts
 from scheduler.backlog import Backlog
 from scheduler.costs import Costs, Mode
-from scheduler.decision import Decision, Idle, Outcome, Recent, Step, shape_of
+from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.group import Group
 from scheduler.job import BASE, Event, Job, JobState
 from scheduler.policy import Bounded, Bounds, Front, Plan, Policy, View
-from scheduler.seating import Seats, deal, front_of, seat
+from scheduler.seating import Seating
+from scheduler.seats import Seats
 from scheduler.waits import Waits
 
 _RECENT = 32
@@ -52,7 +53,6 @@ class Scheduler:
         self.costs = costs or Costs()
         self.kv_tokens = kv_tokens
         self.free_kv_tokens = kv_tokens
-        self.recent: deque[Recent] = deque(maxlen=_RECENT)
         self._policy = policy
         self._max_batch = max_batch
         self.max_waiting = max_waiting
@@ -60,6 +60,12 @@ class Scheduler:
         self._patience_s = max_wait_s / 2
         self._max_adapters = min(max_batch, max_adapters or max_batch)
         self._backlog = Backlog()
+        self._seating = Seating(
+            self._backlog,
+            max_batch=max_batch,
+            max_adapters=self._max_adapters,
+            prefill_tokens=prefill_tokens,
+        )
         self._waits = Waits(self._backlog, self._patience_s)
         self._accounts = Accounts(
             self.costs, switch_budget=switch_budget, max_batch=max_batch
@@ -67,6 +73,7 @@ class Scheduler:
         self._turn: Plan | None = None
         self._resident = BASE
         self._running: list[Job] = []
+        self._recent: deque[tuple[float, Plan, int]] = deque(maxlen=_RECENT)
         self._warm = frozenset({BASE})
 
     @property
@@ -116,6 +123,20 @@ class Scheduler:
             f"{self.kv_tokens} KV tokens free>"
         )
 
+    @property
+    def recent(self) -> list[Recent]:
+        """The last decisions, the oldest first."""
+        return [
+            Recent(
+                at_s=at_s,
+                mode=plan.mode,
+                generation=plan.generation,
+                jobs=jobs,
+                why=plan.why,
+            )
+            for at_s, plan, jobs in self._recent
+        ]
+
     def submit(self, job: Job) -> None:
         """Take a job. Raises BacklogFull; the job must fit into the KV budget."""
         assert job.kv_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
@@ -138,45 +159,32 @@ class Scheduler:
         if not self._backlog:
             return Idle()
         self._accounts.refill(self._backlog.groups)
-        owed = self._owed(now)
-        seats = self._seats(now)
-        front = front_of(seats, self._backlog)
-        plan = self._policy.choose(self._view(now, front, owed))
-        if plan.generation is not None or plan.aside or plan.first or not plan.admits:
-            seats = self._seats(now)
-            seat(seats, plan, self._backlog, owed, self._prefill_tokens)
+        newcomer = self._waits.newcomer(self.free_kv_tokens)
+        owed = self._owed(now, newcomer)
+        barred = self._waits.barred_after(now, self.free_kv_tokens)
+        front = self._seating.front(self.free_kv_tokens, barred)
+        plan = self._policy.choose(self._view(now, front, newcomer, owed, barred))
+        seats = self._seating.seats(plan, owed)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
-        assert all(
-            job.can_mix if plan.mode is Mode.MIXED else job.can_merge
-            for job in seats.jobs
-        ), f"{plan} is not allowed for its jobs"
+        is_mixed = plan.mode is Mode.MIXED
+        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
+        assert not wrong, f"{plan} is not allowed for {wrong}"
         self._settle(seats)
         if not plan.aside:
             self._turn = plan
-        self.recent.append(
-            Recent(
-                at_s=now,
-                mode=plan.mode,
-                generation=plan.generation,
-                jobs=len(seats.jobs),
-                why=plan.why,
-            )
-        )
-        return Step(plan=plan, work=deal(seats.jobs, self._prefill_tokens))
+        self._recent.append((now, plan, len(seats.jobs)))
+        return self._seating.deal(plan, seats)
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
-        self._accounts.settle(step, shape_of(step), outcome, self._backlog.groups)
+        self._accounts.settle(step, outcome, self._backlog.groups)
         self._warm = outcome.warm | {BASE}
         self._resident = step.plan.generation or BASE
-        for work in step.work:
-            job = work.job
-            if job.state is not JobState.RUNNING:
-                continue
-            prefilled = work.tokens if work.is_prefill else 0
-            is_answer = job.prefilled + prefilled >= job.prompt_tokens
-            self._backlog.progress(job, prefilled, is_answer)
-            if job.id in outcome.finished:
+        self._backlog.progress(step.work)
+        if not outcome.finished:
+            return
+        for job, _, _ in step.work:
+            if job.id in outcome.finished and job.state is JobState.RUNNING:
                 self._backlog.lengths.learn(job.generation, job.generated)
                 self._leave(job.id, Event.FINISH)
 
@@ -191,7 +199,14 @@ class Scheduler:
         held = sum(job.kv_tokens for job in self._backlog.live.values())
         assert held + self.free_kv_tokens == self.kv_tokens, f"KV leak: {self!r}"
 
-    def _view(self, now: float, front: Front, owed: Job | None) -> View:
+    def _view(
+        self,
+        now: float,
+        front: Front,
+        newcomer: Job | None,
+        owed: Job | None,
+        barred_after: int | None,
+    ) -> View:
         return View(
             now=now,
             backlog=self._backlog,
@@ -201,13 +216,13 @@ class Scheduler:
             served=self._accounts.served,
             resident=self._resident,
             warm=self._warm,
-            newcomer=self._group(self._waits.newcomer(self.free_kv_tokens)),
+            newcomer=self._group(newcomer),
             owed=self._group(owed),
             owed_time=self._accounts.deficits.owed,
             swap_budget_s=self._accounts.swap_budget_s,
             free_kv_tokens=self.free_kv_tokens,
             kv_tokens=self.kv_tokens,
-            barred_after=self._waits.barred_after(now, self.free_kv_tokens),
+            barred_after=barred_after,
             max_batch=self._max_batch,
             prefill_tokens=self._prefill_tokens,
             costs=self.costs,
@@ -216,39 +231,33 @@ class Scheduler:
     def _group(self, job: Job | None) -> Group | None:
         return None if job is None else self._backlog.groups[job.generation]
 
-    def _seats(self, now: float) -> Seats:
-        return Seats(
-            max_batch=self._max_batch,
-            max_adapters=self._max_adapters,
-            free_kv_tokens=self.free_kv_tokens,
-            barred_after=self._waits.barred_after(now, self.free_kv_tokens),
-        )
-
     def _largest_step_s(self) -> float:
         return self._accounts.largest_step_s(
             self._max_adapters, self._prefill_tokens, self.kv_tokens
         )
 
-    def _owed(self, now: float) -> Job | None:
+    def _owed(self, now: float, newcomer: Job | None) -> Job | None:
         """The unanswered job that must not wait longer, if there is KV for it."""
-        free = self.free_kv_tokens
-        overdue = self._waits.overdue(now, free)
-        if overdue is not None or not self._backlog.has_deadlines:
-            return overdue
-        step_s = self._largest_step_s()
+        if self._waits.is_overdue(newcomer, now):
+            return newcomer
+        if not self._backlog.has_deadlines:
+            return None
+        free, step_s = self.free_kv_tokens, self._largest_step_s()
         return self._waits.urgent(now, free, step_s, self._prefill_tokens)
 
     def _settle(self, seats: Seats) -> None:
+        if seats.jobs == self._running:
+            return
         for job in seats.newcomers:
             job.move(Event.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
-        chosen = {job.id for job in seats.jobs}
+        running, parked = JobState.RUNNING, JobState.PARKED
         for job in self._running:
-            if job.state is JobState.RUNNING and job.id not in chosen:
+            if job.state is running and job not in seats:
                 job.move(Event.PARK)
         for job in seats.jobs:
-            if job.state is JobState.PARKED:
+            if job.state is parked:
                 job.move(Event.RESUME)
         self._running = seats.jobs
 

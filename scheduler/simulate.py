@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from scheduler.costs import Mode, Shape
-from scheduler.decision import Idle, Outcome, Step, Swap, shape_of
+from scheduler.decision import Idle, Outcome, Step, Swap
 from scheduler.job import BASE, Job
 from scheduler.scheduler import Scheduler
 
@@ -93,6 +93,9 @@ def simulate(
     run = run or Run()
     pending = list(trace)[::-1]
     ranks = {job.generation: job.rank for job in pending}
+    last = {job.id: job.max_tokens for job in pending}
+    for job_id, tokens in (ends or {}).items():
+        last[job_id] = min(tokens, last[job_id])
     held = _Slots(table, slots)
     now, present = 0.0, 0
     while True:
@@ -113,9 +116,9 @@ def simulate(
             continue
         wanted = decision.plan.generation or BASE  # a mixed step runs on golden
         swap = held.activate(wanted, ranks.get(wanted, 0))
-        seconds = table.step_s(shape_of(decision))
+        seconds = table.step_s(decision.shape)
         now += seconds + (swap.seconds if swap else 0.0)
-        finished = _finish(decision, run, ends or {}, now)
+        finished = _finish(decision, run, last, now)
         present -= len(finished)
         _count(run, decision, seconds, swap)
         warm = frozenset(held.warm)
@@ -134,17 +137,17 @@ def simulate(
 
 
 def _finish(
-    step: Step, run: Run, ends: Mapping[int, int], now: float
+    step: Step, run: Run, last: Mapping[int, int], now: float
 ) -> frozenset[int]:
-    finished = set()
-    for work in step.work:
-        job = work.job
-        if work.is_prefill and job.prefilled + work.tokens < job.prompt_tokens:
+    """Who ends with this step. `last`: tokens after which a job does."""
+    finished = []
+    for job, tokens, is_prefill in step.work:
+        if is_prefill and job.prefilled + tokens < job.prompt_tokens:
             continue
         if not job.generated:
             run.first_token_at[job.id] = now
-        if job.generated + 1 >= min(job.max_tokens, ends.get(job.id, job.max_tokens)):
-            finished.add(job.id)
+        if job.generated + 1 >= last[job.id]:
+            finished.append(job.id)
             run.finished_at[job.id] = now
     return frozenset(finished)
 

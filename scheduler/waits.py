@@ -15,18 +15,17 @@ class Waits:
 
     def newcomer(self, free_kv_tokens: int) -> Job | None:
         """Of the unanswered jobs that can run, the one submitted first."""
-        able = self._backlog.filling()[:1]
+        filling = self._backlog.oldest_filling()
         waiting = self._backlog.oldest_waiting()
-        if waiting is not None and waiting.kv_tokens <= free_kv_tokens:
-            able.append(waiting)
-        return min(able, key=lambda job: job.order[1], default=None)
+        if waiting is None or waiting.kv_tokens > free_kv_tokens:
+            return filling
+        if filling is None or waiting.order[1] < filling.order[1]:
+            return waiting
+        return filling
 
-    def overdue(self, now: float, free_kv_tokens: int) -> Job | None:
-        """The newcomer, if its patience is over."""
-        first = self.newcomer(free_kv_tokens)
-        if first is not None and now - first.arrival > self._patience_s:
-            return first
-        return None
+    def is_overdue(self, newcomer: Job | None, now: float) -> bool:
+        """Whether its patience is over."""
+        return newcomer is not None and now - newcomer.arrival > self._patience_s
 
     def urgent(
         self, now: float, free_kv_tokens: int, step_s: float, prefill_tokens: int

@@ -74,6 +74,8 @@ class FakeModel:
     segment or a lost position shows as wrong text. `finish_after` tokens end a text.
     """
 
+    beside_bytes = 0
+
     def __init__(self, finish_after: int = 1000) -> None:
         self.weights = FakeWeights()
         self.spans: dict[int, int] = {}

@@ -57,6 +57,7 @@ class _Metrics(Collector):
                 ("kv_tokens", "Tokens the KV store holds", now.kv_tokens),
                 ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
                 ("adapter_bytes", "Host memory that adapters take", now.loaded_bytes),
+                ("beside_bytes", "Memory of mixed steps' stacks", now.beside_bytes),
                 ("slots_warm", "Slots holding an adapter", len(now.warm) - 1),
                 (
                     "step_prediction_error",

@@ -217,7 +217,7 @@ class Engine:
         return snapshot(
             self._store,
             self._scheduler,
-            self._model.weights,
+            self._model,
             self._counters,
             is_stopping=self._reception.drain_until is not None,
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.store import Store
-from hotswap.engine.batch import Weights
+from hotswap.engine.batch import Model
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
 
@@ -57,6 +57,7 @@ class Status:
     free_kv_tokens: int
     kv_tokens: int
     loaded_bytes: int  # of adapters in host memory
+    beside_bytes: int  # of their copies that run beside golden, on the device
     costs: dict[str, float]
     cost_error: float | None  # median relative error of the predictions of steps
     wait_bound_s: float | None  # for the first token of a job accepted now
@@ -69,7 +70,7 @@ class Status:
 def snapshot(
     store: Store,
     scheduler: Scheduler,
-    weights: Weights,
+    model: Model,
     counters: Counters,
     *,
     is_stopping: bool,
@@ -77,13 +78,14 @@ def snapshot(
     """The state now. On the engine thread."""
     return Status(
         adapters=store.listing(),
-        resident=weights.resident,
-        warm=weights.warm,
+        resident=model.weights.resident,
+        warm=model.weights.warm,
         waiting=scheduler.waiting,
         live=scheduler.live,
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
         loaded_bytes=store.loaded_bytes,
+        beside_bytes=model.beside_bytes,
         costs=scheduler.costs.table(),
         cost_error=scheduler.costs.error,
         wait_bound_s=scheduler.wait_bound_s,

@@ -40,6 +40,7 @@ class Beside:
         self.kernels = kernels
         self.dtype = dtype
         self.device = device
+        self.nbytes = 0  # of all stacks, as they are and as packed
         self._stacks: list[Stack] = []
         self._members: list[str] = []  # generation keys; the place is the owner's id
         self._last_used: dict[str, int] = {}
@@ -150,7 +151,7 @@ class Stack:
             scaled = delta.b.t().to(self._b.device, torch.float32) * delta.scale
             self._b[start:stop, rows] = scaled
         self._columns += (place,) * added
-        self._uses, self._packed = 0, None
+        self._unpack()
 
     @torch.inference_mode()
     def keep(self, places: Sequence[int]) -> None:
@@ -161,7 +162,7 @@ class Stack:
             rows = torch.tensor(kept, dtype=torch.long, device=self._a.device)
             self._a[: len(kept)] = self._a.index_select(0, rows)
             self._b[: len(kept)] = self._b.index_select(0, rows)
-            self._uses, self._packed = 0, None
+            self._unpack()
         self._columns = tuple(renamed[self._columns[i]] for i in kept)
 
     def add_to(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -180,6 +181,7 @@ class Stack:
         if kernels.copies and self._packed is None and self._uses > self._steady:
             b = self._b[:used].t().contiguous()
             self._packed = kernels.prepare(self._a[:used]), kernels.prepare(b)
+            self._beside.nbytes += sum(tensor.nbytes for tensor in self._packed)
         if self._packed is None:
             h = F.linear(x, self._a[:used]).mul_(mask)
             return y.addmm_(h, self._b[:used])
@@ -192,6 +194,12 @@ class Stack:
         """Whether `add_to` has something to add in this step."""
         return bool(self._columns) and self._beside.is_active
 
+    def _unpack(self) -> None:
+        """It has changed: what was packed is out of date."""
+        if self._packed is not None:
+            self._beside.nbytes -= sum(tensor.nbytes for tensor in self._packed)
+        self._uses, self._packed = 0, None
+
     def _reserve(self, rows: int, columns: int) -> None:
         if rows <= self._a.shape[0]:
             return
@@ -202,4 +210,5 @@ class Stack:
         b = torch.empty(capacity, self._out, dtype=dtype, device=device)
         if used:
             a[:used], b[:used] = self._a[:used], self._b[:used]
+        self._beside.nbytes += a.nbytes + b.nbytes - self._a.nbytes - self._b.nbytes
         self._a, self._b = a, b

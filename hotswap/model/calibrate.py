@@ -106,6 +106,7 @@ def _digest(runner: Runner, max_batch: int) -> str:
         runner.kind,
         runner.dtype,
         sorted(runner.layout.linear.items()),
+        runner.memory["golden_stays"],
         max_batch,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

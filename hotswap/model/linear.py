@@ -16,6 +16,8 @@ from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.deltas import Generation
 from hotswap.model.beside import Beside
+from hotswap.model.blocked import blocks_of, merge_blocks
+from hotswap.model.device import Device
 from hotswap.model.kernels import Kernels
 from hotswap.model.merge import merge
 
@@ -48,9 +50,11 @@ class Linear(nn.Module):
             start += weight.shape[0]
         # Plain tensors: a Parameter could not be re-pointed as cheaply.
         self.golden = weights[0] if len(weights) == 1 else torch.cat(weights)
-        bias = _stacked_bias(list(modules.values()), self.golden)
-        self._golden = Filling(kernels.prepare(self.golden), bias)
-        self.weight, self.bias = self._golden.weight, bias
+        self._bias = _stacked_bias(list(modules.values()), self.golden)
+        self._golden: Filling | None = Filling(kernels.prepare(self.golden), self._bias)
+        self.weight, self.bias = self._golden.weight, self._bias
+        # Golden's shape and type where the model computes, of no memory
+        self._form = self.golden.new_empty(()).expand(self.golden.shape)
         self._is_turned = {p: isinstance(m, Conv1D) for p, m in modules.items()}
         self.beside = beside
         self._kernels = kernels
@@ -83,30 +87,46 @@ class Linear(nn.Module):
         return self._stack.add_to(y, x)
 
     @property
+    def has_golden(self) -> bool:
+        """Whether it can be pointed to golden."""
+        return self._golden is not None
+
+    def leave(self, device: Device) -> None:
+        """Move golden to host memory. From now on it computes with slots alone, and not
+        before it is pointed to the first."""
+        self.golden = device.kept(self.golden)
+        self.weight, self._golden = torch.empty(0), None
+
+    @property
     def golden_tensors(self) -> list[torch.Tensor]:
         """Golden as loaded, and as prepared."""
-        every = (self.golden, self._golden.weight, self._golden.bias)
+        prepared = self._golden.weight if self._golden else None
+        every = (self.golden, prepared, self._bias)
         return [tensor for tensor in every if tensor is not None]
 
     def golden_of(self, path: str) -> Mapping[str, torch.Tensor]:
         """The parameters of one part, in its module's orientation. Never written."""
-        rows, bias = self.parts[path], self._golden.bias
+        rows, bias = self.parts[path], self._bias
         weight = self.golden[rows]
         found = {"weight": weight.t() if self._is_turned[path] else weight}
         return found if bias is None else {**found, "bias": bias[rows]}
 
     @torch.no_grad()
-    def build(self, generation: Generation, before: Filling | None) -> Filling:
+    def build(
+        self, generation: Generation, before: Filling | None, device: Device
+    ) -> Filling:
         """Golden with the adapter merged, rounded once. May use the memory of `before`.
 
         Each part depends on golden and the adapter alone.
         """
-        out = self._kernels.buffer(self.golden, before.weight if before else None)
-        bias = self._golden.bias
+        if (packed := self._build_packed(generation, before)) is not None:
+            return packed
+        out = self._kernels.buffer(self._form, before.weight if before else None)
+        bias = self._bias
         for path, rows in self.parts.items():
             golden, target = self.golden[rows], out[rows]
             if path in generation.deltas:
-                merge(golden, generation.deltas[path], target)
+                merge(golden, generation.deltas[path], target, device)
                 continue
             rewrite = generation.rewrites.get(path)
             made = rewrite(self.golden_of(path)) if rewrite else {}
@@ -115,22 +135,52 @@ class Linear(nn.Module):
                 weight = weight.t()
             if weight.shape != target.shape:  # a head with tokens added
                 assert len(self.parts) == 1, "a stacked module changed its shape"
-                out = target = golden.new_empty(weight.shape)
-            target.copy_(weight)
+                out = target = self._form.new_empty(weight.shape)
+            target.copy_(weight, non_blocking=True)
             if "bias" in made:
                 bias = self._with_bias(bias, rows, made["bias"], out.shape[0])
         return Filling(self._kernels.prepare(out), bias)
 
+    def _build_packed(
+        self, generation: Generation, before: Filling | None
+    ) -> Filling | None:
+        """The same straight from golden as prepared, where that can be done."""
+        if self._golden is None or not generation.rewrites.keys().isdisjoint(
+            self.parts
+        ):
+            return None
+        golden = blocks_of(self._golden.weight, self._kernels)
+        if golden is None or any(
+            rows.start % golden.shape[2] for rows in self.parts.values()
+        ):
+            return None
+        if before is not None and before.weight.shape == self._form.shape:
+            packed = before.weight
+        else:
+            packed = self._kernels.prepare(self.golden)
+        out = blocks_of(packed, self._kernels)
+        if out is None or out.shape != golden.shape:
+            return None
+        for path, rows in self.parts.items():
+            block = golden.shape[2]
+            part = slice(rows.start // block, rows.stop // block)
+            if path in generation.deltas:
+                merge_blocks(golden[part], generation.deltas[path], out[part])
+            else:
+                out[part].copy_(golden[part])
+        return Filling(packed, self._bias)
+
     def point(self, filling: Filling | None) -> None:
         """To a slot's content, or (None) to golden."""
         filling = filling or self._golden
+        assert filling is not None, "golden is not where the model computes"
         self.weight, self.bias = filling.weight, filling.bias
 
     def _with_bias(
         self, bias: torch.Tensor | None, rows: slice, made: torch.Tensor, size: int
     ) -> torch.Tensor:
         """`bias` (None: zeros) with one part's replaced; new memory."""
-        whole = self.golden.new_zeros(size)
+        whole = self._form.new_zeros(size)
         if bias is not None and bias.shape == whole.shape:
             whole.copy_(bias)
         whole[rows if made.shape[0] != size else slice(None)] = made.to(whole)

@@ -9,11 +9,14 @@ import torch
 from torch import nn
 
 from hotswap.adapters.deltas import Generation
+from hotswap.model.device import Device
 from hotswap.model.linear import Linear
 
 
 class Loose:
     """Whoever computes with the parameters has to keep the `nn.Parameter`s."""
+
+    has_golden = True
 
     def __init__(self, path: str, parameters: Mapping[str, nn.Parameter]) -> None:
         self.parts = {path: slice(None)}
@@ -31,7 +34,10 @@ class Loose:
         return self._golden
 
     def build(
-        self, generation: Generation, before: Mapping[str, torch.Tensor] | None
+        self,
+        generation: Generation,
+        before: Mapping[str, torch.Tensor] | None,
+        device: Device,
     ) -> dict[str, torch.Tensor]:
         """The parameters as the adapter makes them, rounded once."""
         made = generation.rewrites[self._path](self._golden)

@@ -1,21 +1,27 @@
 """Runner: a loaded model ready to serve - its weights, its KV, its forward pass."""
 
-import os
+import logging
 from collections.abc import Sequence
 
 import torch
+from transformers import PreTrainedModel
 
 from hotswap.adapters.deltas import Generation, bytes_of
-from hotswap.adapters.layout import Layout, hollowed
+from hotswap.adapters.layout import Layout, hollow, hollowed
 from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.errors import StartFailed
+from hotswap.model.budget import shares
+from hotswap.model.device import Device, device_of, free_host_bytes
 from hotswap.model.fit import fit
 from hotswap.model.kernels import kernels_for
-from hotswap.model.linear import head_of
+from hotswap.model.linear import Linear, head_of
 from hotswap.model.load import Loaded
 from hotswap.model.loose import loose_of
 from hotswap.model.rows import Row
-from hotswap.model.weights import Place, Weights, slots_that_fit
+from hotswap.model.slots import Place
+from hotswap.model.weights import Weights
+
+log = logging.getLogger(__name__)
 
 
 class Runner:
@@ -30,10 +36,10 @@ class Runner:
         budget_bytes: int | None = None,
     ) -> None:
         model = loaded.model
-        modules = [path for path, _ in model.named_modules() if path]
         loaded_bytes = bytes_of(model.parameters())
         skeleton = hollowed(model)  # before any module of it is replaced
-        kernels = kernels_for(model.dtype, model.device)
+        self.dtype = model.dtype
+        kernels = kernels_for(self.dtype, model.device)
         head = head_of(model)
         self.head = next((p for p, m in model.named_modules() if m is head), "")
         fitted = fit(loaded, kernels)
@@ -42,43 +48,52 @@ class Runner:
             raise StartFailed(
                 f"model {loaded.name}: it has no linear layer to merge into"
             )
-        shapes = {
-            path: (rows.stop - rows.start, linear.golden.shape[1])
-            for linear in linears
-            for path, rows in linear.parts.items()
-        }
         places: list[Place] = [*linears, *loose_of(model, linears)]
-        self.layout = Layout(
-            linear=shapes,
-            others=frozenset(path for path in modules if path not in shapes),
-            skeleton=skeleton,
-            golden={path: p.golden_of(path) for p in places for path in p.parts},
-            base=loaded.name,
-            tokenizers=Tokenizers(loaded.tokenizer),
-        )
         # Most adapters leave the embedding and the norms alone: they are not counted.
         slot_bytes = sum(linear.golden.nbytes for linear in linears)
-        budget = budget_bytes or _free_bytes() // 2
-        if slots is None:
-            slots = slots_that_fit(slot_bytes, budget // 2)
-        if kv_tokens is None:
-            per_token = max(fitted.token_bytes, 1)
-            kv_tokens = max(budget // 4 // per_token, loaded.context)
+        # Beside what was loaded, whose memory a CPU's plain kernels compute in.
+        prepared_bytes = slot_bytes if kernels.copies else 0
+        device = device_of(model.device)
+        budget = budget_bytes or device.budget_bytes()
+        share = shares(
+            budget,
+            budget if device.is_host else free_host_bytes() // 2,
+            slot_bytes=slot_bytes,
+            golden_bytes=prepared_bytes if device.is_host else slot_bytes,
+            token_bytes=fitted.token_bytes,
+            context=loaded.context,
+            slots=slots,
+            kv_tokens=kv_tokens,
+        )
+        if not share.golden_stays:
+            log.warning("golden leaves the device: no slot fits beside it")
+            for linear in linears:
+                _leave(linear, model, device)
+        self.layout = _layout(loaded, skeleton, places)
         self.kind = fitted.kind
-        self.dtype = model.dtype
-        self.kv_tokens = kv_tokens
-        self.weights = Weights(places, slots)
+        self.kv_tokens = share.kv_tokens
+        self.weights = Weights(places, share.slots, device)
         self.memory = {
-            "golden_bytes": loaded_bytes + (slot_bytes if kernels.copies else 0),
+            "budget_bytes": budget,
+            "golden_bytes": loaded_bytes + prepared_bytes * share.golden_stays,
             "slot_bytes": slot_bytes,
-            "slots": slots,
+            "slots": share.slots,
             "kv_token_bytes": fitted.token_bytes,
-            "kv_tokens": kv_tokens,
-            "adapter_bytes": budget // 4,
+            "kv_tokens": share.kv_tokens,
+            "adapter_bytes": share.adapter_bytes,
+            "golden_stays": share.golden_stays,
         }
+        self._device = device
         self._beside = fitted.beside
-        self._forward = fitted.forward(kv_tokens)
+        self._forward = fitted.forward(share.kv_tokens)
 
+    @property
+    def beside_bytes(self) -> int:
+        """Memory of the device that adapters take to run beside golden."""
+        return self._beside.nbytes
+
+    # The KV is made in a forward pass, and may be moved here.
+    @torch.inference_mode()
     def open(self, job: int, tokens: int) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._forward.open(job, tokens)
@@ -90,13 +105,16 @@ class Runner:
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """One step with the weights as they are. Logits [wanting rows, vocab] float32.
 
-        Mutates the KV of the rows' jobs; weights never.
+        Mutates the KV of the rows' jobs; weights never. The step is over when this
+        returns: a clock may be read, weights may be changed.
         """
         if mixed:
             for row in rows:
                 made = row.generation
                 assert made is None or made.can_mix, f"{made.key} is merged only"
-        return self._forward.run(rows, mixed=mixed)
+        logits = self._forward.run(rows, mixed=mixed)
+        self._device.finish()
+        return logits
 
     def forget(self, generation: Generation | str) -> None:
         """Drop what is kept of a generation that nobody uses any more."""
@@ -105,7 +123,31 @@ class Runner:
         self._beside.forget(key)
 
 
-def _free_bytes() -> int:
-    if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _layout(
+    loaded: Loaded, skeleton: PreTrainedModel, places: Sequence[Place]
+) -> Layout:
+    shapes = {
+        path: (rows.stop - rows.start, place.golden.shape[1])
+        for place in places
+        if isinstance(place, Linear)
+        for path, rows in place.parts.items()
+    }
+    modules = (path for path, _ in skeleton.named_modules() if path)
+    return Layout(
+        linear=shapes,
+        others=frozenset(path for path in modules if path not in shapes),
+        skeleton=skeleton,
+        golden={path: p.golden_of(path) for p in places for path in p.parts},
+        base=loaded.name,
+        tokenizers=Tokenizers(loaded.tokenizer),
+    )
+
+
+def _leave(linear: Linear, model: PreTrainedModel, device: Device) -> None:
+    """Golden of one layer leaves; the model it was made from lets go of it, too."""
+    linear.leave(device)
+    for path in linear.parts:
+        module = model.get_submodule(path)
+        if not isinstance(module, Linear):
+            for name, parameter in module.named_parameters(recurse=False):
+                setattr(module, name, hollow(parameter.shape))

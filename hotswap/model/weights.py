@@ -4,8 +4,11 @@
 2. A slot's content depends on golden and one generation alone:
    `round(W0 + scale * B @ A)`, or what PEFT's own merge makes of W0, in float32 and
    rounded once.
-3. A slot that is being built holds nothing until it is whole; a failure leaves golden
-   resident. It may be built in slices, between the steps of a turn.
+3. A slot that is being built holds nothing until it is whole, the device's own work
+   for it included; a failure leaves golden resident. It may be built in slices,
+   between the steps of a turn.
+4. Golden may have left the memory that the model computes in. Then a slot holds the
+   bare model like any other generation, and each has something for all that left.
 
 Nothing is ever subtracted, so nothing drifts (measured for subtraction in bf16 by
 TRL issue 6688: 0.67 of the mean weight after 1,000 cycles).
@@ -13,71 +16,35 @@ TRL issue 6688: 0.67 of the mean weight after 1,000 cycles).
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 import torch
 
 from hotswap.adapters.deltas import Generation
 from hotswap.errors import MergeFailed
+from hotswap.model.device import Device
+from hotswap.model.slots import Build, Place, Slot
 from scheduler import BASE, Swap
 
-# More would be looked through at each swap for nothing.
-_MOST = 64
-
-
-class Place(Protocol):
-    """Parameters that can be pointed to a slot's content: `Linear` or `Loose`."""
-
-    @property
-    def parts(self) -> Mapping[str, slice]:
-        """By path, the modules whose parameters they are."""
-
-    @property
-    def golden_tensors(self) -> Sequence[torch.Tensor]: ...
-    def golden_of(self, path: str) -> Mapping[str, torch.Tensor]: ...
-    def build(self, generation: Generation, before: Any) -> Any:
-        """Content for a slot, of golden and the generation alone. May use the memory
-        of `before`, a content that nobody needs any more."""
-
-    def point(self, content: Any) -> None: ...
-
-
-@dataclass(slots=True)
-class _Slot:
-    holds: Generation | None = None
-    # Of the places that the adapter touches
-    content: dict[Place, Any] = field(default_factory=dict)
-    # What it is worth to keep: see `_victim`
-    uses: int = 0
-    build_s: float = 0.0
-    worth: float = 0.0
-
-
-@dataclass(slots=True)
-class _Build:
-    """A slot on its way to a generation; it holds nothing until it is whole."""
-
-    slot: _Slot
-    generation: Generation
-    rest: Iterator[Place]
-    before: dict[Place, Any] | None = None  # contents to use again, once begun
-    seconds: float = 0.0
+_BARE = Generation(key=BASE, deltas={})
 
 
 class Weights:
-    """Owned by the engine thread. Points the places it was given."""
+    """Owned by the engine thread. Points the places it was given, which may have been
+    told to `leave` before."""
 
-    def __init__(self, places: Sequence[Place], slots: int) -> None:
+    def __init__(self, places: Sequence[Place], slots: int, device: Device) -> None:
         assert slots >= 1
         self._places = places
-        self._slots = [_Slot() for _ in range(slots)]
-        self._resident: _Slot | None = None
+        self._device = device
+        self._slots = [Slot() for _ in range(slots)]
+        self._resident: Slot | None = None
         self.pinned: frozenset[str] = frozenset()  # keys to keep while others can go
         self._away: frozenset[Place] = frozenset()  # that do not point to golden
-        self._build: _Build | None = None
+        self._build: Build | None = None
         self._age = 0.0
+        self._has_golden = all(place.has_golden for place in places)
+        self._to_golden()
 
     @property
     def resident(self) -> str:
@@ -88,7 +55,8 @@ class Weights:
     @property
     def warm(self) -> frozenset[str]:
         """Keys that a swap reaches by flipping pointers."""
-        return frozenset({BASE, *(s.holds.key for s in self._slots if s.holds)})
+        held = (slot.holds.key for slot in self._slots if slot.holds)
+        return frozenset({BASE, *held} if self._has_golden else held)
 
     @property
     def slot_count(self) -> int:
@@ -100,23 +68,22 @@ class Weights:
         Mutates a slot's buffers and every place's pointers. Raises MergeFailed with
         golden resident.
         """
-        key = generation.key if generation else BASE
-        if key == self.resident:
+        wanted = generation or _BARE
+        if wanted.key == self.resident:
             return None
         start = time.perf_counter()
-        if generation is None:
+        if wanted is _BARE and self._has_golden:
             self._point_to(None)
             return Swap(warm=True, seconds=time.perf_counter() - start)
-        slot = self._holding(key)
-        warm, before = slot is not None, 0.0
+        slot = self._holding(wanted.key)
+        warm, built_s = slot is not None, 0.0
         if slot is None:
-            build = self._begin(generation)
-            before, slot = build.seconds, build.slot
-            self._go_on(build, float("inf"))
+            slot, built_s = self._built(wanted)
+            start = time.perf_counter()
         slot.uses += 1
         slot.worth = self._age + slot.uses * slot.build_s
         self._point_to(slot)
-        return Swap(warm=warm, seconds=before + time.perf_counter() - start)
+        return Swap(warm=warm, seconds=built_s + time.perf_counter() - start)
 
     def prepare(self, generation: Generation, budget_s: float) -> float | None:
         """Build a slot for `generation` a little further, for about `budget_s`.
@@ -129,7 +96,9 @@ class Weights:
         build = self._begin(generation)
         if build.slot is self._resident:
             return None
-        return build.seconds if self._go_on(build, budget_s) else None
+        if not build.is_queued:
+            self._go_on(build, budget_s)
+        return self._hold(build) if build.is_whole else None
 
     def forget(self, key: str) -> None:
         """Empty the slot that holds `key`, if any."""
@@ -137,9 +106,9 @@ class Weights:
             self._build = None
         slot = self._holding(key)
         if slot is not None:
-            if slot is self._resident:
-                self._point_to(None)
             slot.holds = None
+            if slot is self._resident:
+                self._to_golden()
 
     def checksum(self) -> str:
         """SHA-256 over every golden tensor, as loaded and as prepared."""
@@ -152,10 +121,10 @@ class Weights:
                 digest.update(raw.cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def _holding(self, key: str) -> _Slot | None:
+    def _holding(self, key: str) -> Slot | None:
         return next((s for s in self._slots if s.holds and s.holds.key == key), None)
 
-    def _victim(self) -> _Slot:
+    def _victim(self) -> Slot:
         """An empty slot, or the one least worth keeping; the resident one last, pinned
         ones before it.
 
@@ -172,7 +141,7 @@ class Weights:
             ),
         )
 
-    def _begin(self, generation: Generation) -> _Build:
+    def _begin(self, generation: Generation) -> Build:
         """The build of `generation`, begun now or before. Another one is dropped."""
         if not generation.can_merge:
             raise MergeFailed(f"generation {generation.key}: {generation.note}")
@@ -184,36 +153,69 @@ class Weights:
         touched = [
             place
             for place in self._places
-            if not generation.paths.isdisjoint(place.parts)
+            if not place.has_golden or not generation.paths.isdisjoint(place.parts)
         ]
-        self._build = _Build(slot, generation, iter(touched))
+        self._build = Build(slot, generation, iter(touched))
         return self._build
 
-    def _go_on(self, build: _Build, budget_s: float) -> bool:
-        """Build place after place until the budget is spent; True when all are done."""
+    def _built(self, generation: Generation) -> tuple[Slot, float]:
+        """The slot of `generation` built to its end, and the seconds it took in all."""
+        build = self._begin(generation)
+        self._go_on(build, None)
+        return build.slot, self._hold(build)
+
+    def _go_on(self, build: Build, budget_s: float | None) -> None:
+        """Queue place after place until the budget is spent; None: all, and wait."""
         slot, start = build.slot, time.perf_counter()
         if build.before is None:
             if slot is self._resident:
-                self._point_to(None)
+                self._leave()
             build.before, slot.content = slot.content, {}
             slot.holds, slot.uses = None, 0
         try:
-            for place in build.rest:
-                before = build.before.pop(place, None)
-                slot.content[place] = place.build(build.generation, before)
-                if time.perf_counter() - start > budget_s:
-                    build.seconds += time.perf_counter() - start
-                    return False
+            with self._device.side():
+                begin = self._device.mark()
+                self._queue(build, None if budget_s is None else start + budget_s)
+                build.slices.append((begin, self._device.mark()))
+            if budget_s is None:
+                build.slices[-1][1].wait()
         except Exception as error:  # whatever PEFT's own merges raise
             self._build, slot.content = None, {}
-            self._point_to(None)
+            if build.generation is not _BARE:
+                self._to_golden()
             key = build.generation.key
             raise MergeFailed(f"generation {key}: {error}") from error
-        build.seconds += time.perf_counter() - start
-        slot.holds, slot.build_s, self._build = build.generation, build.seconds, None
-        return True
 
-    def _point_to(self, slot: _Slot | None) -> None:
+    def _queue(self, build: Build, until: float | None) -> None:
+        assert build.before is not None
+        for place in build.rest:
+            before = build.before.pop(place, None)
+            made = place.build(build.generation, before, self._device)
+            build.slot.content[place] = made
+            if until is not None and time.perf_counter() > until:
+                return
+        build.is_queued = True
+
+    def _hold(self, build: Build) -> float:
+        """The slot is whole: it holds its generation. The seconds it took."""
+        slot, self._build = build.slot, None
+        slot.holds, slot.build_s = build.generation, build.seconds
+        return slot.build_s
+
+    def _leave(self) -> None:
+        """The resident slot is not run any more. The caller makes another resident."""
+        if self._has_golden:
+            self._point_to(None)
+        self._resident = None
+
+    def _to_golden(self) -> None:
+        """Make the bare model resident, built anew if no slot holds it."""
+        if self._has_golden:
+            self._point_to(None)
+        else:
+            self._point_to(self._holding(BASE) or self._built(_BARE)[0])
+
+    def _point_to(self, slot: Slot | None) -> None:
         content = slot.content if slot else {}
         for place in self._away - content.keys():
             place.point(None)
@@ -221,8 +223,3 @@ class Weights:
             place.point(filling)
         self._away = frozenset(content)
         self._resident = slot
-
-
-def slots_that_fit(slot_bytes: int, budget_bytes: int) -> int:
-    """How many whole slots fit into the budget: at least one, and not too many."""
-    return min(max(1, budget_bytes // slot_bytes), _MOST)

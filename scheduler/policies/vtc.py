@@ -26,7 +26,7 @@ class Vtc:
         self._queued: set[str] = set()
 
     def choose(self, view: View) -> Plan:
-        for generation, (prompt, generated) in view.served.items():
+        for generation, (prompt, generated) in view.served().items():
             load = view.loads.get(generation)
             weight = 1.0 if load is None else load.weight
             price = INPUT * prompt + OUTPUT * generated

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.cells import Cell, make_jobs, make_trace, play
 from benchmarks.machines import H100, machine, taught
+from benchmarks.policies import speed
 from scheduler import Mode, Shape
 
 CELL = Cell(
@@ -59,3 +60,10 @@ def test_a_mixed_batch_of_one_adapter_is_worth_merging_on_both_machines() -> Non
         cell = replace(CELL, machine=name, adapters=1)
         ours, mixed = (play(p, cell).tokens_per_s for p in ("affinity", "fcfs-mixed"))
         assert ours > 1.1 * mixed
+
+
+@pytest.mark.slow
+def test_the_twin_serves_a_hundred_thousand_requests_in_minutes() -> None:
+    """1,000 adapters, as `benchmarks.policies` tells it; a busy machine takes twice as
+    long, so what is held is twice what a quiet one took."""
+    assert speed()["twin, s per 100,000"] < 140.0

@@ -121,3 +121,17 @@ def test_outside_a_mixed_step_nothing_is_added() -> None:
     check(beside, stack, [generation("a", 2, "q")] * 4)
 
     assert torch.equal(stack.add_to(torch.ones(4, 6), X), torch.ones(4, 6))
+
+
+def test_the_memory_of_the_stacks_is_counted() -> None:
+    beside, stack = made()
+    a, b = generation("a", 2, "q", "k"), generation("b", 70, "k")
+
+    assert beside.nbytes == 0
+    for owners in ([a], [a, b], *([[a, b]] * (_STEADY + _SPREAD)), [a]):
+        check(beside, stack, owners)
+        held = (stack._a, stack._b, *(stack._packed or ()))
+        assert beside.nbytes == sum(tensor.nbytes for tensor in held)
+    beside.forget("b")
+    assert stack._packed is None
+    assert beside.nbytes == stack._a.nbytes + stack._b.nbytes

@@ -11,12 +11,13 @@ from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
 from hotswap.errors import MergeFailed
 from hotswap.model.beside import Beside
+from hotswap.model.device import Host
 from hotswap.model.kernels import Plain, kernels_for
 from hotswap.model.linear import Linear, replace_linears
 from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from hotswap.model.weights import Weights, slots_that_fit
+from hotswap.model.weights import Weights
 from scheduler import BASE
 from tests import tiny
 
@@ -107,7 +108,7 @@ def test_the_checksum_notices_one_changed_bit() -> None:
     model = tiny.model("llama")
     beside = Beside(torch.float32, torch.device("cpu"), Plain())
     linears = replace_linears(model, beside, Plain())
-    weights = Weights(linears, slots=1)
+    weights = Weights(linears, slots=1, device=Host())
     before = weights.checksum()
 
     linears[-1].golden.view(torch.int32)[0, 0] ^= 1
@@ -142,7 +143,7 @@ def test_a_merge_accumulates_in_float32_and_rounds_once(
     linear = Linear(modules, Plain(), beside)
     before = linear.golden.clone()
 
-    out = linear.build(Generation(key="g", deltas=deltas), None).weight
+    out = linear.build(Generation(key="g", deltas=deltas), None, Host()).weight
 
     wanted = torch.cat(exact).to(dtype)
     # float32 sums may differ from exact ones in the last bit before the one rounding
@@ -231,12 +232,6 @@ def test_a_pinned_slot_is_given_up_last(runner: Runner, adapter_folders: Path) -
         runner.weights.activate(generation)
 
     assert runner.weights.warm == {BASE, a.key, c.key}
-
-
-def test_slots_follow_from_the_budget_and_are_at_least_one() -> None:
-    assert slots_that_fit(400, 1) == 1
-    assert slots_that_fit(400, 3 * 400 + 399) == 3
-    assert slots_that_fit(1, 1 << 40) == 64
 
 
 def build_in_slices(weights: Weights, generation: Generation) -> int:

@@ -21,3 +21,16 @@ def test_the_bound_on_a_wait_and_the_last_decisions_are_told(live: Live) -> None
     assert last["why"]
     assert "hotswap_wait_bound_seconds" in metrics
     assert "hotswap_step_prediction_error" in metrics
+
+
+def test_memory_is_told_by_what_takes_it(live: Live) -> None:
+    status = httpx.get(f"{live.url}/v1/status").json()
+    metrics = httpx.get(f"{live.url}/metrics").text
+
+    memory = status["memory"]
+    assert 0 < status["loaded_bytes"] <= memory["adapter_bytes"]
+    assert memory["slots"] == 2
+    assert memory["golden_stays"] is True
+    counted = ("budget_bytes", "golden_bytes", "slot_bytes", "kv_token_bytes")
+    assert all(memory[name] > 0 for name in counted)
+    assert f"hotswap_beside_bytes {float(status['beside_bytes'])}" in metrics

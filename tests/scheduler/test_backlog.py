@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler import Job
+from scheduler import Job, Work
 from scheduler.backlog import Backlog
 from scheduler.job import Event
 from tests.scheduler.traces import job
@@ -96,11 +96,11 @@ def test_a_load_follows_what_its_jobs_did() -> None:
     backlog = filled(a1, a2)
     admit(backlog, a1)
 
-    backlog.progress(a1, 6, is_answer=False)
+    backlog.progress([Work(a1, 6, True)])
     assert (backlog.unanswered, backlog.unfilled_tokens) == (2, 14)
     assert backlog.filling() == [a1]
 
-    backlog.progress(a1, 4, is_answer=True)
+    backlog.progress([Work(a1, 4, True)])
     load = backlog.groups["a"]
     assert (a1.prefilled, a1.generated) == (10, 1)
     assert (load.unanswered, load.unfilled_tokens) == (1, 10)
@@ -147,7 +147,7 @@ def test_the_soonest_deadline_is_of_a_job_that_can_still_keep_it() -> None:
     )
     backlog = filled(over, answered, left, soon, job(9))
     admit(backlog, answered)
-    backlog.progress(answered, answered.prompt_tokens, is_answer=True)
+    backlog.progress([Work(answered, answered.prompt_tokens, True)])
     backlog.remove(left)
 
     assert backlog.soonest_deadline(now=1.5) is soon

@@ -162,8 +162,8 @@ def test_warm_and_cold_swaps_are_learned_apart() -> None:
     costs.learn_swap(warm=True, seconds=0.001)
     costs.learn_swap(warm=False, seconds=0.5)
 
-    assert costs.swap_s(warm=True) == pytest.approx(0.001, rel=1e-3)
-    assert costs.swap_s(warm=False) == pytest.approx(0.5, rel=1e-3)
+    assert costs.swap_s(warm=True) == pytest.approx(0.001, rel=0.01)
+    assert costs.swap_s(warm=False) == pytest.approx(0.5, rel=0.01)
 
 
 def test_a_cold_swap_is_priced_by_the_rank_of_its_own_generation() -> None:
@@ -265,3 +265,40 @@ def test_equal_outcomes_of_any_size_are_learned_and_break_nothing(
     assert found == pytest.approx(seconds, rel=0.05)
     assert costs.swap_s(warm=True) == pytest.approx(seconds, rel=0.05)
     assert costs.swap_s(warm=False, rank=16) == pytest.approx(seconds, rel=0.05)
+
+
+# What a calibration of SmolLM2-135M on two busy cores took, in ms: sequences,
+# adapters, ranks, prefill tokens, context. The first steps were the slowest.
+_CALIBRATION = (
+    (1, 1, 16, 256, 0, 598), (1, 1, 16, 0, 256, 89), (1, 1, 16, 0, 257, 99),
+    (8, 1, 16, 256, 0, 625), (8, 1, 16, 0, 256, 128), (8, 1, 16, 0, 264, 146),
+    (8, 4, 64, 256, 0, 608), (8, 4, 64, 0, 256, 119), (8, 4, 64, 0, 264, 136),
+    (1, 1, 16, 256, 0, 568), (1, 1, 16, 0, 256, 70), (1, 1, 16, 0, 257, 66),
+    (8, 1, 16, 256, 0, 552), (8, 1, 16, 0, 256, 102), (8, 1, 16, 0, 264, 98),
+    (8, 4, 64, 256, 0, 582), (8, 4, 64, 0, 256, 98), (8, 4, 64, 0, 264, 91),
+)  # fmt: skip
+
+
+def test_a_real_calibration_leaves_no_weights_that_only_cancel_out() -> None:
+    """They once did: a step of 16 sequences was then expected to take five seconds."""
+    costs = Costs()
+
+    for *shape, ms in _CALIBRATION:
+        costs.learn_step(Shape(Mode.MIXED, *shape), ms / 1e3)
+
+    for *shape, ms in _CALIBRATION[-9:]:
+        expected = 1e3 * costs.step_s(Shape(Mode.MIXED, *shape))
+        assert ms / 1.7 < expected < 1.7 * ms
+    assert 0.08 < costs.step_s(Shape(Mode.MIXED, 16, 8, 128, 0, 1600)) < 0.4
+
+
+def test_a_lasting_change_of_swaps_of_one_rank_is_followed_within_tens() -> None:
+    """Whichever part of the price it was: with one rank that stays open for ever."""
+    costs = Costs()
+    for _ in range(200):
+        costs.learn_swap(warm=False, seconds=1.0, rank=16)
+
+    for _ in range(20):
+        costs.learn_swap(warm=False, seconds=0.2, rank=16)
+
+    assert costs.swap_s(warm=False, rank=16) == pytest.approx(0.2, rel=0.1)

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from scheduler import Job, Mode
-from scheduler.decision import shape_of
 from scheduler.simulate import Run, simulate
 from tests.scheduler.traces import Machine, job, scheduler
 
@@ -84,7 +83,7 @@ def test_an_adapter_that_fills_few_seats_has_a_share_of_time_by_its_seats(
     attended: Counter[str] = Counter()
     for step in run.steps[50:450]:
         rows = Counter(work.job.generation for work in step.work)
-        seconds = machine.step_s(shape_of(step))
+        seconds = machine.step_s(step.shape)
         attended["a"] += seconds * rows["a"] / 8
         attended["b"] += seconds * rows["b"] / jobs
     assert attended["b"] / attended["a"] == pytest.approx(jobs / 8, rel=0.25)

@@ -1,0 +1,84 @@
+"""Seats: who may take part in one step, as far as there is room.
+
+Jobs are offered in order; each is seated if a seat, KV and the adapters of a mixed step
+allow it. Once a waiting job finds too little KV, no later one may take what it waits
+for. Changes nothing but itself.
+"""
+
+from collections.abc import Iterable
+
+from scheduler.decision import Step
+from scheduler.job import BASE, Job, JobState
+
+
+class Seats:
+    """The seats of one step. `barred_after`: later submissions may take no KV."""
+
+    def __init__(
+        self,
+        *,
+        max_batch: int,
+        max_adapters: int,
+        free_kv_tokens: int,
+        barred_after: int | None,
+    ) -> None:
+        self.jobs: list[Job] = []
+        self.newcomers: list[Job] = []
+        self.adapters: set[str] = set()
+        self.is_closed = False  # to waiting jobs
+        self.decoding: Step | None = None  # what they did, if no prompt is left
+        self._ids: set[int] = set()
+        self._max_batch = max_batch
+        self._max_adapters = max_adapters
+        self._free = free_kv_tokens
+        self._barred_after = barred_after
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.jobs) >= self._max_batch
+
+    @property
+    def is_narrow(self) -> bool:
+        """No more adapters may join."""
+        return len(self.adapters) >= self._max_adapters
+
+    def __contains__(self, job: Job) -> bool:
+        return job.id in self._ids
+
+    def offer(self, jobs: Iterable[Job]) -> bool:
+        """Seat whoever may be, in order. False if it stopped, at a job that could not
+        be seated, because fewer kinds of jobs may be from now on."""
+        seated, ids, adapters = self.jobs, self._ids, self.adapters
+        left, most = self._max_batch - len(seated), self._max_adapters
+        was_closed, was_narrow = self.is_closed, self.is_narrow
+        waiting = JobState.WAITING
+        for job in jobs:
+            if job.id in ids:
+                continue
+            if not left:
+                break
+            generation = job.generation
+            is_other = generation not in adapters and generation != BASE
+            if (is_other and len(adapters) >= most) or (
+                job.state is waiting and not self._reserve(job)
+            ):
+                if (was_closed, was_narrow) != (self.is_closed, self.is_narrow):
+                    return False
+                continue
+            left -= 1
+            if is_other:
+                adapters.add(generation)
+            ids.add(job.id)
+            seated.append(job)
+        return True
+
+    def _reserve(self, job: Job) -> bool:
+        """KV for a waiting job; False if there is none for it or for anybody."""
+        barred = self._barred_after
+        if job.kv_tokens > self._free or (barred is not None and job.order[1] > barred):
+            self.is_closed = True
+        if self.is_closed:
+            return False
+        self._free -= job.kv_tokens
+        self.newcomers.append(job)
+        return True

@@ -1,0 +1,144 @@
+"""What memory is spent on follows from the budget."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.deltas import Delta, Generation
+from hotswap.errors import MergeFailed
+from hotswap.model.budget import Shares, shares
+from hotswap.model.load import load
+from hotswap.model.rows import Row
+from hotswap.model.runner import Runner
+from scheduler import BASE
+
+SLOT, TOKEN = 1000, 2
+
+
+def share(budget: int, **asked: int) -> Shares:
+    made = {"slot_bytes": SLOT, "golden_bytes": SLOT, "token_bytes": TOKEN, **asked}
+    return shares(budget, 4 * budget, context=10, **made)
+
+
+def test_half_is_for_slots_a_quarter_for_kv_a_quarter_of_the_host_for_adapters() -> (
+    None
+):
+    found = share(8 * SLOT)
+
+    assert found == Shares(
+        slots=4, kv_tokens=1000, adapter_bytes=8 * SLOT, golden_stays=True
+    )
+
+
+def test_there_is_at_least_one_slot_and_one_context_and_not_too_many_slots() -> None:
+    assert share(1).slots == 1
+    assert share(1).kv_tokens == 10
+    assert share(1 << 40).slots == 64
+
+
+@pytest.mark.parametrize(
+    ("budget", "asked", "stays"),
+    [
+        (SLOT * 4 // 3 + 2, {}, True),  # one slot and a quarter for KV
+        (SLOT * 4 // 3 - 2, {}, False),
+        (3 * SLOT, {"slots": 2, "kv_tokens": SLOT // TOKEN}, True),
+        (3 * SLOT, {"slots": 3, "kv_tokens": SLOT // TOKEN}, False),
+        (1, {"golden_bytes": 0}, True),  # nothing would be gained
+    ],
+)
+def test_golden_leaves_when_no_slot_fits_beside_it(
+    budget: int, asked: dict[str, int], stays: bool
+) -> None:
+    assert share(budget, **asked).golden_stays is stays
+
+
+def run(runner: Runner, generation: Generation | None, *, mixed: bool) -> torch.Tensor:
+    runner.weights.activate(None if mixed else generation)
+    runner.open(1, 32)
+    row = Row(
+        job=1,
+        tokens=list(range(40, 60)),
+        position=0,
+        generation=generation,
+        wants_logits=True,
+    )
+    found = runner.run([row], mixed=mixed)
+    runner.close(1)
+    return found
+
+
+@pytest.fixture
+def tight(model_folder: Path) -> Runner:
+    """A budget that holds no slot beside golden."""
+    loaded = load(str(model_folder), "float32", "cpu")
+    made = Runner(loaded, kv_tokens=64, budget_bytes=100_000)
+    if made.memory["golden_stays"]:
+        pytest.skip("this CPU's kernels compute in the memory that was loaded")
+    return made
+
+
+def test_a_tight_model_says_the_same_as_one_with_room(
+    tight: Runner, runner: Runner, adapter_folders: Path
+) -> None:
+    generations = [
+        None,
+        *(read(adapter_folders / f"a{n}", runner.layout) for n in range(3)),
+    ]
+
+    for generation in generations:
+        for mixed in (False, True):
+            torch.testing.assert_close(
+                run(tight, generation, mixed=mixed),
+                run(runner, generation, mixed=mixed),
+                rtol=1e-4,
+                atol=1e-4,
+            )
+    assert tight.beside_bytes == runner.beside_bytes > 0
+    spared = runner.memory["golden_bytes"] - tight.memory["golden_bytes"]
+    assert spared == tight.memory["slot_bytes"]
+    assert tight.memory["slots"] == 1
+
+
+def test_golden_that_left_is_bit_identical_after_swaps_and_a_failed_merge(
+    tight: Runner, adapter_folders: Path
+) -> None:
+    layout = tight.layout
+    generations = [read(folder, layout) for folder in adapter_folders.iterdir()]
+    deltas = dict(generations[0].deltas)
+    deltas[sorted(deltas)[-1]] = Delta(a=torch.ones(1, 7), b=torch.ones(7, 1), scale=1)
+    before, sum_before = run(tight, None, mixed=False), tight.weights.checksum()
+
+    for generation in generations * 3:
+        tight.weights.activate(generation)
+    with pytest.raises(MergeFailed, match="broken"):
+        tight.weights.activate(Generation(key="broken", deltas=deltas))
+
+    assert tight.weights.resident == BASE
+    assert tight.weights.checksum() == sum_before
+    assert torch.equal(run(tight, None, mixed=True), before)
+
+
+def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -> None:
+    runner = Runner(load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64)
+
+    def step(job: int, tokens: list[int], position: int) -> torch.Tensor:
+        row = Row(
+            job=job,
+            tokens=tokens,
+            position=position,
+            generation=None,
+            wants_logits=True,
+        )
+        return runner.run([row], mixed=False)
+
+    runner.open(1, 30)
+    runner.open(2, 30)
+    step(2, [40, 41, 42], 0)
+    wanted = step(2, [43], 3)
+    runner.close(1)
+
+    runner.open(3, 34)  # fits only when the second has moved
+
+    assert torch.equal(step(2, [43], 3), wanted)

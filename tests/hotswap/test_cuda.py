@@ -1,0 +1,182 @@
+"""The same promises on a CUDA device; skipped where there is none."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.deltas import Delta, Generation
+from hotswap.model.calibrate import measure
+from hotswap.model.device import Cuda
+from hotswap.model.kv import KV
+from hotswap.model.linear import Linear
+from hotswap.model.load import load
+from hotswap.model.merge import merge
+from hotswap.model.rows import Row
+from hotswap.model.runner import Runner
+from scheduler import BASE
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+PROMPT = list(range(40, 60))
+TIGHT = 100_000  # bytes that hold no slot of the tiny model
+
+
+@pytest.fixture(params=["golden on the device", "golden in pinned memory"])
+def cuda(request: pytest.FixtureRequest, model_folder: Path) -> Runner:
+    budget = None if request.param == "golden on the device" else TIGHT
+    loaded = load(str(model_folder), "float32", "cuda")
+    return Runner(loaded, slots=None, kv_tokens=1024, budget_bytes=budget)
+
+
+def generations(folders: Path, runner: Runner) -> list[Generation]:
+    return [read(folder, runner.layout) for folder in sorted(folders.iterdir())]
+
+
+def logits(
+    runner: Runner, generation: Generation | None, *, mixed: bool
+) -> torch.Tensor:
+    runner.weights.activate(None if mixed else generation)
+    runner.open(1, 32)
+    found = []
+    for start, stop in ((0, 12), (12, 19), (19, 20)):
+        row = Row(
+            job=1,
+            tokens=PROMPT[start:stop],
+            position=start,
+            generation=generation,
+            wants_logits=True,
+        )
+        found.append(runner.run([row], mixed=mixed)[0])
+    runner.close(1)
+    return torch.stack(found).cpu()
+
+
+def slot(runner: Runner) -> list[torch.Tensor]:
+    places = runner.weights._places
+    return [place.weight.cpu() for place in places if isinstance(place, Linear)]
+
+
+def test_golden_is_where_the_budget_says(cuda: Runner) -> None:
+    stays = bool(cuda.memory["golden_stays"])
+    for place in cuda.weights._places:
+        if isinstance(place, Linear):
+            assert place.golden.is_cuda is stays
+            assert place.golden.is_pinned() is not stays
+            assert place.weight.is_cuda
+
+
+def test_golden_is_bit_identical_after_swaps(
+    cuda: Runner, adapter_folders: Path
+) -> None:
+    before, checksum = logits(cuda, None, mixed=False), cuda.weights.checksum()
+
+    for generation in generations(adapter_folders, cuda) * 20:
+        cuda.weights.activate(generation)
+
+    assert torch.equal(logits(cuda, None, mixed=False), before)
+    assert cuda.weights.checksum() == checksum
+    assert cuda.weights.resident == BASE
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_a_merge_is_the_cpus_to_the_last_bit_of_its_type(
+    dtype: torch.dtype, is_pinned: bool
+) -> None:
+    torch.manual_seed(0)
+    device = Cuda(torch.device("cuda"))
+    device.tile_bytes = 1 << 18  # more than one tile
+    golden = torch.randn(700, 400).to(dtype)
+    delta = Delta(a=torch.randn(16, 400) * 0.02, b=torch.randn(700, 16), scale=0.7)
+    source = golden.pin_memory() if is_pinned else golden.cuda()
+    out = torch.empty(700, 400, dtype=dtype, device="cuda")
+
+    with device.side():
+        merge(source, delta, out, device)
+    device.mark().wait()
+
+    exact = golden.double() + 0.7 * (delta.b.double() @ delta.a.double())
+    eps = torch.finfo(dtype).eps
+    assert (out.cpu().double() - exact).abs().max() <= eps * exact.abs().max()
+
+
+def test_merged_and_mixed_say_what_the_cpu_says(
+    cuda: Runner, runner: Runner, adapter_folders: Path
+) -> None:
+    for ours, theirs in zip(
+        generations(adapter_folders, cuda),
+        generations(adapter_folders, runner),
+        strict=True,
+    ):
+        wanted = logits(runner, theirs, mixed=False)
+        for mixed in (False, True):
+            found = logits(cuda, ours, mixed=mixed)
+            torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_slot_built_while_steps_run_is_the_one_built_alone(
+    model_folder: Path, adapter_folders: Path
+) -> None:
+    loaded = load(str(model_folder), "float32", "cuda")
+    cuda = Runner(loaded, slots=2, kv_tokens=1024)
+    a, b = generations(adapter_folders, cuda)[:2]
+    cuda.weights.activate(b)
+    alone = slot(cuda)
+    cuda.weights.forget(b.key)
+    wanted = logits(cuda, a, mixed=False)
+
+    for _ in range(1000):
+        seconds = cuda.weights.prepare(b, budget_s=0.0)
+        assert torch.equal(logits(cuda, a, mixed=False), wanted)
+        if seconds is not None:
+            break
+    swap = cuda.weights.activate(b)
+
+    assert seconds is not None
+    assert seconds > 0
+    assert swap is not None
+    assert swap.warm
+    for now, then in zip(slot(cuda), alone, strict=True):
+        assert torch.equal(now, then)
+
+
+def test_a_flip_waits_for_the_side(model_folder: Path, adapter_folders: Path) -> None:
+    loaded = load(str(model_folder), "float32", "cuda")
+    cuda = Runner(loaded, slots=1, kv_tokens=1024)
+    a, b = generations(adapter_folders, cuda)[:2]
+    cuda.weights.activate(a)
+    alone = slot(cuda)
+    cuda.weights.activate(b)
+    side = cuda._device._side  # type: ignore[attr-defined]
+
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(50_000_000)  # a side that is far behind
+    cuda.weights.activate(a)
+
+    for now, then in zip(slot(cuda), alone, strict=True):
+        assert torch.equal(now, then)
+
+
+def test_kv_slides_together_on_the_device() -> None:
+    with torch.inference_mode():
+        kv = KV(8)
+        first, second = kv.reserve(3), kv.reserve(3)
+        rows = torch.arange(3, 6, device="cuda")
+        data = torch.randn(3, 2, 4, device="cuda")
+        kv.write(0, rows, data, data)
+        kv.release(first)
+        kv.reserve(5)
+        keys, _ = kv.write(0, rows[:0], data[:0], data[:0])
+
+        assert torch.equal(keys[second.start : second.start + 3], data)
+
+
+def test_costs_are_measured(cuda: Runner) -> None:
+    costs = measure(cuda, max_batch=2)
+
+    assert costs.swap_s(warm=False, rank=16) > 0
+    assert all(seconds >= 0 for seconds in costs.table().values())
