@@ -11,7 +11,7 @@ from functools import cache
 
 from benchmarks.machines import machine, taught
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
-from scheduler import POLICIES, Job, Mode, Scheduler
+from scheduler import POLICIES, Job, Mode, Scheduler, Shape
 from scheduler.simulate import Run, Table, simulate
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
@@ -110,8 +110,30 @@ def make_scheduler(
     )
 
 
-def play(policy: str, cell: Cell, rate: float = 0.0) -> Told:
-    table = machine(cell.machine)
+class Free:
+    """A machine on which adapters cost nothing: mixed steps take as long as merged ones
+    and swaps no time. Whatever a policy does, its steps would be no longer here."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def step_s(self, shape: Shape) -> float:
+        return self._table.step_s(shape._replace(mode=Mode.MERGED))
+
+    def swap_s(self, *, warm: bool, rank: int = 0) -> float:
+        return 0.0
+
+
+def ceiling(cell: Cell, rate: float = 0.0) -> float:
+    """Tokens per second in order of arrival if adapters were free."""
+    return play("fcfs-mixed", cell, rate, Free(machine(cell.machine))).tokens_per_s
+
+
+def play(
+    policy: str, cell: Cell, rate: float = 0.0, table: Table | None = None
+) -> Told:
+    """What the policy makes of the cell, by the cell's cost table or by `table`."""
+    table = table or machine(cell.machine)
     scheduler = make_scheduler(policy, table, cell.requests)
     trace = make_trace(cell, rate)
     jobs, ends = make_jobs(cell, trace)
@@ -129,7 +151,8 @@ def play(policy: str, cell: Cell, rate: float = 0.0) -> Told:
 
 def tell(run: Run, jobs: list[Job], ends: dict[int, int], error: float) -> Told:
     order = sorted(run.finished_at, key=lambda job: run.finished_at[job])
-    begin, end = min(run.arrived_at.values()), run.finished_at[order[-len(order) // 10]]
+    begin = min(run.arrived_at.values())
+    end = run.finished_at[order[-1 - len(order) // 10]]
     made = sum(
         ends[job] * _share(run.first_token_at[job], run.finished_at[job], end)
         for job in order

@@ -7,10 +7,11 @@ always mixed and always merged serves). `--full` runs the whole grid, which take
 on two cores; without it every second value. The scheduler learns its costs from the
 twin as from an engine; the cost tables are in `benchmarks.machines`.
 
-Told for each cell: tokens per second between a tenth and nine tenths of the answers
+Told for each cell: tokens per second until nine tenths of the answers have ended
 (`best fixed`: the better of fcfs-mixed and fcfs-merged, chosen with hindsight), and the
-99th percentile of the time to the first token. Also cells where the popularity turns
-and where the load goes on and off, adversarial traces against the stated bound, and
+99th percentile of the time to the first token; means over the seeds. `ceiling`: if
+adapters cost nothing, which no policy can beat; an open loop gives no more than
+arrives. Also cells where the popularity turns and where the load goes on and off, and
 the fairness among adapters that all have too much to do.
 
 Hides: noise of a real machine, HTTP, sampling; answers do not depend on policies.
@@ -31,6 +32,7 @@ from benchmarks.cells import (
     Cell,
     Told,
     capacity,
+    ceiling,
     fairness,
     make_scheduler,
     play,
@@ -38,7 +40,9 @@ from benchmarks.cells import (
 from benchmarks.machines import machine
 from scheduler import POLICIES, Job, Outcome, Step
 
+MACHINES = ("this", "h100")
 FIXED = ("fcfs-mixed", "fcfs-merged", "longest-queue", "slora-peft")
+HINDSIGHT = ("fcfs-mixed", "fcfs-merged")
 LOADS = ("closed:16", "closed:64", "0.5", "0.9", "1.2")
 
 
@@ -46,9 +50,7 @@ def grid(*, full: bool, requests: int) -> Iterator[Cell]:
     zipfs = (0.0, 0.5, 1.0, 1.5, 2.0) if full else (0.0, 1.0, 2.0)
     stays = (0.0, 0.5, 0.9) if full else (0.0, 0.9)
     counts = (2, 8, 32, 200) if full else (2, 8, 32)
-    for name, zipf, stay, count, load in product(
-        ("this", "h100"), zipfs, stays, counts, LOADS
-    ):
+    for name, zipf, stay, count, load in product(MACHINES, zipfs, stays, counts, LOADS):
         yield Cell(
             machine=name,
             zipf=zipf,
@@ -61,7 +63,7 @@ def grid(*, full: bool, requests: int) -> Iterator[Cell]:
 
 def changing(requests: int) -> Iterator[Cell]:
     """Where the hot adapter changes, and where the load goes on and off."""
-    for name, zipf, count in product(("this", "h100"), (1.0, 2.0), (8, 32)):
+    for name, zipf, count in product(MACHINES, (1.0, 2.0), (8, 32)):
         cell = Cell(
             machine=name,
             zipf=zipf,
@@ -74,33 +76,45 @@ def changing(requests: int) -> Iterator[Cell]:
         yield replace(cell, load="0.9", pulse=20.0 if name == "this" else 1.0)
 
 
-def serve(cell: Cell) -> tuple[Cell, dict[str, Told]]:
+Results = dict[str, Told]  # by policy, of one seed
+Found = list[tuple[Cell, list[Results], list[float]]]  # of all seeds, and the ceilings
+
+
+def serve(cell: Cell) -> tuple[Results, float]:
     rate = 0.0 if cell.is_closed else float(cell.load) * capacity(cell)
-    return cell, {policy: play(policy, cell, rate) for policy in POLICIES}
+    told = {policy: play(policy, cell, rate) for policy in POLICIES}
+    return told, ceiling(cell, rate)
 
 
-def best_fixed(told: dict[str, Told]) -> float:
-    return max(told["fcfs-mixed"].tokens_per_s, told["fcfs-merged"].tokens_per_s)
+def best_of(told: Results, policies: Iterable[str]) -> float:
+    return max(told[policy].tokens_per_s for policy in policies)
 
 
-def gain(told: dict[str, Told], over: str) -> float:
-    return told["affinity"].tokens_per_s / told[over].tokens_per_s
+def against(results: list[Results], *others: str) -> float:
+    """Of affinity against the best of the others, the mean over the seeds."""
+    return geometric_mean(
+        told["affinity"].tokens_per_s / best_of(told, others) for told in results
+    )
 
 
-def row(cell: Cell, told: dict[str, Told]) -> str:
+def tail(results: list[Results], other: str) -> float:
+    """The same of the 99th percentiles of the time to the first token."""
+    return geometric_mean(
+        told["affinity"].ttft_p99 / told[other].ttft_p99 for told in results
+    )
+
+
+def row(cell: Cell, results: list[Results]) -> str:
     kind = "drift" if cell.drift else "pulse" if cell.pulse else ""
     figures = " ".join(
-        f"{told[policy].tokens_per_s:7.0f} {told[policy].ttft_p99:6.2f}"
+        f"{geometric_mean(told[policy].tokens_per_s for told in results):7.0f} "
+        f"{geometric_mean(told[policy].ttft_p99 for told in results):6.2f}"
         for policy in POLICIES
     )
     return (
         f"{cell.machine:5}{cell.zipf:4}{cell.stay:4}{cell.adapters:4} "
-        f"{cell.load:9}{kind:6} {figures} "
-        f"{told['affinity'].tokens_per_s / best_fixed(told):6.3f}"
+        f"{cell.load:9}{kind:6} {figures} {against(results, *HINDSIGHT):6.3f}"
     )
-
-
-Found = list[tuple[Cell, dict[str, Told]]]
 
 
 def is_busy(cell: Cell) -> bool:
@@ -108,36 +122,62 @@ def is_busy(cell: Cell) -> bool:
 
 
 def summary(steady: Found, moving: Found) -> dict[str, float]:
-    ratios = [t["affinity"].tokens_per_s / best_fixed(t) for _, t in steady]
-    busy = [told for cell, told in steady if is_busy(cell)]
-    calm = [told for cell, told in steady if cell.load in ("0.5", "0.9")]
-    tails = [t["affinity"].ttft_p99 / t["fcfs-mixed"].ttft_p99 for t in calm]
-    told = {
+    ratios = [against(results, *HINDSIGHT) for _, results, _ in steady]
+    each = [against([told], *HINDSIGHT) for _, all_, _ in steady for told in all_]
+    calm = [results for cell, results, _ in steady if cell.load in ("0.5", "0.9")]
+    tails = [tail(results, "fcfs-mixed") for results in calm]
+    mine = [told["affinity"] for _, results, _ in steady for told in results]
+    figures = {
         "cells": len(ratios),
         "least against best fixed": min(ratios),
+        "least against best fixed, of one seed": min(each),
         "cells below 0.97": sum(ratio < 0.97 for ratio in ratios),
         "mean against best fixed": geometric_mean(ratios),
         "mean against best fixed, changing": geometric_mean(
-            t["affinity"].tokens_per_s / best_fixed(t) for _, t in moving
+            against(results, *HINDSIGHT) for _, results, _ in moving
         ),
         "ttft p99 against mixed, median": median(tails),
         "ttft p99 against mixed, most": max(tails),
-        "ttft cells above 1.1": sum(tail > 1.1 for tail in tails),
-        "largest swap share": max(t["affinity"].swap_share for _, t in steady),
-        "largest error of costs": max(t["affinity"].error for _, t in steady),
+        "ttft cells above 1.1": sum(ratio > 1.1 for ratio in tails),
+        "largest swap share": max(told.swap_share for told in mine),
+        "largest error of costs": max(told.error for told in mine),
     }
+    return figures | busy_figures([found for found in steady if is_busy(found[0])])
+
+
+def busy_figures(busy: Found) -> dict[str, float]:
+    """Against each policy, and against the best of the fixed ones; by load what there
+    is to gain at most."""
+    figures = {}
     for policy in list(POLICIES)[1:]:
-        gains = [gain(each, policy) for each in busy]
-        told[f"mean against {policy}, busy"] = geometric_mean(gains)
-        told[f"least against {policy}, busy"] = min(gains)
-    return told
+        gains = [against(results, policy) for _, results, _ in busy]
+        figures[f"mean against {policy}, busy"] = geometric_mean(gains)
+        figures[f"least against {policy}, busy"] = min(gains)
+        tails = geometric_mean(tail(results, policy) for _, results, _ in busy)
+        figures[f"ttft p99 against {policy}, busy"] = tails
+    gains = [against(results, *FIXED) for _, results, _ in busy]
+    figures["mean against the best of four, busy"] = geometric_mean(gains)
+    for load in LOADS:
+        most = [
+            top / best_of(told, FIXED)
+            for cell, results, tops in busy
+            for told, top in zip(results, tops, strict=True)
+            if cell.load == load
+        ]
+        if most:
+            figures[f"ceiling against the best of four, {load}"] = geometric_mean(most)
+    return figures
 
 
-def run(cells: Iterable[Cell], pool: ProcessPoolExecutor) -> Found:
+def run(cells: list[Cell], seeds: int, pool: ProcessPoolExecutor) -> Found:
+    """A chunk has all loads of the same traces, which share their capacity."""
+    seeded = [replace(cell, seed=1 + seed) for seed in range(seeds) for cell in cells]
+    served = list(pool.map(serve, seeded, chunksize=len(LOADS)))
     found = []
-    for cell, told in pool.map(serve, cells):
-        print(row(cell, told), flush=True)
-        found.append((cell, told))
+    for number, cell in enumerate(cells):
+        results, tops = zip(*served[number :: len(cells)], strict=True)
+        print(row(cell, list(results)), flush=True)
+        found.append((cell, list(results), list(tops)))
     return found
 
 
@@ -179,16 +219,23 @@ def speed() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies")
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--requests", type=int, default=240)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--machine", choices=MACHINES, help="of one only")
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python", end=" ")
     print(f"{platform.python_version()}; virtual seconds, tokens/s and p99 TTFT")
     print("machine zipf stay adapters load:", *POLICIES, "| against best fixed")
     with ProcessPoolExecutor() as pool:
-        steady = run(grid(full=args.full, requests=args.requests), pool)
-        moving = run(changing(args.requests), pool)
+        steady_cells = list(grid(full=args.full, requests=args.requests))
+        moving_cells = list(changing(args.requests))
+        if args.machine:
+            steady_cells = [c for c in steady_cells if c.machine == args.machine]
+            moving_cells = [c for c in moving_cells if c.machine == args.machine]
+        steady = run(steady_cells, args.seeds, pool)
+        moving = run(moving_cells, args.seeds, pool)
         figures = summary(steady, moving)
-        for name in ("this", "h100"):
+        for name in MACHINES:
             figures[f"jain, {name}"] = fairness(name)
     figures |= speed()
     for name, figure in figures.items():

@@ -82,7 +82,7 @@ class Group:
 
     @property
     def expected_steps(self) -> float:
-        """Steps until a job of it ends, on average: by its past, at most as asked."""
+        """Steps until a job of it ends, as a rule: by its past, at most as asked."""
         allowed = self.remaining_tokens / self.jobs
         age = self.generated_tokens / self.live if self.live else 0.0
         rest = self._lengths.expected_remaining(self.generation, age, age + allowed)

@@ -2,7 +2,9 @@
 
 A histogram per generation, as an adapter is mostly one task: bucket i counts answers of
 2^(i/2) tokens and more, and old ones fade. The guess for a job is conditioned on its
-age: of the answers that became so long, how much longer they became on average.
+age: of the answers that became so long, how much longer they became. It is the
+geometric mean, near the median: a swap for a long rest that never comes is lost, while
+one that is put off until the answer has become long still pays.
 
 Where little is known of a generation the answers of all speak for it, and where little
 is known at all, every bucket is as likely as any other: on a logarithmic scale, any
@@ -38,15 +40,15 @@ class Lengths:
         own = self._counts.get(generation, _NOTHING)
         asked = max(math.ceil(2 * math.log2(max(most, 1))), 1)
         share = _PRIOR / (_PRIOR + sum(self._all))
-        total = tokens = 0.0
+        total = logs = 0.0
         for bucket in range(_bucket(age), _BUCKETS):
             rest = min(_MIDDLES[bucket], most) - age
             if rest > 0.0:
                 flat = _PRIOR / asked if bucket < asked else 0.0
                 prior = share * (self._all[bucket] + flat)
                 total += own[bucket] + prior
-                tokens += (own[bucket] + prior) * rest
-        return tokens / total if total else most - age
+                logs += (own[bucket] + prior) * math.log(max(rest, 1.0))
+        return min(math.exp(logs / total), most - age) if total else most - age
 
 
 def _counted(counts: list[float], tokens: int) -> list[float]:

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.cells import Cell, make_jobs, make_trace, play
+from benchmarks.cells import Cell, ceiling, make_jobs, make_trace, play, tell
 from benchmarks.machines import H100, machine, taught
 from benchmarks.policies import speed
-from scheduler import Mode, Shape
+from scheduler import POLICIES, Mode, Shape
+from scheduler.simulate import Run
 
 CELL = Cell(
     machine="h100", zipf=1.0, stay=0.5, adapters=4, load="closed:16", requests=60
@@ -60,6 +61,30 @@ def test_a_mixed_batch_of_one_adapter_is_worth_merging_on_both_machines() -> Non
         cell = replace(CELL, machine=name, adapters=1)
         ours, mixed = (play(p, cell).tokens_per_s for p in ("affinity", "fcfs-mixed"))
         assert ours > 1.1 * mixed
+
+
+@pytest.mark.parametrize("load", ["closed:16", "0.9"])
+def test_no_policy_is_faster_than_where_adapters_cost_nothing(load: str) -> None:
+    cell, rate = replace(CELL, load=load), 30.0
+
+    best = max(play(policy, cell, rate).tokens_per_s for policy in POLICIES)
+
+    assert best <= ceiling(cell, rate)
+
+
+def test_tokens_count_until_nine_tenths_of_the_answers_have_ended() -> None:
+    """Ten answers of ten tokens, one a second; the last takes a hundred seconds."""
+    jobs, _ = make_jobs(CELL, make_trace(replace(CELL, requests=10), 0.0))
+    run = Run(busy_s=1.0)
+    for each in jobs:
+        run.arrived_at[each.id] = 0.0
+        run.first_token_at[each.id] = float(each.id)
+        run.finished_at[each.id] = each.id + 1.0
+    run.first_token_at[9], run.finished_at[9] = 0.0, 100.0
+
+    told = tell(run, jobs, dict.fromkeys(range(10), 10), 0.0)
+
+    assert told.tokens_per_s == pytest.approx(90.9 / 9.0, rel=0.02)
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ def test_it_follows_the_rule_at_both_sides_of_the_break_even(
 def test_a_swap_is_spread_over_the_steps_that_the_turn_is_expected_to_last() -> None:
     machine = flat(0.010, 0.018, swap_s=0.1)
 
-    assert goal(choose({"a": 12, "b": 4}, machine, tokens=400)) == "a"
+    assert goal(choose({"a": 12, "b": 4}, machine, tokens=2000)) == "a"
     assert goal(choose({"a": 12, "b": 4}, machine, tokens=40)) is None
 
 
