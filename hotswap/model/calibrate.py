@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _RANK = 16
 _ADAPTERS = 4
-_PROMPT = 32
+_PROMPT = 128  # tokens, shared by the sequences
+_CONTEXT = 256  # of each sequence, in the step that tells what context takes
 _REPEATS = 4
 _FAR = 2.5  # times: kept costs that are as far off are measured again
 
@@ -52,12 +53,11 @@ def calibrate(runner: Runner, max_batch: int) -> Costs:
 
 def _still_holds(runner: Runner, costs: Costs) -> bool:
     """Whether one sequence takes about as long as the costs say."""
-    seen, measured = Costs(), []
+    measured = []
     for _ in range(_REPEATS):
-        start = time.perf_counter()
-        _steps(runner, seen, Mode.MERGED, [], 1, prompt=1)
-        measured.append((time.perf_counter() - start) / 3)
-    expected = costs.step_s(Shape(Mode.MERGED, 1))
+        _, (shape, seconds), _ = _steps(runner, Mode.MERGED, [], 1, prompt=1)
+        measured.append(seconds)
+    expected = costs.step_s(shape)
     return expected / _FAR <= min(measured) <= expected * _FAR
 
 
@@ -66,21 +66,22 @@ def measure(runner: Runner, max_batch: int) -> Costs:
     start = time.perf_counter()
     costs = Costs()
     made = [_made_up(runner, n) for n in range(_ADAPTERS)]
-    most = max(1, min(max_batch, 8, runner.kv_tokens // (_PROMPT + 8)))
+    most = max(1, min(max_batch, 16, runner.kv_tokens // _CONTEXT))
     for repeat in range(_REPEATS):
         # The first round pays for fresh memory and for code that was never run.
         seen = costs if repeat else Costs()
         for mode, sequences in product(Mode, sorted({1, most})):
-            # As many tokens in all, so that what a row takes is told from its context.
-            prompt = _PROMPT * most // sequences
             if mode is Mode.MERGED:
                 _swap(runner, seen, made)
-                _steps(runner, seen, mode, made[:1], sequences, prompt=prompt)
-                continue
-            runner.weights.activate(None)
-            # What an adapter adds shows only where their number differs.
-            for adapters in sorted({1, min(sequences, _ADAPTERS)}):
-                _steps(runner, seen, mode, made[:adapters], sequences, prompt=prompt)
+                kinds = [made[:1]]
+            else:
+                runner.weights.activate(None)
+                # What an adapter adds shows only where their number differs.
+                kinds = [made[:n] for n in sorted({1, min(sequences, _ADAPTERS)})]
+            for adapters in kinds:
+                prompt = _PROMPT // sequences
+                for outcome in _steps(runner, mode, adapters, sequences, prompt=prompt):
+                    seen.learn_step(*outcome)
     runner.weights.activate(None)
     for generation in made:
         runner.forget(generation.key)
@@ -124,19 +125,25 @@ def _swap(runner: Runner, costs: Costs, made: list[Generation]) -> None:
 
 def _steps(
     runner: Runner,
-    costs: Costs,
     mode: Mode,
     made: list[Generation],
     sequences: int,
     *,
     prompt: int,
-) -> None:
-    """A prefill step and two decode steps over so many rows."""
+) -> list[tuple[Shape, float]]:
+    """Seconds of a prefill step and two decoding steps over so many rows.
+
+    The last is far behind the prompt, so that context is told from the rest: it reads
+    KV that was never written, as what is in it takes no time.
+    """
     # Negative ids: no job of a client has one.
     jobs = [-1 - n for n in range(sequences)]
+    context = min(_CONTEXT, runner.kv_tokens // sequences)
+    prompt = max(1, min(prompt, context - 2))
+    outcomes = []
     for job in jobs:
-        runner.open(job, prompt + 2)
-    for tokens, position in ((prompt, 0), (1, prompt), (1, prompt + 1)):
+        runner.open(job, context)
+    for tokens, position in ((prompt, 0), (1, prompt), (1, context - 1)):
         rows = [
             Row(
                 job=job,
@@ -151,11 +158,12 @@ def _steps(
         runner.run(rows, mixed=mode is Mode.MIXED)
         seconds = time.perf_counter() - start
         prefill = tokens * sequences if tokens > 1 else 0
-        adapters, context = len(made), position * sequences
-        shape = Shape(mode, sequences, adapters, _RANK * adapters, prefill, context)
-        costs.learn_step(shape, seconds)
+        adapters, before = len(made), position * sequences
+        shape = Shape(mode, sequences, adapters, _RANK * adapters, prefill, before)
+        outcomes.append((shape, seconds))
     for job in jobs:
         runner.close(job)
+    return outcomes
 
 
 def _made_up(runner: Runner, seed: int) -> Generation:

@@ -125,8 +125,8 @@ class Weights:
         return next((s for s in self._slots if s.holds and s.holds.key == key), None)
 
     def _victim(self) -> Slot:
-        """An empty slot, or the one least worth keeping; the resident one last, pinned
-        ones before it.
+        """An empty slot, best one that has its memory; or the one least worth keeping,
+        the resident one last, pinned ones before it.
 
         GreedyDual-Size-Frequency (Cherkasova 1998): worth is uses x seconds to rebuild,
         on top of the worth of what was given up last, so that old uses fade.
@@ -137,6 +137,7 @@ class Weights:
                 s is self._resident,
                 s.holds is not None and s.holds.key in self.pinned,
                 s.holds is not None,
+                not s.content,
                 s.worth,
             ),
         )

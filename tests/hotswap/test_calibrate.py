@@ -1,14 +1,20 @@
 """Costs are measured once for a model and a machine, and kept."""
 
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from hotswap.adapters.deltas import Generation
 from hotswap.model import calibrate as module
-from hotswap.model.calibrate import calibrate
+from hotswap.model.calibrate import calibrate, measure
+from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from scheduler import BASE, Costs, Mode, Shape
+from scheduler import BASE, Costs, Mode, Shape, Swap
 
 
 @pytest.fixture
@@ -74,3 +80,55 @@ def test_other_settings_and_broken_files_are_measured_anew(
 
     assert file.read_text() != '{"merged": [1]}'
     assert len(list(cache.iterdir())) == 2
+
+
+class Clockwork:
+    """A runner and its weights on a clock of their own: what steps take is known."""
+
+    kv_tokens, head, dtype = 8192, "head", torch.float32
+    layout = SimpleNamespace(linear={"layer": (4, 4)})
+
+    def __init__(self, seed: int) -> None:
+        self.now = 0.0
+        self.weights = self
+        self._random = random.Random(seed)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def step_s(
+        self, mode: Mode, n: int, adapters: int, prefill: int, ctx: int
+    ) -> float:
+        base = 40e-3 + 3e-3 * n + 2e-3 * prefill + 30e-6 * ctx
+        return base + (mode is Mode.MIXED) * (30e-3 + 2e-3 * n + 4e-3 * adapters)
+
+    def run(self, rows: Sequence[Row], *, mixed: bool) -> None:
+        prefill = sum(len(row.tokens) for row in rows if len(row.tokens) > 1)
+        adapters = {row.generation.key for row in rows if row.generation is not None}
+        context = sum(row.position for row in rows)
+        mode = Mode.MIXED if mixed else Mode.MERGED
+        seconds = self.step_s(mode, len(rows), len(adapters), prefill, context)
+        self.now += seconds * self._random.lognormvariate(0.0, 0.1)
+
+    def activate(self, generation: Generation | None) -> Swap | None:
+        return Swap(warm=generation is None, seconds=0.1)
+
+    def open(self, job: int, tokens: int) -> None: ...
+    def close(self, job: int) -> None: ...
+    def forget(self, key: str) -> None: ...
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_calibration_tells_what_a_full_batch_with_long_contexts_takes(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Clockwork(seed)
+    monkeypatch.setattr(module, "time", machine)
+
+    costs = measure(machine, 16)  # type: ignore[arg-type]
+
+    for mode in Mode:
+        for n, adapters in ((1, 1), (4, 4), (16, 2), (16, 4)):
+            real = machine.step_s(mode, n, adapters, 0, 60 * n)
+            told = costs.step_s(Shape(mode, n, adapters, 16 * adapters, 0, 60 * n))
+            assert told == pytest.approx(real, rel=0.25), (mode, n, adapters)

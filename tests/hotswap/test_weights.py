@@ -225,6 +225,19 @@ def test_forgetting_the_resident_makes_golden_resident(
     assert runner.weights.warm == {BASE}
 
 
+def test_an_emptied_slot_is_filled_before_one_that_never_had_memory(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    a, b = read_all(adapter_folders, runner)[:2]
+    runner.weights.activate(a)
+    runner.forget(a.key)
+
+    runner.weights.activate(b)
+
+    filled = [slot for slot in runner.weights._slots if slot.content]
+    assert len(filled) == 1
+
+
 def test_a_pinned_slot_is_given_up_last(runner: Runner, adapter_folders: Path) -> None:
     a, b, c = (read(adapter_folders / f"a{n}", runner.layout) for n in range(3))
     runner.weights.pinned = frozenset({a.key})
