@@ -4,8 +4,9 @@ One real engine in process (SmolLM2-135M, eight made-up adapters of rank 16 on a
 linear modules, four slots, a batch of 16) is calibrated, warmed up on a trace of its
 own, and then serves three traces under three policies: closed loops of 16 clients
 without and with `stay`, and Poisson arrivals at nine tenths of capacity. The costs go
-on learning from run to run, as in a server; the twin serves each trace by the costs as
-they stood before the engine served it.
+on learning from run to run, as in a server. The twin serves each trace by the costs as
+they stand after the engine has served it, at the speed that the machine had meanwhile,
+which on a shared one moves by half: one factor for each mode, one for cold swaps.
 
 Told: median relative error of the predictions of steps, by mode, and of cold swaps,
 each made before its outcome was known; tokens per second, mean and 99th percentile of
@@ -23,9 +24,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from benchmarks.cells import BATCH, SLOTS, Told, tell
+from benchmarks.cells import BATCH, SLOTS, Told
 from benchmarks.demo_model import adapters, load_model
 from benchmarks.traces import Trace, arrivals, generate, length
+from benchmarks.watched import KV_TOKENS, RANK, AtSpeed, Watched
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
@@ -37,61 +39,13 @@ from hotswap.errand import errand
 from hotswap.model.calibrate import measure
 from hotswap.model.load import Loaded
 from hotswap.model.runner import Runner
-from scheduler import POLICIES, Costs, Job, Outcome, Scheduler, Step
-from scheduler.simulate import Run, simulate
+from scheduler import Costs, Job
+from scheduler.simulate import Table, simulate
 
 COMPARED = ("fcfs-mixed", "fcfs-merged", "affinity")
-ADAPTERS, RANK, KV_TOKENS = 8, 16, 8192
+ADAPTERS = 8
 CLOSED = f"closed:{BATCH}"
 WARM_UP_SEED, SEED = 7, 1
-
-
-class Watched(Scheduler):
-    """The scheduler, and what happened, in the twin's words: for engine and twin."""
-
-    def __init__(self, policy: str, costs: Costs) -> None:
-        super().__init__(
-            POLICIES[policy](),
-            kv_tokens=KV_TOKENS,
-            max_batch=BATCH,
-            max_waiting=1000,
-            prefill_tokens=256,
-            max_wait_s=2.0,
-            costs=costs,
-        )
-        self.run = Run()
-        self.jobs: list[Job] = []
-        self.errors: dict[str, list[float]] = defaultdict(list)
-
-    def submit(self, job: Job) -> None:
-        super().submit(job)
-        self.jobs.append(job)
-        self.run.arrived_at[job.id] = job.arrival
-
-    def report(self, step: Step, outcome: Outcome, now: float) -> None:
-        run, mode, swap = self.run, step.plan.mode, outcome.swap
-        expected = self.costs.step_s(step.shape)
-        self.errors[mode.value].append(abs(expected / outcome.seconds - 1.0))
-        run.busy_s += outcome.seconds
-        run.tokens[mode] += len(step.work)
-        if swap is not None:
-            run.swap_s += swap.seconds
-        if swap is not None and not swap.warm:
-            expected = self.costs.swap_s(warm=False, rank=RANK)
-            self.errors["cold swap"].append(abs(expected / swap.seconds - 1.0))
-        super().report(step, outcome, now)
-        for work in step.work:
-            if work.job.generated:
-                run.first_token_at.setdefault(work.job.id, now)
-        run.finished_at |= dict.fromkeys(outcome.finished, now)
-
-    def prepared(self, generation: str, seconds: float) -> None:
-        super().prepared(generation, seconds)
-        self.run.swap_s += seconds
-
-    def told(self) -> Told:
-        ends = {job.id: job.max_tokens for job in self.jobs}
-        return tell(self.run, self.jobs, ends, self.costs.error or 0.0)
 
 
 class Real:
@@ -164,8 +118,9 @@ async def _send(engine: Engine, trace: Trace) -> None:
     await asyncio.gather(*(client(n) for n in range(len(trace.requests))))
 
 
-def on_twin(trace: Trace, policy: str, table: Costs) -> Watched:
-    watched = Watched(policy, _copy(table))
+def on_twin(trace: Trace, policy: str, costs: Costs, table: Table) -> Watched:
+    """By `table`; its scheduler starts from `costs`."""
+    watched = Watched(policy, _copy(costs))
     jobs = [
         Job(
             id=request.id,
@@ -198,7 +153,7 @@ def capacity(requests: int, table: Costs) -> float:
     """Requests per second of the better fixed policy, always busy, by the twin."""
     trace = make_trace(SEED, requests, CLOSED, 0.5)
     best = max(
-        on_twin(trace, policy, table).told().tokens_per_s
+        on_twin(trace, policy, table, table).told().tokens_per_s
         for policy in ("fcfs-mixed", "fcfs-merged")
     )
     return best / statistics.fmean(r.output_tokens for r in trace.requests)
@@ -254,9 +209,10 @@ def main() -> None:
     found, figures = [], {}
     for name, trace in traces.items():
         for policy in COMPARED:
-            table = _copy(costs)
+            before = _copy(costs)
             watched = real.serve(trace, policy, costs)
-            told, twin = watched.told(), on_twin(trace, policy, table).told()
+            table = AtSpeed(costs, watched)
+            told, twin = watched.told(), on_twin(trace, policy, before, table).told()
             print(row(name, policy, told, twin), flush=True)
             figures[f"{name}, {policy}, tokens/s"] = told.tokens_per_s
             found.append((told, twin))

@@ -3,9 +3,10 @@
 import pytest
 
 from benchmarks.cells import SLOTS
-from benchmarks.costs import CLOSED, COMPARED, Watched, make_trace, on_twin
+from benchmarks.costs import CLOSED, COMPARED, make_trace, on_twin
 from benchmarks.machines import H100, taught
-from scheduler import Job
+from benchmarks.watched import AtSpeed, Watched
+from scheduler import Job, Shape
 from scheduler.simulate import simulate
 
 
@@ -40,7 +41,28 @@ def test_a_trace_served_twice_on_the_twin_tells_the_same() -> None:
     trace = make_trace(1, 40, CLOSED, 0.5)
     costs = taught(H100)
 
-    one, other = (on_twin(trace, "affinity", costs).told() for _ in range(2))
+    one, other = (on_twin(trace, "affinity", costs, costs).told() for _ in range(2))
 
     assert one == other
     assert one.tokens_per_s > 0
+
+
+@pytest.mark.parametrize("policy", COMPARED)
+def test_the_twin_follows_an_engine_whose_machine_is_slower_than_its_costs(
+    policy: str,
+) -> None:
+    class Slow:
+        def step_s(self, shape: Shape) -> float:
+            return 1.5 * H100.step_s(shape)
+
+        def swap_s(self, *, warm: bool, rank: int = 0) -> float:
+            return 3.0 * H100.swap_s(warm=warm, rank=rank)
+
+    trace, costs = make_trace(1, 40, CLOSED, 0.5), taught(H100)
+    engine = on_twin(trace, policy, costs, Slow())
+
+    twin = on_twin(trace, policy, costs, AtSpeed(costs, engine))
+
+    assert twin.told().tokens_per_s == pytest.approx(
+        engine.told().tokens_per_s, rel=0.05
+    )
