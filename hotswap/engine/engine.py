@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch, Model
-from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop
+from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop, Submit
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
@@ -70,6 +70,7 @@ class Engine:
             fetch=fetch,
             clock=clock,
         )
+        self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.status = self._snapshot()
 
@@ -91,8 +92,10 @@ class Engine:
         self._thread.join()
 
     def post(self, letter: Letter) -> None:
-        """From any thread."""
+        """From any thread. After the end it is answered all the same."""
         self._letters.put(letter)
+        if self._has_ended:
+            self._turn_away()
 
     def seen(self) -> "Future[None]":
         """From any thread: done when `status` shows what was posted before."""
@@ -100,7 +103,7 @@ class Engine:
         if self.is_alive:
             self.post(mark)
         else:
-            mark.seen.set_result(None)
+            mark.answer()
         return mark.seen
 
     def open_ticket(self) -> Ticket:
@@ -117,6 +120,8 @@ class Engine:
                 self._outbox.put(sequence.ticket, Stopping())
             self._reception.close()
             self._outbox.deliver()
+            self._has_ended = True
+            self._turn_away()
 
     def _turn(self) -> bool:
         """One round of the loop; False when it is time to end."""
@@ -207,6 +212,21 @@ class Engine:
         except queue.Empty:
             pass
         self._publish()
+
+    def _turn_away(self) -> None:
+        """Answer the letters that came too late to be read. From any thread: whoever
+        posts when the end has come does it, and the end itself for those before."""
+        outbox = Outbox()
+        while not self._letters.empty():
+            try:
+                letter = self._letters.get_nowait()
+            except queue.Empty:  # another thread has it
+                break
+            if isinstance(letter, Submit):
+                outbox.put(letter.ticket, Stopping())
+            elif isinstance(letter, Mark):
+                letter.answer()
+        outbox.deliver()
 
     def _publish(self) -> None:
         self.status = self._snapshot()

@@ -12,7 +12,7 @@ import pytest
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Submit
+from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Stop, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
@@ -431,6 +431,59 @@ def test_the_status_counts_what_happened() -> None:
     asyncio.run(scene())
 
 
+# --- the end ------------------------------------------------------------------------
+
+
+class Bug:
+    """A policy that is wrong about `b`."""
+
+    def choose(self, view: View) -> Plan:
+        assert "b" not in view.loads, "injected"
+        return mixed("fine so far")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_an_engine_that_a_bug_has_ended() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model, chooser=Bug()) as engine:
+            running_job = submit(engine, "a")
+            await running_job.accepted()
+            fatal = submit(engine, "b")
+            model.gate.release(1)
+            await fatal.accepted()
+            async with asyncio.timeout(10):
+                with pytest.raises(Stopping):
+                    _ = [piece async for piece in running_job.pieces()]
+                with pytest.raises(Stopping):
+                    _ = [piece async for piece in fatal.pieces()]
+                await until(lambda: not engine.is_alive)
+
+                with pytest.raises(Stopping):
+                    await text_of(submit(engine, "a"))
+                await asyncio.wrap_future(engine.seen())
+            model.spans.clear()  # nobody is left to close them
+
+    asyncio.run(scene())
+
+
+def test_what_is_posted_behind_the_last_letter_is_answered() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model) as engine:
+            engine.drain(10)
+            engine.post(Stop())
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    late, seen = submit(engine, "a"), engine.seen()
+                    with pytest.raises(Stopping):
+                        await text_of(late)
+                    await asyncio.wrap_future(seen)
+
+    asyncio.run(scene())
+
+
 # --- tokenizers of adapters ---------------------------------------------------------
 
 
@@ -592,6 +645,27 @@ def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it() ->
 
             assert "new" in [each.name for each in engine.status.adapters]
         await asyncio.wrap_future(engine.seen())  # it has ended: nobody waits
+
+    asyncio.run(scene())
+
+
+def test_whoever_asks_for_a_mark_may_leave_before_it_is_answered() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            ticket = submit(engine, "a")
+            await ticket.accepted()
+            asking = asyncio.ensure_future(asyncio.wrap_future(engine.seen()))
+            await asyncio.sleep(0)
+
+            asking.cancel()
+            model.gate.release(100)
+
+            async with asyncio.timeout(10):
+                text = "".join([piece.text async for piece in ticket.pieces()])
+            assert text == expected("a", 3, 10)
+            assert engine.is_alive
 
     asyncio.run(scene())
 
