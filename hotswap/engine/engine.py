@@ -155,7 +155,7 @@ class Engine:
             return 0.0
         start = time.perf_counter()
         try:
-            pieces = self._batch.run(step)
+            pieces, spoilt = self._batch.run(step)
         except Exception as error:
             log.exception("step failed jobs=%d", len(sequences))
             self._fail(sequences, StepFailed(f"the model failed on this step: {error}"))
@@ -175,6 +175,7 @@ class Engine:
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:
                 self._batch.leave(job)
+        self._fail(spoilt, StepFailed("the model's logits are not finite"))
         return outcome.seconds
 
     def _prepare(self, key: str | None, budget_s: float) -> None:

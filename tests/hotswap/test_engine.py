@@ -212,6 +212,25 @@ def test_a_failing_step_fails_its_own_jobs_and_the_server_goes_on() -> None:
     asyncio.run(scene())
 
 
+def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.spoilt = {"b"}
+        async with running(model, "fcfs-mixed") as engine:
+            model.gate = threading.Semaphore(0)
+            tickets = [submit(engine, name) for name in ("a", "b", "base")]
+            model.gate.release(100)
+            with pytest.raises(StepFailed, match="not finite"):
+                await text_of(tickets[1])
+
+            assert await text_of(tickets[0]) == expected("a", 3, 10)
+            assert await text_of(tickets[2]) == expected("base", 3, 10)
+            assert engine.status.counters.failed == 1
+            assert [x.name for x in engine.status.adapters if x.leases] == []
+
+    asyncio.run(scene())
+
+
 def test_a_failing_merge_fails_that_adapter_and_no_other() -> None:
     async def scene() -> None:
         model = FakeModel()
