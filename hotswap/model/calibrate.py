@@ -72,7 +72,9 @@ def measure(runner: Runner, max_batch: int) -> Costs:
         seen = costs if repeat else Costs()
         for mode, sequences in product(Mode, sorted({1, most})):
             # As many tokens in all, so that what a row takes is told from its context.
-            prompt = _PROMPT * most // sequences
+            # Two tokens follow.
+            room = min(runner.context, runner.kv_tokens // sequences) - 2
+            prompt = min(_PROMPT * most // sequences, room)
             if mode is Mode.MERGED:
                 _swap(runner, seen, made)
                 _steps(runner, seen, mode, made[:1], sequences, prompt=prompt)

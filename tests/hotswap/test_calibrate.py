@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from hotswap.model import calibrate as module
-from hotswap.model.calibrate import calibrate
+from hotswap.model.calibrate import calibrate, measure
+from hotswap.model.load import load
 from hotswap.model.runner import Runner
 from scheduler import BASE, Costs, Mode, Shape
+from tests import tiny
 
 
 @pytest.fixture
@@ -74,3 +77,20 @@ def test_other_settings_and_broken_files_are_measured_anew(
 
     assert file.read_text() != '{"merged": [1]}'
     assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize(("context", "kv_tokens"), [(64, None), (512, 20)])
+def test_a_model_of_a_short_context_or_little_kv_is_measured(
+    context: int, kv_tokens: int | None, tmp_path: Path
+) -> None:
+    config = GPT2Config(
+        vocab_size=tiny.VOCAB, n_embd=48, n_layer=1, n_head=4, n_positions=context
+    )
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)  # fails beyond its positions
+    tiny.tokenizer().save_pretrained(tmp_path)
+    loaded = load(str(tmp_path), "float32", "cpu")
+    runner = Runner(loaded, slots=1, kv_tokens=kv_tokens)
+
+    costs = measure(runner, max_batch=16)
+
+    assert costs.step_s(Shape(Mode.MERGED, 1)) > 0
