@@ -113,6 +113,7 @@ class View(NamedTuple):
     barred_after: int | None  # jobs submitted later must leave free KV alone
     max_batch: int
     prefill_tokens: int
+    builds_beside: bool  # whether a slot can be built while others run
     costs: Costs
 
     def is_runnable(self, load: Load) -> bool:

@@ -150,8 +150,11 @@ class Engine:
         try:
             swap = self._model.weights.activate(wanted)
         except MergeFailed as error:
-            assert wanted is not None, "golden cannot fail to merge"
-            self._refuse_generation(wanted, error)
+            if wanted is None:  # golden has left, and the bare model was not built
+                log.error("merge failed %s", error)
+                self._fail(sequences, StepFailed(str(error)))
+            else:
+                self._refuse_generation(wanted, error)
             return 0.0
         start = time.perf_counter()
         try:

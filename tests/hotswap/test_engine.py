@@ -247,6 +247,22 @@ def test_a_failing_merge_fails_that_adapter_and_no_other() -> None:
     asyncio.run(scene())
 
 
+def test_a_bare_model_that_cannot_be_built_again_fails_the_step_alone() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model, "fcfs-merged") as engine:
+            assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+            model.weights.broken = {"base"}
+            async with asyncio.timeout(10):
+                with pytest.raises(StepFailed, match="injected"):
+                    await text_of(submit(engine, "base"))
+
+            model.weights.broken = set()
+            assert await text_of(submit(engine, "base")) == expected("base", 3, 10)
+
+    asyncio.run(scene())
+
+
 def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base() -> None:
     async def scene() -> None:
         model = FakeModel()
