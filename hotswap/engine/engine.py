@@ -193,6 +193,8 @@ class Engine:
             return
         if seconds is not None:
             self._scheduler.prepared(generation.key, seconds)
+            self._counters.built_ahead += 1
+            self._counters.swap_seconds += seconds
 
     def _refuse_generation(self, generation: Generation, error: MergeFailed) -> None:
         """Fail every job that leases this generation; no name stands for it now."""

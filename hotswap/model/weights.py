@@ -204,6 +204,7 @@ class Weights:
         """The slot is whole: it holds its generation. The seconds it took."""
         slot, self._build = build.slot, None
         slot.holds, slot.build_s = build.generation, build.seconds
+        slot.worth = self._age + slot.build_s  # as if used: else it is given up next
         return slot.build_s
 
     def _leave(self) -> None:

@@ -407,6 +407,10 @@ def test_a_slot_is_built_beside_the_steps_of_others_and_then_used() -> None:
         assert counters.mixed_steps >= 2
         assert counters.merged_steps > 0
         assert (counters.warm_swaps > 0, counters.cold_swaps) == (True, 0)
+        # Each flip and the build take a millisecond.
+        flips = counters.warm_swaps
+        assert counters.built_ahead == 1
+        assert counters.swap_seconds == pytest.approx(0.001 * (flips + 1))
 
     asyncio.run(scene())
 
