@@ -172,7 +172,9 @@ def by_age(view: View, why: str) -> Plan | None:
     """For policies that mix: a merged plan if the oldest job that can run may not be
     mixed, or if nobody else can run; or None."""
     for load in view.runnable(view.backlog.by_age()):
-        if not load.can_mix or not view.front.generations:
-            return merged(load.generation, why) if load.can_merge else None
-        return None
+        if load.can_mix and view.front.generations:
+            return None
+        if load.can_merge:
+            return merged(load.generation, why)
+        # It has KV, but may not pass an older one that lacks it.
     return None
