@@ -187,3 +187,18 @@ def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -
     runner.open(3, 34)  # fits only when the second has moved
 
     assert torch.equal(step(2, [43], 3), wanted)
+
+
+def test_nothing_is_kept_of_a_generation_that_is_forgotten(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    gone = read(adapter_folders / "a0", runner.layout)
+    for mixed in (False, True):
+        run(runner, gone, mixed=mixed)
+    assert gone.key in runner.weights.warm
+    assert gone.key in runner._beside._members
+
+    runner.forget(gone.key)
+
+    assert runner.weights.warm == {BASE}
+    assert gone.key not in runner._beside._members
