@@ -27,7 +27,7 @@ from hotswap.model.runner import Runner
 CONTEXT = 100
 ROUNDS = 8
 STEPS = 5  # of one contender in a round; the first is not counted
-SETTLE = 12  # steps after which a mixture counts as steady: its stacks are packed
+SETTLE = 20  # steps after which a mixture counts as steady: its stacks are packed
 MIXES = (1, 2, 4, 8, 16)
 PEFT_ADAPTERS = 8
 

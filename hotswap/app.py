@@ -83,6 +83,7 @@ def build(config: Config) -> Litestar:
         max_wait_s=schedule.max_wait_s,
         switch_budget=schedule.switch_budget,
         max_adapters=None if lora.max_loras == "auto" else lora.max_loras,
+        builds_beside=runner.weights.builds_beside,
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)

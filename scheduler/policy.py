@@ -113,6 +113,7 @@ class View(NamedTuple):
     barred_after: int | None  # jobs submitted later must leave free KV alone
     max_batch: int
     prefill_tokens: int
+    builds_beside: bool  # whether a slot can be built while others run
     costs: Costs
 
     def is_runnable(self, load: Load) -> bool:
@@ -171,7 +172,9 @@ def by_age(view: View, why: str) -> Plan | None:
     """For policies that mix: a merged plan if the oldest job that can run may not be
     mixed, or if nobody else can run; or None."""
     for load in view.runnable(view.backlog.by_age()):
-        if not load.can_mix or not view.front.generations:
-            return merged(load.generation, why) if load.can_merge else None
-        return None
+        if load.can_mix and view.front.generations:
+            return None
+        if load.can_merge:
+            return merged(load.generation, why)
+        # It has KV, but may not pass an older one that lacks it.
     return None

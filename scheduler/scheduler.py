@@ -44,10 +44,12 @@ class Scheduler:
         max_wait_s: float,
         max_adapters: int | None = None,
         switch_budget: float = 0.05,
+        builds_beside: bool = True,
         costs: Costs | None = None,
     ) -> None:
         """`max_adapters`: most distinct ones in a mixed step, None: as many as fit.
-        `switch_budget`: the share of time that swaps may take."""
+        `switch_budget`: the share of time that swaps may take. `builds_beside`: whether
+        a slot can be built between the steps of a mixed turn."""
         assert max_adapters is None or max_adapters > 0
         assert 0.0 < switch_budget < 1.0
         self.costs = costs or Costs()
@@ -55,6 +57,7 @@ class Scheduler:
         self.free_kv_tokens = kv_tokens
         self._policy = policy
         self._max_batch = max_batch
+        self._builds_beside = builds_beside
         self.max_waiting = max_waiting
         self._prefill_tokens = prefill_tokens
         self._patience_s = max_wait_s / 2
@@ -225,6 +228,7 @@ class Scheduler:
             barred_after=barred_after,
             max_batch=self._max_batch,
             prefill_tokens=self._prefill_tokens,
+            builds_beside=self._builds_beside,
             costs=self.costs,
         )
 

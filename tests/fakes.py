@@ -83,6 +83,7 @@ class FakeModel:
         self.forgotten: list[str] = []
         self.finish_after = finish_after
         self.fail_next = False
+        self.spoilt: set[str] = set()  # generations whose logits are no numbers
         self.batches: list[list[int]] = []
         self.gate: threading.Semaphore | None = None  # one release lets one step go
 
@@ -117,6 +118,8 @@ class FakeModel:
         return torch.stack(logits) if logits else torch.empty(0)
 
     def _logits(self, key: str, position: int) -> torch.Tensor:
+        if key in self.spoilt:
+            return torch.full((VOCAB,), torch.nan)
         token = 2 + LETTERS.index(key[0])
         if position % 2:
             token = 2 + len(LETTERS) + position % 10

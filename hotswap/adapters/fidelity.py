@@ -28,6 +28,8 @@ def merge_loss(
     whole = lost = 0.0
     for path in _spread(deltas, _DELTAS):
         golden, merged = _of_delta(path, deltas[path], layout)
+        if not bool(torch.isfinite(merged.to(golden.dtype)).all()):
+            raise AdapterRefused("not_finite", f"{path}: its update is not finite")
         part, gone = _squares(golden, merged)
         whole, lost = whole + part, lost + gone
     spread = _spread(rewrites, _REWRITES)

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from hotswap.api.serving import Injected, Serving
+from scheduler import BASE
 
 
 @get("/health/live")
@@ -58,7 +59,7 @@ class _Metrics(Collector):
                 ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
                 ("adapter_bytes", "Host memory that adapters take", now.loaded_bytes),
                 ("beside_bytes", "Memory of mixed steps' stacks", now.beside_bytes),
-                ("slots_warm", "Slots holding an adapter", len(now.warm) - 1),
+                ("slots_warm", "Slots holding an adapter", len(now.warm - {BASE})),
                 (
                     "step_prediction_error",
                     "Median relative error of the last predictions of a step",

@@ -87,8 +87,9 @@ class Batch:
         """Slots that hold these are given up last."""
         self._model.weights.pinned = keys
 
-    def run(self, step: Step) -> dict[int, Piece]:
-        """One forward pass, and the piece of each job that got a token.
+    def run(self, step: Step) -> tuple[dict[int, Piece], list[Sequence]]:
+        """One forward pass: the piece of each job that got a token, and the sequences
+        whose logits are no numbers.
 
         The weights are as the step wants them. Mutates the sequences and their KV.
         """
@@ -113,9 +114,12 @@ class Batch:
             )
         logits = self._model.run(rows, mixed=step.plan.mode is Mode.MIXED)
         if not sampled:
-            return {}
+            return {}, []
         samples = sample(logits, [sequence.sampler for sequence in sampled])
-        return {
-            sequence.job.id: sequence.push(chosen, step.plan.mode)
-            for sequence, chosen in zip(sampled, samples, strict=True)
-        }
+        pieces, spoilt = {}, []
+        for sequence, chosen in zip(sampled, samples, strict=True):
+            if chosen is None:
+                spoilt.append(sequence)
+            else:
+                pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
+        return pieces, spoilt

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch, Model
-from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop
+from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop, Submit
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
@@ -70,6 +70,7 @@ class Engine:
             fetch=fetch,
             clock=clock,
         )
+        self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.status = self._snapshot()
 
@@ -91,8 +92,10 @@ class Engine:
         self._thread.join()
 
     def post(self, letter: Letter) -> None:
-        """From any thread."""
+        """From any thread. After the end it is answered all the same."""
         self._letters.put(letter)
+        if self._has_ended:
+            self._turn_away()
 
     def seen(self) -> "Future[None]":
         """From any thread: done when `status` shows what was posted before."""
@@ -100,7 +103,7 @@ class Engine:
         if self.is_alive:
             self.post(mark)
         else:
-            mark.seen.set_result(None)
+            mark.answer()
         return mark.seen
 
     def open_ticket(self) -> Ticket:
@@ -117,6 +120,8 @@ class Engine:
                 self._outbox.put(sequence.ticket, Stopping())
             self._reception.close()
             self._outbox.deliver()
+            self._has_ended = True
+            self._turn_away()
 
     def _turn(self) -> bool:
         """One round of the loop; False when it is time to end."""
@@ -145,12 +150,15 @@ class Engine:
         try:
             swap = self._model.weights.activate(wanted)
         except MergeFailed as error:
-            assert wanted is not None, "golden cannot fail to merge"
-            self._refuse_generation(wanted, error)
+            if wanted is None:  # golden has left, and the bare model was not built
+                log.error("merge failed %s", error)
+                self._fail(sequences, StepFailed(str(error)))
+            else:
+                self._refuse_generation(wanted, error)
             return 0.0
         start = time.perf_counter()
         try:
-            pieces = self._batch.run(step)
+            pieces, spoilt = self._batch.run(step)
         except Exception as error:
             log.exception("step failed jobs=%d", len(sequences))
             self._fail(sequences, StepFailed(f"the model failed on this step: {error}"))
@@ -170,6 +178,7 @@ class Engine:
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:
                 self._batch.leave(job)
+        self._fail(spoilt, StepFailed("the model's logits are not finite"))
         return outcome.seconds
 
     def _prepare(self, key: str | None, budget_s: float) -> None:
@@ -184,6 +193,8 @@ class Engine:
             return
         if seconds is not None:
             self._scheduler.prepared(generation.key, seconds)
+            self._counters.built_ahead += 1
+            self._counters.swap_seconds += seconds
 
     def _refuse_generation(self, generation: Generation, error: MergeFailed) -> None:
         """Fail every job that leases this generation; no name stands for it now."""
@@ -207,6 +218,21 @@ class Engine:
         except queue.Empty:
             pass
         self._publish()
+
+    def _turn_away(self) -> None:
+        """Answer the letters that came too late to be read. From any thread: whoever
+        posts when the end has come does it, and the end itself for those before."""
+        outbox = Outbox()
+        while not self._letters.empty():
+            try:
+                letter = self._letters.get_nowait()
+            except queue.Empty:  # another thread has it
+                break
+            if isinstance(letter, Submit):
+                outbox.put(letter.ticket, Stopping())
+            elif isinstance(letter, Mark):
+                letter.answer()
+        outbox.deliver()
 
     def _publish(self) -> None:
         self.status = self._snapshot()

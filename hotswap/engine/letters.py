@@ -72,6 +72,11 @@ class Mark:
 
     seen: "Future[None]"
 
+    def answer(self) -> None:
+        # Whoever asked may have left: a cancelled future takes no result.
+        if self.seen.set_running_or_notify_cancel():
+            self.seen.set_result(None)
+
 
 @dataclass(frozen=True, slots=True)
 class Drain:

@@ -7,7 +7,6 @@ neither accepted nor refused before. Adapters come and go here, too.
 import itertools
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store, is_base
@@ -70,7 +69,7 @@ class Reception:
         self._fetch = fetch
         self._clock = clock
         self._awaited: dict[str, list[Submit]] = {}  # by adapter, which is on disk
-        self._marks: list[Future[None]] = []  # to be answered with the next status
+        self._marks: list[Mark] = []  # to be answered with the next status
         self.drain_until: float | None = None
         self.is_stopping = False
 
@@ -99,8 +98,8 @@ class Reception:
                 self._batch.forget(self._store.retire(name))
                 log.info("adapter retired name=%r", name)
                 self._take_up(name)
-            case Mark(seen):
-                self._marks.append(seen)
+            case Mark():
+                self._marks.append(letter)
             case Drain(limit_s):
                 if self.drain_until is None:
                     self.drain_until = self._clock() + limit_s
@@ -112,7 +111,7 @@ class Reception:
     def published(self) -> None:
         """The status shows all that was taken so far."""
         for mark in self._marks:
-            mark.set_result(None)
+            mark.answer()
         self._marks.clear()
 
     def close(self) -> None:

@@ -62,18 +62,19 @@ class Sampler:
         return int(ids[min(place, weights.numel() - 1)])
 
 
-def sample(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[Sample]:
+def sample(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[Sample | None]:
     """One token for each row of [rows, vocab] float32 logits. Mutates the samplers.
 
-    Raises ValueError for a row that is not finite: no token could be meant by it.
+    None for a row that is not finite: no token could be meant by it.
     """
     best = logits.argmax(-1).tolist()
     # The maximum of a row is NaN or infinite if any of its logits is NaN or +inf.
     tops = logits.amax(-1).tolist()
-    samples = []
+    samples: list[Sample | None] = []
     for row, sampler in enumerate(samplers):
         if not math.isfinite(tops[row]):
-            raise ValueError("the model's logits are not finite")
+            samples.append(None)
+            continue
         token = best[row] if sampler.is_greedy else sampler.choose(logits[row])
         logprob = None
         if sampler.params.logprobs:

@@ -24,7 +24,8 @@ class Counters:
     step_seconds: float = 0.0
     warm_swaps: int = 0
     cold_swaps: int = 0
-    swap_seconds: float = 0.0
+    built_ahead: int = 0  # slots, between the steps of others
+    swap_seconds: float = 0.0  # building ahead as well
 
     def copy(self) -> "Counters":
         return replace(self)

@@ -26,8 +26,9 @@ from hotswap.model.kernels import Kernels
 # they are a third of the stack, so moving the others is paid for by what is saved.
 _LINGER = 8
 _LEAST_ROWS = 64
-# Packing a stack costs a few products; not all layers do it in the same step.
-_STEADY = 4
+# Packing pays for itself after about so many steps, so a stack is packed when it has
+# not changed for as long (ski rental, Karlin 1988); not all layers in the same step.
+_STEADY = 12
 _SPREAD = 8
 
 
@@ -93,6 +94,15 @@ class Beside:
 
     def _use(self, wanted: Mapping[str, Generation]) -> None:
         self._steps += 1
+        try:
+            self._seat(wanted)
+        except Exception:
+            # Some layers have the newcomer and some have not: the next to take its
+            # place would get its update as well. They all come back when asked for.
+            self._keep([])
+            raise
+
+    def _seat(self, wanted: Mapping[str, Generation]) -> None:
         self._last_used.update(dict.fromkeys(wanted, self._steps))
         idle = {
             key for key in self._members if self._last_used[key] < self._steps - _LINGER
@@ -147,22 +157,31 @@ class Stack:
         self._b[start : start + added].zero_()
         for rows, delta in deltas:
             start, stop = stop, stop + delta.a.shape[0]
-            self._a[start:stop] = delta.a
+            # A row of A that overflows is no number times the mask's zero, for all.
+            # Powers of two, given to B instead, change no other bit.
+            a = delta.a.to(self._a.device, torch.float32)
+            power = torch.frexp(a.abs().amax(1, keepdim=True)).exponent
+            power.clamp_(0, 127)
+            self._a[start:stop] = torch.ldexp(a, -power)
             scaled = delta.b.t().to(self._b.device, torch.float32) * delta.scale
-            self._b[start:stop, rows] = scaled
+            self._b[start:stop, rows] = torch.ldexp(scaled, power)
         self._columns += (place,) * added
         self._unpack()
 
     @torch.inference_mode()
     def keep(self, places: Sequence[int]) -> None:
-        """Drop all adapters but these, which get the places 0, 1 and so on."""
+        """Drop all adapters but these, which get the places 0, 1 and so on.
+
+        To drop all takes no memory, so it cannot fail.
+        """
         renamed = {old: new for new, old in enumerate(places)}
         kept = [i for i, owner in enumerate(self._columns) if owner in renamed]
         if len(kept) != len(self._columns):
+            self._unpack()
+        if kept and len(kept) != len(self._columns):
             rows = torch.tensor(kept, dtype=torch.long, device=self._a.device)
             self._a[: len(kept)] = self._a.index_select(0, rows)
             self._b[: len(kept)] = self._b.index_select(0, rows)
-            self._unpack()
         self._columns = tuple(renamed[self._columns[i]] for i in kept)
 
     def add_to(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -138,7 +138,7 @@ def _steps(
     """
     # Negative ids: no job of a client has one.
     jobs = [-1 - n for n in range(sequences)]
-    context = min(_CONTEXT, runner.kv_tokens // sequences)
+    context = min(_CONTEXT, runner.context, runner.kv_tokens // sequences)
     prompt = max(1, min(prompt, context - 2))
     outcomes = []
     for job in jobs:

@@ -71,6 +71,7 @@ class Runner:
                 _leave(linear, model, device)
         self.layout = _layout(loaded, skeleton, places)
         self.kind = fitted.kind
+        self.context = loaded.context
         self.kv_tokens = share.kv_tokens
         self.weights = Weights(places, share.slots, device)
         self.memory = {

@@ -48,9 +48,12 @@ class Weights:
 
     @property
     def resident(self) -> str:
-        """Key of the generation the model computes with now; BASE for golden."""
+        """Key of the generation the model computes with now; BASE for golden. None has
+        "": where golden has left, and the bare model could not be built again."""
         slot = self._resident
-        return slot.holds.key if slot and slot.holds else BASE
+        if slot is not None and slot.holds is not None:
+            return slot.holds.key
+        return BASE if self._has_golden else ""
 
     @property
     def warm(self) -> frozenset[str]:
@@ -59,14 +62,15 @@ class Weights:
         return frozenset({BASE, *held} if self._has_golden else held)
 
     @property
-    def slot_count(self) -> int:
-        return len(self._slots)
+    def builds_beside(self) -> bool:
+        """Whether there is a slot to `prepare` while the bare model runs."""
+        return self._has_golden or len(self._slots) > 1
 
     def activate(self, generation: Generation | None) -> Swap | None:
         """Make `generation` (None: golden) resident. None if it was already.
 
         Mutates a slot's buffers and every place's pointers. Raises MergeFailed with
-        golden resident.
+        golden resident; for golden itself only where it has left, with none.
         """
         wanted = generation or _BARE
         if wanted.key == self.resident:
@@ -101,14 +105,14 @@ class Weights:
         return self._hold(build) if build.is_whole else None
 
     def forget(self, key: str) -> None:
-        """Empty the slot that holds `key`, if any."""
+        """Empty the slot that holds `key`, if any. Builds nothing and cannot fail."""
         if self._build is not None and self._build.generation.key == key:
             self._build = None
         slot = self._holding(key)
         if slot is not None:
             slot.holds = None
             if slot is self._resident:
-                self._to_golden()
+                self._leave()
 
     def checksum(self) -> str:
         """SHA-256 over every golden tensor, as loaded and as prepared."""
@@ -201,6 +205,7 @@ class Weights:
         """The slot is whole: it holds its generation. The seconds it took."""
         slot, self._build = build.slot, None
         slot.holds, slot.build_s = build.generation, build.seconds
+        slot.worth = self._age + slot.build_s  # as if used: else it is given up next
         return slot.build_s
 
     def _leave(self) -> None:

@@ -230,6 +230,8 @@ def _without_stall(view: View, plan: Plan) -> Plan:
     that serves everybody while the slot is built beside it."""
     if plan.generation is None or plan.generation in view.warm:
         return plan
+    if not view.builds_beside:
+        return plan  # it would be waited for in vain
     front = view.front
     shape = Shape(Mode.MIXED, len(front.generations), front.adapters, front.ranks)
     step = view.costs.step_s(shape)

@@ -1,5 +1,6 @@
 """The stack of a mixed step: who is in it, and that nobody else's update leaks."""
 
+import pytest
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
@@ -108,6 +109,38 @@ def test_a_forgotten_generation_leaves_at_once_and_may_come_back() -> None:
 
     assert beside._members == ["b"]
     check(beside, stack, [a, b, None, b])
+
+
+def test_an_adapter_that_fails_to_join_leaves_nothing_to_the_next() -> None:
+    beside, stack = made()
+    beside.stack({"o": slice(0, 3)})
+    a, b, c = generation("a", 2, "q"), generation("b", 3, "o"), generation("c", 4, "q")
+    no_memory = Delta(a=torch.ones(2, 4), b=torch.ones(9, 2), scale=1.0)
+    broken = Generation(key="x", deltas={**c.deltas, "o": no_memory})
+    check(beside, stack, [a, None, a, None])
+
+    with pytest.raises(RuntimeError, match="size"):
+        check(beside, stack, [a, broken, b, None])
+
+    check(beside, stack, [c, None, a, b])
+
+
+def test_an_adapter_of_huge_and_tiny_factors_harms_no_other_row() -> None:
+    beside, stack = made()
+    a = generation("a", 2, "q", "k")
+    # 1.28 for each input and output, as it would be merged
+    factors = Delta(
+        a=torch.full((2, 4), 2.0**127), b=torch.full((3, 2), 2.0**-127), scale=0.64
+    )
+    huge = Generation(key="h", deltas={"q": factors})
+    y = torch.ones(3, 6)
+    with torch.inference_mode(), beside.step([huge, a, None], []):
+        found = stack.add_to(y, 3 * torch.ones(3, 4))
+
+    torch.testing.assert_close(found[0, :3], torch.full((3,), 1 + 3 * 4 * 1.28))
+    wanted = 1 + 3 * torch.cat((update(a, "q").sum(0), update(a, "k").sum(0)))
+    torch.testing.assert_close(found[1], wanted)
+    assert torch.equal(found[2], torch.ones(6))
 
 
 def test_scaling_loses_nothing_of_a_bfloat16_file_in_a_float32_model() -> None:

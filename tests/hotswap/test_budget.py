@@ -9,6 +9,7 @@ from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
 from hotswap.errors import MergeFailed
 from hotswap.model.budget import Shares, shares
+from hotswap.model.linear import Linear
 from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
@@ -120,6 +121,50 @@ def test_golden_that_left_is_bit_identical_after_swaps_and_a_failed_merge(
     assert torch.equal(run(tight, None, mixed=True), before)
 
 
+def no_memory(*_: object) -> None:
+    raise RuntimeError("no memory")
+
+
+def test_golden_that_could_not_come_back_is_never_taken_for_resident(
+    tight: Runner, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = (read(adapter_folders / f"a{n}", tight.layout) for n in range(2))
+    wanted = run(tight, None, mixed=False)
+    tight.weights.activate(a)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Linear, "build", no_memory)
+        for generation in (b, None):
+            with pytest.raises(MergeFailed, match="no memory"):
+                tight.weights.activate(generation)
+            assert tight.weights.resident == ""
+        tight.forget(a)
+
+    assert torch.equal(run(tight, None, mixed=False), wanted)
+    assert torch.equal(run(tight, None, mixed=True), wanted)
+
+
+def test_forgetting_the_resident_builds_nothing(
+    tight: Runner, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = read(adapter_folders / "a0", tight.layout)
+    wanted = run(tight, None, mixed=False)
+    tight.weights.activate(a)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Linear, "build", None)  # would fail if called
+        tight.forget(a)
+
+    assert torch.equal(run(tight, None, mixed=False), wanted)
+
+
+def test_only_a_single_slot_without_golden_cannot_be_built_beside(
+    tight: Runner, runner: Runner
+) -> None:
+    assert runner.weights.builds_beside
+    assert not tight.weights.builds_beside
+
+
 def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -> None:
     runner = Runner(load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64)
 
@@ -142,3 +187,18 @@ def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -
     runner.open(3, 34)  # fits only when the second has moved
 
     assert torch.equal(step(2, [43], 3), wanted)
+
+
+def test_nothing_is_kept_of_a_generation_that_is_forgotten(
+    runner: Runner, adapter_folders: Path
+) -> None:
+    gone = read(adapter_folders / "a0", runner.layout)
+    for mixed in (False, True):
+        run(runner, gone, mixed=mixed)
+    assert gone.key in runner.weights.warm
+    assert gone.key in runner._beside._members
+
+    runner.forget(gone.key)
+
+    assert runner.weights.warm == {BASE}
+    assert gone.key not in runner._beside._members

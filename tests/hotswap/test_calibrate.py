@@ -8,13 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from hotswap.adapters.deltas import Generation
 from hotswap.model import calibrate as module
 from hotswap.model.calibrate import calibrate, measure
+from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from scheduler import BASE, Costs, Mode, Shape, Swap
+from tests import tiny
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_other_settings_and_broken_files_are_measured_anew(
 class Clockwork:
     """A runner and its weights on a clock of their own: what steps take is known."""
 
-    kv_tokens, head, dtype = 8192, "head", torch.float32
+    kv_tokens, context, head, dtype = 8192, 8192, "head", torch.float32
     layout = SimpleNamespace(linear={"layer": (4, 4)})
 
     def __init__(self, seed: int) -> None:
@@ -132,3 +135,20 @@ def test_a_calibration_tells_what_a_full_batch_with_long_contexts_takes(
             real = machine.step_s(mode, n, adapters, 0, 60 * n)
             told = costs.step_s(Shape(mode, n, adapters, 16 * adapters, 0, 60 * n))
             assert told == pytest.approx(real, rel=0.25), (mode, n, adapters)
+
+
+@pytest.mark.parametrize(("context", "kv_tokens"), [(64, None), (512, 20)])
+def test_a_model_of_a_short_context_or_little_kv_is_measured(
+    context: int, kv_tokens: int | None, tmp_path: Path
+) -> None:
+    config = GPT2Config(
+        vocab_size=tiny.VOCAB, n_embd=48, n_layer=1, n_head=4, n_positions=context
+    )
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)  # fails beyond its positions
+    tiny.tokenizer().save_pretrained(tmp_path)
+    loaded = load(str(tmp_path), "float32", "cpu")
+    runner = Runner(loaded, slots=1, kv_tokens=kv_tokens)
+
+    costs = measure(runner, max_batch=16)
+
+    assert costs.step_s(Shape(Mode.MERGED, 1)) > 0

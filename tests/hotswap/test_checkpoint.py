@@ -207,6 +207,7 @@ OTHERS: dict[str, tuple[str, Change, str]] = {
     "transposed": ("wrong_shape", each(lambda t: t.t()), "_proj"),
     "NaN": ("not_finite", put(A, torch.full((4, 48), NAN)), A),
     "infinity": ("not_finite", put(B, torch.full((48, 4), -INF)), B),
+    "overflow": ("not_finite", each(lambda t: t * 1e30), "_proj"),
     "integers": ("not_finite", each(lambda t: t.to(torch.int8)), "lora_"),
     "float8": ("not_finite", each(lambda t: t.to(torch.float8_e4m3fn)), "lora_"),
     "all zeros": ("zero_effect", each(torch.zeros_like), WEIGHTS_FILE),

@@ -255,6 +255,8 @@ def test_without_golden_one_slot_is_enough() -> None:
         assert set(shown(places)) == weights.warm
     weights.forget("a")
 
+    assert weights.warm == set()
+    weights.activate(None)
     assert weights.resident == BASE
     assert shown(places) == [BASE, BASE]
 

@@ -12,7 +12,7 @@ import pytest
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Submit
+from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Stop, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
@@ -212,6 +212,25 @@ def test_a_failing_step_fails_its_own_jobs_and_the_server_goes_on() -> None:
     asyncio.run(scene())
 
 
+def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.spoilt = {"b"}
+        async with running(model, "fcfs-mixed") as engine:
+            model.gate = threading.Semaphore(0)
+            tickets = [submit(engine, name) for name in ("a", "b", "base")]
+            model.gate.release(100)
+            with pytest.raises(StepFailed, match="not finite"):
+                await text_of(tickets[1])
+
+            assert await text_of(tickets[0]) == expected("a", 3, 10)
+            assert await text_of(tickets[2]) == expected("base", 3, 10)
+            assert engine.status.counters.failed == 1
+            assert [x.name for x in engine.status.adapters if x.leases] == []
+
+    asyncio.run(scene())
+
+
 def test_a_failing_merge_fails_that_adapter_and_no_other() -> None:
     async def scene() -> None:
         model = FakeModel()
@@ -223,6 +242,22 @@ def test_a_failing_merge_fails_that_adapter_and_no_other() -> None:
                 await text_of(submit(engine, "a"))
 
             assert await text_of(submit(engine, "b")) == expected("b", 3, 10)
+            assert await text_of(submit(engine, "base")) == expected("base", 3, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_bare_model_that_cannot_be_built_again_fails_the_step_alone() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model, "fcfs-merged") as engine:
+            assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+            model.weights.broken = {"base"}
+            async with asyncio.timeout(10):
+                with pytest.raises(StepFailed, match="injected"):
+                    await text_of(submit(engine, "base"))
+
+            model.weights.broken = set()
             assert await text_of(submit(engine, "base")) == expected("base", 3, 10)
 
     asyncio.run(scene())
@@ -372,6 +407,10 @@ def test_a_slot_is_built_beside_the_steps_of_others_and_then_used() -> None:
         assert counters.mixed_steps >= 2
         assert counters.merged_steps > 0
         assert (counters.warm_swaps > 0, counters.cold_swaps) == (True, 0)
+        # Each flip and the build take a millisecond.
+        flips = counters.warm_swaps
+        assert counters.built_ahead == 1
+        assert counters.swap_seconds == pytest.approx(0.001 * (flips + 1))
 
     asyncio.run(scene())
 
@@ -427,6 +466,59 @@ def test_the_status_counts_what_happened() -> None:
             assert (counters.accepted, counters.finished) == (1, 1)
             assert (counters.prefill_tokens, counters.generated_tokens) == (20, 10)
             assert engine.status.live == engine.status.waiting == 0
+
+    asyncio.run(scene())
+
+
+# --- the end ------------------------------------------------------------------------
+
+
+class Bug:
+    """A policy that is wrong about `b`."""
+
+    def choose(self, view: View) -> Plan:
+        assert "b" not in view.loads, "injected"
+        return mixed("fine so far")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_an_engine_that_a_bug_has_ended() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model, chooser=Bug()) as engine:
+            running_job = submit(engine, "a")
+            await running_job.accepted()
+            fatal = submit(engine, "b")
+            model.gate.release(1)
+            await fatal.accepted()
+            async with asyncio.timeout(10):
+                with pytest.raises(Stopping):
+                    _ = [piece async for piece in running_job.pieces()]
+                with pytest.raises(Stopping):
+                    _ = [piece async for piece in fatal.pieces()]
+                await until(lambda: not engine.is_alive)
+
+                with pytest.raises(Stopping):
+                    await text_of(submit(engine, "a"))
+                await asyncio.wrap_future(engine.seen())
+            model.spans.clear()  # nobody is left to close them
+
+    asyncio.run(scene())
+
+
+def test_what_is_posted_behind_the_last_letter_is_answered() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        async with running(model) as engine:
+            engine.drain(10)
+            engine.post(Stop())
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    late, seen = submit(engine, "a"), engine.seen()
+                    with pytest.raises(Stopping):
+                        await text_of(late)
+                    await asyncio.wrap_future(seen)
 
     asyncio.run(scene())
 
@@ -592,6 +684,27 @@ def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it() ->
 
             assert "new" in [each.name for each in engine.status.adapters]
         await asyncio.wrap_future(engine.seen())  # it has ended: nobody waits
+
+    asyncio.run(scene())
+
+
+def test_whoever_asks_for_a_mark_may_leave_before_it_is_answered() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            ticket = submit(engine, "a")
+            await ticket.accepted()
+            asking = asyncio.ensure_future(asyncio.wrap_future(engine.seen()))
+            await asyncio.sleep(0)
+
+            asking.cancel()
+            model.gate.release(100)
+
+            async with asyncio.timeout(10):
+                text = "".join([piece.text async for piece in ticket.pieces()])
+            assert text == expected("a", 3, 10)
+            assert engine.is_alive
 
     asyncio.run(scene())
 

@@ -312,6 +312,22 @@ def test_building_ahead_never_touches_the_slot_in_use(
     assert one_slot.weights.prepare(b, budget_s=10.0) is not None
 
 
+def test_a_slot_built_ahead_is_not_the_next_to_be_given_up(
+    model_folder: Path, adapter_folders: Path
+) -> None:
+    two = Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=64)
+    older, old, ahead, other = read_all(adapter_folders, two)[:4]
+    for generation in (older, old, None):
+        two.weights.activate(generation)
+    for slot in two.weights._slots:  # as if built in no time, one used twice
+        slot.worth = 2e-12 if slot.holds is older else 1e-12
+
+    assert two.weights.prepare(ahead, budget_s=10.0) is not None
+    two.weights.prepare(other, budget_s=0.0)
+
+    assert two.weights.warm == {BASE, ahead.key}
+
+
 def test_the_slot_that_is_used_most_outlives_those_used_once(
     model_folder: Path, adapter_folders: Path
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from scheduler import BASE, POLICIES, Mode, Outcome
+from scheduler import BASE, POLICIES, Mode, Outcome, Swap
 from scheduler.lengths import Lengths
 from scheduler.policy import Plan, View, merged, mixed
 from scheduler.simulate import simulate
@@ -237,3 +237,34 @@ def test_first_tokens_come_merged_if_that_computes_more_and_the_slot_is_built(
     is_merged = jobs == 8 and "b" in warm
     assert plan.aside
     assert plan.generation == ("b" if is_merged else None)
+
+
+def test_without_a_slot_to_build_beside_a_merged_only_stream_gets_its_turns() -> None:
+    """One slot, and golden has left: whatever is resident takes it."""
+    machine = Machine(cold=0.5)
+    it = scheduler(
+        kv_tokens=10**6,
+        costs=machine,
+        max_wait_s=0.5,
+        builds_beside=False,
+        policy="affinity",
+    )
+    for n in range(2):
+        it.submit(job(n, BASE, tokens=100_000, arrival=0.0))
+    alone = job(9, "a", tokens=6, arrival=0.0, can_mix=False)
+    it.submit(alone)
+    now, resident = 0.0, BASE
+
+    while it.live + it.waiting == 3:
+        step = decided(it, now)
+        swap, wanted = None, step.plan.generation or BASE
+        if wanted != resident:
+            resident, swap = wanted, Swap(warm=False, seconds=0.5)
+        seconds = machine.step_s(step.shape)
+        now += seconds + (swap.seconds if swap else 0.0)
+        assert now < 30.0, "it waits for a slot that is never built"
+        ended = frozenset({9}) if alone.generated == 5 else frozenset[int]()
+        done = Outcome(
+            seconds=seconds, swap=swap, finished=ended, warm=frozenset({resident})
+        )
+        it.report(step, done, now)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler import Idle
+from scheduler import POLICIES, Idle
 from scheduler.job import JobState
 from tests.scheduler.traces import (
     Merge,
@@ -136,3 +136,21 @@ def test_whatever_was_admitted_can_finish() -> None:
 
     assert {each.state for each in jobs} == {JobState.DONE}
     assert all(each.generated == each.max_tokens for each in jobs)
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_one_who_may_not_pass_another_in_want_of_kv_ends_no_policy(policy: str) -> None:
+    it = scheduler(policy, kv_tokens=60)
+    jobs = [
+        job(0, "merged", prompt=10, tokens=20, can_mix=False),
+        job(1, "any", prompt=40, tokens=10, priority=-1),  # no KV is left for it
+        job(2, "mixed", prompt=4, tokens=4, priority=-1, can_merge=False),
+    ]
+    it.submit(jobs[0])
+    advance(it)
+    for each in jobs[1:]:
+        it.submit(each)
+
+    run_dry(it)
+
+    assert {each.state for each in jobs} == {JobState.DONE}

@@ -122,6 +122,7 @@ def scheduler(
     max_wait_s: float = 2.0,
     max_adapters: int | None = None,
     switch_budget: float = 0.05,
+    builds_beside: bool = True,
     costs: Costs | None = None,
     checked: bool = True,
 ) -> Scheduler:
@@ -135,6 +136,7 @@ def scheduler(
         max_wait_s=max_wait_s,
         max_adapters=max_adapters,
         switch_budget=switch_budget,
+        builds_beside=builds_beside,
         costs=costs,
     )
 
