@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -101,12 +102,12 @@ def plain_loop_s() -> float:
 @pytest.mark.slow
 def test_a_request_on_the_twin_takes_no_longer_than_so_many_turns_of_a_loop() -> None:
     """1,000 adapters, as `benchmarks.policies` tells it. A loop timed beside it stands
-    for the machine, whose speed moves; the least of three, as noise only adds. 2,300
-    were measured, and 3,200 when every plan was asked how long its turn would last."""
+    for the machine, whose speed moves; the median of five, as it moves in between.
+    2,200 were measured, and 3,000 when every plan was asked how long it would last."""
 
     def turns() -> float:
         before = plain_loop_s()
         request_s = speed()["twin, s per 100,000"] / 1e5
         return 2 * request_s / (before + plain_loop_s())
 
-    assert min(turns() for _ in range(3)) < 3000
+    assert median([turns() for _ in range(5)]) < 2700
