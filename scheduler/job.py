@@ -19,6 +19,9 @@ class JobState(Enum):
     CANCELLED = "cancelled"
     FAILED = "failed"
 
+    # Enum's own is written in Python, and states are keys.
+    __hash__ = object.__hash__
+
 
 class Event(Enum):
     ADMIT = "admit"
@@ -27,6 +30,8 @@ class Event(Enum):
     FINISH = "finish"
     CANCEL = "cancel"
     FAIL = "fail"
+
+    __hash__ = object.__hash__
 
 
 MOVES: dict[JobState, dict[Event, JobState]] = {

@@ -91,10 +91,10 @@ def _is_building(view: View, turn: Plan) -> bool:
 
 def _best(view: View) -> Plan:
     """The plan with the most tokens per second; the turn's unless clearly beaten."""
-    merge = _candidates(view)
-    scores = [(_merged_rate(view, load), load) for load in merge]
-    scores = [(rate, load) for rate, load in scores if rate > 0.0]
-    mixed_rate = _mixed_rate(view, serves_owed=bool(scores))
+    rows = [(_merged_rows(view, load), load) for load in _candidates(view)]
+    rows = [(sequences, load) for sequences, load in rows if sequences]
+    mixed_rate = _mixed_rate(view, serves_owed=bool(rows))
+    scores = [(_merged_rate(view, load, n, mixed_rate), load) for n, load in rows]
     best_rate, best = max(
         scores, key=lambda score: (score[0], _age(score[1])), default=(0.0, None)
     )
@@ -157,25 +157,32 @@ def _affords(view: View, load: Load) -> bool:
     return view.costs.swap_s(warm=False, rank=load.rank) <= view.swap_budget_s
 
 
-def _merged_rate(view: View, load: Load) -> float:
-    """Tokens per second of a turn with `load` merged, its swap spread over the turn."""
+def _merged_rows(view: View, load: Load) -> int:
+    """Sequences of a step with `load` merged."""
     fitting = load.waiting
     if fitting and fitting * load.head_kv_tokens > view.free_kv_tokens:
         fitting = view.free_kv_tokens // load.head_kv_tokens
     if view.barred_after is not None:
         fitting = 0
-    sequences = min(load.live + fitting, view.max_batch)
-    if not sequences:
-        return 0.0
+    return min(load.live + fitting, view.max_batch)
+
+
+def _merged_rate(view: View, load: Load, sequences: int, mixed_rate: float) -> float:
+    """Tokens per second of a turn with `load` merged, its swap spread over the turn.
+
+    If it loses to the mixed turn even with the swap for nothing, it is told so: how
+    long the turn would last, which is dear to ask, decides nothing then.
+    """
     context = load.context_tokens * min(load.live, sequences) // max(load.live, 1)
     shape = Shape(Mode.MERGED, sequences, 0, 0, 0, context)
-    seconds = view.costs.step_s(shape)
-    if load.generation != view.resident:
+    seconds = max(view.costs.step_s(shape), 1e-9)
+    is_lost = sequences / seconds * CLEAR_GAIN < mixed_rate
+    if load.generation != view.resident and not is_lost:
         warm = load.generation in view.warm
         swap_s = view.costs.swap_s(warm=warm, rank=load.rank)
         batches = max(1.0, load.jobs / view.max_batch)
         seconds += swap_s / (load.expected_steps * batches)
-    return sequences / max(seconds, 1e-9)
+    return sequences / seconds
 
 
 def _mixed_rate(view: View, *, serves_owed: bool) -> float:

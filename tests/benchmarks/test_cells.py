@@ -1,7 +1,9 @@
 """The twin's cost tables, and cells that tell the same each time."""
 
+import time
 from collections import Counter
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -87,8 +89,25 @@ def test_tokens_count_until_nine_tenths_of_the_answers_have_ended() -> None:
     assert told.tokens_per_s == pytest.approx(90.9 / 9.0, rel=0.02)
 
 
+def plain_loop_s() -> float:
+    """A turn of a loop that looks up, compares and keeps, as schedulers do."""
+    kept = dict.fromkeys(range(1000), 0)
+    start = time.process_time()
+    for number in range(1_000_000):
+        at = number * 7919 % 1000
+        kept[at] = max(kept[at], number)
+    return (time.process_time() - start) / 1e6
+
+
 @pytest.mark.slow
-def test_the_twin_serves_a_hundred_thousand_requests_in_minutes() -> None:
-    """1,000 adapters, as `benchmarks.policies` tells it; a busy machine takes twice as
-    long, so what is held is twice what a quiet one took."""
-    assert speed()["twin, s per 100,000"] < 140.0
+def test_a_request_on_the_twin_takes_no_longer_than_so_many_turns_of_a_loop() -> None:
+    """1,000 adapters, as `benchmarks.policies` tells it. A loop timed beside it stands
+    for the machine, whose speed moves; the median of five, as it moves in between.
+    2,200 were measured, and 3,000 when every plan was asked how long it would last."""
+
+    def turns() -> float:
+        before = plain_loop_s()
+        request_s = speed()["twin, s per 100,000"] / 1e5
+        return 2 * request_s / (before + plain_loop_s())
+
+    assert median([turns() for _ in range(5)]) < 2700
