@@ -19,11 +19,13 @@ $(READY): pyproject.toml
 demo: setup
 	$(BIN)/python -m hotswap.demo --port $(PORT) --adapters $(ADAPTERS)
 
-test: setup lint
-	$(BIN)/pytest
+# The slow tests one by one: some measure time, some need both cores for a model.
+test: test-fast
+	$(BIN)/pytest -m slow
 
+# A file stays in one process: its tests share a server, or what was computed once.
 test-fast: setup lint
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -21,7 +21,13 @@ from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from tests import tiny
 
-torch.set_num_threads(2)
+# Threads that share a tiny product wait for each other: with another process beside
+# them, a hundred times as long. `make test-fast` runs two processes.
+torch.set_num_threads(1)
+
+# For httpx: no server here speaks TLS, and to read the certificates takes each client
+# 60 ms.
+NO_TLS = False
 
 LoadTiny = Callable[[str], Loaded]
 
@@ -51,16 +57,6 @@ def adapter_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
-    """For many small products: threads that wait for each other on a busy machine take
-    a hundred times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def runner(model_folder: Path) -> Runner:
     """The tiny Llama, ready to run, with two slots."""
     return Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096)
@@ -84,6 +80,9 @@ class Live:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, verify=NO_TLS)
 
     def __enter__(self) -> "Live":
         self._thread.start()
@@ -156,7 +155,7 @@ def spawned(
         assert server.poll() is None, log.read_text()
         try:
             url = f"http://127.0.0.1:{port}/health"
-            return httpx.get(url).status_code == 200
+            return httpx.get(url, verify=NO_TLS).status_code == 200
         except httpx.ConnectError:
             return False
 

@@ -12,10 +12,7 @@ from hotswap.model.runner import Runner
 from tests.formats import FORMATS, Format
 from tests.hotswap.test_parity import logits, make_runner, oracle
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes the adapter
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapter
 
 
 @cache

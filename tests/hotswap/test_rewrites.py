@@ -31,10 +31,7 @@ KINDS = [
     *("trainable_token_indices", 'bias="all"'),
 ]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes adapters
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes adapters
 
 
 @pytest.fixture(scope="module")

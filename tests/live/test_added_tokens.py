@@ -55,7 +55,7 @@ def server(model_folder: Path, folders: Path) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def client(server: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with server.client() as client:
         yield client
 
 

@@ -51,7 +51,7 @@ def serve(model: Path, directory: Path, **sections: Any) -> Iterator[httpx.Clien
     count = len(list(directory.iterdir()))
     with (
         Live(app.build(settings(model, directory, **sections))) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         wait_until(lambda: len(client.get("/adapters").json()["adapters"]) == count)
         yield client

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from hotswap import app, config
 from hotswap.demo.__main__ import ADAPTERS, model_file
@@ -20,7 +21,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[Live]:
+def both_cores() -> Iterator[None]:
+    """This model is large enough to gain by a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def demo(both_cores: None) -> Iterator[Live]:
     configured = config.load(
         None,
         {

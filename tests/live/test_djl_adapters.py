@@ -53,7 +53,7 @@ def client(
     )
     with (
         Live(app.build(configured)) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         wait_until(lambda: names(client) == ["built-in"])
         yield client
@@ -443,7 +443,7 @@ def test_without_lora_management_says_so(model_folder: Path, shelf: Path) -> Non
 
     with (
         Live(app.build(configured)) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         answers = [
             client.get("/adapters"),

@@ -42,7 +42,7 @@ def test_it_begins_with_what_is_and_goes_on_with_what_happens(
     server: Live, directory: Path
 ) -> None:
     with (
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
         client.stream("GET", "/v1/events") as stream,
     ):
         lines = stream.iter_lines()

@@ -40,7 +40,7 @@ def client(model_folder: Path, directory: Path) -> Iterator[httpx.Client]:
     built = app.build(settings(model_folder, directory, max_wait_s=0.1))
     with (
         Live(built) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         wait_until(lambda: "one" in listed(client))
         yield client

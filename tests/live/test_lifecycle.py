@@ -19,7 +19,7 @@ import pytest
 from hotswap import app
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from tests import tiny
-from tests.conftest import Live, free_port, settings, spawned, wait_until
+from tests.conftest import NO_TLS, Live, free_port, settings, spawned, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,8 @@ def server(model_folder: Path, directory: Path) -> Iterator[Live]:
 
 
 def listed(url: str) -> dict[str, dict[str, Any]]:
-    data = httpx.get(f"{url}/v1/adapters", timeout=60).json()["data"]
+    answer = httpx.get(f"{url}/v1/adapters", timeout=60, verify=NO_TLS)
+    data = answer.json()["data"]
     return {each["name"]: each for each in data}
 
 

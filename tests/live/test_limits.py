@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from hotswap import app
@@ -45,7 +44,7 @@ def found(
     count = len(list(directory.iterdir()))
     with (
         Live(app.build(configured)) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
 
         def rows() -> list[dict[str, Any]]:
@@ -102,7 +101,7 @@ def test_a_mixed_step_holds_so_many_adapters(
     asked = {"max_new_tokens": 24, "ignore_eos_token": True}
     with (
         Live(app.build(configured)) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         wait_until(lambda: len(client.get("/adapters").json()["adapters"]) == 3)
         body = {"inputs": ["x"] * 3, "adapters": names, "parameters": asked}
@@ -199,7 +198,7 @@ def test_a_directory_of_adapters_is_not_even_watched_without_lora(
     with (
         caplog.at_level(logging.INFO, "hotswap"),
         Live(app.build(configured)) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         listed = client.get("/v1/adapters").json()["data"]
         answer = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 2})

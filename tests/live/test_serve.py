@@ -13,7 +13,7 @@ import pytest
 from openai import AsyncOpenAI, NotFoundError, OpenAI
 
 from hotswap import app
-from tests.conftest import Live, settings, wait_until
+from tests.conftest import NO_TLS, Live, settings, wait_until
 
 PROMPTS = ["Hello", "Once upon a time", "1 2 3 4 5 6 7 8", "ab" * 40, "x"]
 ADAPTERS = ["", *(f"a{n}" for n in range(7))]
@@ -21,7 +21,9 @@ ADAPTERS = ["", *(f"a{n}" for n in range(7))]
 
 def ask(url: str, adapter: str, prompt: str, **more: Any) -> str:
     body = {"prompt": prompt, "adapter": adapter, "max_tokens": 24, "temperature": 0}
-    answer = httpx.post(f"{url}/v1/completions", json={**body, **more}, timeout=60)
+    answer = httpx.post(
+        f"{url}/v1/completions", json={**body, **more}, timeout=60, verify=NO_TLS
+    )
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-hotswap-adapter"] == (adapter or "base")
     return str(answer.json()["choices"][0]["text"])
@@ -49,7 +51,7 @@ def serial(url: str) -> dict[tuple[str, str], str]:
 
 @asynccontextmanager
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=120) as opened:
+    async with httpx.AsyncClient(timeout=120, verify=NO_TLS) as opened:
         yield opened
 
 
@@ -71,7 +73,7 @@ def test_eight_concurrent_clients_get_what_each_gets_alone(
         adapter = ADAPTERS[number]
         got = []
         async with client() as http:
-            for _ in range(30):
+            for _ in range(12):
                 prompt = rng.choice(PROMPTS)
                 if number % 2:
                     text = await stream(http, url, adapter, prompt)
@@ -93,7 +95,7 @@ def test_eight_concurrent_clients_get_what_each_gets_alone(
 
     wrong = [(k, t, alone[k]) for got in found for k, t in got if t != alone[k]]
     assert not wrong
-    assert sum(len(got) for got in found) == 240
+    assert sum(len(got) for got in found) == 96
 
 
 @pytest.mark.slow

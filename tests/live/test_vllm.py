@@ -34,7 +34,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(model_folder: Path, directory: Path) -> Iterator[httpx.Client]:
     with (
         Live(app.build(settings(model_folder, directory))) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         wait_until(lambda: "one" in rows(client))
         yield client

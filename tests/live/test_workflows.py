@@ -39,7 +39,7 @@ def directory(tmp_path: Path, folders: Path) -> Path:
 def serve(model_folder: Path, directory: Path) -> Iterator[httpx.Client]:
     with (
         Live(app.build(settings(model_folder, directory))) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        server.client() as client,
     ):
         wait_until(lambda: client.get("/adapters/x").status_code == 200)
         yield client
