@@ -68,7 +68,7 @@ def _peft_drift() -> float:
     torch.manual_seed(0)
     config = LoraConfig(
         r=16,
-        target_modules="all-linear",
+        target_modules=[f"{name}_proj" for name in "q k v o gate up down".split()],
         layers_to_transform=[0, 1],
         init_lora_weights=False,
     )
