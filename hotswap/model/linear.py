@@ -174,7 +174,8 @@ class Linear(nn.Module):
         """To a slot's content, or (None) to golden."""
         filling = filling or self._golden
         assert filling is not None, "golden is not where the model computes"
-        self.weight, self.bias = filling.weight, filling.bias
+        # Plain tensors. Module's own way to set them is most of a warm swap.
+        self.__dict__.update(weight=filling.weight, bias=filling.bias)
 
     def _with_bias(
         self, bias: torch.Tensor | None, rows: slice, made: torch.Tensor, size: int
