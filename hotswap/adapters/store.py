@@ -89,9 +89,14 @@ class Store:
         entry = self._entries[name]
         entry.origin = origin
         self._stale.add(name)
-        if not origin.preload and entry.key in self._loaded:
+        if entry.key in self._loaded and not self._is_wanted(entry.key):
             return self._unload(entry.key)
         return self._make_room()
+
+    def _is_wanted(self, key: str) -> bool:
+        """Whether any name wants it in memory before it is asked for."""
+        origins = (self._entries[name].origin for name in self._names[key])
+        return any(origin.preload or origin.pin for origin in origins)
 
     def refuse(self, name: str, reason: str, origin: Origin) -> None:
         """Note why the files under `name` are not served; a generation in memory

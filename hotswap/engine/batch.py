@@ -4,6 +4,7 @@ A sequence holds a lease on its generation from `add`, and KV from its first ste
 until `leave` gives both back.
 """
 
+import logging
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from typing import Protocol
@@ -15,8 +16,11 @@ from hotswap.adapters.store import Store
 from hotswap.engine.sampling import sample
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
+from hotswap.errors import StepFailed
 from hotswap.model.rows import Row
 from scheduler import Mode, Step, Swap
+
+log = logging.getLogger(__name__)
 
 
 class Weights(Protocol):
@@ -87,9 +91,11 @@ class Batch:
         """Slots that hold these are given up last."""
         self._model.weights.pinned = keys
 
-    def run(self, step: Step) -> tuple[dict[int, Piece], list[Sequence]]:
+    def run(
+        self, step: Step
+    ) -> tuple[dict[int, Piece], list[tuple[Sequence, StepFailed]]]:
         """One forward pass: the piece of each job that got a token, and the sequences
-        whose logits are no numbers.
+        that could get none: their logits are no numbers, or their tokenizer raises.
 
         The weights are as the step wants them. Mutates the sequences and their KV.
         """
@@ -116,10 +122,17 @@ class Batch:
         if not sampled:
             return {}, []
         samples = sample(logits, [sequence.sampler for sequence in sampled])
-        pieces, spoilt = {}, []
+        pieces: dict[int, Piece] = {}
+        spoilt: list[tuple[Sequence, StepFailed]] = []
         for sequence, chosen in zip(sampled, samples, strict=True):
             if chosen is None:
-                spoilt.append(sequence)
-            else:
+                error = StepFailed("the model's logits are not finite")
+                spoilt.append((sequence, error))
+                continue
+            try:
                 pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
+            except Exception as raised:  # an adapter's own tokenizer, for one
+                log.exception("no text of token=%d", chosen.token)
+                error = StepFailed(f"its token could not be made text: {raised}")
+                spoilt.append((sequence, error))
         return pieces, spoilt

@@ -178,7 +178,8 @@ class Engine:
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:
                 self._batch.leave(job)
-        self._fail(spoilt, StepFailed("the model's logits are not finite"))
+        for sequence, failure in spoilt:
+            self._fail([sequence], failure)
         return outcome.seconds
 
     def _prepare(self, key: str | None, budget_s: float) -> None:

@@ -68,7 +68,8 @@ class Reception:
         self._limit = limit
         self._fetch = fetch
         self._clock = clock
-        self._awaited: dict[str, list[Submit]] = {}  # by adapter, which is on disk
+        # By adapter, which is on disk: who waits, and since when
+        self._awaited: dict[str, list[tuple[float, Submit]]] = {}
         self._marks: list[Mark] = []  # to be answered with the next status
         self.drain_until: float | None = None
         self.is_stopping = False
@@ -76,7 +77,7 @@ class Reception:
     def take(self, letter: Letter) -> None:
         match letter:
             case Submit():
-                self._submit(letter)
+                self._submit(letter, self._clock())
             case Cancel(job):
                 self._cancel(job)
             case Adopt(name, generation, origin):
@@ -117,25 +118,25 @@ class Reception:
     def close(self) -> None:
         """Refuse whoever still waits for a read."""
         self.published()
-        for letter in itertools.chain(*self._awaited.values()):
+        for _, letter in itertools.chain(*self._awaited.values()):
             self._outbox.put(letter.ticket, Stopping())
         self._awaited.clear()
 
     def _take_up(self, name: str) -> None:
         """Those who waited for `name` are asked in again."""
-        for letter in self._awaited.pop(name, ()):
-            self._submit(letter)
+        for since, letter in self._awaited.pop(name, ()):
+            self._submit(letter, since)
 
-    def _submit(self, letter: Submit) -> None:
+    def _submit(self, letter: Submit, since: float) -> None:
         name = letter.adapter
         try:
             self._check(letter)
             if not is_base(name) and self._store.is_on_disk(name):
                 if name not in self._awaited:
                     self._fetch(name)
-                self._awaited.setdefault(name, []).append(letter)
+                self._awaited.setdefault(name, []).append((since, letter))
                 return
-            generation = self._accept(letter)
+            generation = self._accept(letter, since)
         except HotswapError as error:
             # One in another tokenizer comes again.
             self._counters.refused += not isinstance(error, OtherTokenizer)
@@ -155,22 +156,22 @@ class Reception:
         if awaited + self._scheduler.waiting >= self._scheduler.max_waiting:
             raise Overloaded(str(BacklogFull(self._scheduler.max_waiting)))
 
-    def _accept(self, letter: Submit) -> Generation | None:
+    def _accept(self, letter: Submit, since: float) -> Generation | None:
         generation = None
         if not is_base(letter.adapter):
             generation = self._store.lease(letter.adapter, letter.tokenizer)
-        now, due = self._clock(), letter.deadline_s
+        due = letter.deadline_s
         job = Job(
             id=letter.ticket.job,
             generation=_key(generation),
             prompt_tokens=len(letter.prompt),
             max_tokens=letter.max_tokens,
-            arrival=now,
+            arrival=self._clock(),
             rank=generation.rank if generation else 0,
             can_merge=generation is None or generation.can_merge,
             can_mix=generation is None or generation.can_mix,
             priority=letter.priority,
-            deadline=None if due is None else now + due,
+            deadline=None if due is None else since + due,
             weight=letter.weight,
         )
         tokenizer = letter.tokenizer or self._tokenizer
@@ -187,7 +188,7 @@ class Reception:
             self._counters.cancelled += 1
         for name, letters in list(self._awaited.items()):
             # A name stays while its read is under way, also if nobody waits for it.
-            self._awaited[name] = [x for x in letters if x.ticket.job != job]
+            self._awaited[name] = [x for x in letters if x[1].ticket.job != job]
 
 
 def _key(generation: Generation | None) -> str:

@@ -4,16 +4,20 @@ import asyncio
 import dataclasses
 import random
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
+from hotswap.engine.batch import Batch
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Stop, Submit
+from hotswap.engine.outbox import Outbox
+from hotswap.engine.reception import Reception
 from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     HotswapError,
@@ -226,6 +230,28 @@ def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it() -> N
             assert await text_of(tickets[0]) == expected("a", 3, 10)
             assert await text_of(tickets[2]) == expected("base", 3, 10)
             assert engine.status.counters.failed == 1
+            assert [x.name for x in engine.status.adapters if x.leases] == []
+
+    asyncio.run(scene())
+
+
+def test_a_tokenizer_that_raises_fails_its_own_job_and_none_beside_it() -> None:
+    class Broken(LoudTokenizer):
+        def decode(self, ids: Sequence[int]) -> str:
+            raise KeyError("injected")
+
+    async def scene() -> None:
+        model, broken = FakeModel(), Broken()
+        async with running(model, "fcfs-mixed") as engine:
+            spoken = dataclasses.replace(generation("e"), tokenizer=broken)
+            engine.post(Adopt("e", spoken, Origin(src="e")))
+            model.gate = threading.Semaphore(0)
+            tickets = [submit(engine, "a"), submit(engine, "e", tokenizer=broken)]
+            model.gate.release(100)
+            with pytest.raises(StepFailed, match="injected"):
+                await text_of(tickets[1])
+
+            assert await text_of(tickets[0]) == expected("a", 3, 10)
             assert [x.name for x in engine.status.adapters if x.leases] == []
 
     asyncio.run(scene())
@@ -642,6 +668,51 @@ def test_a_client_that_leaves_while_its_adapter_is_read_leaves_nothing_behind() 
 
             assert engine.status.counters.accepted == 1
             assert [each.leases for each in engine.status.adapters if each.leases] == []
+
+    asyncio.run(scene())
+
+
+def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> None:
+    async def scene() -> None:
+        now, store = 0.0, Store()
+        store.adopt("d", None, Origin(src="d", preload=False))
+        batch = Batch(FakeModel(), store)
+        reception = Reception(
+            store,
+            batch,
+            Scheduler(
+                POLICIES["affinity"](),
+                kv_tokens=100,
+                max_batch=1,
+                max_waiting=1,
+                prefill_tokens=8,
+                max_wait_s=1.0,
+            ),
+            Outbox(),
+            counters=Counters(),
+            tokenizer=FakeTokenizer(),
+            eos=frozenset(),
+            limit=100,
+            fetch=lambda name: None,
+            clock=lambda: now,
+        )
+        ticket = Ticket(1, lambda job: None)
+        params = SamplingParams(temperature=0)
+
+        reception.take(
+            Submit(
+                ticket=ticket,
+                adapter="d",
+                prompt=(1,),
+                max_tokens=1,
+                sampling=params,
+                deadline_s=2.0,
+            )
+        )
+        now = 1.5
+        reception.take(Adopt("d", generation("d"), Origin(src="d")))
+
+        assert batch[1].job.deadline == 2.0
 
     asyncio.run(scene())
 

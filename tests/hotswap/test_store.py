@@ -370,6 +370,16 @@ def test_an_adapter_that_shall_not_be_preloaded_any_more_leaves() -> None:
     assert store.is_on_disk("a")
 
 
+def test_what_another_name_pins_or_preloads_stays_in_memory() -> None:
+    lazy, pinned = Origin(src="here", preload=False), Origin(src="here", pin=True)
+    for other in (HERE, pinned, Origin(src="here", preload=False, pin=True)):
+        store = full(1)
+        store.adopt("twin of a", A, other)
+
+        assert store.amend("a", lazy) == []
+        assert not store.is_on_disk("a")
+
+
 def test_a_name_whose_new_files_are_not_read_yet_is_not_answered_from_the_old() -> None:
     store = Store()
     store.adopt("a", A, HERE)
