@@ -1,10 +1,11 @@
 """Ours beside vLLM and OpenVINO GenAI on a CPU: `python -m benchmarks.peers`.
 
 The same model folder (SmolLM2-135M, in the type that this CPU computes in), adapters
-(rank 16 on all linear modules) and trace. Servers are started in turn in every round,
-warmed up and asked over HTTP in a closed loop; OpenVINO GenAI, which has no server, and
-our runner generate in process: 16 prompts of 80 tokens, 64 tokens each, prefill
-included. Medians of the rounds, and their ratios: ours / theirs, above 1 is faster.
+(rank 16 on all linear modules) and trace. All servers stand ready, and are asked in
+turn, case by case, over HTTP in a closed loop, as the speed of a shared machine moves
+within minutes; OpenVINO GenAI, which has no server, and our runner generate in process:
+16 prompts of 80 tokens, 64 tokens each, prefill included. The median speed of the
+rounds, and the median of their ratios: ours / theirs, above 1 is faster.
 `vllm` is the bare model, without LoRA: what merging has to reach. Hides: starting,
 compiling and loading adapters.
 
@@ -21,6 +22,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -122,28 +124,22 @@ def make_environment(folder: Path, steps: Sequence[str]) -> None:
         raise
 
 
-def serve_all(
-    names: Sequence[str],
-    model: Path,
-    adapters: Path,
-    environments: Path,
-    *,
-    share: float,
-    dtype: str,
+def ask_in_turn(
+    urls: dict[str, str], number: int, share: float
 ) -> Iterator[tuple[str, str, float]]:
-    """(server, case, tokens/s), one server after the other."""
-    for name in names:
-        environment = environments / "vllm"
-        with server(name, model, adapters, environment, rank=RANK, dtype=dtype) as url:
-            for seed, case in enumerate(CASES):
-                trace = case.trace(seed, share)
-                if name == "vllm":
-                    bare = tuple(replace(r, adapter=None) for r in trace.requests)
-                    trace = replace(trace, requests=bare)
-                result = run(url, trace, warmup=2 * case.clients)
-                if result.errors:
-                    sys.exit(f"{name}, {case.name}: {result.errors[0]}")
-                yield name, case.name, result.figures()[case.figure] or 0.0
+    """(server, case, tokens/s) of one round. No two rounds share a prompt, as a server
+    may keep those it has seen."""
+    for place, case in enumerate(CASES):
+        trace = case.trace(number * len(CASES) + place, share)
+        for name, url in urls.items():
+            asked = trace
+            if name == "vllm":
+                bare = tuple(replace(r, adapter=None) for r in trace.requests)
+                asked = replace(trace, requests=bare)
+            result = run(url, asked, warmup=2 * case.clients if number == 0 else 0)
+            if result.errors:
+                sys.exit(f"{name}, {case.name}: {result.errors[0]}")
+            yield name, case.name, result.figures()[case.figure] or 0.0
 
 
 def main() -> None:
@@ -179,25 +175,29 @@ def main() -> None:
     figures: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         adapters = Path(scratch) / "adapters"
         write_adapters(model, adapters)
         ov = args.environments / "ov"
         pair = (
             InProcess(model, adapters / NAMES[0], ov) if "openvino" in chosen else None
         )
-        for number in range(args.rounds):
-            if servers:
-                names = ["ours", *servers]
-                for who, case, speed in serve_all(
-                    names,
+        urls = {
+            name: stack.enter_context(
+                server(
+                    name,
                     model,
                     adapters,
-                    args.environments,
-                    share=args.share,
+                    args.environments / "vllm",
+                    rank=RANK,
                     dtype=dtype,
-                ):
-                    figures[case][who].append(speed)
+                )
+            )
+            for name in (["ours", *servers] if servers else [])
+        }
+        for number in range(args.rounds):
+            for who, case, speed in ask_in_turn(urls, number, args.share):
+                figures[case][who].append(speed)
             if pair is not None:
                 for who, measure in (("ours", pair.ours), ("openvino", pair.theirs)):
                     for case, speed in measure(number).items():
@@ -217,9 +217,10 @@ def report(
         cells = [case, f"{ours:.0f}"]
         for who in chosen:
             if who in speeds:
-                theirs = median(speeds[who])
-                ratios[f"{case}: ours / {who}"] = round(ours / theirs, 3)
-                cells += [f"{theirs:.0f}", f"{ours / theirs:.2f}"]
+                pairs = zip(speeds["ours"], speeds[who], strict=True)
+                ratio = median(our / their for our, their in pairs)
+                ratios[f"{case}: ours / {who}"] = round(ratio, 3)
+                cells += [f"{median(speeds[who]):.0f}", f"{ratio:.2f}"]
             else:
                 cells += ["", ""]
         print(f"| {' | '.join(cells)} |")
