@@ -40,6 +40,7 @@ from tests.fakes import (
     expected,
     generation,
 )
+from tests.scheduler.traces import scheduler
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -680,14 +681,7 @@ def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> None:
         reception = Reception(
             store,
             batch,
-            Scheduler(
-                POLICIES["affinity"](),
-                kv_tokens=100,
-                max_batch=1,
-                max_waiting=1,
-                prefill_tokens=8,
-                max_wait_s=1.0,
-            ),
+            scheduler(),
             Outbox(),
             counters=Counters(),
             tokenizer=FakeTokenizer(),
