@@ -148,7 +148,11 @@ class OtherTokenizer(HotswapError):
 
 
 class Overloaded(HotswapError):
-    pass
+    """`retry_after_s`: when there should be room again, by measured costs."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Stopping(HotswapError):
