@@ -23,6 +23,7 @@ HotswapError
 ├── Stopping                 the server is going down
 ├── StepFailed               the model failed on this job's step
 ├── MergeFailed              the adapter could not be merged
+├── MixFailed                the adapter could not run beside golden
 └── StartFailed              the server cannot start: a bad flag, file or model
 """
 
@@ -166,6 +167,14 @@ class StepFailed(HotswapError):
 
 class MergeFailed(HotswapError):
     pass
+
+
+class MixFailed(HotswapError):
+    """`generation` is the key of the one at fault."""
+
+    def __init__(self, generation: str, reason: str) -> None:
+        super().__init__(f"generation {generation}: {reason}")
+        self.generation = generation
 
 
 class StartFailed(HotswapError):
