@@ -21,6 +21,7 @@ HotswapError
 ├── OtherTokenizer           the adapter was replaced while its prompt was encoded
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down
+├── InternalError            a bug of the server's own
 ├── StepFailed               the model failed on this job's step
 ├── MergeFailed              the adapter could not be merged
 ├── MixFailed                the adapter could not run beside golden
@@ -159,6 +160,11 @@ class Overloaded(HotswapError):
 class Stopping(HotswapError):
     def __init__(self) -> None:
         super().__init__("the server is stopping")
+
+
+class InternalError(HotswapError):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"an error in the server: {what}")
 
 
 class StepFailed(HotswapError):

@@ -199,8 +199,11 @@ def test_a_newcomer_may_sit_down_in_the_step_in_which_idle_ones_leave(
 def test_no_row_is_touched_by_what_another_adapter_makes_of_it() -> None:
     beside, stack = made()
     a = generation("a", 2, "q", "k")
-    # Of an input of 3 the huge one makes infinity, for its own row alone.
+    # Of an input of 3 the huge one makes infinity, for its own row alone; and what the
+    # base computes with is so large that every adapter would make infinity of it.
     big = torch.finfo(torch.float32).max
+    x = 3 * torch.ones(3, 4)
+    x[2] = big
     huge = Generation(
         key="h",
         deltas={
@@ -212,7 +215,7 @@ def test_no_row_is_touched_by_what_another_adapter_makes_of_it() -> None:
         y = torch.ones(3, 6)
         beside.seat([huge, a])
         with torch.inference_mode(), beside.step([huge, a, None], []):
-            found = stack.add_to(y, 3 * torch.ones(3, 4))
+            found = stack.add_to(y, x)
 
         assert not bool(found[0].isfinite().any())
         wanted = 1 + 3 * torch.cat((update(a, "q").sum(0), update(a, "k").sum(0)))
