@@ -29,7 +29,9 @@ from hotswap.model.kernels import Kernels
 # Mixed steps without a row after which an adapter counts as idle. Idle ones leave when
 # they are a third of the stack, so moving the others is paid for by what is saved.
 _LINGER = 8
-_LEAST_ROWS = 64
+# A kernel is made and kept for each size that it meets, half a megabyte each: a stack
+# computes with a multiple of so many rows, and those that nobody has are zero.
+_FEW, _MANY = 16, 64
 # Packing pays for itself after about so many steps, so a stack is packed when it has
 # not changed for as long (ski rental, Karlin 1988); not all layers in the same step.
 _STEADY = 12
@@ -100,6 +102,11 @@ class Beside:
             self._keep(self._last_used.keys() - {key})
 
     @property
+    def members(self) -> Set[str]:
+        """Keys of those who are seated."""
+        return self._last_used.keys()
+
+    @property
     def is_active(self) -> bool:
         return bool(self._owners)
 
@@ -108,8 +115,8 @@ class Beside:
         held = self._masks.get((is_head, columns))
         if held is None:
             number = {key: n for n, key in enumerate(self._last_used)}
-            owners = [number.get(key, -1) for key in self._owners[is_head]]
-            theirs = [number[key] for key in columns]
+            owners = [number[key] if key else -1 for key in self._owners[is_head]]
+            theirs = [number[key] if key else -2 for key in columns]
             rows = torch.tensor(owners, device=self.device)
             held = rows[:, None] != torch.tensor(theirs, device=self.device)
             self._masks[is_head, columns] = held
@@ -171,40 +178,32 @@ class Stack:
         if not deltas:
             return
         start = len(self._columns)
-        added = sum(delta.a.shape[0] for _, delta in deltas)
-        self._reserve(start + added, deltas[0][1].a.shape[1])
-        made_a, made_b = self._a[start : start + added], self._b[start : start + added]
-        made_b.zero_()
-        at = 0
+        stop = start + sum(delta.a.shape[0] for _, delta in deltas)
+        self._reserve(stop, deltas[0][1].a.shape[1])
         for rows, delta in deltas:
-            a, b = delta.factors(self._a.device)
-            own = slice(at, at := at + a.shape[0])
-            made_a[own], made_b[own, rows] = a, b
-        # Zero times infinity is no number: B is multiplied for the rows of others, too.
-        if not bool(made_a.isfinite().all() and made_b.isfinite().all()):
-            raise MixFailed(generation.key, "its factors are not finite")
-        self._columns += (generation.key,) * added
-        self._unpack()
+            a, b = (factor.to(self._a) for factor in delta.factors(self._a.device))
+            # Zero times infinity is no number, and B is multiplied for others' rows.
+            if not bool(a.isfinite().all() and b.isfinite().all()):
+                raise MixFailed(generation.key, "its factors are not finite")
+            own = slice(start, start := start + a.shape[0])
+            self._a[own] = a
+            self._b[own] = 0
+            self._b[own, rows] = b
+        self._set((*self._columns, *[generation.key] * (stop - len(self._columns))))
 
     def drop(self, key: str) -> None:
         """Take back the adapter that was added last, if it was this. Cannot fail."""
-        kept = [owner for owner in self._columns if owner != key]
-        if len(kept) != len(self._columns):
-            self._columns = tuple(kept)
-            self._unpack()
+        self._set(tuple(owner for owner in self._columns if owner != key))
 
     @torch.inference_mode()
     def keep(self, keys: Set[str]) -> None:
         """Drop all adapters but these. To drop all takes no memory: it cannot fail."""
         kept = [i for i, owner in enumerate(self._columns) if owner in keys]
-        if len(kept) == len(self._columns):
-            return
-        if kept:
+        if kept and len(kept) != len(self._columns):
             rows = torch.tensor(kept, dtype=torch.long, device=self._a.device)
             a, b = self._a.index_select(0, rows), self._b.index_select(0, rows)
             self._a[: len(kept)], self._b[: len(kept)] = a, b
-        self._columns = tuple(self._columns[i] for i in kept)
-        self._unpack()
+        self._set(tuple(self._columns[i] for i in kept))
 
     def add_to(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """`y` [rows, out] plus what each row's adapter makes of `x` [rows, in].
@@ -213,19 +212,20 @@ class Stack:
         """
         if not self.is_active:
             return y
-        used = len(self._columns)
-        others = self._beside.others(self._is_head, self._columns)
+        size = _sized(len(self._columns))
+        nobody = ("",) * (size - len(self._columns))
+        others = self._beside.others(self._is_head, self._columns + nobody)
         # A layer that sees other rows than the step's would get a wrong adapter.
         assert x.shape[0] == others.shape[0], "the rows of a layer are not the step's"
         kernels = self._beside.kernels
         self._uses += 1
         if kernels.copies and self._packed is None and self._uses > self._steady:
-            b = self._b[:used].t().contiguous()
-            self._packed = kernels.prepare(self._a[:used]), kernels.prepare(b)
+            b = self._b[:size].t().contiguous()
+            self._packed = kernels.prepare(self._a[:size]), kernels.prepare(b)
             self._beside.nbytes += sum(tensor.nbytes for tensor in self._packed)
         if self._packed is None:
-            h = F.linear(x, self._a[:used]).masked_fill_(others, 0)
-            return y.addmm_(h, self._b[:used])
+            h = F.linear(x, self._a[:size]).masked_fill_(others, 0)
+            return y.addmm_(h, self._b[:size])
         a, b = self._packed
         h = kernels.linear(x, a, None).masked_fill_(others, 0)
         return kernels.linear_add(h, b, None, y)
@@ -235,16 +235,22 @@ class Stack:
         """Whether `add_to` has something to add in this step."""
         return bool(self._columns) and self._beside.is_active
 
-    def _unpack(self) -> None:
-        """It has changed: what was packed is out of date."""
-        if self._packed is not None:
+    @torch.inference_mode()
+    def _set(self, columns: tuple[str, ...]) -> None:
+        """Let the rows in use be these, and the other ones zero that are computed."""
+        used, size = len(columns), _sized(len(columns))
+        self._a[used:size] = 0
+        self._b[used:size] = 0
+        if columns == self._columns:
+            return
+        if self._packed is not None:  # it is out of date
             self._beside.nbytes -= sum(tensor.nbytes for tensor in self._packed)
-        self._uses, self._packed = 0, None
+        self._columns, self._uses, self._packed = columns, 0, None
 
     def _reserve(self, rows: int, columns: int) -> None:
         if rows <= self._a.shape[0]:
             return
-        capacity = max(2 * rows, _LEAST_ROWS)
+        capacity = _sized(2 * rows)
         used = len(self._columns)
         dtype, device = self._beside.dtype, self._beside.device
         a = torch.empty(capacity, columns, dtype=dtype, device=device)
@@ -253,6 +259,12 @@ class Stack:
             a[:used], b[:used] = self._a[:used], self._b[:used]
         self._beside.nbytes += a.nbytes + b.nbytes - self._a.nbytes - self._b.nbytes
         self._a, self._b = a, b
+
+
+def _sized(rows: int) -> int:
+    """As many rows as are computed with for `rows` in use."""
+    step = _FEW if rows <= _MANY else _MANY
+    return -(-rows // step) * step
 
 
 def _key(generation: Generation | None) -> str:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hotswap.adapters.deltas import Delta, Generation
 from hotswap.errors import MixFailed
-from hotswap.model.beside import _LINGER, _SPREAD, _STEADY, Beside, Stack
+from hotswap.model.beside import _LINGER, _SPREAD, _STEADY, Beside, Stack, _sized
 from hotswap.model.kernels import kernels_for
 
 X = torch.eye(4)
@@ -82,7 +82,7 @@ def test_adapters_that_are_long_unused_leave_and_the_others_stay_right() -> None
 
     check(beside, stack, [b, c, None, c])
 
-    assert set(beside._last_used) == {"b", "c"}
+    assert set(beside.members) == {"b", "c"}
     check(beside, stack, [a, b, c, a])
 
 
@@ -93,6 +93,13 @@ def test_a_stack_grows_beyond_its_first_capacity() -> None:
     check(beside, stack, many[:4])
     check(beside, stack, many[4:])
     check(beside, stack, many[2:6])
+
+
+def test_stacks_of_all_sizes_are_computed_in_a_few() -> None:
+    sizes = {_sized(rows) for rows in range(1, 513)}
+
+    assert len(sizes) <= 12
+    assert all(rows <= _sized(rows) <= max(rows + 15, 2 * rows) for rows in range(512))
 
 
 def test_a_stack_stays_right_when_it_is_packed_and_when_it_changes_after() -> None:
@@ -114,7 +121,7 @@ def test_a_forgotten_generation_leaves_at_once_and_may_come_back() -> None:
 
     beside.forget("a")
 
-    assert set(beside._last_used) == {"b"}
+    assert set(beside.members) == {"b"}
     check(beside, stack, [a, b, None, b])
 
 
@@ -344,7 +351,7 @@ class Books(RuleBasedStateMachine):
     @invariant()
     def every_row_is_a_members(self) -> None:
         for stack in self.layers.values():
-            assert set(stack._columns) <= self.beside._last_used.keys()
+            assert set(stack._columns) <= self.beside.members
 
 
 TestBooks = Books.TestCase
