@@ -6,8 +6,9 @@ zero, and one product with the stacked B adds the update:
 
     y += own(x A^T) B          A [R, in], own [rows, R], B [R, out]
 
-It is set, not multiplied by zero, and B is finite: nothing that an adapter holds or
-makes of another's row can reach that row, infinities included.
+It is set (a bitwise and, as fast as a product), not multiplied by zero, and B is
+finite: nothing that an adapter holds or makes of another's row can reach that row,
+infinities included.
 
 On the CPU a product costs as much for its call as for its bytes, so one masked product
 beats one for each adapter up to thousands of stacked rows. A layer that no adapter in
@@ -32,6 +33,7 @@ _LINGER = 8
 # A kernel is made and kept for each size that it meets, half a megabyte each: a stack
 # computes with a multiple of so many rows, and those that nobody has are zero.
 _FEW, _MANY = 16, 64
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 # Packing pays for itself after about so many steps, so a stack is packed when it has
 # not changed for as long (ski rental, Karlin 1988); not all layers in the same step.
 _STEADY = 12
@@ -110,15 +112,17 @@ class Beside:
     def is_active(self) -> bool:
         return bool(self._owners)
 
-    def others(self, is_head: bool, columns: tuple[str, ...]) -> torch.Tensor:
-        """[rows, R]: true where the column is not the row's own generation's."""
+    def own(self, is_head: bool, columns: tuple[str, ...]) -> torch.Tensor:
+        """[rows, R]: all bits set where the row's generation owns the column, else
+        none; integers as wide as the numbers."""
         held = self._masks.get((is_head, columns))
         if held is None:
             number = {key: n for n, key in enumerate(self._last_used)}
             owners = [number[key] if key else -1 for key in self._owners[is_head]]
             theirs = [number[key] if key else -2 for key in columns]
             rows = torch.tensor(owners, device=self.device)
-            held = rows[:, None] != torch.tensor(theirs, device=self.device)
+            held = rows[:, None] == torch.tensor(theirs, device=self.device)
+            held = -held.to(_BITS[self.dtype.itemsize])
             self._masks[is_head, columns] = held
         return held
 
@@ -214,9 +218,9 @@ class Stack:
             return y
         size = _sized(len(self._columns))
         nobody = ("",) * (size - len(self._columns))
-        others = self._beside.others(self._is_head, self._columns + nobody)
+        own = self._beside.own(self._is_head, self._columns + nobody)
         # A layer that sees other rows than the step's would get a wrong adapter.
-        assert x.shape[0] == others.shape[0], "the rows of a layer are not the step's"
+        assert x.shape[0] == own.shape[0], "the rows of a layer are not the step's"
         kernels = self._beside.kernels
         self._uses += 1
         if kernels.copies and self._packed is None and self._uses > self._steady:
@@ -224,10 +228,12 @@ class Stack:
             self._packed = kernels.prepare(self._a[:size]), kernels.prepare(b)
             self._beside.nbytes += sum(tensor.nbytes for tensor in self._packed)
         if self._packed is None:
-            h = F.linear(x, self._a[:size]).masked_fill_(others, 0)
+            h = F.linear(x, self._a[:size])
+            h.view(own.dtype).bitwise_and_(own)
             return y.addmm_(h, self._b[:size])
         a, b = self._packed
-        h = kernels.linear(x, a, None).masked_fill_(others, 0)
+        h = kernels.linear(x, a, None)
+        h.view(own.dtype).bitwise_and_(own)
         return kernels.linear_add(h, b, None, y)
 
     @property
