@@ -9,4 +9,10 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# Kernels that oneDNN and torch keep, one for each shape that they meet: half a megabyte
+# each, and a thousand of them by default. What a server needs all the time is a few
+# hundred. Read at the first product.
+for _cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_cache, "512")
+
 __version__ = "0.1.0"

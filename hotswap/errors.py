@@ -21,8 +21,10 @@ HotswapError
 ├── OtherTokenizer           the adapter was replaced while its prompt was encoded
 ├── Overloaded               too many jobs wait; try again later
 ├── Stopping                 the server is going down
+├── InternalError            a bug of the server's own
 ├── StepFailed               the model failed on this job's step
 ├── MergeFailed              the adapter could not be merged
+├── MixFailed                the adapter could not run beside golden
 └── StartFailed              the server cannot start: a bad flag, file or model
 """
 
@@ -160,12 +162,25 @@ class Stopping(HotswapError):
         super().__init__("the server is stopping")
 
 
+class InternalError(HotswapError):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"an error in the server: {what}")
+
+
 class StepFailed(HotswapError):
     pass
 
 
 class MergeFailed(HotswapError):
     pass
+
+
+class MixFailed(HotswapError):
+    """`generation` is the key of the one at fault."""
+
+    def __init__(self, generation: str, reason: str) -> None:
+        super().__init__(f"generation {generation}: {reason}")
+        self.generation = generation
 
 
 class StartFailed(HotswapError):

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
 from hotswap.adapters.deltas import Delta, Generation, Rewrite
-from hotswap.adapters.fidelity import merge_loss
+from hotswap.adapters.fidelity import fits_beside, merge_loss
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.low_rank import PREFIX, deltas, is_low_rank
 from hotswap.adapters.peft_config import (
@@ -81,6 +81,12 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
         if others:
             raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
         note = f"mixed only: {lost}"
+    fits = fits_beside(made, layout)
+    if not fits:
+        why = f"its factors are not finite in {_dtype(layout)}"
+        if note:
+            raise AdapterRefused("not_finite", f"{why}, and {note}")
+        note = f"merged only: {why}"
     written_in = tokenizer.key.encode() if tokenizer else b""
     digest = hashlib.sha256(raw_config + raw_weights + written_in).hexdigest()
     return Generation(
@@ -88,6 +94,7 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
         deltas=made,
         rewrites=others,
         can_merge=loss <= limits.max_merge_loss,
+        fits_beside=fits,
         note=note,
         merge_loss=loss,
         warnings=warnings,

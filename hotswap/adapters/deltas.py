@@ -29,6 +29,20 @@ class Delta:
     def nbytes(self) -> int:
         return self.a.nbytes + self.b.nbytes
 
+    def factors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """[rank, in] and [rank, out] in float64, the scale in the second.
+
+        Neither is larger than 1 if the other can take what is above, in powers of two,
+        which change no other bit: a row of the first that overflowed in a product, or
+        of the second in the model's type, would be infinite for nothing.
+        """
+        a = self.a.to(device, torch.float64)
+        b = self.b.t().to(device, torch.float64) * self.scale
+        power = _exponents(a).clamp(min=0)
+        spare, excess = power - _exponents(a), (_exponents(b) + power).clamp(min=0)
+        power -= torch.minimum(spare, excess)
+        return torch.ldexp(a, -power), torch.ldexp(b, power)
+
 
 class Rewrite(Protocol):
     """One module's parameters as an adapter makes them."""
@@ -55,16 +69,18 @@ class Rewrite(Protocol):
 class Generation:
     """`key` is a digest of the files; updates are keyed by the module's path.
 
-    `can_merge` is false if rounding would lose too much of the update; `note` says why
-    a mode is missing. `merge_loss` is the share of the update, 0 to 1, that rounding to
-    the weights' dtype loses when it is merged; None if it was not measured. What
-    it is told and says is in the tokens of its own `tokenizer`; None is the model's.
+    `can_merge` is false if rounding would lose too much of the update, `fits_beside` if
+    its factors are not finite in the weights' dtype; `note` says why a mode is missing.
+    `merge_loss` is the share of the update, 0 to 1, that rounding to the weights' dtype
+    loses when it is merged; None if it was not measured. What it is told and says is in
+    the tokens of its own `tokenizer`; None is the model's.
     """
 
     key: str
     deltas: Mapping[str, Delta]
     rewrites: Mapping[str, Rewrite] = field(default_factory=dict)
     can_merge: bool = True
+    fits_beside: bool = True
     note: str | None = None
     merge_loss: float | None = None
     warnings: tuple[str, ...] = ()
@@ -73,7 +89,7 @@ class Generation:
     @property
     def can_mix(self) -> bool:
         """Whether it can run beside golden, in one step with other adapters."""
-        return not self.rewrites
+        return self.fits_beside and not self.rewrites
 
     @cached_property
     def paths(self) -> Set[str]:
@@ -145,3 +161,8 @@ class _Scaled:
 def bytes_of(tensors: Iterable[torch.Tensor]) -> int:
     """Tensors that share their memory count once."""
     return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
+
+
+def _exponents(rows: torch.Tensor) -> torch.Tensor:
+    """[rows, 1] powers of two that the largest of each row is below."""
+    return torch.frexp(rows.abs().amax(1, keepdim=True)).exponent

@@ -18,6 +18,7 @@ from hotswap.errors import AdapterRefused
 _DELTAS = 32
 _ROWS = 16
 _REWRITES = 8
+_TILE = 1024  # rows of a weight in float64 at once
 
 
 def merge_loss(
@@ -26,10 +27,10 @@ def merge_loss(
     """The share that is lost, 0 to 1. Raises AdapterRefused if nothing is changed, or
     if what comes out is not finite."""
     whole = lost = 0.0
+    for path, delta in deltas.items():
+        _check_finite(path, delta, layout)
     for path in _spread(deltas, _DELTAS):
         golden, merged = _of_delta(path, deltas[path], layout)
-        if not bool(torch.isfinite(merged.to(golden.dtype)).all()):
-            raise AdapterRefused("not_finite", f"{path}: its update is not finite")
         part, gone = _squares(golden, merged)
         whole, lost = whole + part, lost + gone
     spread = _spread(rewrites, _REWRITES)
@@ -47,10 +48,37 @@ def merge_loss(
     return min(1.0, (lost / whole) ** 0.5) if whole else 0.0
 
 
+def fits_beside(deltas: Mapping[str, Delta], layout: Layout) -> bool:
+    """Whether all factors are finite in the weights' dtype."""
+    for path, delta in deltas.items():
+        dtype = layout.matrix(path).dtype
+        for factor in delta.factors(torch.device("cpu")):
+            if not bool(factor.to(dtype).isfinite().all()):
+                return False
+    return True
+
+
 def _spread(paths: Iterable[str], most: int) -> list[str]:
     """About `most` of them, spread over the depth of the model."""
     ordered = sorted(paths)
     return ordered[:: max(1, len(ordered) // most)]
+
+
+def _check_finite(path: str, delta: Delta, layout: Layout) -> None:
+    """Raises AdapterRefused if a weight, merged, is not finite in its dtype."""
+    golden = layout.matrix(path)
+    # No number of B A is larger than a row of B times a column of A (Cauchy-Schwarz):
+    # for all but the strangest adapters that says enough, at a small part of a merge.
+    most = torch.linalg.vector_norm(delta.b.double(), dim=1).amax()
+    most *= torch.linalg.vector_norm(delta.a.double(), dim=0).amax() * abs(delta.scale)
+    if bool(most < torch.finfo(golden.dtype).max / 2):
+        return
+    for start in range(0, golden.shape[0], _TILE):
+        part = slice(start, start + _TILE)
+        update = delta.b[part].double() @ delta.a.double() * delta.scale
+        merged = golden[part].double() + update.to(golden.device)
+        if not bool(merged.to(golden.dtype).isfinite().all()):
+            raise AdapterRefused("not_finite", f"{path}: its update is not finite")
 
 
 def _of_delta(

@@ -16,8 +16,9 @@ from hotswap.adapters.store import Store
 from hotswap.engine.sampling import sample
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
-from hotswap.errors import StepFailed
+from hotswap.errors import HotswapError, StepFailed
 from hotswap.model.rows import Row
+from hotswap.outside import outside
 from scheduler import Mode, Step, Swap
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Batch:
 
     def run(
         self, step: Step
-    ) -> tuple[dict[int, Piece], list[tuple[Sequence, StepFailed]]]:
+    ) -> tuple[dict[int, Piece], list[tuple[Sequence, HotswapError]]]:
         """One forward pass: the piece of each job that got a token, and the sequences
         that could get none: their logits are no numbers, or their tokenizer raises.
 
@@ -123,16 +124,20 @@ class Batch:
             return {}, []
         samples = sample(logits, [sequence.sampler for sequence in sampled])
         pieces: dict[int, Piece] = {}
-        spoilt: list[tuple[Sequence, StepFailed]] = []
+        spoilt: list[tuple[Sequence, HotswapError]] = []
         for sequence, chosen in zip(sampled, samples, strict=True):
             if chosen is None:
                 error = StepFailed("the model's logits are not finite")
                 spoilt.append((sequence, error))
                 continue
             try:
-                pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
-            except Exception as raised:  # an adapter's own tokenizer, for one
-                log.exception("no text of token=%d", chosen.token)
-                error = StepFailed(f"its token could not be made text: {raised}")
-                spoilt.append((sequence, error))
+                with outside(_no_text):  # an adapter's own tokenizer, for one
+                    pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
+            except HotswapError as raised:
+                log.error("no text of token=%d", chosen.token, exc_info=raised)
+                spoilt.append((sequence, raised))
         return pieces, spoilt
+
+
+def _no_text(text: str) -> StepFailed:
+    return StepFailed(f"its token could not be made text: {text}")

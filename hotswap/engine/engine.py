@@ -9,7 +9,6 @@ loop goes on from golden.
 
 import itertools
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +17,8 @@ from concurrent.futures import Future
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch, Model
-from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop, Submit
+from hotswap.engine.inbox import Inbox
+from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
@@ -26,14 +26,19 @@ from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     HotswapError,
+    InternalError,
     MergeFailed,
+    MixFailed,
     StepFailed,
     Stopping,
 )
+from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 from scheduler import Idle, Mode, Outcome, Scheduler, Step
 
 log = logging.getLogger(__name__)
+
+_MOST_FAULTS = 8
 
 
 class Engine:
@@ -53,7 +58,7 @@ class Engine:
         self._scheduler = scheduler
         self._store = store
         self._clock = clock
-        self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._ids = itertools.count(1)
         self._batch = Batch(model, store)
         self._outbox = Outbox()
@@ -70,13 +75,18 @@ class Engine:
             fetch=fetch,
             clock=clock,
         )
-        self._has_ended = False
+        self._faults = 0  # turns that a bug has ended, one after another
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.status = self._snapshot()
 
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def has_died(self) -> bool:
+        """Whether a bug has ended it: nobody asked it to stop."""
+        return self._inbox.is_closed and not self._reception.is_stopping
 
     def start(self) -> None:
         self._thread.start()
@@ -93,9 +103,7 @@ class Engine:
 
     def post(self, letter: Letter) -> None:
         """From any thread. After the end it is answered all the same."""
-        self._letters.put(letter)
-        if self._has_ended:
-            self._turn_away()
+        self._inbox.post(letter)
 
     def seen(self) -> "Future[None]":
         """From any thread: done when `status` shows what was posted before."""
@@ -112,16 +120,33 @@ class Engine:
 
     def _run(self) -> None:
         try:
-            while self._turn():
+            while self._guarded_turn():
                 pass
+        except BaseException as error:
+            log.critical("the engine has ended by a bug", exc_info=error)
         finally:
             # Reached by a bug too: nobody may wait for ever.
             for sequence in self._batch:
                 self._outbox.put(sequence.ticket, Stopping())
             self._reception.close()
             self._outbox.deliver()
-            self._has_ended = True
-            self._turn_away()
+            self._inbox.close()
+
+    def _guarded_turn(self) -> bool:
+        """As `_turn`. A bug fails all jobs, whoever's it is, and the loop goes on with
+        none. Raises one that strikes again and again all the same."""
+        try:
+            with outside(InternalError):
+                goes_on = self._turn()
+        except HotswapError as error:
+            log.error("turn failed", exc_info=error)
+            self._faults += 1
+            if self._faults >= _MOST_FAULTS:
+                raise
+            self._fail(self._batch, error)
+            return True
+        self._faults = 0
+        return goes_on
 
     def _turn(self) -> bool:
         """One round of the loop; False when it is time to end."""
@@ -158,10 +183,16 @@ class Engine:
             return 0.0
         start = time.perf_counter()
         try:
-            pieces, spoilt = self._batch.run(step)
-        except Exception as error:
-            log.exception("step failed jobs=%d", len(sequences))
-            self._fail(sequences, StepFailed(f"the model failed on this step: {error}"))
+            with outside(_step_failed):
+                pieces, spoilt = self._batch.run(step)
+        except MixFailed as error:
+            at_fault = self._batch.generation(error.generation)
+            assert at_fault is not None, "it has no job in this step"
+            self._refuse_generation(at_fault, error)
+            return 0.0
+        except HotswapError as error:
+            log.error("step failed jobs=%d", len(sequences), exc_info=error)
+            self._fail(sequences, error)
             return 0.0
         outcome = Outcome(
             seconds=time.perf_counter() - start,
@@ -197,10 +228,13 @@ class Engine:
             self._counters.built_ahead += 1
             self._counters.swap_seconds += seconds
 
-    def _refuse_generation(self, generation: Generation, error: MergeFailed) -> None:
+    def _refuse_generation(
+        self, generation: Generation, error: MergeFailed | MixFailed
+    ) -> None:
         """Fail every job that leases this generation; no name stands for it now."""
-        log.error("merge failed %s", error)
-        self._store.fail(generation, f"it could not be merged: {error}")
+        kind = "merged" if isinstance(error, MergeFailed) else "mixed"
+        log.error("generation could not be %s: %s", kind, error)
+        self._store.fail(generation, f"it could not be {kind}: {error}")
         self._fail((s for s in self._batch if s.generation is generation), error)
 
     def _fail(self, sequences: Iterable[Sequence], error: HotswapError) -> None:
@@ -211,29 +245,9 @@ class Engine:
             self._counters.failed += 1
 
     def _read_letters(self, *, wait: bool) -> None:
-        try:
-            letter = self._letters.get(block=wait)
-            while True:
-                self._reception.take(letter)
-                letter = self._letters.get_nowait()
-        except queue.Empty:
-            pass
+        for letter in self._inbox.read(wait=wait):
+            self._reception.take(letter)
         self._publish()
-
-    def _turn_away(self) -> None:
-        """Answer the letters that came too late to be read. From any thread: whoever
-        posts when the end has come does it, and the end itself for those before."""
-        outbox = Outbox()
-        while not self._letters.empty():
-            try:
-                letter = self._letters.get_nowait()
-            except queue.Empty:  # another thread has it
-                break
-            if isinstance(letter, Submit):
-                outbox.put(letter.ticket, Stopping())
-            elif isinstance(letter, Mark):
-                letter.answer()
-        outbox.deliver()
 
     def _publish(self) -> None:
         self.status = self._snapshot()
@@ -248,3 +262,7 @@ class Engine:
             self._counters,
             is_stopping=self._reception.drain_until is not None,
         )
+
+
+def _step_failed(text: str) -> StepFailed:
+    return StepFailed(f"the model failed on this step: {text}")

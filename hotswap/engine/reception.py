@@ -29,11 +29,13 @@ from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Accepted
 from hotswap.errors import (
     HotswapError,
+    InternalError,
     OtherTokenizer,
     Overloaded,
     PromptTooLong,
     Stopping,
 )
+from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, BacklogFull, Job, Scheduler
 
@@ -75,6 +77,17 @@ class Reception:
         self.is_stopping = False
 
     def take(self, letter: Letter) -> None:
+        """Act on a letter. One that fails concerns nobody but its sender."""
+        try:
+            with outside(InternalError):
+                self._take(letter)
+        except HotswapError as error:
+            log.error("letter failed %s", type(letter).__name__, exc_info=error)
+            if isinstance(letter, Submit):
+                self._outbox.put(letter.ticket, error)
+                self._cancel(letter.ticket.job)
+
+    def _take(self, letter: Letter) -> None:
         match letter:
             case Submit():
                 self._submit(letter, self._clock())
@@ -160,6 +173,19 @@ class Reception:
         generation = None
         if not is_base(letter.adapter):
             generation = self._store.lease(letter.adapter, letter.tokenizer)
+        try:
+            sequence = self._sequence(letter, generation, since)
+        except BaseException:
+            if generation is not None:
+                self._batch.forget(self._store.release(generation))
+            raise
+        self._batch.add(sequence)
+        self._scheduler.submit(sequence.job)
+        return generation
+
+    def _sequence(
+        self, letter: Submit, generation: Generation | None, since: float
+    ) -> Sequence:
         due = letter.deadline_s
         job = Job(
             id=letter.ticket.job,
@@ -176,10 +202,7 @@ class Reception:
         )
         tokenizer = letter.tokenizer or self._tokenizer
         eos = self._eos | (letter.tokenizer.eos if letter.tokenizer else frozenset())
-        sequence = Sequence(job, letter, generation, tokenizer, eos)
-        self._batch.add(sequence)
-        self._scheduler.submit(job)
-        return generation
+        return Sequence(job, letter, generation, tokenizer, eos)
 
     def _cancel(self, job: int) -> None:
         if job in self._batch:

@@ -27,6 +27,10 @@ class Inputs:
     attention: Attention
 
 
+# oneDNN makes and keeps a kernel for each number of rows that it meets, half a megabyte
+# and some milliseconds each: a step of more tokens is filled up to a multiple of this.
+_FILL = 16
+
 Network = Callable[[Inputs], torch.Tensor]
 """Logits [rows that want them, vocab]. Writes the KV."""
 
@@ -39,7 +43,9 @@ class Packed:
     ) -> None:
         self._network = network
         self._beside = beside
-        self._kv = KV(capacity)
+        self._fill = _FILL if device.type == "cpu" else 1
+        self._kv = KV(capacity + self._fill)
+        self._nobody = self._kv.reserve(self._fill)  # whose tokens fill a step up
         self._spans: dict[int, Span] = {}
         self._device = device
 
@@ -57,13 +63,15 @@ class Packed:
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
+        inputs = self._inputs(rows)
         beside = nullcontext()
         if mixed:
             tokens = [row.generation for row in rows for _ in row.tokens]
+            tokens += [None] * (len(inputs.ids) - len(tokens))
             logits = [row.generation for row in rows if row.wants_logits]
             beside = self._beside.step(tokens, logits)  # type: ignore[assignment]
         with torch.inference_mode(), beside:
-            return self._network(self._inputs(rows)).float()
+            return self._network(inputs).float()
 
     def _inputs(self, rows: Sequence[Row]) -> Inputs:
         places: list[Place] = []
@@ -77,6 +85,10 @@ class Packed:
             positions.extend(range(row.position, row.position + tokens))
             if row.wants_logits:
                 last.append(len(ids) - 1)
+        if rest := -len(ids) % self._fill if len(ids) > self._fill else 0:
+            places.append(Place(len(ids), rest, 0, self._nobody))
+            ids.extend([0] * rest)
+            positions.extend(range(rest))
         return Inputs(
             ids=torch.tensor(ids, device=self._device),
             positions=torch.tensor(positions, device=self._device),

@@ -107,12 +107,11 @@ class Runner:
         """One step with the weights as they are. Logits [wanting rows, vocab] float32.
 
         Mutates the KV of the rows' jobs; weights never. The step is over when this
-        returns: a clock may be read, weights may be changed.
+        returns: a clock may be read, weights may be changed. Raises MixFailed before
+        anything is computed.
         """
         if mixed:
-            for row in rows:
-                made = row.generation
-                assert made is None or made.can_mix, f"{made.key} is merged only"
+            self._beside.seat(row.generation for row in rows if row.generation)
         logits = self._forward.run(rows, mixed=mixed)
         self._device.finish()
         return logits

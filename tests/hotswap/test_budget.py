@@ -196,9 +196,9 @@ def test_nothing_is_kept_of_a_generation_that_is_forgotten(
     for mixed in (False, True):
         run(runner, gone, mixed=mixed)
     assert gone.key in runner.weights.warm
-    assert gone.key in runner._beside._members
+    assert gone.key in runner._beside.members
 
     runner.forget(gone.key)
 
     assert runner.weights.warm == {BASE}
-    assert gone.key not in runner._beside._members
+    assert gone.key not in runner._beside.members

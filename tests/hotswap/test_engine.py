@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+import torch
 
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
@@ -21,7 +22,9 @@ from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     HotswapError,
+    InternalError,
     MergeFailed,
+    MixFailed,
     OtherTokenizer,
     Overloaded,
     PromptTooLong,
@@ -29,6 +32,7 @@ from hotswap.errors import (
     Stopping,
     UnknownAdapter,
 )
+from hotswap.model.rows import Row
 from scheduler import POLICIES, Scheduler
 from scheduler.policy import Plan, Policy, View, merged, mixed
 from tests.fakes import (
@@ -508,28 +512,133 @@ class Bug:
         return mixed("fine so far")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_nobody_waits_for_an_engine_that_a_bug_has_ended() -> None:
+def test_a_bug_in_a_turn_fails_the_jobs_that_are_there_and_the_engine_goes_on() -> None:
     async def scene() -> None:
         model = FakeModel()
         model.gate = threading.Semaphore(0)
         async with running(model, chooser=Bug()) as engine:
-            running_job = submit(engine, "a")
-            await running_job.accepted()
-            fatal = submit(engine, "b")
+            beside = submit(engine, "a")
+            await beside.accepted()
+            buggy = submit(engine, "b")
             model.gate.release(1)
-            await fatal.accepted()
+            await buggy.accepted()
             async with asyncio.timeout(10):
-                with pytest.raises(Stopping):
-                    _ = [piece async for piece in running_job.pieces()]
-                with pytest.raises(Stopping):
-                    _ = [piece async for piece in fatal.pieces()]
+                for ticket in (beside, buggy):
+                    with pytest.raises(InternalError, match="injected"):
+                        _ = [piece async for piece in ticket.pieces()]
+
+                model.gate.release(100)
+                assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+            assert engine.is_alive
+            assert not engine.has_died
+
+    asyncio.run(scene())
+
+
+class Panic(BaseException):
+    """As what Rust's panics become: no Exception."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, Panic])
+def test_whatever_a_step_raises_fails_its_own_jobs_alone(
+    error: type[BaseException],
+) -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        real = model.run
+
+        def run(rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+            model.run = real  # type: ignore[method-assign]
+            raise error("injected")
+
+        model.run = run  # type: ignore[method-assign]
+        async with running(model) as engine:
+            with pytest.raises(StepFailed, match="injected"):
+                await text_of(submit(engine, "a"))
+
+            assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, Panic])
+def test_a_letter_that_fails_concerns_nobody_but_its_sender(
+    error: type[BaseException],
+) -> None:
+    class Broken(FakeTokenizer):
+        @property
+        def eos(self) -> frozenset[int]:
+            raise error("injected")
+
+    async def scene() -> None:
+        model, broken = FakeModel(), Broken()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            spoken = dataclasses.replace(generation("e"), tokenizer=broken)
+            engine.post(Adopt("e", spoken, Origin(src="e")))
+            beside = submit(engine, "a")
+            await beside.accepted()
+            failing = submit(engine, "e", tokenizer=broken)
+            model.gate.release(100)
+            with pytest.raises(InternalError, match="injected"):
+                await failing.accepted()
+            text = "".join([piece.text async for piece in beside.pieces()])
+            assert text == expected("a", 3, 10)
+            assert [x.name for x in engine.status.adapters if x.leases] == []
+
+    asyncio.run(scene())
+
+
+def test_an_adapter_that_cannot_be_mixed_fails_alone() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        real = model.run
+
+        def run(rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+            if any(row.generation and row.generation.key == "b" for row in rows):
+                raise MixFailed("b", "injected")
+            return real(rows, mixed=mixed)
+
+        model.run = run  # type: ignore[method-assign]
+        model.gate = threading.Semaphore(0)
+        async with running(model, "fcfs-mixed") as engine:
+            tickets = [submit(engine, name) for name in ("a", "b", "base")]
+            model.gate.release(100)
+            with pytest.raises(MixFailed, match="injected"):
+                await text_of(tickets[1])
+
+            assert await text_of(tickets[0]) == expected("a", 3, 10)
+            assert await text_of(tickets[2]) == expected("base", 3, 10)
+            with pytest.raises(UnknownAdapter, match="could not be mixed"):
+                await text_of(submit(engine, "b"))
+
+    asyncio.run(scene())
+
+
+def test_nobody_waits_for_an_engine_that_a_bug_has_ended() -> None:
+    async def scene() -> None:
+        model = FakeModel()
+        model.gate = threading.Semaphore(0)
+        async with running(model) as engine:
+            running_job, fatal = submit(engine, "a"), submit(engine, "b")
+            await running_job.accepted()
+            await fatal.accepted()
+
+            def broken() -> None:
+                raise AssertionError("injected")
+
+            engine._publish = broken  # type: ignore[method-assign]
+            model.gate.release(1)
+            async with asyncio.timeout(10):
+                for ticket in (running_job, fatal):
+                    with pytest.raises((Stopping, InternalError)):
+                        _ = [piece async for piece in ticket.pieces()]
                 await until(lambda: not engine.is_alive)
+                assert engine.has_died
 
                 with pytest.raises(Stopping):
                     await text_of(submit(engine, "a"))
                 await asyncio.wrap_future(engine.seen())
-            model.spans.clear()  # nobody is left to close them
 
     asyncio.run(scene())
 

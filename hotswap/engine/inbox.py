@@ -1,0 +1,52 @@
+"""Inbox: letters from any thread to the engine, none of which stays unanswered.
+
+Once it is closed whoever posts answers what is left: there is nobody to read it.
+"""
+
+import queue
+from collections.abc import Iterator
+
+from hotswap.engine.letters import Letter, Mark, Submit
+from hotswap.engine.outbox import Outbox
+from hotswap.errors import Stopping
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
+        self.is_closed = False
+
+    def post(self, letter: Letter) -> None:
+        """From any thread. After the end it is answered all the same."""
+        self._letters.put(letter)
+        if self.is_closed:
+            self._turn_away()
+
+    def read(self, *, wait: bool) -> Iterator[Letter]:
+        """The letters that are there; with `wait`, one at least."""
+        try:
+            yield self._letters.get(block=wait)
+            while True:
+                yield self._letters.get_nowait()
+        except queue.Empty:
+            pass
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self.is_closed = True
+        self._turn_away()
+
+    def _turn_away(self) -> None:
+        """From any thread: whoever posts when the end has come does it, and the end
+        itself for those before."""
+        outbox = Outbox()
+        while not self._letters.empty():
+            try:
+                letter = self._letters.get_nowait()
+            except queue.Empty:  # another thread has it
+                break
+            if isinstance(letter, Submit):
+                outbox.put(letter.ticket, Stopping())
+            elif isinstance(letter, Mark):
+                letter.answer()
+        outbox.deliver()
