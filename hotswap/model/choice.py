@@ -1,0 +1,203 @@
+"""Choice: the type and the kernels that serve a model, as timed on this machine.
+
+The model's own layer shapes are tried in each way they could be served, for about half
+a second. What was found is kept in the cache folder for the next start.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import msgspec
+import torch
+from msgspec import Struct
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from hotswap.adapters.deltas import bytes_of
+from hotswap.cache import keep, recall
+from hotswap.model.device import free_host_bytes
+from hotswap.model.kernels import Kernels, OneDNN, Plain, kernels_for
+from hotswap.model.linear import head_of, is_mergeable
+from hotswap.model.machine import digest
+from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race, shortest
+
+log = logging.getLogger(__name__)
+
+_LIMIT_S = 0.7
+_SILU_ROWS = (1, 16, 64, 256)
+# Of a weight with more elements so many are tried, of more shapes the heaviest.
+_ELEMENTS = 1 << 20
+_SHAPES = 6
+# A layout for 256 rows was that for 16 wherever it was looked at.
+_PACKED_FOR = (1, 16)
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    dtype: torch.dtype
+    kernels: Kernels
+
+
+class Kept(Struct, frozen=True):
+    """`why`: the figures, for the log."""
+
+    dtype: str
+    packed_for: int
+    apart_from: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Weights of one shape, and how many such products a step takes in all."""
+
+    outputs: int
+    inputs: int
+    count: float
+    is_head: bool
+
+
+def choose(
+    model: PreTrainedModel, dtypes: Sequence[torch.dtype], device: torch.device
+) -> Chosen:
+    """The fastest of `dtypes` for the CPU, and its kernels; elsewhere the first."""
+    if device.type != "cpu":
+        return Chosen(dtypes[0], Plain())
+    products = products_of(model)
+    key = digest(products, dtypes)
+    try:
+        kept = msgspec.convert(recall("kernels", key), Kept)
+    except msgspec.ValidationError:  # nothing, or not ours
+        kept = _timed(products, _ways(model, dtypes))
+        keep("kernels", key, msgspec.to_builtins(kept))
+    log.info("computing in %s: %s", kept.dtype, kept.why)
+    dtype = getattr(torch, kept.dtype)
+    return Chosen(dtype, _kernels(Way(dtype, kept.packed_for), kept.apart_from))
+
+
+def products_of(model: PreTrainedModel) -> list[Product]:
+    """What a step of the model computes; of a large weight only some outputs."""
+    head = head_of(model)
+    found: Counter[tuple[int, int, bool]] = Counter()
+    for module in model.modules():
+        if is_mergeable(module):
+            outputs, inputs = cast(torch.Tensor, module.weight).shape
+            if isinstance(module, Conv1D):
+                outputs, inputs = inputs, outputs
+            found[outputs, inputs, module is head] += 1
+    products = []
+    for (outputs, inputs, is_head), count in found.items():
+        tried = min(outputs, max(1, _ELEMENTS // inputs))
+        products.append(Product(tried, inputs, count * outputs / tried, is_head))
+    products.sort(key=lambda p: -p.count * p.outputs * p.inputs)
+    return products[:_SHAPES]
+
+
+def _ways(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
+    """Those that work here and fit into memory; the first is the model as it is."""
+    ways = []
+    for dtype in dtypes:
+        ways.append(Way(dtype, 0))
+        for rows in _PACKED_FOR:
+            if isinstance(kernels_for(dtype, _CPU, rows), OneDNN):
+                ways.append(Way(dtype, rows))
+    parameters = sum(p.numel() for p in model.parameters())
+    room = free_host_bytes() + bytes_of(model.parameters())
+    return ways[:1] + [way for way in ways[1:] if way.bytes * parameters < room]
+
+
+def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:
+    with torch.inference_mode():
+        runs = {way: _Products(products, way) for way in ways}
+        table = race(
+            ways, lambda way, rows: runs[way](rows), time.perf_counter, _LIMIT_S
+        )
+        way = best(table)
+        return Kept(
+            dtype=_name(way.dtype),
+            packed_for=way.packed_for,
+            apart_from=_apart_from(products, way) if way.packed_for else None,
+            why=_told(table),
+        )
+
+
+def _apart_from(products: Sequence[Product], way: Way) -> int | None:
+    """See `timing.apart_from`; tried on the heaviest product that is no head."""
+    product = next((p for p in products if not p.is_head), products[0])
+    weight = _made_up(product.outputs, product.inputs, way.dtype)
+    kernels = {"fused": _kernels(way, None), "apart": _kernels(way, 1)}
+    found: dict[str, dict[int, float]] = {"fused": {}, "apart": {}}
+    for rows in _SILU_ROWS:
+        x = _made_up(rows, product.inputs, way.dtype)
+        runs = {
+            how: partial(_seconds, each.linear_silu, x, each.prepare(weight))
+            for how, each in kernels.items()
+        }
+        until = time.perf_counter() + _LIMIT_S / len(_SILU_ROWS) / 4
+        for how, seconds in shortest(runs, time.perf_counter, until).items():
+            found[how][rows] = seconds[0]
+    return apart_from(**found)
+
+
+class _Products:
+    """The products of a step in one way, of made-up numbers."""
+
+    def __init__(self, products: Sequence[Product], way: Way) -> None:
+        kernels = _kernels(way, None)
+        self._linear, self._dtype = kernels.linear, way.dtype
+        self._products = [
+            (kernels.prepare(_made_up(p.outputs, p.inputs, way.dtype)), p)
+            for p in products
+        ]
+
+    def __call__(self, rows: int) -> list[float]:
+        """The seconds of each, times how often a step computes it."""
+        found = []
+        for weight, product in self._products:
+            # The head sees the last row of each prompt, not all of them.
+            count = 0.0 if product.is_head and rows == max(STEPS) else product.count
+            x = _made_up(rows, product.inputs, self._dtype)
+            found += [count * s for s in _seconds(self._linear, x, weight) if count]
+        return found
+
+
+def _seconds(
+    compute: Callable[..., torch.Tensor], x: torch.Tensor, weight: torch.Tensor
+) -> list[float]:
+    """Of this thread's own work. Where the machine has other work the threads of a
+    product wait for each other, up to a hundred times as long as they compute."""
+    begun = time.thread_time()
+    compute(x, weight, None)
+    return [time.thread_time() - begun]
+
+
+def _made_up(rows: int, columns: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.full((rows, columns), 0.01, dtype=dtype)
+
+
+def _kernels(way: Way, apart: int | None) -> Kernels:
+    if not way.packed_for:
+        return Plain()
+    kernels = kernels_for(way.dtype, _CPU, way.packed_for)
+    if isinstance(kernels, OneDNN):
+        kernels.apart_from = apart
+    return kernels
+
+
+def _told(table: Table) -> str:
+    """The figures in one line."""
+    ways = []
+    for way, rows in table.items():
+        times = "/".join(f"{seconds * 1e3:.1f}" for seconds in rows.values())
+        ways.append(f"{way} {times}")
+    return f"ms at {'/'.join(map(str, STEPS))} rows: {', '.join(ways)}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
