@@ -96,7 +96,7 @@ def _check(args: argparse.Namespace) -> int:
 def _heavy(module: str) -> ModuleType:
     """torch and what needs it take many seconds: who asks for help, or mistypes, does
     not wait for them."""
-    log.info("loading %s", module)
+    log.info("loading torch and what needs it")
     return importlib.import_module(module)
 
 

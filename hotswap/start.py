@@ -3,6 +3,7 @@
 The port is bound here and handed on, so that nobody takes it while the model loads.
 """
 
+import importlib
 import importlib.util
 import socket
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
     if not config.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
     source.check(config.model.path)
+    if source.is_hub_id(config.model.path):
+        # Its library takes half a second, and a folder needs none of it.
+        hub = importlib.import_module("hotswap.model.hub")
+        hub.is_on_hub(config.model.path)
     directory = adapters_directory(config)
     for root in config.adapters.roots:
         if not Path(root).is_dir():

@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 def locked(directory: Path) -> Iterator[None]:
     """Raises StartFailed if another server has the directory. A file system without
     locks goes without."""
-    handle = os.open(directory, os.O_RDONLY)
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise StartFailed(f"adapters directory {directory}: {error.strerror}") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

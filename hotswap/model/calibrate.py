@@ -11,7 +11,7 @@ cost can be told, come first, and serving tells the rest. The next start goes on
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,14 +37,16 @@ _LIMIT_S = 20.0  # then serving begins with what was seen
 
 Outcome = Swap | tuple[Shape, float]
 """A swap, or a step and its seconds."""
+Kind = tuple[Mode, int, int]
+"""Of a trial: mode, sequences, adapters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`rounds`: how often all was measured, after the first time."""
+    """`trials`: how many of all were run."""
 
     costs: Costs
-    rounds: int
+    trials: int
 
 
 def calibrate(runner: Runner, max_batch: int) -> Costs:
@@ -54,17 +56,17 @@ def calibrate(runner: Runner, max_batch: int) -> Costs:
     if known is not None and not _still_holds(runner, known.costs):
         log.info("kept costs do not hold: the machine was busier, or is now")
         known = None
-    if known is not None and known.rounds >= _ROUNDS - 1:
+    if known is not None and known.trials >= _ROUNDS * len(_kinds(runner, max_batch)):
         return known.costs
     found = measure(runner, max_batch, known=known, limit_s=_LIMIT_S)
-    keep("calibration", key, {"rounds": found.rounds, "costs": found.costs.state()})
+    keep("calibration", key, {"trials": found.trials, "costs": found.costs.state()})
     return found.costs
 
 
 def _known(key: str) -> Measured | None:
     kept = recall("calibration", key)
     try:
-        return Measured(Costs.restored(kept["costs"]), int(kept["rounds"]))
+        return Measured(Costs.restored(kept["costs"]), int(kept["trials"]))
     except (KeyError, TypeError, ValueError):
         return None  # nothing, or not ours
 
@@ -88,63 +90,64 @@ def measure(
 ) -> Measured:
     """Costs that have seen each kind of step and swap a few times, on top of `known`.
 
-    Ends at the limit if both modes have run by then. Leaves no trace.
+    Ends at the limit, if both modes were seen by then. Leaves no trace.
     """
     begun_s = time.perf_counter()
     made = [_made_up(runner, n) for n in range(_ADAPTERS)]
-    before = known.rounds if known else 0
+    kinds = _kinds(runner, max_batch)
+    trials = known.trials if known else 0
+    modes = set(Mode) if known else set()
     # The first round pays for fresh memory and for code never run: better than nothing.
     rough, costs = Costs(), known.costs if known else Costs()
-    modes, number, spent_s = set(), 0, 0.0
+    total = _ROUNDS * len(kinds)
     with progress("calibrating", 100, time.perf_counter) as tell:
-        for number, part, outcome in _outcomes(
-            runner, made, max_batch, _ROUNDS - before
-        ):
+        for trial, outcome in _outcomes(runner, made, kinds, range(trials, total)):
+            trials = trial + 1
             _learn(rough, outcome)
-            if number:
+            if known or trial >= len(kinds):
                 _learn(costs, outcome)
             if not isinstance(outcome, Swap):
                 modes.add(outcome[0].mode)
             spent_s = time.perf_counter() - begun_s
-            tell(int(100 * max(part, spent_s / limit_s)))
-            if spent_s > limit_s and len(modes) == len(Mode):
+            tell(int(100 * max(trials / total, min(1.0, spent_s / limit_s))))
+            if spent_s >= limit_s and len(modes) == len(Mode):
                 break
-        else:
-            number += 1
     runner.weights.activate(None)
     for generation in made:
         runner.forget(generation.key)
-    rounds = before + max(0, number - 1)
-    log.info("calibrated seconds=%.1f rounds=%d/%d", spent_s, rounds, _ROUNDS - 1)
-    return Measured(costs if known or number > 1 else rough, rounds)
+    spent_s = time.perf_counter() - begun_s
+    log.info("calibrated seconds=%.1f trials=%d/%d", spent_s, trials, total)
+    is_rough = not known and trials < 2 * len(kinds)
+    return Measured(rough if is_rough else costs, trials)
 
 
-def _outcomes(
-    runner: Runner, made: list[Generation], max_batch: int, rounds: int
-) -> Iterator[tuple[int, float, Outcome]]:
-    """Runs everything in so many rounds; yields the round, which share of all is done,
-    and what was seen. Small steps come first, and smaller ones in the first round."""
+def _kinds(runner: Runner, max_batch: int) -> list[Kind]:
+    """A round: small steps first."""
     most = max(1, min(max_batch, 16, runner.kv_tokens // _CONTEXT))
-    # What an adapter adds shows only where their number differs.
-    kinds = [
+    return [
         (mode, sequences, adapters)
         for sequences in sorted({1, most})
         for mode in Mode
+        # What an adapter adds shows only where their number differs.
         for adapters in sorted({1, min(sequences, _ADAPTERS)})
         if mode is Mode.MIXED or adapters == 1
     ]
-    for number in range(rounds):
-        tokens = _PROMPT if number else _FIRST_PROMPT
-        for place, (mode, sequences, adapters) in enumerate(kinds):
-            part = (number + place / len(kinds)) / rounds
-            if mode is Mode.MERGED:
-                for swap in _swaps(runner, made[0]):
-                    yield number, part, swap
-            else:
-                runner.weights.activate(None)
-            prompt = tokens // sequences
-            for step in _steps(runner, mode, made[:adapters], sequences, prompt=prompt):
-                yield number, part, step
+
+
+def _outcomes(
+    runner: Runner, made: list[Generation], kinds: Sequence[Kind], trials: Sequence[int]
+) -> Iterator[tuple[int, Outcome]]:
+    """Runs each trial; what was seen, and in which."""
+    for trial in trials:
+        mode, sequences, adapters = kinds[trial % len(kinds)]
+        if mode is Mode.MERGED:
+            for swap in _swaps(runner, made[0]):
+                yield trial, swap
+        else:
+            runner.weights.activate(None)
+        prompt = (_FIRST_PROMPT if trial < len(kinds) else _PROMPT) // sequences
+        for step in _steps(runner, mode, made[:adapters], sequences, prompt=prompt):
+            yield trial, step
 
 
 def _learn(costs: Costs, outcome: Outcome) -> None:

@@ -1,9 +1,11 @@
-"""Hub: whether a model's id can be had from there, asked once.
+"""Hub: whether a model can be had from there, asked once in a process.
 
-The hub's own client asks five times for each file, with pauses between.
+The hub's own client asks five times for each file, with pauses between. Imports no
+torch: the question comes before it.
 """
 
 import logging
+from functools import cache
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 
@@ -15,6 +17,7 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 5.0
 
 
+@cache
 def is_on_hub(model: str) -> bool:
     """False if the copy in the hub's cache has to do. Raises StartFailed if there is
     none either."""
