@@ -29,6 +29,7 @@ from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race, shor
 log = logging.getLogger(__name__)
 
 _LIMIT_S = 0.7
+_SILU_LIMIT_S = 0.2
 _SILU_ROWS = (1, 16, 64, 256)
 # Of a weight with more elements so many are tried, of more shapes the heaviest.
 _ELEMENTS = 1 << 20
@@ -74,7 +75,7 @@ def choose(
     try:
         kept = msgspec.convert(recall("kernels", key), Kept)
     except msgspec.ValidationError:  # nothing, or not ours
-        kept = _timed(products, _ways(model, dtypes))
+        kept = _timed(products, ways_of(model, dtypes))
         keep("kernels", key, msgspec.to_builtins(kept))
     log.info("computing in %s: %s", kept.dtype, kept.why)
     dtype = getattr(torch, kept.dtype)
@@ -99,7 +100,7 @@ def products_of(model: PreTrainedModel) -> list[Product]:
     return products[:_SHAPES]
 
 
-def _ways(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
+def ways_of(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
     """Those that work here and fit into memory; the first is the model as it is."""
     ways = []
     for dtype in dtypes:
@@ -112,37 +113,38 @@ def _ways(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
     return ways[:1] + [way for way in ways[1:] if way.bytes * parameters < room]
 
 
-def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:
-    with torch.inference_mode():
-        runs = {way: _Products(products, way) for way in ways}
-        table = race(
-            ways, lambda way, rows: runs[way](rows), time.perf_counter, _LIMIT_S
-        )
-        way = best(table)
-        return Kept(
-            dtype=_name(way.dtype),
-            packed_for=way.packed_for,
-            apart_from=_apart_from(products, way) if way.packed_for else None,
-            why=_told(table),
-        )
+@torch.inference_mode()
+def time_ways(products: Sequence[Product], ways: Sequence[Way]) -> Table:
+    """Takes about half a second, longer on a busy machine."""
+    runs = {way: _Products(products, way) for way in ways}
+    return race(ways, lambda way, rows: runs[way](rows), time.perf_counter, _LIMIT_S)
 
 
-def _apart_from(products: Sequence[Product], way: Way) -> int | None:
-    """See `timing.apart_from`; tried on the heaviest product that is no head."""
+@torch.inference_mode()
+def time_silu(products: Sequence[Product], way: Way) -> dict[str, dict[int, float]]:
+    """Seconds by rows, `fused` into a packed product and `apart` after it: the heaviest
+    one that is no head."""
     product = next((p for p in products if not p.is_head), products[0])
     weight = _made_up(product.outputs, product.inputs, way.dtype)
     kernels = {"fused": _kernels(way, None), "apart": _kernels(way, 1)}
-    found: dict[str, dict[int, float]] = {"fused": {}, "apart": {}}
+    found: dict[str, dict[int, float]] = {how: {} for how in kernels}
     for rows in _SILU_ROWS:
         x = _made_up(rows, product.inputs, way.dtype)
         runs = {
             how: partial(_seconds, each.linear_silu, x, each.prepare(weight))
             for how, each in kernels.items()
         }
-        until = time.perf_counter() + _LIMIT_S / len(_SILU_ROWS) / 4
+        until = time.perf_counter() + _SILU_LIMIT_S / len(_SILU_ROWS)
         for how, seconds in shortest(runs, time.perf_counter, until).items():
             found[how][rows] = seconds[0]
-    return apart_from(**found)
+    return found
+
+
+def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:
+    table = time_ways(products, ways)
+    way = best(table)
+    boundary = apart_from(**time_silu(products, way)) if way.packed_for else None
+    return Kept(_name(way.dtype), way.packed_for, boundary, _told(table))
 
 
 class _Products:

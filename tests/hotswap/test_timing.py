@@ -213,4 +213,4 @@ def test_what_does_not_fit_into_memory_is_not_tried(
     model = tiny.model("llama").bfloat16()
     monkeypatch.setattr(module, "free_host_bytes", lambda: 0)
 
-    assert module._ways(model, [BF16, F32]) == [HALF]
+    assert module.ways_of(model, [BF16, F32]) == [HALF]
