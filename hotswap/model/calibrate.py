@@ -32,6 +32,7 @@ _PROMPT = 128  # tokens, shared by the sequences
 _FIRST_PROMPT = 16  # in the first round
 _CONTEXT = 256  # of each sequence, in the step that tells what context takes
 _ROUNDS = 4
+_ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
 _FAR = 2.5  # times: kept costs that are as far off are measured again
 _LIMIT_S = 20.0  # then serving begins with what was seen
 
@@ -56,7 +57,7 @@ def calibrate(runner: Runner, max_batch: int) -> Costs:
     if known is not None and not _still_holds(runner, known.costs):
         log.info("kept costs do not hold: the machine was busier, or is now")
         known = None
-    if known is not None and known.trials >= _ROUNDS * len(_kinds(runner, max_batch)):
+    if known is not None and known.trials >= _ENOUGH * len(_kinds(runner, max_batch)):
         return known.costs
     found = measure(runner, max_batch, known=known, limit_s=_LIMIT_S)
     keep("calibration", key, {"trials": found.trials, "costs": found.costs.state()})
@@ -92,6 +93,7 @@ def measure(
 
     Ends at the limit, if both modes were seen by then. Leaves no trace.
     """
+    log.info("calibrating, for %.0f s at most", limit_s)
     begun_s = time.perf_counter()
     made = [_made_up(runner, n) for n in range(_ADAPTERS)]
     kinds = _kinds(runner, max_batch)
