@@ -46,12 +46,16 @@ class Chosen:
 
 
 class Kept(Struct, frozen=True):
-    """`why`: the figures, for the log."""
+    """`apart_from`: see `timing`. `why`: the figures, for the log."""
 
     dtype: str
     packed_for: int
     apart_from: int | None
     why: str
+
+    @property
+    def way(self) -> Way:
+        return Way(cast(torch.dtype, getattr(torch, self.dtype, None)), self.packed_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +72,24 @@ def choose(
     model: PreTrainedModel, dtypes: Sequence[torch.dtype], device: torch.device
 ) -> Chosen:
     """The fastest of `dtypes` for the CPU, and its kernels; elsewhere the first."""
-    if device.type != "cpu":
-        return Chosen(dtypes[0], Plain())
     products = products_of(model)
+    if device.type != "cpu" or not products:
+        return Chosen(dtypes[0], Plain())
+    ways = ways_of(model, dtypes)
     key = digest(products, dtypes)
-    try:
-        kept = msgspec.convert(recall("kernels", key), Kept)
-    except msgspec.ValidationError:  # nothing, or not ours
-        kept = _timed(products, ways_of(model, dtypes))
+    kept = _kept(key)
+    if kept is None or kept.way not in ways:  # there may be less memory today
+        kept = _timed(products, ways)
         keep("kernels", key, msgspec.to_builtins(kept))
-    log.info("computing in %s: %s", kept.dtype, kept.why)
-    dtype = getattr(torch, kept.dtype)
-    return Chosen(dtype, _kernels(Way(dtype, kept.packed_for), kept.apart_from))
+    log.info("computing in %s: %s", kept.way, kept.why)
+    return Chosen(kept.way.dtype, _kernels(kept.way, kept.apart_from))
+
+
+def _kept(key: str) -> Kept | None:
+    try:
+        return msgspec.convert(recall("kernels", key), Kept)
+    except msgspec.ValidationError:  # nothing, or not ours
+        return None
 
 
 def products_of(model: PreTrainedModel) -> list[Product]:
@@ -144,7 +154,8 @@ def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:
     table = time_ways(products, ways)
     way = best(table)
     boundary = apart_from(**time_silu(products, way)) if way.packed_for else None
-    return Kept(_name(way.dtype), way.packed_for, boundary, _told(table))
+    dtype = str(way.dtype).removeprefix("torch.")
+    return Kept(dtype, way.packed_for, boundary, _told(table))
 
 
 class _Products:
@@ -199,7 +210,3 @@ def _told(table: Table) -> str:
         times = "/".join(f"{seconds * 1e3:.1f}" for seconds in rows.values())
         ways.append(f"{way} {times}")
     return f"ms at {'/'.join(map(str, STEPS))} rows: {', '.join(ways)}"
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
