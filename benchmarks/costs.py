@@ -61,7 +61,7 @@ class Real:
         )
 
     def calibrated(self) -> Costs:
-        return errand(lambda: measure(self._runner, BATCH))
+        return errand(lambda: measure(self._runner, BATCH)).costs
 
     def serve(self, trace: Trace, policy: str, costs: Costs) -> Watched:
         errand(self._make_cold)

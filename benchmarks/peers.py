@@ -36,8 +36,9 @@ from benchmarks.in_process import InProcess
 from benchmarks.serve import run
 from benchmarks.servers import server
 from benchmarks.traces import Trace, closed, fixed, generate
+from hotswap.cache import cache_dir
 from hotswap.demo.__main__ import model_file
-from hotswap.model.load import cache_dir, convert_gguf
+from hotswap.model.load import convert_gguf
 
 NAMES = [f"a{number}" for number in range(8)]
 RANK, PROMPT, OUTPUT = 16, 80, 64

@@ -40,7 +40,7 @@ from hotswap.api.serving import Serving
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.errand import errand
-from hotswap.errors import HotswapError, StartFailed
+from hotswap.errors import HotswapError
 from hotswap.library import hooks
 from hotswap.library.catalogue import Catalogue
 from hotswap.library.journal import JOURNAL_FILE, Journal
@@ -51,6 +51,7 @@ from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from hotswap.options import check_dtype
+from hotswap.start import adapters_directory
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Costs, Scheduler
 
@@ -71,6 +72,8 @@ PARTS = (
 
 def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
+    directory, module = adapters_directory(config), config.hooks.module
+    own = hooks.load(module, directory) if module else hooks.Hooks()
     loaded, runner, costs = errand(lambda: _model(config))
     schedule, lora = config.schedule, config.lora
     check_dtype(lora, str(runner.dtype).removeprefix("torch."))
@@ -92,8 +95,6 @@ def build(config: Config) -> Litestar:
         max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
         max_bytes=runner.memory["adapter_bytes"],
     )
-    directory, module = _directory(config), config.hooks.module
-    own = hooks.load(module, directory) if module else hooks.Hooks()
     library = Library()
     engine = Engine(
         runner,
@@ -177,11 +178,8 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
 def _catalogue(
     config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Catalogue:
-    directory, most = _directory(config), config.lora.max_cpu_loras
+    directory, most = adapters_directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
-    for root in roots:
-        if not root.is_dir():
-            raise StartFailed(f"adapters root {root}: no such folder")
     return Catalogue(
         reading(partial(read, layout=runner.layout, limits=_limits(config))),
         engine.post,
@@ -205,7 +203,7 @@ def _limits(config: Config) -> Limits:
 
 
 def _watch(config: Config, library: Library) -> Watch | None:
-    directory = _directory(config)
+    directory = adapters_directory(config)
     if directory is None:
         return None
     return Watch(
@@ -215,15 +213,6 @@ def _watch(config: Config, library: Library) -> Watch | None:
         gone=lambda name: library.gone(name).result(),
         polling=config.adapters.polling,
     )
-
-
-def _directory(config: Config) -> Path | None:
-    if not config.adapters.directory or not config.lora.enable_lora:
-        return None
-    directory = Path(config.adapters.directory)
-    if not directory.is_dir():
-        raise StartFailed(f"adapters directory {directory}: no such folder")
-    return directory
 
 
 async def _name_request(message: Message, scope: Scope) -> None:

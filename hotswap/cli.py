@@ -1,24 +1,26 @@
-"""The command line: `hotswap serve` and `hotswap check`."""
+"""The command line: `hotswap serve` and `hotswap check`.
+
+Light: all that can be told of flags, files and folders is told before the module that
+runs the command is loaded, and torch with it.
+"""
 
 import argparse
+import importlib
 import logging
 import os
 import sys
-from contextlib import suppress
+import time
 from pathlib import Path
-from types import FrameType
+from types import ModuleType
 from typing import Any
 
-import msgspec
-import uvicorn
-
-from hotswap import app, config, options
-from hotswap.adapters.report import report, text
+from hotswap import __version__, config, options, start
 from hotswap.errors import StartFailed
-from hotswap.model.load import load
-from hotswap.model.runner import Runner
+from hotswap.model import source
 
 log = logging.getLogger(__name__)
+
+_ABOUT = "Serve a model and its LoRA adapters, or check an adapter."
 
 
 def main() -> None:
@@ -31,10 +33,15 @@ def main() -> None:
         sys.exit(args.run(args))
     except StartFailed as error:
         sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hotswap", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hotswap", description=_ABOUT)
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
+    )
     commands = parser.add_subparsers(required=True)
     serve = commands.add_parser("serve", help="serve a model and its adapters")
     serve.add_argument("model", nargs="?", help="folder, .gguf file or hub id")
@@ -54,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16")
+    parser.add_argument(
+        "--dtype", help="auto (the fastest), float32, bfloat16 or float16"
+    )
     parser.add_argument("--device", help="auto, cpu or cuda")
 
 
@@ -70,44 +79,25 @@ def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    begun_s = time.monotonic()
     settings = config.load(args.config, _flags(args), os.environ)
     for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
         log.warning("%s", line)
-    if not settings.model.path:
-        raise StartFailed("no model: name one, or set `path` under [model]")
-    server = settings.server
-    http = uvicorn.Config(
-        app.build(settings),
-        host=server.host,
-        port=server.port,
-        log_config=None,
-        access_log=False,
-        # Streams end when the engine has drained; uvicorn waits a little longer.
-        timeout_graceful_shutdown=int(server.drain_s) + 5,
-    )
-    running = Server(http)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
-        running.run()
-    return 0 if running.started else 3
-
-
-class Server(uvicorn.Server):
-    """Tells the engine at the first signal; uvicorn itself tells nobody until every
-    connection is closed, and a long answer would keep its connection open."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.config.app.state.drain()  # type: ignore[union-attr]
-        super().handle_exit(sig, frame)
+    with start.ready(settings) as bound:
+        return int(_heavy("hotswap.serve").run(settings, bound, begun_s))
 
 
 def _check(args: argparse.Namespace) -> int:
     settings = config.load(None, _flags(args))
-    loaded = load(settings.model.path, settings.model.dtype, settings.model.device)
-    runner = Runner(loaded, slots=1, kv_tokens=1)
-    found = report(args.adapter, runner.layout)
-    as_json = msgspec.json.encode(found).decode()
-    print(as_json if args.json else text(args.adapter, found))
-    return 0 if found.ok else 1
+    source.check(settings.model.path)
+    return int(_heavy("hotswap.check").run(settings, args.adapter, as_json=args.json))
+
+
+def _heavy(module: str) -> ModuleType:
+    """torch and what needs it take many seconds: who asks for help, or mistypes, does
+    not wait for them."""
+    log.info("loading torch and what needs it")
+    return importlib.import_module(module)
 
 
 def _fail(message: str) -> int:

@@ -17,6 +17,9 @@ import uvicorn
 from litestar import Litestar
 
 from hotswap import app, config
+from hotswap.model import load as load_module
+from hotswap.model.choice import Chosen
+from hotswap.model.kernels import kernels_for
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from tests import tiny
@@ -30,6 +33,23 @@ torch.set_num_threads(1)
 NO_TLS = False
 
 LoadTiny = Callable[[str], Loaded]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_kernels() -> Iterator[None]:
+    """The model's own type and packed kernels: timed, tiny products differ by chance.
+
+    Processes that tests start do time.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            load_module,
+            "choose",
+            lambda model, dtypes, device: Chosen(
+                dtypes[0], kernels_for(dtypes[0], device)
+            ),
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

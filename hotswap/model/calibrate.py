@@ -3,124 +3,181 @@
 Runs real steps on the loaded model with made-up adapters, so that the scheduler's
 first decisions rest on measured costs. What was measured is kept in the cache folder,
 one file for each model, machine and version, so that the next start need not.
+
+A slow machine serves before all is measured: the small steps, of which each kind of
+cost can be told, come first, and serving tells the rest. The next start goes on.
 """
 
-import hashlib
-import json
 import logging
-import platform
+import math
 import time
-from itertools import product
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from hotswap import __version__
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.model.load import cache_dir
+from hotswap.cache import keep, recall
+from hotswap.model.machine import digest
+from hotswap.model.progress import progress
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from scheduler import Costs, Mode, Shape
+from scheduler import Costs, Mode, Shape, Swap
 
 log = logging.getLogger(__name__)
 
 _RANK = 16
 _ADAPTERS = 4
 _PROMPT = 128  # tokens, shared by the sequences
+_FIRST_PROMPT = 16  # in the first round
 _CONTEXT = 256  # of each sequence, in the step that tells what context takes
-_REPEATS = 4
+_ROUNDS = 4
+_ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
 _FAR = 2.5  # times: kept costs that are as far off are measured again
+_LIMIT_S = 20.0  # then serving begins with what was seen
+
+Outcome = Swap | tuple[Shape, float]
+"""A swap, or a step and its seconds."""
+Kind = tuple[Mode, int, int]
+"""Of a trial: mode, sequences, adapters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`trials`: how many of all were run."""
+
+    costs: Costs
+    trials: int
 
 
 def calibrate(runner: Runner, max_batch: int) -> Costs:
     """Costs as this machine showed them, now or at an earlier start."""
-    kept = cache_dir() / "calibration" / f"{_digest(runner, max_batch)}.json"
-    try:
-        costs = Costs.restored(json.loads(kept.read_text()))
-        if _still_holds(runner, costs):
-            return costs
+    key = _digest(runner, max_batch)
+    known = _known(key)
+    if known is not None and not _still_holds(runner, known.costs):
         log.info("kept costs do not hold: the machine was busier, or is now")
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not there, or not ours: measure again
-    costs = measure(runner, max_batch)
+        known = None
+    if known is not None and known.trials >= _ENOUGH * len(_kinds(runner, max_batch)):
+        return known.costs
+    found = measure(runner, max_batch, known=known, limit_s=_LIMIT_S)
+    keep("calibration", key, {"trials": found.trials, "costs": found.costs.state()})
+    return found.costs
+
+
+def _known(key: str) -> Measured | None:
+    kept = recall("calibration", key)
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(costs.state()))
-    except OSError as error:
-        log.warning("calibration is not kept: %s", error)
-    return costs
+        return Measured(Costs.restored(kept["costs"]), int(kept["trials"]))
+    except (KeyError, TypeError, ValueError):
+        return None  # nothing, or not ours
 
 
 def _still_holds(runner: Runner, costs: Costs) -> bool:
     """Whether one sequence takes about as long as the costs say."""
     measured = []
-    for _ in range(_REPEATS):
-        _, (shape, seconds), _ = _steps(runner, Mode.MERGED, [], 1, prompt=1)
+    for _ in range(_ROUNDS):
+        *_, (shape, seconds), _ = _steps(runner, Mode.MERGED, [], 1, prompt=1)
         measured.append(seconds)
     expected = costs.step_s(shape)
     return expected / _FAR <= min(measured) <= expected * _FAR
 
 
-def measure(runner: Runner, max_batch: int) -> Costs:
-    """Costs that have seen each kind of step and swap a few times. Leaves no trace."""
-    start = time.perf_counter()
-    costs = Costs()
+def measure(
+    runner: Runner,
+    max_batch: int,
+    *,
+    known: Measured | None = None,
+    limit_s: float = math.inf,
+) -> Measured:
+    """Costs that have seen each kind of step and swap a few times, on top of `known`.
+
+    Ends at the limit, if both modes were seen by then. Leaves no trace.
+    """
+    log.info("calibrating, for %.0f s at most", limit_s)
+    begun_s = time.perf_counter()
     made = [_made_up(runner, n) for n in range(_ADAPTERS)]
-    most = max(1, min(max_batch, 16, runner.kv_tokens // _CONTEXT))
-    for repeat in range(_REPEATS):
-        # The first round pays for fresh memory and for code that was never run.
-        seen = costs if repeat else Costs()
-        for mode, sequences in product(Mode, sorted({1, most})):
-            if mode is Mode.MERGED:
-                _swap(runner, seen, made)
-                kinds = [made[:1]]
-            else:
-                runner.weights.activate(None)
-                # What an adapter adds shows only where their number differs.
-                kinds = [made[:n] for n in sorted({1, min(sequences, _ADAPTERS)})]
-            for adapters in kinds:
-                prompt = _PROMPT // sequences
-                for outcome in _steps(runner, mode, adapters, sequences, prompt=prompt):
-                    seen.learn_step(*outcome)
+    kinds = _kinds(runner, max_batch)
+    trials = known.trials if known else 0
+    modes = set(Mode) if known else set()
+    # The first round pays for fresh memory and for code never run: better than nothing.
+    rough, costs = Costs(), known.costs if known else Costs()
+    total = _ROUNDS * len(kinds)
+    with progress("calibrating", 100, time.perf_counter) as tell:
+        for trial, outcome in _outcomes(runner, made, kinds, range(trials, total)):
+            trials = trial + 1
+            _learn(rough, outcome)
+            if known or trial >= len(kinds):
+                _learn(costs, outcome)
+            if not isinstance(outcome, Swap):
+                modes.add(outcome[0].mode)
+            spent_s = time.perf_counter() - begun_s
+            tell(int(100 * max(trials / total, min(1.0, spent_s / limit_s))))
+            if spent_s >= limit_s and len(modes) == len(Mode):
+                break
     runner.weights.activate(None)
     for generation in made:
         runner.forget(generation.key)
-    log.info("calibrated seconds=%.2f", time.perf_counter() - start)
-    return costs
+    spent_s = time.perf_counter() - begun_s
+    log.info("calibrated seconds=%.1f trials=%d/%d", spent_s, trials, total)
+    is_rough = not known and trials < 2 * len(kinds)
+    return Measured(rough if is_rough else costs, trials)
+
+
+def _kinds(runner: Runner, max_batch: int) -> list[Kind]:
+    """A round: small steps first."""
+    most = max(1, min(max_batch, 16, runner.kv_tokens // _CONTEXT))
+    return [
+        (mode, sequences, adapters)
+        for sequences in sorted({1, most})
+        for mode in Mode
+        # What an adapter adds shows only where their number differs.
+        for adapters in sorted({1, min(sequences, _ADAPTERS)})
+        if mode is Mode.MIXED or adapters == 1
+    ]
+
+
+def _outcomes(
+    runner: Runner, made: list[Generation], kinds: Sequence[Kind], trials: Sequence[int]
+) -> Iterator[tuple[int, Outcome]]:
+    """Runs each trial; what was seen, and in which."""
+    for trial in trials:
+        mode, sequences, adapters = kinds[trial % len(kinds)]
+        if mode is Mode.MERGED:
+            for swap in _swaps(runner, made[0]):
+                yield trial, swap
+        else:
+            runner.weights.activate(None)
+        prompt = (_FIRST_PROMPT if trial < len(kinds) else _PROMPT) // sequences
+        for step in _steps(runner, mode, made[:adapters], sequences, prompt=prompt):
+            yield trial, step
+
+
+def _learn(costs: Costs, outcome: Outcome) -> None:
+    if isinstance(outcome, Swap):
+        costs.learn_swap(warm=outcome.warm, seconds=outcome.seconds, rank=_RANK)
+    else:
+        costs.learn_step(*outcome)
 
 
 def _digest(runner: Runner, max_batch: int) -> str:
     """Of all that the costs depend on."""
-    machine = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        machine += next(
-            (line for line in info.read_text().splitlines() if "model name" in line), ""
-        )
-    if torch.cuda.is_available():
-        machine += torch.cuda.get_device_name()
-    parts = (
-        machine,
-        torch.get_num_threads(),
-        torch.__version__,
-        __version__,
+    return digest(
         runner.kind,
         runner.dtype,
         sorted(runner.layout.linear.items()),
         runner.memory["golden_stays"],
         max_batch,
     )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _swap(runner: Runner, costs: Costs, made: list[Generation]) -> None:
-    """One cold and one warm swap."""
-    runner.weights.forget(made[0].key)
+def _swaps(runner: Runner, made: Generation) -> Iterator[Swap]:
+    """One cold and one warm."""
+    runner.weights.forget(made.key)
     for _ in range(2):
         runner.weights.activate(None)
-        swap = runner.weights.activate(made[0])
+        swap = runner.weights.activate(made)
         assert swap is not None
-        costs.learn_swap(warm=swap.warm, seconds=swap.seconds, rank=_RANK)
+        yield swap
 
 
 def _steps(
@@ -130,7 +187,7 @@ def _steps(
     sequences: int,
     *,
     prompt: int,
-) -> list[tuple[Shape, float]]:
+) -> Iterator[tuple[Shape, float]]:
     """Seconds of a prefill step and two decoding steps over so many rows.
 
     The last is far behind the prompt, so that context is told from the rest: it reads
@@ -140,30 +197,30 @@ def _steps(
     jobs = [-1 - n for n in range(sequences)]
     context = min(_CONTEXT, runner.context, runner.kv_tokens // sequences)
     prompt = max(1, min(prompt, context - 2))
-    outcomes = []
     for job in jobs:
         runner.open(job, context)
-    for tokens, position in ((prompt, 0), (1, prompt), (1, context - 1)):
-        rows = [
-            Row(
-                job=job,
-                tokens=[n % 10] * tokens,
-                position=position,
-                generation=made[n % len(made)] if made else None,
-                wants_logits=True,
-            )
-            for n, job in enumerate(jobs)
-        ]
-        start = time.perf_counter()
-        runner.run(rows, mixed=mode is Mode.MIXED)
-        seconds = time.perf_counter() - start
-        prefill = tokens * sequences if tokens > 1 else 0
-        adapters, before = len(made), position * sequences
-        shape = Shape(mode, sequences, adapters, _RANK * adapters, prefill, before)
-        outcomes.append((shape, seconds))
-    for job in jobs:
-        runner.close(job)
-    return outcomes
+    try:
+        for tokens, position in ((prompt, 0), (1, prompt), (1, context - 1)):
+            rows = [
+                Row(
+                    job=job,
+                    tokens=[n % 10] * tokens,
+                    position=position,
+                    generation=made[n % len(made)] if made else None,
+                    wants_logits=True,
+                )
+                for n, job in enumerate(jobs)
+            ]
+            start = time.perf_counter()
+            runner.run(rows, mixed=mode is Mode.MIXED)
+            seconds = time.perf_counter() - start
+            prefill = tokens * sequences if tokens > 1 else 0
+            adapters, before = len(made), position * sequences
+            ranks = _RANK * adapters
+            yield Shape(mode, sequences, adapters, ranks, prefill, before), seconds
+    finally:  # whoever looks has seen enough
+        for job in jobs:
+            runner.close(job)
 
 
 def _made_up(runner: Runner, seed: int) -> Generation:

@@ -4,7 +4,8 @@
 CPU's vector units want and fuses activation, product or sum into the same pass: 1.2 to
 2 times faster for the few rows of a decoding step. Its ops are those that torch's own
 compiler emits (torch/_inductor/mkldnn_ir.py), no documented API: `kernels_for` tries
-them once and falls back to `Plain`.
+them once and falls back to `Plain`. Which of the two is faster is measured: see
+`choice`.
 """
 
 import logging
@@ -17,13 +18,6 @@ from torch.nn import functional as F
 log = logging.getLogger(__name__)
 
 Bias = Tensor | None
-
-# A blocked layout is chosen for a number of rows; this one was as fast as the best of
-# 1, 16 and 256 at each of them.
-_ROWS = 16
-# From here on oneDNN's own silu costs a product 14 to 30 % (AVX2, 80 to 512 rows); one
-# of torch's over the result 1 to 4 %.
-_MANY = 64
 
 
 class Kernels(Protocol):
@@ -76,9 +70,14 @@ class Plain:
 
 
 class OneDNN:
+    """`rows`: what the blocked layout is made for. `apart_from`: the number of rows
+    from which on silu is computed after its product (None: always in it)."""
+
     copies = True
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int = 16, apart_from: int | None = None) -> None:
+        self.apart_from = apart_from
+        self._rows = rows
         ops = torch.ops.mkldnn
         self._reorder = ops._reorder_linear_weight.default
         self._unary = ops._linear_pointwise.default
@@ -87,7 +86,7 @@ class OneDNN:
         self._scratch: dict[torch.Size, Tensor] = {}
 
     def prepare(self, weight: Tensor) -> Tensor:
-        return self._reorder(weight, _ROWS)
+        return self._reorder(weight, self._rows)
 
     def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
         if golden.shape not in self._scratch:
@@ -98,7 +97,7 @@ class OneDNN:
         return self._unary(x, weight, bias, "none", [], "")
 
     def linear_silu(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor:
-        if len(x) >= _MANY:
+        if self.apart_from is not None and len(x) >= self.apart_from:
             return F.silu(self.linear(x, weight, bias), inplace=True)
         return self._unary(x, weight, bias, "swish", [], "")
 
@@ -113,14 +112,14 @@ class OneDNN:
         return self._binary(x, other, weight, bias, "mul")
 
 
-def kernels_for(dtype: torch.dtype, device: torch.device) -> Kernels:
-    """The fastest that work here."""
+def kernels_for(dtype: torch.dtype, device: torch.device, rows: int = 16) -> Kernels:
+    """Packed ones for so many rows if they work here, else plain ones."""
     if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
         try:
-            return _tried(OneDNN(), dtype)
+            return _tried(OneDNN(rows), dtype)
         except (RuntimeError, AttributeError, AssertionError) as error:
             reason = str(error).splitlines()[0] if str(error) else "wrong result"
-            log.warning("oneDNN's packed linear does not work here (%s)", reason)
+            log.debug("oneDNN's packed linear does not work here (%s)", reason)
     return Plain()
 
 

@@ -7,9 +7,9 @@ interrupted one is never taken for a finished one.
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hotswap.cache import cache_dir
 from hotswap.errors import StartFailed
+from hotswap.model.choice import choose
+from hotswap.model.hub import is_on_hub
+from hotswap.model.kernels import Kernels
+from hotswap.model.source import check, is_hub_id, name_of
+from hotswap.outside import said
 
 log = logging.getLogger(__name__)
 _DTYPES = {
@@ -34,59 +40,55 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """`context`: how many tokens the model was made for. `eos`: ids that end text."""
+    """`context`: how many tokens the model was made for. `eos`: ids that end text.
+    `kernels`: those that the model's products are the fastest with."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
     context: int
     eos: frozenset[int]
-
-
-def cache_dir() -> Path:
-    """Where converted models live: `$XDG_CACHE_HOME/hotswap`, or under the home."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "hotswap"
+    kernels: Kernels
 
 
 def load(source: str, dtype: str, device: str) -> Loaded:
     """Raises StartFailed with one line that names what is wrong."""
-    path = Path(source).expanduser()
-    name = path.stem if path.suffix == ".gguf" else path.name
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise StartFailed(f"model {source}: no such file")
-    elif path.is_dir():
-        source = str(path)
-        if not (path / "config.json").is_file():
-            raise StartFailed(f"model {source}: the folder has no config.json")
-    elif path.is_absolute() or source.startswith("."):
-        raise StartFailed(f"model {source}: no such folder")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    check(source)
+    where = _device(device)
+    begun_s = time.perf_counter()
+    path, name = Path(source).expanduser(), name_of(source)
+    only_cached = is_hub_id(source) and not is_on_hub(source)
     try:
         if path.suffix == ".gguf":
             source = str(convert_gguf(path))
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        log.info("loading model %s", source)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=only_cached)
         model = AutoModelForCausalLM.from_pretrained(
-            source, dtype="auto" if dtype == "auto" else _DTYPES[dtype]
+            source,
+            dtype="auto" if dtype == "auto" else _DTYPES[dtype],
+            local_files_only=only_cached,
         )
-        if dtype == "auto" and not _is_computed_in(model.dtype, device):
-            log.info("this CPU has no units for %s: float32 is used", model.dtype)
-            model.float()
+        model.eval().requires_grad_(False)
+        dtypes = [model.dtype]
+        if dtype == "auto" and where.type == "cpu":
+            dtypes += [torch.float32] * (model.dtype is not torch.float32)
+        chosen = choose(model, dtypes, where)
+        if chosen.dtype is not model.dtype:
+            model.float()  # the only other candidate
         # `to` is wrapped in a decorator whose types mypy cannot follow.
-        model.to(device)  # type: ignore[arg-type]
+        model.to(where)  # type: ignore[arg-type]
     except Exception as error:
         # Whatever strange files or a strange device do to the libraries: one line.
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StartFailed(f"model {source}: {first}") from error
-    model.eval().requires_grad_(False)
+    log.info("loaded model %s seconds=%.1f", name, time.perf_counter() - begun_s)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
         name=name,
         context=_context(model),
         eos=_eos(model, tokenizer),
+        kernels=chosen.kernels,
     )
 
 
@@ -121,19 +123,15 @@ def convert_gguf(path: Path) -> Path:
     return target
 
 
-def _is_computed_in(dtype: torch.dtype, device: str) -> bool:
-    """Whether the device has units for products in this type.
-
-    A CPU without them computes a bfloat16 product of 16 rows some 15 times slower than
-    one in float32 (measured on AVX2).
-    """
-    if not device.startswith("cpu"):
-        return True
-    if dtype is torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if dtype is torch.float16:
-        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
-    return True
+def _device(wanted: str) -> torch.device:
+    """Raises StartFailed if it is not here."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=wanted).device
+    except Exception as error:
+        # Each backend has its own way to say that it is not here.
+        raise StartFailed(f"model.device {wanted}: {said(error)}") from None
 
 
 def _context(model: PreTrainedModel) -> int:

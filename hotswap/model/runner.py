@@ -13,7 +13,6 @@ from hotswap.errors import StartFailed
 from hotswap.model.budget import shares
 from hotswap.model.device import Device, device_of, free_host_bytes
 from hotswap.model.fit import fit
-from hotswap.model.kernels import kernels_for
 from hotswap.model.linear import Linear, head_of
 from hotswap.model.load import Loaded
 from hotswap.model.loose import loose_of
@@ -39,7 +38,7 @@ class Runner:
         loaded_bytes = bytes_of(model.parameters())
         skeleton = hollowed(model)  # before any module of it is replaced
         self.dtype = model.dtype
-        kernels = kernels_for(self.dtype, model.device)
+        kernels = loaded.kernels
         head = head_of(model)
         self.head = next((p for p, m in model.named_modules() if m is head), "")
         fitted = fit(loaded, kernels)

@@ -189,6 +189,7 @@ def test_a_model_merged_in_blocks_says_what_peft_says_and_base_stays_base(
         name="wide",
         context=128,
         eos=frozenset(),
+        kernels=KERNELS,
     )
     runner = Runner(loaded, slots=1, kv_tokens=64)
     adapter = read(tmp_path, runner.layout)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hotswap import config
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from hotswap.errors import StartFailed
 from hotswap.model.load import load
-from tests import tiny
 
 BAD_VALUES = {
     "an unknown section": ("[sever]\nport = 1", "sever"),
@@ -165,18 +163,6 @@ def test_a_file_that_is_no_gguf_is_refused_in_one_line(
     assert "\n" not in str(failed.value)
 
 
-def test_auto_is_a_type_that_this_machine_computes_in(tmp_path: Path) -> None:
-    tiny.model("llama").bfloat16().save_pretrained(tmp_path)
-    tiny.tokenizer().save_pretrained(tmp_path)
-    has_units = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-    chosen = load(str(tmp_path), "auto", "cpu").model.dtype
-    told = load(str(tmp_path), "bfloat16", "cpu").model.dtype
-
-    assert chosen is (torch.bfloat16 if has_units else torch.float32)
-    assert told is torch.bfloat16
-
-
 def test_an_unknown_device_is_refused_in_one_line(model_folder: Path) -> None:
     with pytest.raises(StartFailed) as failed:
         load(str(model_folder), "float32", "abacus")
@@ -195,30 +181,6 @@ def hotswap(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         timeout=120,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["serve", "/no/such/model"], "/no/such/model"),
-        (["serve", "no-such-model"], "no-such-model"),
-        (["serve"], "no model"),
-        (["serve", "x", "--config", "/no/such.toml"], "/no/such.toml"),
-        (["check", "x", "--model", "/no/such/model"], "/no/such/model"),
-    ],
-    ids=["folder", "hub id", "none", "config", "check"],
-)
-def test_a_start_that_fails_says_why_in_one_line_and_exits_with_2(
-    arguments: list[str], named: str
-) -> None:
-    done = hotswap(*arguments)
-
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("hotswap: ")
-    assert named in line
 
 
 @pytest.mark.slow

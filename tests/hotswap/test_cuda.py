@@ -176,7 +176,7 @@ def test_kv_slides_together_on_the_device() -> None:
 
 
 def test_costs_are_measured(cuda: Runner) -> None:
-    costs = measure(cuda, max_batch=2)
+    costs = measure(cuda, max_batch=2).costs
 
     assert costs.swap_s(warm=False, rank=16) > 0
     assert all(seconds >= 0 for seconds in costs.table().values())

@@ -9,6 +9,7 @@ from peft import PeftModel
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Generation
+from hotswap.model.kernels import kernels_for
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
@@ -44,6 +45,7 @@ def make_runner(
         name=architecture,
         context=512,
         eos=frozenset({tiny.EOS}),
+        kernels=kernels_for(dtype, torch.device("cpu")),
     )
     return Runner(loaded, slots=1, kv_tokens=1024)
 

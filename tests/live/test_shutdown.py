@@ -53,6 +53,7 @@ def test_a_running_stream_is_finished_and_the_process_ends(
     with served(model_folder, adapter_folders, tmp_path, drain_s=30) as (url, server):
         *_, last, done = stream_over_sigterm(url, server, max_tokens=300)
 
+        assert f"ready url={url} seconds=" in (tmp_path / "log").read_text()
         assert done == "[DONE]"
         assert json.loads(last)["choices"][0]["finish_reason"] == "length"
         assert server.wait(20) in (0, -signal.SIGTERM)

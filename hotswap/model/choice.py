@@ -1,0 +1,212 @@
+"""Choice: the type and the kernels that serve a model, as timed on this machine.
+
+The model's own layer shapes are tried in each way they could be served, for about half
+a second. What was found is kept in the cache folder for the next start.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import msgspec
+import torch
+from msgspec import Struct
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from hotswap.adapters.deltas import bytes_of
+from hotswap.cache import keep, recall
+from hotswap.model.device import free_host_bytes
+from hotswap.model.kernels import Kernels, OneDNN, Plain, kernels_for
+from hotswap.model.linear import head_of, is_mergeable
+from hotswap.model.machine import digest
+from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race, shortest
+
+log = logging.getLogger(__name__)
+
+_LIMIT_S = 0.7
+_SILU_LIMIT_S = 0.2
+_SILU_ROWS = (1, 16, 64, 256)
+# Of a weight with more elements so many are tried, of more shapes the heaviest.
+_ELEMENTS = 1 << 20
+_SHAPES = 6
+# A layout for 256 rows was that for 16 wherever it was looked at.
+_PACKED_FOR = (1, 16)
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    dtype: torch.dtype
+    kernels: Kernels
+
+
+class Kept(Struct, frozen=True):
+    """`apart_from`: see `timing`. `why`: the figures, for the log."""
+
+    dtype: str
+    packed_for: int
+    apart_from: int | None
+    why: str
+
+    @property
+    def way(self) -> Way:
+        return Way(cast(torch.dtype, getattr(torch, self.dtype, None)), self.packed_for)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Weights of one shape, and how many such products a step takes in all."""
+
+    outputs: int
+    inputs: int
+    count: float
+    is_head: bool
+
+
+def choose(
+    model: PreTrainedModel, dtypes: Sequence[torch.dtype], device: torch.device
+) -> Chosen:
+    """The fastest of `dtypes` for the CPU, and its kernels; elsewhere the first."""
+    products = products_of(model)
+    if device.type != "cpu" or not products:
+        return Chosen(dtypes[0], Plain())
+    ways = ways_of(model, dtypes)
+    key = digest(products, dtypes)
+    kept = _kept(key)
+    if kept is None or kept.way not in ways:  # there may be less memory today
+        kept = _timed(products, ways)
+        keep("kernels", key, msgspec.to_builtins(kept))
+    log.info("computing in %s: %s", kept.way, kept.why)
+    return Chosen(kept.way.dtype, _kernels(kept.way, kept.apart_from))
+
+
+def _kept(key: str) -> Kept | None:
+    try:
+        return msgspec.convert(recall("kernels", key), Kept)
+    except msgspec.ValidationError:  # nothing, or not ours
+        return None
+
+
+def products_of(model: PreTrainedModel) -> list[Product]:
+    """What a step of the model computes; of a large weight only some outputs."""
+    head = head_of(model)
+    found: Counter[tuple[int, int, bool]] = Counter()
+    for module in model.modules():
+        if is_mergeable(module):
+            outputs, inputs = cast(torch.Tensor, module.weight).shape
+            if isinstance(module, Conv1D):
+                outputs, inputs = inputs, outputs
+            found[outputs, inputs, module is head] += 1
+    products = []
+    for (outputs, inputs, is_head), count in found.items():
+        tried = min(outputs, max(1, _ELEMENTS // inputs))
+        products.append(Product(tried, inputs, count * outputs / tried, is_head))
+    products.sort(key=lambda p: -p.count * p.outputs * p.inputs)
+    return products[:_SHAPES]
+
+
+def ways_of(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
+    """Those that work here and fit into memory; the first is the model as it is."""
+    ways = []
+    for dtype in dtypes:
+        ways.append(Way(dtype, 0))
+        for rows in _PACKED_FOR:
+            if isinstance(kernels_for(dtype, _CPU, rows), OneDNN):
+                ways.append(Way(dtype, rows))
+    parameters = sum(p.numel() for p in model.parameters())
+    room = free_host_bytes() + bytes_of(model.parameters())
+    return ways[:1] + [way for way in ways[1:] if way.bytes * parameters < room]
+
+
+@torch.inference_mode()
+def time_ways(products: Sequence[Product], ways: Sequence[Way]) -> Table:
+    """Takes about half a second, longer on a busy machine."""
+    runs = {way: _Products(products, way) for way in ways}
+    return race(ways, lambda way, rows: runs[way](rows), time.perf_counter, _LIMIT_S)
+
+
+@torch.inference_mode()
+def time_silu(products: Sequence[Product], way: Way) -> dict[str, dict[int, float]]:
+    """Seconds by rows, `fused` into a packed product and `apart` after it: the heaviest
+    one that is no head."""
+    product = next((p for p in products if not p.is_head), products[0])
+    weight = _made_up(product.outputs, product.inputs, way.dtype)
+    kernels = {"fused": _kernels(way, None), "apart": _kernels(way, 1)}
+    found: dict[str, dict[int, float]] = {how: {} for how in kernels}
+    for rows in _SILU_ROWS:
+        x = _made_up(rows, product.inputs, way.dtype)
+        runs = {
+            how: partial(_seconds, each.linear_silu, x, each.prepare(weight))
+            for how, each in kernels.items()
+        }
+        until = time.perf_counter() + _SILU_LIMIT_S / len(_SILU_ROWS)
+        for how, seconds in shortest(runs, time.perf_counter, until).items():
+            found[how][rows] = seconds[0]
+    return found
+
+
+def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:
+    table = time_ways(products, ways)
+    way = best(table)
+    boundary = apart_from(**time_silu(products, way)) if way.packed_for else None
+    dtype = str(way.dtype).removeprefix("torch.")
+    return Kept(dtype, way.packed_for, boundary, _told(table))
+
+
+class _Products:
+    """The products of a step in one way, of made-up numbers."""
+
+    def __init__(self, products: Sequence[Product], way: Way) -> None:
+        kernels = _kernels(way, None)
+        self._linear, self._dtype = kernels.linear, way.dtype
+        self._products = [
+            (kernels.prepare(_made_up(p.outputs, p.inputs, way.dtype)), p)
+            for p in products
+        ]
+
+    def __call__(self, rows: int) -> list[float]:
+        """The seconds of each, times how often a step computes it."""
+        found = []
+        for weight, product in self._products:
+            # The head sees the last row of each prompt, not all of them.
+            count = 0.0 if product.is_head and rows == max(STEPS) else product.count
+            x = _made_up(rows, product.inputs, self._dtype)
+            found += [count * s for s in _seconds(self._linear, x, weight) if count]
+        return found
+
+
+def _seconds(
+    compute: Callable[..., torch.Tensor], x: torch.Tensor, weight: torch.Tensor
+) -> list[float]:
+    """Of this thread's own work. Where the machine has other work the threads of a
+    product wait for each other, up to a hundred times as long as they compute."""
+    begun = time.thread_time()
+    compute(x, weight, None)
+    return [time.thread_time() - begun]
+
+
+def _made_up(rows: int, columns: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.full((rows, columns), 0.01, dtype=dtype)
+
+
+def _kernels(way: Way, apart: int | None) -> Kernels:
+    if not way.packed_for:
+        return Plain()
+    kernels = kernels_for(way.dtype, _CPU, way.packed_for)
+    if isinstance(kernels, OneDNN):
+        kernels.apart_from = apart
+    return kernels
+
+
+def _told(table: Table) -> str:
+    """The figures in one line."""
+    ways = []
+    for way, rows in table.items():
+        times = "/".join(f"{seconds * 1e3:.1f}" for seconds in rows.values())
+        ways.append(f"{way} {times}")
+    return f"ms at {'/'.join(map(str, STEPS))} rows: {', '.join(ways)}"

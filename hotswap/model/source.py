@@ -1,0 +1,55 @@
+"""Source: what a model's name says of where it comes from. Reads no model.
+
+A folder as transformers saves it, a `.gguf` file, or the id of a model on the hub.
+"""
+
+import re
+from pathlib import Path
+
+from hotswap.errors import StartFailed
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_GGUF = b"GGUF"
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether it names neither a file nor a folder that is there."""
+    path = Path(source).expanduser()
+    return path.suffix != ".gguf" and not path.is_dir()
+
+
+def name_of(source: str) -> str:
+    """What the bare model is called. A snapshot in the hub's cache has its model's
+    name, `.../models--ORG--NAME/snapshots/HASH`."""
+    path = Path(source).expanduser()
+    if path.suffix == ".gguf":
+        return path.stem
+    cached = path.absolute().parent.parent.name
+    if path.parent.name == "snapshots" and cached.startswith("models--"):
+        return cached.rpartition("--")[2]
+    return path.name or path.resolve().name  # "." has none
+
+
+def check(source: str) -> None:
+    """Raises StartFailed for what can be seen to be no model at a glance."""
+    path = Path(source).expanduser()
+    try:
+        if path.suffix == ".gguf":
+            _check_gguf(source, path)
+        elif path.is_dir():
+            if not (path / "config.json").is_file():
+                raise StartFailed(f"model {source}: the folder has no config.json")
+        elif path.is_absolute() or source.startswith("."):
+            raise StartFailed(f"model {source}: no such folder")
+        elif not _HUB_ID.fullmatch(source):
+            raise StartFailed(f"model {source}: no such folder, and no id of the hub")
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"model {source}: {error}") from None
+
+
+def _check_gguf(source: str, path: Path) -> None:
+    if not path.is_file():
+        raise StartFailed(f"model {source}: no such file")
+    with path.open("rb") as file:
+        if file.read(len(_GGUF)) != _GGUF:
+            raise StartFailed(f"model {source}: the file is no GGUF")

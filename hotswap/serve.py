@@ -1,0 +1,50 @@
+"""Serve: the application behind uvicorn, from the bound port to the last connection."""
+
+import logging
+import socket
+import time
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+
+from hotswap import app, port
+from hotswap.config import Config
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Config, bound: list[socket.socket], begun_s: float) -> int:
+    """Until a signal ends it; the exit status. `begun_s`: when the start began, on
+    the monotonic clock. Raises StartFailed."""
+    http = uvicorn.Config(
+        app.build(settings),
+        log_config=None,
+        access_log=False,
+        # Streams end when the engine has drained; uvicorn waits a little longer.
+        timeout_graceful_shutdown=int(settings.server.drain_s) + 5,
+    )
+    running = Server(http, begun_s)
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
+        running.run(sockets=bound)
+    return 0 if running.started else 3
+
+
+class Server(uvicorn.Server):
+    """Tells the engine at the first signal; uvicorn itself tells nobody until every
+    connection is closed, and a long answer would keep its connection open."""
+
+    def __init__(self, settings: uvicorn.Config, begun_s: float) -> None:
+        super().__init__(settings)
+        self._begun_s = begun_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            port.leave_to_next(sockets)
+            seconds = time.monotonic() - self._begun_s
+            log.info("ready url=%s seconds=%.1f", port.url(sockets[0]), seconds)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.config.app.state.drain()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)

@@ -1,0 +1,73 @@
+"""Start: what can end a start is looked at first, before anything heavy is loaded.
+
+The port is bound here and handed on, so that nobody takes it while the model loads.
+"""
+
+import importlib
+import importlib.util
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.config import Config
+from hotswap.errors import StartFailed
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.lock import locked
+from hotswap.model import source
+from hotswap.port import bind
+
+
+@contextmanager
+def ready(config: Config) -> Iterator[list[socket.socket]]:
+    """The bound sockets to listen on, the adapters directory being ours within.
+
+    Raises StartFailed.
+    """
+    if not config.model.path:
+        raise StartFailed("no model: name one, or set `path` under [model]")
+    source.check(config.model.path)
+    if source.is_hub_id(config.model.path):
+        # Its library takes half a second, and a folder needs none of it.
+        hub = importlib.import_module("hotswap.model.hub")
+        hub.is_on_hub(config.model.path)
+    directory = adapters_directory(config)
+    for root in config.adapters.roots:
+        if not Path(root).is_dir():
+            raise StartFailed(f"adapters root {root}: no such folder")
+    if config.hooks.module:
+        _check_module(config.hooks.module)
+    with ExitStack() as held:
+        if directory is not None:
+            held.enter_context(locked(directory))
+            Journal(directory / JOURNAL_FILE)
+            Endpoints(directory / ENDPOINTS_FILE)
+        bound = bind(config.server.host, config.server.port)
+        for each in bound:
+            held.enter_context(each)
+        yield bound
+
+
+def adapters_directory(config: Config) -> Path | None:
+    """The directory to watch. Raises StartFailed if it is not there."""
+    if not config.adapters.directory or not config.lora.enable_lora:
+        return None
+    directory = Path(config.adapters.directory)
+    if not directory.is_dir():
+        raise StartFailed(f"adapters directory {directory}: no such folder")
+    return directory
+
+
+def _check_module(module: str) -> None:
+    """That there is one; it is not run yet."""
+    try:
+        if module.endswith(".py"):
+            is_there = Path(module).is_file()
+        else:
+            # Of a dotted name only the first part: the rest would run its packages.
+            is_there = importlib.util.find_spec(module.partition(".")[0]) is not None
+    except (OSError, ValueError, ImportError):
+        is_there = False
+    if not is_there:
+        raise StartFailed(f"hooks module {module}: no such module")
