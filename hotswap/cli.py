@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from hotswap import app, config, options
+from hotswap import app, config, connections, options
 from hotswap.adapters.report import report, text
 from hotswap.errors import StartFailed
 from hotswap.model.load import load
@@ -42,6 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int)
     serve.add_argument("--host")
     serve.add_argument("--config", type=Path, metavar="FILE", help="TOML")
+    serve.add_argument(
+        "--served-model-name",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="what the base model is called, in place of its own name; the first is "
+        "what answers say",
+    )
     _model_flags(serve)
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", help="validate an adapter, without serving it")
@@ -63,7 +71,11 @@ def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if not hasattr(args, "port"):
         return {"model": model}
     return {
-        "server": {"host": args.host, "port": args.port},
+        "server": {
+            "host": args.host,
+            "port": args.port,
+            "served_model_names": args.served_model_name,
+        },
         "model": model,
         "adapters": {"directory": args.adapters},
     }
@@ -76,14 +88,11 @@ def _serve(args: argparse.Namespace) -> int:
     if not settings.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
     server = settings.server
-    http = uvicorn.Config(
+    http = connections.http(
         app.build(settings),
         host=server.host,
         port=server.port,
-        log_config=None,
-        access_log=False,
-        # Streams end when the engine has drained; uvicorn waits a little longer.
-        timeout_graceful_shutdown=int(server.drain_s) + 5,
+        drain_s=server.drain_s,
     )
     running = Server(http)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done

@@ -16,7 +16,7 @@ import torch
 import uvicorn
 from litestar import Litestar
 
-from hotswap import app, config
+from hotswap import app, config, connections
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from tests import tiny
@@ -67,14 +67,10 @@ class Live:
 
     def __init__(self, application: Litestar) -> None:
         self.port = free_port()
-        settings = uvicorn.Config(
-            application,
-            host="127.0.0.1",
-            port=self.port,
-            log_config=None,
-            access_log=False,
+        http = connections.http(
+            application, host="127.0.0.1", port=self.port, drain_s=5
         )
-        self.server = uvicorn.Server(settings)
+        self.server = uvicorn.Server(http)
         self._thread = threading.Thread(target=self.server.run)
 
     @property

@@ -27,12 +27,17 @@ FLOORS = [
     {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.app"},
+    {"hotswap.connections"},
     {"hotswap.cli"},
     {"hotswap.demo"},
 ]
 ONLY = {
-    "litestar": {"hotswap.app", "hotswap.api"},
-    "uvicorn": {"hotswap.cli"},
+    "litestar": {
+        "hotswap.app",
+        "hotswap.api",
+        "hotswap.connections",  # the type of what it serves
+    },
+    "uvicorn": {"hotswap.cli", "hotswap.connections"},
     "watchdog": {"hotswap.library.watch"},
     "peft": {
         "hotswap.adapters.checkpoint",
