@@ -54,7 +54,9 @@ class Browsers:
         """Raises CrossSite or NotJson."""
         headers = request.headers
         host = headers.get("host", "")
-        if not _OPEN.fullmatch(request.url.path) and not self._is_ours(host):
+        # Not `request.url`: it raises for a Host that is none.
+        path = request.scope["path"].rstrip("/")
+        if not _OPEN.fullmatch(path) and not self._is_ours(host):
             raise CrossSite(
                 f"the Host `{host}` is not one of this server's: name it in `hosts` "
                 "under [server]",

@@ -38,7 +38,7 @@ async def predictions(
     """The same with the base model, or an endpoint for one adapter, in the path."""
     if model in serving.names:
         return await _invoke(request, serving)
-    if request.url.path.startswith("/models"):
+    if request.scope["path"].startswith("/models"):
         raise UnknownEndpoint(model)
     return await _invoke(request, serving, endpoint=model)
 

@@ -92,7 +92,7 @@ def status(error: Exception) -> int:
 
 def ours(request: Request, error: HotswapError) -> Response:
     if isinstance(error, ClientGone):
-        log.debug("the client has left path=%r", request.url.path)
+        log.debug("the client has left path=%r", request.scope["path"])
     table = DJL_STATUS if _is_djl(request) else STATUS
     answer = _answer(request, error, table[type(error)])
     if isinstance(error, Overloaded) and error.retry_after_s is not None:
@@ -104,14 +104,15 @@ def theirs(request: Request, error: HTTPException) -> Response:
     """Litestar's own: no such route, another method, a body too large."""
     text = error.detail
     if isinstance(error, NotFoundException):
-        text = f"There is no route {request.url.path[:200]}. {_FAMILIES}."
+        path = request.scope["path"][:200]
+        text = f"There is no route {path}. {_FAMILIES}."
     answer = _answer(request, HotswapError(text), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 
 
 def bug(request: Request, error: Exception) -> Response:
-    log.exception("unexpected error path=%r", request.url.path, exc_info=error)
+    log.exception("unexpected error path=%r", request.scope["path"], exc_info=error)
     return _answer(request, HotswapError("internal error, see the server's log"), 500)
 
 
@@ -119,7 +120,7 @@ def _answer(request: Request, error: HotswapError, code: int) -> Response:
     """The error in the shape of its route."""
     if _is_djl(request):
         body = djl_shape.error_body(error, code)
-    elif request.url.path in vllm.PATHS:
+    elif request.scope["path"] in vllm.PATHS:
         body = vllm.error_body(error, code)
     else:
         body = openai_shape.error_body(error, code)
@@ -127,4 +128,4 @@ def _answer(request: Request, error: HotswapError, code: int) -> Response:
 
 
 def _is_djl(request: Request) -> bool:
-    return request.url.path.startswith(djl_shape.PATHS)
+    return request.scope["path"].startswith(djl_shape.PATHS)
