@@ -17,7 +17,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from hotswap.errors import BodyTooSlow, Overloaded
+from hotswap.errors import BodyTooSlow, ClientGone, Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class _Body:
         self._wait: asyncio.Timeout | None = None
 
     async def receive(self) -> Any:
-        """Raises BodyTooSlow, or Overloaded if it has to give way."""
+        """Raises BodyTooSlow, ClientGone, or Overloaded if it has to give way."""
         if self._is_whole:
             return await self._receive()  # that the client leaves
         self._refuse_if_too_large()
@@ -118,11 +118,13 @@ class _Body:
             raise BodyTooSlow(self._limit_s) from None
         finally:
             self._wait = None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
         self._is_whole = not message.get("more_body", False)
         if self._is_whole:
             self.close()
         else:
-            self._bodies.add(self, len(message.get("body", b"")))
+            self._bodies.add(self, len(message["body"]))
             self._refuse_if_too_large()
         return message
 

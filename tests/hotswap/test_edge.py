@@ -122,6 +122,19 @@ def test_a_body_that_does_not_come_in_time_is_refused_whatever_came_of_it() -> N
     asyncio.run(scene())
 
 
+def test_a_client_that_leaves_amid_its_body_is_not_the_servers_error() -> None:
+    async def scene() -> None:
+        app, answers = application()
+        client = Client("/take").send(b"half", more=True)
+        client.incoming.put_nowait({"type": "http.disconnect"})
+
+        await client.ask(app)
+
+        assert answers == {499: 1}
+
+    asyncio.run(scene())
+
+
 def test_of_too_many_unfinished_bytes_the_largest_body_gives_way() -> None:
     async def scene() -> None:
         app, _ = application(most_bytes=10 * MB)
