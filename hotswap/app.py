@@ -7,18 +7,17 @@ watch, stop the library.
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 from litestar import Litestar
-from litestar.datastructures import MutableScopeHeaders, State
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.types import Message, Scope
 
 from hotswap import __version__
 from hotswap.adapters.checkpoint import Limits, read
@@ -29,12 +28,15 @@ from hotswap.api import (
     djl_adapters,
     djl_models,
     events,
+    models,
     openai,
     operations,
     refusals,
     vllm,
     workflows,
 )
+from hotswap.api.browsers import PLAIN, Browsers
+from hotswap.api.edge import Edge
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.api.serving import Serving
 from hotswap.config import Config
@@ -64,6 +66,7 @@ PARTS = (
     djl_models,
     workflows,
     vllm,
+    models,
     admin,
     events,
     operations,
@@ -90,8 +93,9 @@ def build(config: Config) -> Litestar:
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)
+    base, *also_base = config.server.served_model_names or (loaded.name,)
     store = Store(
-        reserved={loaded.name},
+        reserved={base, *also_base},
         max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
         max_bytes=runner.memory["adapter_bytes"],
     )
@@ -109,7 +113,8 @@ def build(config: Config) -> Litestar:
     serving = Serving(
         engine=engine,
         tokenizer=tokenizer,
-        base=loaded.name,
+        base=base,
+        also_base=tuple(also_base),
         limit=min(loaded.context, runner.kv_tokens),
         started_at=int(time.time()),
         memory=runner.memory,
@@ -121,7 +126,13 @@ def build(config: Config) -> Litestar:
         show_paths=config.server.show_paths,
         model_path=config.model.path,
     )
-    return routes(serving, _watch(config, library), config.server.drain_s)
+    server = config.server
+    return routes(
+        serving,
+        _watch(config, library),
+        server.drain_s,
+        Browsers(hosts=server.hosts, origins=server.cors_origins),
+    )
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -138,11 +149,16 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
+def routes(
+    serving: Serving,
+    watch: Watch | None,
+    drain_s: float,
+    browsers: Browsers = PLAIN,
+) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
-    lets what was accepted finish within `drain_s`.
+    lets what was accepted finish within `drain_s`. `state.answers` counts, by code.
     """
 
     @asynccontextmanager
@@ -159,7 +175,7 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
                 await asyncio.to_thread(watch.stop)
             await asyncio.to_thread(serving.library.stop)
 
-    return Litestar(
+    application = Litestar(
         [route for part in PARTS for route in part.ROUTES],
         dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
         exception_handlers={
@@ -168,10 +184,35 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
             Exception: refusals.bug,
         },
         lifespan=[lifespan],
-        state=State({"drain": lambda: serving.engine.drain(drain_s)}),
-        before_send=[_name_request],
+        state=State(
+            {
+                "drain": lambda: serving.engine.drain(drain_s),
+                "answers": serving.answers,
+            }
+        ),
+        before_request=browsers.admit,
+        cors_config=_cors(browsers),
         logging_config=None,  # the command line configures logging
         openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
+    )
+    # Around the routing, too: what no route matches is an answer like any other.
+    application.asgi_handler = Edge(application.asgi_handler, serving.answers)
+    return application
+
+
+def _cors(browsers: Browsers) -> CORSConfig | None:
+    """None: no page of another origin may read an answer."""
+    if not browsers.origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(browsers.origins),
+        expose_headers=[
+            "x-hotswap-adapter",
+            "x-hotswap-generation",
+            "x-hotswap-mode",
+            "x-request-id",
+            "retry-after",
+        ],
     )
 
 
@@ -213,11 +254,3 @@ def _watch(config: Config, library: Library) -> Watch | None:
         gone=lambda name: library.gone(name).result(),
         polling=config.adapters.polling,
     )
-
-
-async def _name_request(message: Message, scope: Scope) -> None:
-    """Give every answer an x-request-id: the client's own, or a new one."""
-    if message["type"] == "http.response.start":
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        headers = MutableScopeHeaders.from_message(message)
-        headers["x-request-id"] = given or uuid.uuid4().hex

@@ -49,6 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int)
     serve.add_argument("--host")
     serve.add_argument("--config", type=Path, metavar="FILE", help="TOML")
+    serve.add_argument(
+        "--served-model-name",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="what the base model is called, in place of its own name; the first is "
+        "what answers say",
+    )
     _model_flags(serve)
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", help="validate an adapter, without serving it")
@@ -72,7 +80,11 @@ def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if not hasattr(args, "port"):
         return {"model": model}
     return {
-        "server": {"host": args.host, "port": args.port},
+        "server": {
+            "host": args.host,
+            "port": args.port,
+            "served_model_names": args.served_model_name,
+        },
         "model": model,
         "adapters": {"directory": args.adapters},
     }

@@ -19,6 +19,7 @@ from hotswap.options import Lora, check, from_environment
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 Policy = Literal[
     "affinity",
     "fcfs-mixed",
@@ -38,6 +39,13 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_s: Annotated[float, Meta(ge=0, le=1e6)] = 30.0
     # Where files lie, in listings; else folders are named without their path.
     show_paths: bool = False
+    # What the base model is called, in place of its own name; answers say the first.
+    served_model_names: tuple[ModelName, ...] = ()
+    # Names of this server that its Host may have, besides IP addresses and those that
+    # nobody can register (no dot, .localhost, .local, .internal).
+    hosts: tuple[str, ...] = ()
+    # Pages that may call it from a browser, as https://example.com; "*" is any.
+    cors_origins: tuple[str, ...] = ()
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

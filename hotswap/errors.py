@@ -13,7 +13,11 @@ HotswapError
 │   ├── AdapterExists        the name is taken
 │   ├── GenerationMismatch   the name stands for another generation than expected
 │   ├── SourceUnsupported    a URL where a folder was expected
-│   └── SourceForbidden      the folder lies outside the configured roots
+│   ├── SourceForbidden      the folder lies outside the configured roots
+│   ├── NotJson              a body that does not say that it is JSON
+│   ├── CrossSite            a web page of a place that is not allowed asks
+│   ├── BodyTooSlow          the body did not come in time
+│   └── ClientGone           the client has left; nobody reads this
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
@@ -118,6 +122,28 @@ class SourceForbidden(ClientError):
         super().__init__(
             f"`{src}` lies outside the folders that adapters may come from", "src"
         )
+
+
+class NotJson(ClientError):
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"the body's content type is `{said}`: send `application/json`",
+            "Content-Type",
+        )
+
+
+class CrossSite(ClientError):
+    pass
+
+
+class BodyTooSlow(ClientError):
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"the body did not come within {limit_s:g} s")
+
+
+class ClientGone(ClientError):
+    def __init__(self) -> None:
+        super().__init__("the client has left")
 
 
 class AdapterRefused(HotswapError):

@@ -8,7 +8,7 @@ from types import FrameType
 
 import uvicorn
 
-from hotswap import app, port
+from hotswap import app, connections, port
 from hotswap.config import Config
 
 log = logging.getLogger(__name__)
@@ -17,12 +17,9 @@ log = logging.getLogger(__name__)
 def run(settings: Config, bound: list[socket.socket], begun_s: float) -> int:
     """Until a signal ends it; the exit status. `begun_s`: when the start began, on
     the monotonic clock. Raises StartFailed."""
-    http = uvicorn.Config(
-        app.build(settings),
-        log_config=None,
-        access_log=False,
-        # Streams end when the engine has drained; uvicorn waits a little longer.
-        timeout_graceful_shutdown=int(settings.server.drain_s) + 5,
+    server = settings.server
+    http = connections.http(
+        app.build(settings), host=server.host, port=server.port, drain_s=server.drain_s
     )
     running = Server(http, begun_s)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done

@@ -52,13 +52,14 @@ class Tokenizer:
 
         transformers renders it in a sandbox. Raises BadRequest.
         """
-        if not (template or self.inner.chat_template):
+        template = template or self.inner.chat_template
+        if not template:
             raise BadRequest(
                 "this model has no chat template: use /v1/completions", "messages"
             )
         try:
             text = self.inner.apply_chat_template(
-                messages,
+                _as_known(messages, template),
                 chat_template=template,
                 add_generation_prompt=True,
                 tokenize=False,
@@ -74,3 +75,11 @@ class Tokenizer:
         )
         assert isinstance(text, str)
         return text
+
+
+def _as_known(messages: list[dict[str, str]], template: object) -> list[dict[str, str]]:
+    """OpenAI's role `developer` is the `system` of a template that does not know it."""
+    if "developer" in str(template):
+        return messages
+    system = {"role": "system"}
+    return [m | system if m["role"] == "developer" else m for m in messages]

@@ -16,7 +16,7 @@ import torch
 import uvicorn
 from litestar import Litestar
 
-from hotswap import app, config
+from hotswap import app, config, connections
 from hotswap.model import load as load_module
 from hotswap.model.choice import Chosen
 from hotswap.model.kernels import kernels_for
@@ -87,14 +87,10 @@ class Live:
 
     def __init__(self, application: Litestar) -> None:
         self.port = free_port()
-        settings = uvicorn.Config(
-            application,
-            host="127.0.0.1",
-            port=self.port,
-            log_config=None,
-            access_log=False,
+        http = connections.http(
+            application, host="127.0.0.1", port=self.port, drain_s=5
         )
-        self.server = uvicorn.Server(settings)
+        self.server = uvicorn.Server(http)
         self._thread = threading.Thread(target=self.server.run)
 
     @property

@@ -30,6 +30,7 @@ FLOORS = [
     {"hotswap.config"},
     {"hotswap.start"},
     {"hotswap.app"},
+    {"hotswap.connections"},
     {"hotswap.serve", "hotswap.check"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
     # checked without them is checked.
@@ -37,8 +38,12 @@ FLOORS = [
     {"hotswap.demo"},
 ]
 ONLY = {
-    "litestar": {"hotswap.app", "hotswap.api"},
-    "uvicorn": {"hotswap.serve"},
+    "litestar": {
+        "hotswap.app",
+        "hotswap.api",
+        "hotswap.connections",  # the type of what it serves
+    },
+    "uvicorn": {"hotswap.serve", "hotswap.connections"},
     "watchdog": {"hotswap.library.watch"},
     "peft": {
         "hotswap.adapters.checkpoint",

@@ -5,17 +5,16 @@ from typing import Any
 
 from litestar import Request, get, post
 from litestar.params import FromPath
-from msgspec import Struct
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.report import Report, bad, good
 from hotswap.api import changes
 from hotswap.api.serving import Injected, Serving
-from hotswap.api.wire import decode
+from hotswap.api.wire import Fields, decode
 from hotswap.errors import AdapterRefused
 
 
-class Validate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Validate(Fields, frozen=True, kw_only=True):
     src: str
 
 

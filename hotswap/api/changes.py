@@ -5,11 +5,12 @@ adapter, and the next listing shows it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from hotswap.adapters.origin import Origin
 from hotswap.api.serving import Serving
-from hotswap.errors import BadRequest
+from hotswap.errors import BadRequest, ClientError
 from scheduler import BASE
 
 
@@ -17,6 +18,19 @@ def check_enabled(serving: Serving) -> None:
     """Raises BadRequest if this server serves the bare model alone."""
     if not serving.is_lora_enabled:
         raise BadRequest("LoRA is not enabled.")
+
+
+@contextmanager
+def in_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Errors raised inside name the client's fields: `words` has them by ours."""
+    try:
+        yield
+    except ClientError as error:
+        ours = error.field or ""
+        if theirs := words.get(ours):
+            error.field = theirs
+            error.args = (str(error).replace(f"`{ours}`", f"`{theirs}`"),)
+        raise
 
 
 async def register(
@@ -31,7 +45,7 @@ async def register(
 
     Raises what the library says, with nothing changed.
     """
-    if name in (BASE, serving.base):
+    if name == BASE or name in serving.names:
         raise BadRequest(f"the name `{name}` is the bare model's", "name")
     key = await asyncio.wrap_future(
         serving.library.register(name, origin, replace=replace, expected=expected)

@@ -21,7 +21,7 @@ from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest, UnknownEndpoint
 
-_FINISH = {"stop": "eos_token", "length": "length"}
+_FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 _MAX_NEW_TOKENS = 30  # DJL's
 
 
@@ -36,9 +36,9 @@ async def predictions(
     request: Request, serving: Injected, model: FromPath[str]
 ) -> Response:
     """The same with the base model, or an endpoint for one adapter, in the path."""
-    if model == serving.base:
+    if model in serving.names:
         return await _invoke(request, serving)
-    if request.url.path.startswith("/models"):
+    if request.scope["path"].startswith("/models"):
         raise UnknownEndpoint(model)
     return await _invoke(request, serving, endpoint=model)
 
@@ -119,7 +119,7 @@ def _whole(answer: Answer, parameters: Parameters, text: str) -> dict[str, Any]:
     body: dict[str, Any] = {"generated_text": prefix + answer.text}
     if parameters.details:
         body["details"] = {
-            "finish_reason": _FINISH[answer.finish],
+            "finish_reason": _FINISH.get(answer.finish or ""),
             "generated_tokens": len(answer.tokens),
             "inputs": text,
             "tokens": [_token(piece) for piece in answer.tokens],

@@ -11,7 +11,6 @@ from typing import Any
 from litestar import Request, Response, delete, get, post
 from litestar.exceptions import MethodNotAllowedException
 from litestar.params import FromPath
-from msgspec import Struct
 
 from hotswap.adapters.listing import AdapterState, Listing
 from hotswap.adapters.origin import Origin
@@ -27,7 +26,7 @@ from hotswap.api.djl_shape import (
 )
 from hotswap.api.listings import find
 from hotswap.api.serving import Injected, Serving
-from hotswap.api.wire import decode
+from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -43,7 +42,7 @@ _BELOW = [f"{path}/{{rest:path}}" for path in _ONE]
 _SETTINGS = ("name", "src", "preload", "pin")
 
 
-class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Body(Fields, frozen=True, kw_only=True):
     """SageMaker's form of a registration or an update."""
 
     name: str | None = None
@@ -128,7 +127,7 @@ async def unregister(
 
 
 def _admit(request: Request, serving: Serving) -> None:
-    check_model(request, serving.base)
+    check_model(request, serving.names)
     changes.check_enabled(serving)
 
 

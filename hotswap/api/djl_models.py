@@ -12,9 +12,10 @@ from hotswap.errors import UnknownEndpoint
 
 @get("/models")
 async def models(request: Request, serving: Injected) -> Response:
-    """One, and its state."""
+    """The one model, by each of its names, and its state."""
     rows = [
-        {"modelName": serving.base, "modelUrl": serving.model_url, "status": "READY"}
+        {"modelName": name, "modelUrl": serving.model_url, "status": "READY"}
+        for name in serving.names
     ]
     shown, token = page(request, rows)
     return reply({**token, "models": shown})
@@ -23,7 +24,7 @@ async def models(request: Request, serving: Injected) -> Response:
 @get("/models/{model:str}")
 async def model(serving: Injected, model: FromPath[str]) -> Response:
     """What DJL tells of a model, as far as it has a meaning here."""
-    if model != serving.base:
+    if model not in serving.names:
         raise UnknownEndpoint(model)
     return reply([{"workflowName": model, "models": [card(serving)]}])
 

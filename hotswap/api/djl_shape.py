@@ -37,6 +37,7 @@ _KINDS: dict[type[Exception], str] = {
     Overloaded: "WlmCapacityException",
     Stopping: "WlmShutdownException",
 }
+# Of the router's own: no such path, another method.
 _BY_STATUS = {
     404: ("ResourceNotFoundException", "Requested resource is not found"),
     405: ("MethodNotAllowedException", "Requested method is not allowed"),
@@ -45,18 +46,21 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _T = TypeVar("_T")
 
 
-def error_body(error: Exception, status: int, kind: str) -> dict[str, Any]:
+def error_body(error: Exception, status: int) -> dict[str, Any]:
     """The server's envelope (`type`, `message`) and the handler's (`error`) in one.
 
     `refusal` is the stable code of a bad adapter.
     """
     text = str(error)
-    if type(error) is HotswapError and status in _BY_STATUS:
-        # The router's own: no such path, another method.
-        kind, text = _BY_STATUS[status]
-        text += ", please refer to API document."
-    elif type(error) is not HotswapError:
-        kind = _KINDS.get(type(error), "BadRequestException" if status < 500 else kind)
+    kind = "BadRequestException" if status < 500 else type(error).__name__
+    if type(error) is not HotswapError:
+        kind = _KINDS.get(type(error), kind)
+    elif status in _BY_STATUS:
+        kind, wording = _BY_STATUS[status]
+        wording += ", please refer to API document."
+        text = f"{wording} {text}" if status == 404 else wording
+    elif status >= 500:
+        kind = "InternalServerException"
     body = {"code": status, "type": kind, "message": text, "error": text}
     if isinstance(error, AdapterRefused):
         body["refusal"] = error.code
@@ -108,10 +112,10 @@ def boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-def check_model(request: Request, base: str) -> None:
+def check_model(request: Request, names: Sequence[str]) -> None:
     """Raises NotFound if the path names another model than the one that is served."""
-    model = request.path_params.get("model", base)
-    if model != base:
+    model = request.path_params.get("model", names[0])
+    if model not in names:
         raise NotFound(f"The model {model} was not found")
 
 

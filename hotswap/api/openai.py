@@ -7,11 +7,12 @@ from litestar import Request, Response, post
 from litestar.response import Stream
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api.openai_shape import Shape, error_body, event, usage
+from hotswap.api import refusals
+from hotswap.api.openai_shape import Shape, error_body, event, ran, usage
 from hotswap.api.prompt import Conversation, Prompt
 from hotswap.api.running import Ask, Running, collect, first, primed
 from hotswap.api.serving import Injected, Serving
-from hotswap.api.wire import Chat, Completion, Message, refuse_unsupported
+from hotswap.api.wire import Chat, Completion, Message
 from hotswap.engine.sampling import SamplingParams
 from hotswap.errors import BadRequest
 
@@ -22,7 +23,6 @@ DEFAULT_COMPLETION_TOKENS = 16  # OpenAI's
 async def completions(request: Request, serving: Injected) -> Response:
     """Continue one prompt or several."""
     data, selection = await serving.read(request, Completion)
-    refuse_unsupported(data)
     prompts = _prompts(data)
     adapters = selection.for_inputs(len(prompts))
     shape = Shape("cmpl-", "text_completion", "text_completion", data)
@@ -35,7 +35,6 @@ async def completions(request: Request, serving: Injected) -> Response:
 async def chat_completions(request: Request, serving: Injected) -> Response:
     """Answer a conversation in the adapter's template, or the model's own."""
     data, selection = await serving.read(request, Chat)
-    refuse_unsupported(data)
     adapters = selection.for_inputs(1)
     prompt = Prompt(_conversation(serving, data, adapters[0]), "messages")
     shape = Shape("chatcmpl-", "chat.completion", "chat.completion.chunk", data)
@@ -47,9 +46,8 @@ async def chat_completions(request: Request, serving: Injected) -> Response:
 async def _answer(
     request: Request, serving: Serving, running: Running, shape: Shape
 ) -> Response:
-    data = shape.data
-    shape.model = data.model or running.adapters[0] or serving.base
-    if data.stream:
+    shape.model = ran(serving, running.adapters, shape.data.model)
+    if shape.data.stream:
         chunks = await primed(running, _stream(running, shape))
         return Stream(chunks, media_type="text/event-stream", headers=running.headers())
     answers = await collect(request, running)
@@ -65,20 +63,21 @@ async def _stream(running: Running, shape: Shape) -> AsyncIterator[bytes]:
     """Server-sent events; the last ones carry the usage, if asked for, and [DONE]."""
     tokens = 0
     started: set[int] = set()
+    tells_usage = shape.data.stream_options.include_usage
     try:
         async for index, piece in running.pieces():
             tokens += 1
             if piece.text or piece.finish or index not in started:
-                yield event(shape.chunk(index, piece, first=index not in started))
+                chunk = shape.chunk(index, piece, first=index not in started)
+                yield event(chunk | {"usage": None} if tells_usage else chunk)
                 started.add(index)
-        options = shape.data.stream_options
-        if options is not None and options.include_usage:
+        if tells_usage:
             used = usage(running, tokens)
             yield event({**shape.head(shape.chunk_kind), "choices": [], "usage": used})
         yield b"data: [DONE]\n\n"
     except Exception as error:
         # The status is out already: the error can only be an event.
-        yield event(error_body(error, 500, type(error).__name__))
+        yield event(error_body(error, refusals.status(error)))
     finally:
         running.close()
 
@@ -92,9 +91,7 @@ def _asks(
 ) -> list[Ask]:
     """`max_tokens`: what is generated where neither body nor sidecar says; None is all
     that fits."""
-    asked = data.max_tokens
-    if isinstance(data, Chat):
-        asked = data.max_completion_tokens or asked
+    asked = first(data.max_completion_tokens, data.max_tokens)
     asks = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
         sidecar = serving.sidecar(adapter)
@@ -162,15 +159,9 @@ def _prompts(data: Completion) -> list[Prompt]:
 
 
 def _text(message: Message) -> str:
-    if message.content is None or isinstance(message.content, str):
-        return message.content or ""
-    for part in message.content:
-        if part.type != "text" or part.text is None:
-            raise BadRequest(
-                f"`messages`: a content part of type {part.type!r} is not supported",
-                "messages",
-            )
-    return "".join(part.text or "" for part in message.content)
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(part.text for part in message.content)
 
 
 ROUTES = [completions, chat_completions]

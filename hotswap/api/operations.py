@@ -85,7 +85,12 @@ class _Metrics(Collector):
         for known in now.adapters:
             by_adapter.add_metric([known.name], known.requests)
             is_ready.add_metric([known.name], known.generation is not None)
-        return [*found, by_adapter, is_ready]
+        by_code = CounterMetricFamily(
+            "hotswap_http_responses", "Answers by HTTP code", labels=["code"]
+        )
+        for code, count in sorted(self._serving.answers.items()):
+            by_code.add_metric([str(code)], count)
+        return [*found, by_adapter, is_ready, by_code]
 
 
 def _plain(value: Any) -> Any:

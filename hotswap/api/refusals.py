@@ -1,16 +1,19 @@
 """Refusals: the one table of HTTP codes, and every error in the shape of its route."""
 
 import logging
-from http import HTTPStatus
+import math
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 
 from hotswap.api import djl_shape, openai_shape, vllm
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
     BadRequest,
+    BodyTooSlow,
+    ClientGone,
+    CrossSite,
     GenerationMismatch,
     HotswapError,
     IllegalArgument,
@@ -20,6 +23,7 @@ from hotswap.errors import (
     MixFailed,
     NoRoom,
     NotFound,
+    NotJson,
     NotKept,
     OtherTokenizer,
     Overloaded,
@@ -48,6 +52,10 @@ STATUS: dict[type[HotswapError], int] = {
     IllegalNumber: 409,
     SourceUnsupported: 400,
     SourceForbidden: 403,
+    CrossSite: 403,
+    NotJson: 415,
+    BodyTooSlow: 408,
+    ClientGone: 499,  # nginx's; nobody is there to read it
     AdapterExists: 409,
     GenerationMismatch: 409,
     AdapterRefused: 422,
@@ -73,37 +81,55 @@ DJL_STATUS = {
 }
 
 
+_FAMILIES = (
+    "OpenAI's are /v1/completions, /v1/chat/completions and /v1/models; DJL's "
+    "/invocations, /predictions/NAME, /models, /adapters, /workflows and /ping; vLLM's "
+    "/v1/load_lora_adapter and /v1/unload_lora_adapter; then /v1/adapters, /v1/events, "
+    "/v1/status, /health, /metrics and /schema"
+)
+
+
+def status(error: Exception) -> int:
+    """The HTTP code of an error in OpenAI's shape, whether or not it is one of ours."""
+    return STATUS.get(type(error), 500) if isinstance(error, HotswapError) else 500
+
+
 def ours(request: Request, error: HotswapError) -> Response:
-    return _answer(request, error, type(error))
+    if isinstance(error, ClientGone):
+        log.debug("the client has left path=%r", request.scope["path"])
+    table = DJL_STATUS if _is_djl(request) else STATUS
+    answer = _answer(request, error, table[type(error)])
+    if isinstance(error, Overloaded) and error.retry_after_s is not None:
+        answer.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    return answer
 
 
 def theirs(request: Request, error: HTTPException) -> Response:
     """Litestar's own: no such route, another method, a body too large."""
-    answer = _answer(request, HotswapError(error.detail), error.status_code)
+    text = error.detail
+    if isinstance(error, NotFoundException):
+        path = request.scope["path"][:200]
+        text = f"There is no route {path}. {_FAMILIES}."
+    answer = _answer(request, HotswapError(text), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 
 
 def bug(request: Request, error: Exception) -> Response:
-    log.exception("unexpected error path=%s", request.url.path, exc_info=error)
+    log.exception("unexpected error path=%r", request.scope["path"], exc_info=error)
     return _answer(request, HotswapError("internal error, see the server's log"), 500)
 
 
-def _answer(
-    request: Request, error: HotswapError, what: type[HotswapError] | int
-) -> Response:
-    """The error in the shape of its route. `what` is looked up in the table, or the
-    status itself."""
-    path = request.url.path
-    is_djl = path.startswith(djl_shape.PATHS)
-    if isinstance(what, int):
-        status, kind = what, HTTPStatus(what).phrase.replace(" ", "")
+def _answer(request: Request, error: HotswapError, code: int) -> Response:
+    """The error in the shape of its route."""
+    if _is_djl(request):
+        body = djl_shape.error_body(error, code)
+    elif request.scope["path"] in vllm.PATHS:
+        body = vllm.error_body(error, code)
     else:
-        status, kind = (DJL_STATUS if is_djl else STATUS)[what], what.__name__
-    shape = openai_shape.error_body
-    if is_djl:
-        shape = djl_shape.error_body
-    elif path in vllm.PATHS:
-        shape = vllm.error_body
-    body = shape(error, status, kind)
-    return Response(body, status_code=status, media_type=MediaType.JSON)
+        body = openai_shape.error_body(error, code)
+    return Response(body, status_code=code, media_type=MediaType.JSON)
+
+
+def _is_djl(request: Request) -> bool:
+    return request.scope["path"].startswith(djl_shape.PATHS)

@@ -14,7 +14,8 @@ from litestar import Request
 
 from hotswap.api.prompt import Prompt
 from hotswap.engine.sampling import SamplingParams
-from hotswap.engine.ticket import Piece, Ticket
+from hotswap.engine.ticket import Finish, Piece, Ticket
+from hotswap.errors import ClientGone
 from hotswap.library.hooks import Change
 from scheduler import BASE
 
@@ -42,12 +43,12 @@ class Answer:
 
     text: str = ""
     tokens: list[Piece] = field(default_factory=list)
-    finish: str = ""
+    finish: Finish | None = None
 
     def add(self, piece: Piece) -> None:
         self.text += piece.text
         self.tokens.append(piece)
-        self.finish = piece.finish or ""
+        self.finish = piece.finish
 
 
 class Running:
@@ -67,7 +68,9 @@ class Running:
 
     @property
     def prompt_tokens(self) -> int:
-        return sum(len(ask.prompt.tokens) for ask in self._asks)
+        """Of each prompt once, however many copies answer it."""
+        prompts = {id(ask.prompt): ask.prompt for ask in self._asks}
+        return sum(len(prompt.tokens) for prompt in prompts.values())
 
     @property
     def adapters(self) -> list[str]:
@@ -148,7 +151,7 @@ class Running:
 
 
 async def collect(request: Request, running: Running) -> list[Answer]:
-    """All answers, or CancelledError as soon as the client has gone away."""
+    """All answers. Raises ClientGone as soon as the client has left."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -159,7 +162,7 @@ async def collect(request: Request, running: Running) -> list[Answer]:
     try:
         await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            raise asyncio.CancelledError("the client has gone away")
+            raise ClientGone
         return work.result()
     finally:
         work.cancel()

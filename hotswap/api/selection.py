@@ -1,31 +1,46 @@
 """Selection: which adapter a request names. The first form that is present wins.
 
     1. header X-Amzn-SageMaker-Adapter-Identifier
-    2. query  ?adapter=
-    3. body   adapters (one for each input, or one string), or adapter
-    4. body   model (NAME, or BASE:NAME)
+    2. header X-Amzn-SageMaker-Inference-Component (NAME, or a name of the base model)
+    3. query  ?adapter=
+    4. body   adapters (one for each input, or one string), or adapter
+    5. body   model (NAME, or BASE:NAME)
 
 "" and `base` name the bare model. Whether the name exists is the engine's to say.
+A header or query parameter that speaks of an adapter in another form is refused: the
+base model must not answer in its place. `neutral` does the same for bodies.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from hotswap.errors import BadRequest
+from litestar import Request
+
+from hotswap.errors import BadRequest, UnknownModel
 from scheduler import BASE
 
-HEADER = "x-amzn-sagemaker-adapter-identifier"
+HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
+COMPONENT = "X-Amzn-SageMaker-Inference-Component"
+# What people see of an adapter; it says which only together with HEADER.
+ALIAS = "X-Amzn-SageMaker-Adapter-Alias"
+
+_SPEAKS = re.compile(
+    r"(?<![a-z])(adapters?|lora)(?![a-z])|x-amzn-sagemaker-target-model"
+)
+_MODEL = "model_name"  # DJL's, in the query or a header: of the base model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """What the four forms say; None is absent."""
+class Named(Protocol):
+    """Of a body, what may name an adapter; None is absent."""
 
-    header: str | None
-    query: str | None
-    adapters: str | Sequence[str | None] | None = None
-    adapter: str | None = None
-    model: str | None = None
+    @property
+    def adapters(self) -> str | Sequence[str | None] | None: ...
+    @property
+    def adapter(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +64,36 @@ class Selection:
         return list(self.adapters)
 
 
-def select(named: Named, base: str) -> Selection:
-    """The form that counts. "" and None in it are the bare model."""
+def select(request: Request, body: Named, bases: Sequence[str]) -> Selection:
+    """The form that counts; `bases` are the names of the base model.
+
+    Raises BadRequest or UnknownModel for a form that cannot be honoured.
+    """
+    query = _query(request, bases)
+    header, component = _headers(request, bases)
     for field, value in (
-        ("adapter", named.header),
-        ("adapter", named.query),
-        ("adapters", named.adapters),
-        ("adapter", named.adapter),
+        (HEADER, header),
+        (COMPONENT, component),
+        ("adapter", query),
+        ("adapters", body.adapters),
+        ("adapter", body.adapter),
     ):
         if value is None or value == []:
             continue
         if isinstance(value, str):
             return Selection((_plain(value),), False, field)
         return Selection(tuple(_plain(one or "") for one in value), True, field)
-    return Selection((_plain(_from_model(named.model, base)),), False, "model")
+    return Selection((_plain(from_model(body.model, bases)),), False, "model")
+
+
+def from_model(model: str | None, bases: Sequence[str]) -> str:
+    """The adapter that `model` says, as NAME or BASE:NAME; "" is base."""
+    if not model or model in bases:
+        return ""
+    for base in sorted(bases, key=len, reverse=True):
+        if (name := model.removeprefix(f"{base}:")) not in ("", model):
+            return name
+    return model
 
 
 def fix(selection: Selection, adapter: str, endpoint: str) -> Selection:
@@ -80,10 +111,46 @@ def fix(selection: Selection, adapter: str, endpoint: str) -> Selection:
     return Selection((adapter,), False, "adapter")
 
 
-def _from_model(model: str | None, base: str) -> str:
-    if model is None or model == base:
-        return ""
-    return model.removeprefix(f"{base}:")
+def _query(request: Request, bases: Sequence[str]) -> str | None:
+    """`?adapter=`. No other parameter has a meaning, and a misspelled one must not be
+    answered by the base model."""
+    for name, values in request.query_params.dict().items():
+        if name not in ("adapter", _MODEL):
+            raise BadRequest(
+                f"the query parameter `{name}` is not known: an adapter is named by "
+                "`?adapter=`",
+                name,
+            )
+        if len(values) > 1:
+            raise BadRequest(f"the query has `{name}` more than once", name)
+    _check_model(request.query_params.get(_MODEL), bases)
+    return request.query_params.get("adapter")
+
+
+def _headers(request: Request, bases: Sequence[str]) -> tuple[str | None, str | None]:
+    """The two headers that name an adapter."""
+    headers = request.headers
+    known = {HEADER.lower(), COMPONENT.lower()}
+    if HEADER in headers:
+        known.add(ALIAS.lower())
+    for name in headers:
+        if name not in known and _SPEAKS.search(name):
+            raise BadRequest(
+                f"the header `{name}` is not how an adapter is named here: say "
+                f"`{HEADER}`",
+                name,
+            )
+    for name in (HEADER, COMPONENT):
+        if len(headers.getall(name, [])) > 1:
+            raise BadRequest(f"the header `{name}` comes more than once", name)
+    _check_model(headers.get(_MODEL), bases)
+    component = headers.get(COMPONENT)
+    return headers.get(HEADER), "" if component in bases else component
+
+
+def _check_model(name: str | None, bases: Sequence[str]) -> None:
+    if name is not None and name not in bases:
+        raise UnknownModel(name)
 
 
 def _plain(name: str) -> str:

@@ -1,8 +1,9 @@
 """Serving: the parts that routes use, and what every route that generates shares."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.listings import find, source
 from hotswap.api.running import Ask, Running
-from hotswap.api.selection import HEADER, Named, Selection, fix, select
+from hotswap.api.selection import Selection, fix, select
 from hotswap.api.wire import Chat, Completion, Invocation, Names, convert, decode
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
@@ -38,9 +39,10 @@ _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """`limit`: most tokens of a prompt and its answer. `memory`: bytes, by what holds
+    """`base`, `also_base`: the names of the bare model, the first is what answers say.
+    `limit`: most tokens of a prompt and its answer. `memory`: bytes, by what holds
     them. `directory`: the one that is watched. `show_paths`: whether listings may tell
-    where files lie."""
+    where files lie. `answers`: how many went out, by HTTP code."""
 
     engine: Engine
     tokenizer: Tokenizer
@@ -51,10 +53,17 @@ class Serving:
     library: Library
     endpoints: Endpoints
     hooks: Hooks
+    also_base: tuple[str, ...] = ()
     is_lora_enabled: bool = True
     directory: Path | None = None
     show_paths: bool = False
     model_path: str = ""
+    answers: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the bare model but `base`, which is its name everywhere."""
+        return (self.base, *self.also_base)
 
     def adapter(self, name: str) -> Listing:
         """Raises UnknownAdapter."""
@@ -130,14 +139,7 @@ class Serving:
         body: Completion | Chat | Invocation | Names,
         endpoint: str | None,
     ) -> Selection:
-        named = Named(
-            header=request.headers.get(HEADER),
-            query=request.query_params.get("adapter"),
-            adapters=body.adapters,
-            adapter=body.adapter,
-            model=body.model,
-        )
-        found = select(named, self.base)
+        found = select(request, body, self.names)
         aliases = self.library.aliases
         names = tuple(aliases.get(name, name) for name in found.adapters)
         selection = Selection(names, found.is_list, found.field)

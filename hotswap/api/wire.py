@@ -1,20 +1,21 @@
 """Wire: the bodies of requests, with their ranges. No decisions.
 
 Unknown fields are refused: a misspelled `adapter` must not be answered by the base
-model. Fields that this server cannot honour are listed, so that their neutral values
-pass and any other value is refused by name.
+model. `null` is absent, for every field. `neutral` has the fields of our peers.
 """
 
 import re
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from hotswap.api import neutral
 from hotswap.errors import BadRequest
 
 _T = TypeVar("_T")
-_PATH = re.compile(r" - at `\$\.?((\w*)[^`]*)`")
+_PATH = re.compile(r" - at `\$\.?([^`]*)`")
 _NAMED = re.compile(r"field `(\w+)`")
 
 MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
@@ -30,11 +31,21 @@ Priority = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 Deadline = Annotated[float, Meta(gt=0, le=1e6)]
 
 
-class StreamOptions(Struct, frozen=True, kw_only=True):
+class Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Any object of a body. `foreign`: what it may say besides, as `neutral` has it.
+    `inner`: its fields that hold such an object, or a list of them."""
+
+    foreign: ClassVar[neutral.Neutral] = {}
+    inner: ClassVar[Mapping[str, type["Fields"]]] = {}
+
+
+class StreamOptions(Fields, frozen=True, kw_only=True):
+    foreign = neutral.STREAM_OPTIONS
+
     include_usage: bool = False
 
 
-class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Body(Fields, frozen=True, kw_only=True):
     """What both OpenAI bodies share. `adapter`, `adapters`, `deadline_s` are additions,
     and `top_k`, `ignore_eos`, `stop_token_ids`, `priority`, spelled as in vLLM."""
 
@@ -42,6 +53,7 @@ class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     adapter: str | None = None
     adapters: str | list[str | None] | None = None
     max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None  # the same by its newer name
     temperature: Temperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
@@ -53,79 +65,41 @@ class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: Priority | None = None  # lower is served earlier
     deadline_s: Deadline | None = None  # for the first token
     stream: bool = False
-    stream_options: StreamOptions | None = None
-    # Without effect on the answer
-    user: str | None = None
-    metadata: dict[str, Any] | None = None
-    store: bool | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    # Not supported; see _NEUTRAL
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
+    stream_options: StreamOptions = StreamOptions()
 
 
 class Completion(_Body, frozen=True, kw_only=True):
+    foreign = neutral.COMPLETION
+    inner = {"stream_options": StreamOptions}
+
     prompt: str | list[str | TokenId | list[TokenId]]
-    echo: bool | None = None
-    logprobs: int | None = None
-    best_of: int | None = None
-    suffix: str | None = None
 
 
-class Part(Struct, frozen=True, kw_only=True):
-    type: str
-    text: str | None = None
+class Part(Fields, frozen=True, kw_only=True):
+    type: Literal["text"]
+    text: str
 
 
-class Message(Struct, frozen=True, kw_only=True):
-    role: Annotated[str, Meta(min_length=1)]
-    content: str | list[Part] | None = None
+class Message(Fields, frozen=True, kw_only=True):
+    """OpenAI's roles `tool` and `function` need tools, which are not supported."""
+
+    foreign = neutral.MESSAGE
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[list[Part], Meta(min_length=1)]
 
 
 class Chat(_Body, frozen=True, kw_only=True):
+    foreign = neutral.CHAT
+    inner = {"stream_options": StreamOptions, "messages": Message}
+
     messages: Annotated[list[Message], Meta(min_length=1)]
-    max_completion_tokens: MaxTokens | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    response_format: dict[str, Any] | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    parallel_tool_calls: bool | None = None
-    reasoning_effort: str | None = None
 
 
-_NEUTRAL: dict[str, tuple[object, ...]] = {
-    "frequency_penalty": (0.0,),
-    "presence_penalty": (0.0,),
-    "logit_bias": ({},),
-    "echo": (False,),
-    "logprobs": (False,),
-    "best_of": (1,),
-    "suffix": ("",),
-    "top_logprobs": (0,),
-    "response_format": ({"type": "text"},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "reasoning_effort": ("none",),
-}
-
-
-def refuse_unsupported(body: Completion | Chat) -> None:
-    """Raises BadRequest for a field whose value could not be honoured."""
-    for field, neutral in _NEUTRAL.items():
-        value = getattr(body, field, None)
-        # Types count: False equals 0, but logprobs=0 asks for log-probabilities.
-        if value is not None and (type(value), value) not in [
-            (type(n), n) for n in neutral
-        ]:
-            raise BadRequest(f"`{field}` is not supported", field)
-
-
-class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Fields, frozen=True, kw_only=True):
     """DJL's generation parameters; defaults as its documentation says."""
+
+    foreign = neutral.PARAMETERS
 
     max_new_tokens: MaxTokens | None = None
     do_sample: bool | None = None
@@ -142,7 +116,10 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     return_full_text: bool = False
 
 
-class Invocation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Invocation(Fields, frozen=True, kw_only=True):
+    foreign = neutral.INVOCATION
+    inner = {"parameters": Parameters}
+
     inputs: str | list[str]
     adapters: str | list[str | None] | None = None
     adapter: str | None = None
@@ -164,25 +141,52 @@ def decode(body: bytes, kind: type[_T]) -> _T:
     if not body:
         raise BadRequest("the body is empty")
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise _named(error) from None
+        value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+    return convert(value, kind)
 
 
-def convert(value: dict[str, Any], kind: type[_T]) -> _T:
+def convert(value: object, kind: type[_T]) -> _T:
     """As `decode`, from what is decoded already."""
+    if issubclass(kind, Fields):
+        value = _own(value, kind)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise _named(error) from None
 
 
+def _own(value: object, kind: type[Fields], place: str = "") -> object:
+    """`value` without what is null or neutral. Raises BadRequest for what is foreign
+    and is not neutral."""
+    if not isinstance(value, dict):
+        return value  # msgspec says what is wrong with it
+    own = {}
+    for field, said in value.items():
+        if field in kind.foreign:
+            neutral.refuse(field, said, kind.foreign, place)
+        elif said is None and field in kind.__struct_fields__:
+            continue
+        elif field not in kind.inner:
+            own[field] = said
+        elif isinstance(said, list):
+            own[field] = [
+                _own(each, kind.inner[field], f"{place}{field}[{index}].")
+                for index, each in enumerate(said)
+            ]
+        else:
+            own[field] = _own(said, kind.inner[field], f"{place}{field}.")
+    return own
+
+
 def _named(error: msgspec.ValidationError) -> BadRequest:
+    """msgspec's error, with the place in the client's body as its field."""
     text = str(error)
-    path, named = _PATH.search(text), _NAMED.search(text)
-    if path and path[2]:
-        return BadRequest(f"`{path[1]}`: {text[: path.start()]}", path[2])
-    # At the top, a field unknown or missing is named in the text alone.
-    return BadRequest(text, named[1] if named else None)
+    found, named = _PATH.search(text), _NAMED.search(text)
+    place = found[1] if found else ""
+    if found:
+        text = f"`{place}`: {text[: found.start()]}"
+    # A field that is unknown or missing is named in the text alone.
+    inner = f"{place}.{named[1]}" if place and named else named[1] if named else place
+    return BadRequest(text, inner or None)

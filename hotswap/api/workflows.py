@@ -10,7 +10,6 @@ from typing import ParamSpec, TypeVar
 
 from litestar import Request, Response, delete, get, post
 from litestar.params import FromPath
-from msgspec import Struct
 from msgspec.structs import replace
 
 from hotswap.adapters.listing import AdapterState
@@ -28,7 +27,7 @@ from hotswap.api.djl_shape import (
 from hotswap.api.endpoints import Endpoint
 from hotswap.api.listings import find
 from hotswap.api.serving import Injected, Serving
-from hotswap.api.wire import decode
+from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
     BadRequest,
@@ -40,22 +39,23 @@ from hotswap.errors import (
 from hotswap.library.sources import check_name
 
 _TEMPLATE = "adapter"
+_WORDS = {"name": "adapter", "src": "url"}  # of a template
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Adapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Adapter(Fields, frozen=True, kw_only=True):
     model: str
     src: str
     name: str | None = None
-    options: dict[str, str] = {}
+    options: dict[str, str] | None = None
 
 
-class Configs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Configs(Fields, frozen=True, kw_only=True):
     adapters: dict[str, Adapter]
 
 
-class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Definition(Fields, frozen=True, kw_only=True):
     """A workflow.json with one adapter."""
 
     name: str
@@ -99,11 +99,13 @@ async def create(request: Request, serving: Injected) -> Response:
         raise BadRequest("a definition is not fetched: send it as the body", "url")
     else:
         raise BadRequest("Either parameter url or template is required.")
-    check_name(name)
-    async with serving.endpoints.changing:
-        if name == serving.base or name in serving.endpoints.by_name:
-            raise IllegalArgument(f'Workflow "{name}" is already registered.', "name")
-        await _create(serving, name, endpoint, origin)
+    with changes.in_words(_WORDS if "template" in given else {}):
+        check_name(name)
+        async with serving.endpoints.changing:
+            if name in serving.names or name in serving.endpoints.by_name:
+                text = f'Workflow "{name}" is already registered.'
+                raise IllegalArgument(text, "name")
+            await _create(serving, name, endpoint, origin)
     return status_reply(f'Workflow "{name}" registered.')
 
 
@@ -185,7 +187,7 @@ def _from_definition(
         raise BadRequest(f"`models` has no {adapter.model}", "models")
     for url in definition.models.values():
         _check_model(serving, url)
-    options = adapter.options
+    options = adapter.options or {}
     origin = Origin(
         src=adapter.src,
         preload=boolean(options.get("preload", "true")),
@@ -198,7 +200,7 @@ def _from_definition(
 
 def _check_model(serving: Serving, url: str) -> None:
     """Raises BadRequest if a model's URL does not end in the name of the one served."""
-    if url.partition("?")[0].rstrip("/").rpartition("/")[2] != serving.base:
+    if url.partition("?")[0].rstrip("/").rpartition("/")[2] not in serving.names:
         raise BadRequest(
             f"`{url}` is another model: this server has {serving.base} alone", "model"
         )

@@ -4,7 +4,7 @@ from hotswap.adapters.deltas import Generation
 from hotswap.engine.letters import Submit
 from hotswap.engine.sampling import Sample, Sampler
 from hotswap.engine.text import Detokenizer, StopStrings
-from hotswap.engine.ticket import Piece
+from hotswap.engine.ticket import Finish, Piece
 from hotswap.tokenizer import Tokenizer
 from scheduler import Job, Mode
 
@@ -26,7 +26,8 @@ class Sequence:
         self.sampler = Sampler(letter.sampling)
         self.has_kv = False
         self._tokens = list(letter.prompt)
-        self._ends = letter.stop_tokens | (frozenset() if letter.ignore_eos else eos)
+        self._eos = frozenset() if letter.ignore_eos else eos
+        self._stop_tokens = letter.stop_tokens
         self._text = Detokenizer(tokenizer)
         self._stops = StopStrings(letter.stop)
 
@@ -40,10 +41,10 @@ class Sequence:
     def push(self, sample: Sample, mode: Mode) -> Piece:
         """Take a sampled token; the piece says what it means to the client."""
         self._tokens.append(sample.token)
-        finish = None
-        if sample.token in self._ends:
+        finish: Finish | None = None
+        if sample.token in self._eos or sample.token in self._stop_tokens:
             text = self._stops_with(self._text.flush())
-            finish = "stop"
+            finish = "stop" if sample.token in self._stop_tokens else "eos"
         else:
             text, met = self._stops.push(self._text.push(sample.token))
             if met:

@@ -7,9 +7,13 @@ The engine thread hands over; the event loop reads. Whoever opens a ticket close
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from hotswap.errors import HotswapError
 from scheduler import Mode
+
+# The model's own end, a stop string or token of the request, or its `max_tokens`.
+Finish = Literal["eos", "stop", "length"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,7 @@ class Piece:
     text: str
     logprob: float | None
     mode: Mode
-    finish: str | None = None  # "stop" or "length"
+    finish: Finish | None = None
 
 
 @dataclass(frozen=True, slots=True)

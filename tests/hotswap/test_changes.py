@@ -37,7 +37,7 @@ class FakeEngine:
 class FakeServing:
     engine: FakeEngine = field(default_factory=FakeEngine)
     library: FakeLibrary = field(default_factory=FakeLibrary)
-    base: str = "tiny"
+    names: tuple[str, ...] = ("tiny",)
 
 
 def change(serving: Any, what: str) -> Any:

@@ -122,3 +122,22 @@ def test_a_template_that_fails_is_the_clients_error() -> None:
 
     with pytest.raises(BadRequest, match="roles must alternate"):
         Tokenizer(strict).encode_chat([{"role": "user", "content": "hi"}])
+
+
+@pytest.mark.parametrize(
+    ("template", "role"),
+    [
+        ("{{ messages[0]['role'] }}", "system"),
+        ("{{ messages[0]['role'] }}{# a developer's #}", "developer"),
+    ],
+)
+def test_a_developer_is_the_system_of_a_template_that_does_not_know_one(
+    template: str, role: str
+) -> None:
+    tokenizer = Tokenizer(tiny.tokenizer())
+    messages = [{"role": "developer", "content": "be brief"}]
+
+    for own in (template, None):
+        tokenizer.inner.chat_template = template
+        assert tokenizer.encode_chat(messages, own) == tokenizer.encode(role)
+    assert messages == [{"role": "developer", "content": "be brief"}]

@@ -153,7 +153,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "max_completion_tokens": [-1, 0, 10**30],
         "tools": [[{}], 5],
         "response_format": [{"type": "json_object"}],
-        "functions": [[]],
+        "functions": [[{}]],
     },
 }
 VALUES = [

@@ -300,4 +300,4 @@ def test_a_change_that_fails_refuses_the_answer_and_frees_its_job(
     wait_until(lambda: hooked.get("/v1/status").json()["live"] == 0)
 
     assert refused.status_code == 422
-    assert refused.json()["error"]["type"] == "Vetoed"
+    assert refused.json()["error"]["type"] == "UnprocessableEntityError"

@@ -83,7 +83,7 @@ def test_loaded_is_usable_and_unloaded_is_gone(client: httpx.Client) -> None:
     assert answer.json()["choices"][0]["text"] != base
     assert answer.headers["x-hotswap-adapter"] == "sql"
     assert unloaded.text == "Success: LoRA adapter 'sql' removed successfully."
-    assert error(gone, 404, "UnknownModel") == "The model `sql` does not exist."
+    assert error(gone, 404, "NotFoundError") == "The model `sql` does not exist."
 
 
 def test_the_texts_of_refusals_are_vllms(client: httpx.Client) -> None:
@@ -116,7 +116,7 @@ def test_the_texts_of_refusals_are_vllms(client: httpx.Client) -> None:
     [
         (".shelf/none", 404, "NotFoundError"),
         (".shelf", 404, "NotFoundError"),  # it has no adapter_config.json
-        (".shelf/cut", 422, "BadRequestError"),
+        (".shelf/cut", 422, "UnprocessableEntityError"),
         ("/etc", 403, "PermissionDeniedError"),
         ("../../etc", 403, "PermissionDeniedError"),
         ("s3://bucket/x", 400, "BadRequestError"),
@@ -234,7 +234,7 @@ def test_pinned_and_unpinned(client: httpx.Client) -> None:
 
     assert (pinned["name"], pinned["pinned"]) == ("sql", True)
     assert unpinned["pinned"] is False
-    error(missing, 404, "UnknownAdapter")
+    error(missing, 404, "NotFoundError")
 
 
 def test_a_folder_is_checked_without_being_served(client: httpx.Client) -> None:

@@ -1,0 +1,268 @@
+"""Connections: what is idle, slow or deaf is closed, and descriptors are kept back."""
+
+import asyncio
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from litestar import Litestar, Request, get, post
+from litestar.datastructures import State
+from litestar.response import Stream
+
+from hotswap import connections
+from hotswap.api.edge import Edge
+from hotswap.connections import Limits, room
+from tests.conftest import free_port, wait_until
+
+GET = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST /take HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+LONG = 30.0  # longer than any test
+PATIENT = {"head_s": LONG, "idle_s": LONG, "linger_s": LONG, "write_s": LONG}
+
+
+@get("/hi")
+async def hi() -> str:
+    return "hi"
+
+
+@get("/much")
+async def much() -> Stream:
+    async def endless() -> Any:
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+    return Stream(endless())
+
+
+@post("/take")
+async def take(request: Request) -> str:
+    return str(len(await request.body()))
+
+
+@post("/refuse")
+async def refuse() -> str:
+    return "no need to read that"
+
+
+class Served:
+    """A server with the limits given, in a thread."""
+
+    def __init__(self, **limits: Any) -> None:
+        most = limits.pop("most", None)
+        self.answers: Counter[int] = Counter()
+        app = Litestar(
+            [hi, much, take, refuse],
+            state=State({"answers": self.answers}),
+            logging_config=None,
+        )
+        app.asgi_handler = Edge(app.asgi_handler, self.answers, body_s=LONG)
+        self.port = free_port()
+        http = connections.http(
+            app,
+            host="127.0.0.1",
+            port=self.port,
+            drain_s=1,
+            limits=Limits(**{**PATIENT, **limits}),
+        )
+        if most is not None:
+            http.http.keywords["most"] = most  # type: ignore[union-attr]
+        self.server = uvicorn.Server(http)
+
+    @property
+    def open(self) -> int:
+        return len(self.server.server_state.connections)
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        """A connection that the server has taken, with bytes on their way."""
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        if sent:
+            sock.sendall(sent)
+        return sock
+
+
+@contextmanager
+def served(**limits: Any) -> Iterator[Served]:
+    server = Served(**limits)
+    thread = threading.Thread(target=server.server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.server.started)
+        yield server
+    finally:
+        server.server.should_exit = server.server.force_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def answer(sock: socket.socket) -> bytes:
+    """One whole answer; the connection stays."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += sock.recv(65536)
+    head, _, body = found.partition(b"\r\n\r\n")
+    size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    while len(body) < size:
+        body += sock.recv(65536)
+    return head
+
+
+def rest(sock: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    found = b""
+    try:
+        while part := sock.recv(65536):
+            found += part
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def is_closed(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("head", [b"", b"G", GET[:-2], POST[:30]])
+def test_a_head_that_never_comes_whole_is_not_waited_for(head: bytes) -> None:
+    with served(head_s=0.1) as server, server.connect(head) as sock:
+        assert rest(sock) == b""
+        assert not server.answers
+
+
+def test_a_head_that_trickles_has_no_more_time_than_one_that_stands_still() -> None:
+    with served(head_s=0.3) as server, server.connect() as sock:
+        sock.settimeout(0.02)
+        sent = 0
+        while not is_closed(sock) and sent < 1000:
+            sock.sendall(b"G")
+            sent += 1
+
+        assert 2 < sent < 1000
+
+
+@pytest.mark.parametrize("second", [b"", GET[:9]], ids=["idle", "half a head"])
+def test_a_connection_between_two_requests_has_its_time_too(second: bytes) -> None:
+    with served(idle_s=0.1, head_s=0.1) as server, server.connect(GET + second) as sock:
+        found = rest(sock)
+
+        assert found.startswith(b"HTTP/1.1 200")
+        assert server.answers == {200: 1}
+
+
+def test_a_connection_that_is_used_stays() -> None:
+    with served(head_s=1, idle_s=1, linger_s=1) as server, server.connect() as sock:
+        for _ in range(60):
+            sock.sendall(GET)
+            assert b"200" in answer(sock)
+            threading.Event().wait(0.03)
+
+        assert server.answers == {200: 60}
+
+
+def test_a_body_that_nobody_wants_is_not_waited_for_but_one_that_ends_does_no_harm(
+) -> None:  # fmt: skip
+    wanted = POST.replace(b"take", b"refuse")
+    with served(linger_s=0.3) as server:
+        with server.connect(wanted % 10 + b"12345") as sock:
+            assert answer(sock).startswith(b"HTTP/1.1 201")
+            sock.sendall(b"67890" + GET)
+            assert answer(sock).startswith(b"HTTP/1.1 200")
+
+        with server.connect(wanted % 10 + b"12345") as sock:
+            assert rest(sock).startswith(b"HTTP/1.1 201")
+
+
+def test_a_client_that_does_not_read_its_answer_is_left() -> None:
+    ask = GET.replace(b"/hi", b"/much")
+    with served(write_s=0.2) as server, server.connect(ask) as deaf:
+        wait_until(lambda: server.answers[200] == 1)
+        wait_until(lambda: server.open == 0)
+        deaf.close()
+
+
+def test_the_connection_that_is_idle_longest_gives_way_to_a_newcomer() -> None:
+    with served(most=3) as server:
+        socks = []
+        for _ in range(3):
+            socks.append(server.connect(GET))
+            assert b"200" in answer(socks[-1])
+        socks[0].sendall(GET)  # not the oldest any more
+        assert b"200" in answer(socks[0])
+
+        with server.connect(GET) as newcomer:
+            assert b"200" in answer(newcomer)
+            assert rest(socks[1]) == b""
+        for kept in (socks[0], socks[2]):
+            kept.sendall(GET)
+            assert b"200" in answer(kept)
+        for sock in socks:
+            sock.close()
+
+
+def test_a_newcomer_is_refused_at_once_if_all_others_are_being_answered() -> None:
+    with served(most=2) as server:
+        busy = [server.connect(POST % 10) for _ in range(2)]
+        wait_until(lambda: len(server.server.server_state.tasks) == 2)
+
+        with server.connect(GET) as newcomer:
+            found = rest(newcomer)
+
+        assert found.startswith(b"HTTP/1.1 503")
+        assert b"retry-after" in found
+        assert server.answers[503] == 1
+        for sock in busy:
+            sock.sendall(b"0123456789")
+            assert b"201" in answer(sock)
+            sock.close()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x00\x01\r\n\r\n", b"GET / HTTP/9\r\n\r\n", b"x" * 100_000]
+)
+def test_what_is_no_http_is_counted_like_any_other_answer(sent: bytes) -> None:
+    with served() as server, server.connect(sent) as sock:
+        assert b"400" in rest(sock)[:20]
+        assert server.answers == {400: 1}
+
+
+@pytest.mark.parametrize("used", [10, 25, 60, 200])
+@pytest.mark.parametrize("descriptors", [64, 256, 1024, 4096, 1 << 20])
+def test_descriptors_are_left_for_the_adapters_files(
+    descriptors: int, used: int
+) -> None:
+    most, at_once = room(descriptors, used)
+
+    assert 1 <= most <= 4096
+    assert 1 <= at_once <= 512
+    if used + 8 < descriptors:
+        left = descriptors - used - most - at_once
+        assert left >= min(64, (descriptors - used) // 2)
+
+
+def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one() -> None:
+    code = (
+        "import resource; from hotswap import connections; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512)); "
+        "most = connections._descriptors(); "
+        "print(most, resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 512
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout.strip() == "512 (512, 512)"

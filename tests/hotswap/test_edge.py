@@ -1,0 +1,256 @@
+"""The edge: bodies have limits of time and size, answers are counted and named."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from litestar import Litestar, Request, get, post
+from litestar.params import FromQuery
+from litestar.response import Stream
+
+from hotswap.api import refusals
+from hotswap.api.edge import Edge
+from hotswap.errors import ClientGone, HotswapError, Overloaded
+
+MB = 1 << 20
+
+
+@post("/take")
+async def take(request: Request) -> str:
+    return str(len(await request.body()))
+
+
+@get("/stream")
+async def stream() -> Stream:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.001)
+
+    return Stream(endless())
+
+
+@get("/busy")
+async def busy(seconds: FromQuery[float]) -> str:
+    raise Overloaded("too many jobs wait", retry_after_s=seconds)
+
+
+@get("/gone")
+async def gone() -> str:
+    raise ClientGone
+
+
+class Client:
+    """A request as the server gets it, piece by piece."""
+
+    def __init__(
+        self, path: str, method: str = "POST", headers: dict[str, bytes] | None = None
+    ) -> None:
+        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sent: list[dict[str, Any]] = []
+        path, _, query = path.partition("?")
+        self.scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(k.encode(), v) for k, v in (headers or {}).items()],
+            "client": None,
+            "server": ("x", 1),
+            "scheme": "http",
+            "http_version": "1.1",
+        }
+
+    def send(self, body: bytes, *, more: bool = False) -> "Client":
+        part = {"type": "http.request", "body": body, "more_body": more}
+        self.incoming.put_nowait(part)
+        return self
+
+    async def ask(self, app: Litestar) -> "Client":
+        async def send(message: dict[str, Any]) -> None:
+            self.sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self.incoming.put_nowait({"type": "http.disconnect"})
+
+        await app(self.scope, self.incoming.get, send)  # type: ignore[arg-type]
+        return self
+
+    @property
+    def code(self) -> int:
+        return int(self.sent[0]["status"])
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(each.get("body", b"") for each in self.sent[1:])
+
+    def header(self, name: str) -> str:
+        found = dict(self.sent[0]["headers"]).get(name.encode(), b"")
+        return str(found.decode())
+
+
+def application(**limits: Any) -> tuple[Litestar, Counter[int]]:
+    answers: Counter[int] = Counter()
+    app = Litestar(
+        [take, stream, busy, gone],
+        exception_handlers={
+            HotswapError: refusals.ours,
+            Exception: refusals.bug,
+        },
+        logging_config=None,
+    )
+    app.asgi_handler = Edge(app.asgi_handler, answers, **limits)
+    return app, answers
+
+
+def test_a_body_that_does_not_come_in_time_is_refused_whatever_came_of_it() -> None:
+    async def scene() -> None:
+        app, answers = application(body_s=0.05)
+
+        silent = await Client("/take").ask(app)
+        half = await Client("/take").send(b"half", more=True).ask(app)
+        whole = await Client("/take").send(b"half", more=True).send(b"way").ask(app)
+
+        assert (silent.code, half.code, whole.code) == (408, 408, 201)
+        assert b"within 0.05 s" in half.body
+        assert whole.body == b"7"
+        assert answers == {408: 2, 201: 1}
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_leaves_amid_its_body_is_not_the_servers_error() -> None:
+    async def scene() -> None:
+        app, answers = application()
+        client = Client("/take").send(b"half", more=True)
+        client.incoming.put_nowait({"type": "http.disconnect"})
+
+        await client.ask(app)
+
+        assert answers == {499: 1}
+
+    asyncio.run(scene())
+
+
+def test_of_too_many_unfinished_bytes_the_largest_body_gives_way() -> None:
+    async def scene() -> None:
+        app, _ = application(most_bytes=10 * MB)
+        halves = [Client("/take").send(b"x" * size * MB, more=True) for size in (4, 5)]
+        waiting = [asyncio.create_task(half.ask(app)) for half in halves]
+        await asyncio.sleep(0)
+
+        small = Client("/take").send(b"y" * MB, more=True).send(b"y" * MB, more=True)
+        others = asyncio.create_task(small.ask(app))
+        (first,), _ = await asyncio.wait(
+            [*waiting, others], return_when=asyncio.FIRST_COMPLETED
+        )
+        small.send(b"y")
+        halves[0].send(b"x")
+        await asyncio.gather(*waiting, others)
+
+        assert first is waiting[1]
+        assert [each.code for each in halves] == [201, 429]
+        assert halves[1].header("retry-after") == "1"
+        assert (small.code, small.body) == (201, b"%d" % (2 * MB + 1))
+
+    asyncio.run(scene())
+
+
+def test_unfinished_bodies_that_ended_hold_nothing_any_more() -> None:
+    async def scene() -> None:
+        app, _ = application(most_bytes=3 * MB, body_s=0.05)
+        for _ in range(5):
+            await Client("/take").send(b"x" * 2 * MB, more=True).ask(app)
+
+        found = await Client("/take").send(b"x" * 2 * MB, more=True).send(b"").ask(app)
+
+        assert found.code == 201
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("path", ["/busy?seconds=1", "/stream", "/nowhere"])
+def test_head_is_get_without_the_body_and_ends_even_a_stream(path: str) -> None:
+    async def scene() -> None:
+        app, answers = application()
+
+        head = await asyncio.wait_for(Client(path, "HEAD").send(b"").ask(app), 10)
+
+        codes = {"/busy?seconds=1": 429, "/stream": 200, "/nowhere": 500}
+        assert head.code == codes[path]
+        assert head.body == b""
+        assert head.sent[-1]["more_body"] is False
+        assert answers[head.code] == 1
+
+    asyncio.run(scene())
+
+
+GOOD = [b"mine", b"a" * 128, b"0f-._~:/?#[]@!$&'()*+,;=%"]
+BAD = [
+    b"",
+    b"a" * 129,
+    b"a" * 100_000,
+    b"a b",
+    b"a\tb",
+    b"\x00",
+    b"caf\xe9",
+    b"\x1b[31m",
+]
+
+
+@pytest.mark.parametrize("given", [*GOOD, *BAD], ids=lambda given: repr(given)[:24])
+def test_a_request_id_comes_back_if_it_is_short_and_printable_else_a_new_one(
+    given: bytes,
+) -> None:
+    async def scene() -> None:
+        app, _ = application()
+        headers = {"x-request-id": given}
+
+        found = await Client("/busy?seconds=1", "GET", headers).send(b"").ask(app)
+
+        name = found.header("x-request-id")
+        assert (name == given.decode("latin-1")) is (given in GOOD)
+        assert len(name) in (32, len(given))
+        assert name.isascii()
+        assert name.isprintable()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(0.01, "1"), (1.0, "1"), (1.2, "2"), (90, "90")]
+)
+def test_429_says_when_to_come_again_in_whole_seconds(
+    seconds: float, header: str
+) -> None:
+    async def scene() -> None:
+        app, _ = application()
+        path = f"/busy?seconds={seconds}"
+
+        found = await Client(path, "GET").send(b"").ask(app)
+
+        assert (found.code, found.header("retry-after")) == (429, header)
+
+    asyncio.run(scene())
+
+
+def test_every_answer_is_one_line_at_debug_level_also_when_the_client_has_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        app, answers = application()
+        with caplog.at_level(logging.DEBUG, "hotswap"):
+            await Client("/gone\n\x1b[31m", "GET").send(b"").ask(app)
+            await Client("/gone", "GET").send(b"").ask(app)
+        assert answers[499] == 1
+
+    asyncio.run(scene())
+    lines = [r.getMessage() for r in caplog.records if r.name == "hotswap.api.edge"]
+    assert len(lines) == 2
+    assert " 499 " in lines[1]
+    assert all("\n" not in line and "\x1b" not in line for line in lines)
+    left = [r for r in caplog.records if "has left" in r.getMessage()]
+    assert [(r.levelno, r.exc_info) for r in left] == [(logging.DEBUG, None)]

@@ -1,0 +1,187 @@
+"""Every field of a body: null is absent, neutral passes, the rest is refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from openai.types import chat as chat_types
+from openai.types import completion_create_params as completion
+from openai.types.chat import completion_create_params as chat
+
+from hotswap.api.admin import Validate
+from hotswap.api.djl_adapters import Body
+from hotswap.api.neutral import ANYTHING
+from hotswap.api.vllm import Load, Unload
+from hotswap.api.wire import (
+    Chat,
+    Completion,
+    Fields,
+    Invocation,
+    Message,
+    Parameters,
+    StreamOptions,
+    convert,
+    decode,
+)
+from hotswap.api.workflows import Adapter, Definition
+from hotswap.errors import BadRequest
+
+USER = {"role": "user", "content": "hi"}
+# Each kind of object, the least that makes one, and the body and place it stands in.
+LEAST: dict[type[Fields], dict[str, Any]] = {
+    Completion: {"prompt": "a"},
+    Chat: {"messages": [USER]},
+    Message: USER,
+    Parameters: {},
+    StreamOptions: {},
+    Invocation: {"inputs": "a"},
+    Load: {},
+    Unload: {},
+    Body: {},
+    Validate: {"src": "x"},
+    Adapter: {"model": "m", "src": "s"},
+    Definition: {
+        "name": "n",
+        "models": {},
+        "configs": {"adapters": {}},
+        "workflow": {},
+    },
+}
+OTHER: list[Any] = [True, False, 0, 1, 7, 0.5, "", "x", "high", [], ["x"], {}, {"x": 1}]
+
+
+def read(kind: type[Fields], fields: dict[str, Any]) -> tuple[str, Any]:
+    """The object as a client's body would hold it, and the place it has there."""
+    value = {**LEAST[kind], **fields}
+    if kind is Message:
+        found = decode(msgspec.json.encode({"messages": [USER, value]}), Chat)
+        return "messages[1].", found.messages[1]
+    if kind is StreamOptions:
+        body = {"prompt": "a", "stream_options": value}
+        return "stream_options.", decode(msgspec.json.encode(body), Completion)
+    if kind is Parameters:
+        body = {"inputs": "a", "parameters": value}
+        return "parameters.", decode(msgspec.json.encode(body), Invocation)
+    return "", decode(msgspec.json.encode(value), kind)
+
+
+def refused(kind: type[Fields], fields: dict[str, Any]) -> str | None:
+    """The field that the refusal names, without the place of the object."""
+    with pytest.raises(BadRequest) as caught:
+        read(kind, fields)
+    place = {Message: "messages[1].", StreamOptions: "stream_options."}
+    place[Parameters] = "parameters."
+    return (caught.value.field or "").removeprefix(place.get(kind, ""))
+
+
+def foreign() -> Iterator[Any]:
+    for kind in LEAST:
+        for field in kind.foreign:
+            yield pytest.param(kind, field, id=f"{kind.__name__} {field}")
+
+
+@pytest.mark.parametrize(("kind", "field"), list(foreign()))
+def test_null_and_neutral_values_pass_and_others_are_refused_by_name(
+    kind: type[Fields], field: str
+) -> None:
+    neutral = kind.foreign[field]
+    plain = read(kind, {})
+    if neutral is ANYTHING:
+        assert all(read(kind, {field: value}) == plain for value in [*OTHER, None])
+        return
+
+    assert all(read(kind, {field: value}) == plain for value in [*neutral, None])
+
+    asking = [
+        value
+        for value in OTHER
+        if not any(type(value) is type(one) and value == one for one in neutral)
+        and not (type(value) in (int, float) and value in neutral)
+    ]
+    assert len(asking) > 9
+    assert {refused(kind, {field: value}) for value in asking} == {field}
+
+
+def own() -> Iterator[Any]:
+    for kind in LEAST:
+        for field in msgspec.structs.fields(kind):
+            if not field.required:
+                yield pytest.param(kind, field.name, id=f"{kind.__name__} {field.name}")
+
+
+@pytest.mark.parametrize(("kind", "field"), list(own()))
+def test_null_is_absent_for_every_field_that_may_be_absent(
+    kind: type[Fields], field: str
+) -> None:
+    assert read(kind, {field: None}) == read(kind, {})
+
+
+@pytest.mark.parametrize("kind", LEAST)
+def test_null_is_absent_for_every_field_that_may_not_be_and_its_name_is_told(
+    kind: type[Fields],
+) -> None:
+    for field in msgspec.structs.fields(kind):
+        if field.required:
+            assert refused(kind, {field.name: None}) == field.name
+
+
+@pytest.mark.parametrize("value", [None, 1, "x"])
+@pytest.mark.parametrize("kind", LEAST)
+def test_a_field_that_nobody_knows_is_refused_by_name(
+    kind: type[Fields], value: object
+) -> None:
+    assert refused(kind, {"contnet": value}) == "contnet"
+
+
+def test_every_field_of_openais_own_client_is_known() -> None:
+    messages = [
+        getattr(chat_types, f"ChatCompletion{role}MessageParam").__annotations__
+        for role in ("System", "Developer", "User", "Assistant", "Tool", "Function")
+    ]
+    answer = chat_types.ChatCompletionMessage.model_fields
+
+    for kind, fields in (
+        (Chat, chat.CompletionCreateParamsBase.__annotations__),
+        (Completion, completion.CompletionCreateParamsBase.__annotations__),
+        (Message, {field for each in [*messages, answer] for field in each}),
+    ):
+        assert set(fields) <= {*kind.__struct_fields__, *kind.foreign}, kind
+
+
+def test_an_answers_message_can_be_sent_back_as_openais_client_dumps_it() -> None:
+    message = chat_types.ChatCompletionMessage(role="assistant", content="Ahoy")
+
+    _, found = read(Message, message.model_dump())
+
+    assert (found.role, found.content) == ("assistant", "Ahoy")
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ({"role": "user", "contnet": "hi"}, "contnet"),
+        ({"role": "user"}, "content"),
+        ({"role": "user", "content": None}, "content"),
+        ({"role": "assistant", "content": None}, "content"),
+        ({"role": "user", "content": []}, "content"),
+        ({"role": "user", "content": 5}, "content"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "content[0].type"),
+        ({"role": "user", "content": [{"type": "text"}]}, "content[0].text"),
+        ({"content": "hi"}, "role"),
+        ({"role": "robot", "content": "hi"}, "role"),
+        ({"role": "", "content": "hi"}, "role"),
+        ({"role": "tool", "content": "4", "tool_call_id": "1"}, "tool_call_id"),
+        ({"role": "tool", "content": "4"}, "role"),
+        ({"role": "assistant", "content": None, "tool_calls": [{}]}, "tool_calls"),
+        ({"role": "user", "content": "hi", "name": "Ada"}, "name"),
+    ],
+)
+def test_what_a_message_lacks_or_says_too_much_is_named_with_its_place(
+    message: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        convert({"messages": [USER, message]}, Chat)
+
+    assert caught.value.field == f"messages[1].{field}"
+    assert field.rpartition(".")[2] in str(caught.value)
