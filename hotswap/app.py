@@ -51,6 +51,7 @@ from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from hotswap.options import check_dtype
+from hotswap.templates import RENDERER
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Costs, Scheduler
 
@@ -110,6 +111,7 @@ def build(config: Config) -> Litestar:
         tokenizer=tokenizer,
         base=loaded.name,
         limit=min(loaded.context, runner.kv_tokens),
+        max_waiting=schedule.max_waiting,
         started_at=int(time.time()),
         memory=runner.memory,
         library=library,
@@ -157,6 +159,8 @@ def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
             if watch is not None:
                 await asyncio.to_thread(watch.stop)
             await asyncio.to_thread(serving.library.stop)
+            serving.encoders.close()
+            await asyncio.to_thread(RENDERER.close)
 
     return Litestar(
         [route for part in PARTS for route in part.ROUTES],

@@ -17,6 +17,8 @@ FLOORS = [
         "hotswap.errors",
         "hotswap.errand",
         "hotswap.outside",
+        "hotswap.templates",
+        "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.tokenizer",
     },
     {"hotswap.adapters"},
@@ -78,6 +80,8 @@ ONLY = {
         "hotswap.model",
         "hotswap.api.openai_shape",  # `created`, a date
         "hotswap.app",  # the same
+        "hotswap.templates",  # deadlines
+        "hotswap.template_child",  # the CPU time that is left
     },
     "random": {"hotswap.engine.sampling", "hotswap.demo"},
 }

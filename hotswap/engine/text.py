@@ -65,8 +65,7 @@ class StopStrings:
             start, _ = min(found, key=lambda f: (f[0] + f[1], f[0]))
             before, self._held = self._held[:start], ""
             return before, True
-        keep = max(_overlap(self._held, stop) for stop in self._stops)
-        cut = len(self._held) - keep
+        cut = min(_beginning(self._held, stop) for stop in self._stops)
         certain, self._held = self._held[:cut], self._held[cut:]
         return certain, False
 
@@ -76,9 +75,15 @@ class StopStrings:
         return held
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`."""
-    for size in range(min(len(stop) - 1, len(text)), 0, -1):
-        if text.endswith(stop[:size]):
-            return size
-    return 0
+def _beginning(text: str, stop: str) -> int:
+    """Where the longest end of `text` begins that begins `stop`; its length if none.
+
+    Looks only where the first character is: a long stop string costs a step of the
+    engine next to nothing, and what was looked at in vain is not held.
+    """
+    at = text.find(stop[0], max(len(text) - len(stop) + 1, 0))
+    while at >= 0:
+        if stop.startswith(text[at:]):
+            return at
+        at = text.find(stop[0], at + 1)
+    return len(text)

@@ -37,12 +37,20 @@ SIDECAR = Sidecar(
 
 
 @dataclass
+class Waiting:
+    """Of the engine's status, what routes look at."""
+
+    waiting: int = 0
+
+
+@dataclass
 class FakeEngine:
     """Takes every letter and answers with one token at once."""
 
     letters: list[Submit] = field(default_factory=list)
     tokenizer: Tokenizer | None = None  # that it takes prompts of; None is the model's
     replace: Callable[[], None] = lambda: None  # before each answer
+    status: Waiting = field(default_factory=Waiting)
 
     def open_ticket(self) -> Ticket:
         return Ticket(1, lambda job: None)
@@ -98,6 +106,7 @@ def client(engine: FakeEngine, library: FakeLibrary) -> Iterator[TestClient]:
         tokenizer=FakeTokenizer(),
         base="tiny",
         limit=100,
+        max_waiting=10,
         started_at=0,
         memory={},
         library=library,
@@ -222,7 +231,7 @@ def test_every_name_of_the_bare_model_is_the_bare_model(
 class Doubling(FakeTokenizer):
     """Two tokens for each character, and as many as it has it knows."""
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         return super().encode(text) * 2
 
     def check(self, ids: Collection[int], field: str) -> None:
@@ -293,7 +302,7 @@ def test_copies_of_a_prompt_are_encoded_once(
     engine.tokenizer = library.tokenizers["plain"] = own
     seen: list[str] = []
     encode = own.encode
-    own.encode = lambda text: [*encode(text), seen.append(text) or 1]  # type: ignore
+    own.encode = lambda text, **_: [*encode(text), seen.append(text) or 1]  # type: ignore
 
     told(client, engine, "/v1/completions", "plain", n=5)
 

@@ -113,7 +113,7 @@ def test_a_model_without_a_template_says_which_route_to_use() -> None:
     bare.chat_template = None
 
     with pytest.raises(BadRequest, match="/v1/completions"):
-        Tokenizer(bare).encode_chat([{"role": "user", "content": "hi"}])
+        Tokenizer(bare).render([{"role": "user", "content": "hi"}])
 
 
 def test_a_template_that_fails_is_the_clients_error() -> None:
@@ -121,4 +121,4 @@ def test_a_template_that_fails_is_the_clients_error() -> None:
     strict.chat_template = "{{ raise_exception('roles must alternate') }}"
 
     with pytest.raises(BadRequest, match="roles must alternate"):
-        Tokenizer(strict).encode_chat([{"role": "user", "content": "hi"}])
+        Tokenizer(strict).render([{"role": "user", "content": "hi"}])

@@ -1,0 +1,85 @@
+"""Encoders: threads that encode prompts beside the event loop.
+
+A long text takes a tokenizer seconds, and what an adapter's folder brings may take any
+time. Each lane has one work in hand at a time, so that no adapter holds up another, and
+lanes take turns. None of the threads is anybody else's.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from hotswap.errors import Overloaded
+
+_THREADS = 4
+_MOST_IN_LINE = 64  # works of one lane
+_MOST_SIZE = 1 << 25  # characters of all that wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    do: Callable[[], None]
+    size: int
+    done: "Future[None]"
+
+    def run(self) -> None:
+        if not self.done.set_running_or_notify_cancel():
+            return  # whoever asked has left
+        try:
+            self.do()
+            self.done.set_result(None)
+        except BaseException as error:
+            self.done.set_exception(error)
+
+
+class Encoders:
+    """`run` on the event loop; `close` from any thread."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="encode")
+        self._lock = threading.Lock()
+        self._lanes: dict[str, deque[_Work]] = {}
+        self._size = 0
+
+    async def run(self, lane: str, size: int, do: Callable[[], None]) -> None:
+        """Do it when its turn has come. `size`: characters that it keeps in memory.
+
+        Raises Overloaded if too much waits, and what it raises.
+        """
+        work = _Work(do, size, Future())
+        with self._lock:
+            line = self._lanes.get(lane, deque())
+            if len(line) >= _MOST_IN_LINE or self._size + size > _MOST_SIZE:
+                raise Overloaded("too many long prompts wait to be read")
+            self._lanes[lane] = line
+            self._size += size
+            line.append(work)
+            if len(line) == 1:
+                self._threads.submit(self._next, lane)
+        await asyncio.wrap_future(work.done)
+
+    def close(self) -> None:
+        """Begin no more work. What is in hand ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            for line in self._lanes.values():
+                for work in line:
+                    work.done.cancel()
+
+    def _next(self, lane: str) -> None:
+        """On a thread: the first work of a lane. The lane's next one is for whichever
+        thread is free, behind the other lanes'."""
+        line = self._lanes[lane]
+        line[0].run()
+        with self._lock:
+            self._size -= line.popleft().size
+            if not line:
+                del self._lanes[lane]
+                return
+        try:
+            self._threads.submit(self._next, lane)
+        except RuntimeError:  # closed
+            return
