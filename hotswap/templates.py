@@ -85,9 +85,10 @@ class Renderer:
     def close(self) -> None:
         """End every process. The next rendering starts one again."""
         with self._lock:
-            children = [*self._idle, *self._busy]
-            self._idle.clear()
-        for child in children:
+            idle, self._idle = self._idle, []
+            for child in self._busy:
+                child.kill()  # whoever waits for it ends it
+        for child in idle:
             child.end()
 
     def _check(self, template: str) -> None:
@@ -177,9 +178,13 @@ class _Child:
             frame = frame[self._in.write(frame) or 0 :]
         return self._answer(until)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         with suppress(OSError):
             self._process.kill()
+
+    def end(self) -> None:
+        """Once, by whoever uses it: the descriptors are others' afterwards."""
+        self.kill()
         self._process.wait()
         self._in.close()
         self._out.close()

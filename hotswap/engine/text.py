@@ -6,6 +6,7 @@ turn out to be the beginning of a stop string.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from hotswap.tokenizer import Tokenizer
 
@@ -52,20 +53,21 @@ class StopStrings:
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stops)
+        self._stops = [_Stop(stop) for stop in stops]
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
         """Text that is certain to come before any stop, and whether one was met."""
         if not self._stops:
             return text, False
+        start = len(self._held)
         self._held += text
-        found = [(self._held.find(s), len(s)) for s in self._stops if s in self._held]
-        if found:
-            start, _ = min(found, key=lambda f: (f[0] + f[1], f[0]))
-            before, self._held = self._held[:start], ""
-            return before, True
-        cut = min(_beginning(self._held, stop) for stop in self._stops)
+        for end, character in enumerate(text, start + 1):
+            met = [len(stop.text) for stop in self._stops if stop.push(character)]
+            if met:
+                before, self._held = self._held[: end - max(met)], ""
+                return before, True
+        cut = len(self._held) - max(stop.begun for stop in self._stops)
         certain, self._held = self._held[:cut], self._held[cut:]
         return certain, False
 
@@ -75,15 +77,31 @@ class StopStrings:
         return held
 
 
-def _beginning(text: str, stop: str) -> int:
-    """Where the longest end of `text` begins that begins `stop`; its length if none.
+class _Stop:
+    """One stop string, looked for in a stream: Knuth, Morris and Pratt's way, in which
+    a character costs the same however long the string is and whatever came before."""
 
-    Looks only where the first character is: a long stop string costs a step of the
-    engine next to nothing, and what was looked at in vain is not held.
-    """
-    at = text.find(stop[0], max(len(text) - len(stop) + 1, 0))
-    while at >= 0:
-        if stop.startswith(text[at:]):
-            return at
-        at = text.find(stop[0], at + 1)
-    return len(text)
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.begun = 0  # characters of it that the stream ends with
+        self._shorter = _shorter(text)
+
+    def push(self, character: str) -> bool:
+        """Whether the stream ends with all of it now."""
+        begun = self.begun
+        while begun and (begun == len(self.text) or self.text[begun] != character):
+            begun = self._shorter[begun]
+        self.begun = begun + (self.text[begun] == character)
+        return self.begun == len(self.text)
+
+
+@lru_cache(maxsize=1024)  # the copies of a prompt have the same ones
+def _shorter(text: str) -> tuple[int, ...]:
+    """For each beginning of `text`, by length: the longest shorter one it ends with."""
+    found, size = [0, 0], 0
+    for character in text[1:]:
+        while size and text[size] != character:
+            size = found[size]
+        size += text[size] == character
+        found.append(size)
+    return tuple(found)
