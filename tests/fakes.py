@@ -132,8 +132,10 @@ class FakeModel:
 class FakeTokenizer(Tokenizer):
     """One character for each token; every character of a prompt is one token."""
 
+    longest = 8
+
     def __init__(self) -> None:
-        self.longest = 8
+        pass
 
     def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         return [PROMPT_TOKEN] * len(text)

@@ -14,7 +14,7 @@ import msgspec
 from hotswap.errors import AdapterRefused
 
 _STEPS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
-_MOST_STEPS = 500  # parts of all steps; a real tokenizer has some 30
+_MOST_STEPS = 200  # parts of all steps; a real tokenizer has some 30
 _MOST_CONTENT = 16  # characters that a step may add
 _MOST_TOKEN = 1000  # characters of one token
 _MOST_WORD = 1000  # characters that WordPiece looks at at once: quadratic
