@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hotswap.errors import Overloaded
@@ -19,20 +20,26 @@ _MOST_IN_LINE = 64  # works of one lane
 _MOST_SIZE = 1 << 25  # characters of all that wait
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     do: Callable[[], None]
     size: int
     done: "Future[None]"
+    error: BaseException | None = None
 
     def run(self) -> None:
         if not self.done.set_running_or_notify_cancel():
             return  # whoever asked has left
         try:
             self.do()
-            self.done.set_result(None)
         except BaseException as error:
-            self.done.set_exception(error)
+            self.error = error
+
+    def tell(self) -> None:
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        elif not self.done.cancelled():
+            self.done.set_result(None)
 
 
 class Encoders:
@@ -73,13 +80,14 @@ class Encoders:
         """On a thread: the first work of a lane. The lane's next one is for whichever
         thread is free, behind the other lanes'."""
         line = self._lanes[lane]
-        line[0].run()
+        work = line[0]
+        work.run()
         with self._lock:
-            self._size -= line.popleft().size
+            line.popleft()
+            self._size -= work.size
             if not line:
                 del self._lanes[lane]
-                return
-        try:
-            self._threads.submit(self._next, lane)
-        except RuntimeError:  # closed
-            return
+        if line:
+            with suppress(RuntimeError):  # closed meanwhile
+                self._threads.submit(self._next, lane)
+        work.tell()
