@@ -27,7 +27,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 _MOST_BYTES = 256 << 20  # of address space; Python itself takes some 40 MB
-_MOST_CPU_S = 3  # of one rendering: if the parent dies while it lasts
+_MOST_CPU_S = 2  # of one rendering: if the parent dies while it lasts
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 

@@ -22,7 +22,8 @@ from hotswap.errors import BadRequest
 
 _CHILD = Path(__file__).with_name("template_child.py")
 _START_S = 30.0  # of a child, on a busy machine; 0.1 s on an idle one
-_DEADLINE_S = 2.0  # of one rendering, which takes a millisecond
+_DEADLINE_S = 1.0  # of one rendering, which takes less than a millisecond
+_QUICK_S = 0.1  # after which it goes behind everything else on the machine
 _REST_S = 30.0  # for which a template that was ended is not tried again
 _MOST_CHARACTERS = 1 << 22
 _MOST_IDLE = 4
@@ -127,7 +128,7 @@ class Renderer:
     def _give_back(self, child: "_Child") -> None:
         with self._lock:
             self._busy.discard(child)
-            if len(self._idle) < _MOST_IDLE and child.is_alive:
+            if len(self._idle) < _MOST_IDLE and not child.is_slow and child.is_alive:
                 self._idle.append(child)
                 return
         child.end()
@@ -156,6 +157,7 @@ class _Child:
             bufsize=0,
         )
         self.pid = self._process.pid
+        self.is_slow = False  # its priority is low, for good
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
@@ -172,10 +174,14 @@ class _Child:
 
     def ask(self, request: bytes, seconds: float) -> bytes:
         """Raises TimeoutError, or OSError or EOFError if it has ended."""
+        self.is_slow = False
         until = time.monotonic() + seconds
         frame = memoryview(len(request).to_bytes(4) + request)
         while frame:  # it reads all of a request before it looks at it
             frame = frame[self._in.write(frame) or 0 :]
+        if not self._poll.poll(_QUICK_S * 1e3):
+            self.is_slow = True
+            os.setpriority(os.PRIO_PROCESS, self.pid, 19)
         return self._answer(until)
 
     def kill(self) -> None:

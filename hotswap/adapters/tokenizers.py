@@ -85,11 +85,11 @@ class Tokenizers:
         if _state(inner) == self._state:
             if template is None:
                 return self._model
-            inner = model  # a large vocabulary takes 100 MB
+            # A large vocabulary takes 100 MB, and it is the model's.
+            return Tokenizer(model, key=key, template=template)
         with outside(_broken):
             made = Tokenizer(inner, key=key, tokens=tokens, template=template)
-            if inner is not model:
-                _probe(made)
+            _probe(made)
             return made
 
     def _load(

@@ -8,21 +8,49 @@ lanes take turns. None of the threads is anybody else's.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hotswap.errors import Overloaded
+from hotswap.api.prompt import Prompt
+from hotswap.errors import BadRequest, Overloaded
+from hotswap.tokenizer import Tokenizer
 
-_THREADS = 4
+_THREADS = 8
 _MOST_IN_LINE = 64  # works of one lane
 _MOST_SIZE = 1 << 25  # characters of all that wait
+_LONG = 64_000  # what may take seconds does not wait with what does not
+
+
+class Encoding:
+    """A prompt that is to be encoded, for whom."""
+
+    def __init__(
+        self, prompt: Prompt, tokenizer: Tokenizer, limit: int, adapter: str
+    ) -> None:
+        """Raises PromptTooLong for what has no room in `limit` tokens."""
+        self.is_needed = not prompt.is_encoded(tokenizer)
+        if self.is_needed:
+            prompt.check_size(tokenizer, limit)
+        self.size = prompt.size if self.is_needed else 0
+        self._prompt, self._tokenizer, self._limit = prompt, tokenizer, limit
+        self._adapter = adapter
+
+    def __call__(self) -> None:
+        """Raises ClientError, naming the adapter if what it brings is at fault."""
+        try:
+            self._prompt.encode(self._tokenizer, self._limit)
+        except BadRequest as error:
+            if not self._adapter:
+                raise
+            text = f"adapter `{self._adapter}`: {error}"
+            raise BadRequest(text, error.field) from None
 
 
 @dataclass(slots=True)
 class _Work:
-    do: Callable[[], None]
+    do: Sequence[Callable[[], None]]
     size: int
     done: "Future[None]"
     error: BaseException | None = None
@@ -31,7 +59,8 @@ class _Work:
         if not self.done.set_running_or_notify_cancel():
             return  # whoever asked has left
         try:
-            self.do()
+            for each in self.do:
+                each()
         except BaseException as error:
             self.error = error
 
@@ -51,12 +80,15 @@ class Encoders:
         self._lanes: dict[str, deque[_Work]] = {}
         self._size = 0
 
-    async def run(self, lane: str, size: int, do: Callable[[], None]) -> None:
-        """Do it when its turn has come. `size`: characters that it keeps in memory.
+    async def run(self, lane: str, several: Sequence[Encoding]) -> None:
+        """Encode them when the lane's turn has come.
 
-        Raises Overloaded if too much waits, and what it raises.
+        Raises Overloaded if too much waits, and what they raise.
         """
-        work = _Work(do, size, Future())
+        size = sum(one.size for one in several)
+        if size > _LONG:
+            lane += " long"
+        work = _Work(several, size, Future())
         with self._lock:
             line = self._lanes.get(lane, deque())
             if len(line) >= _MOST_IN_LINE or self._size + size > _MOST_SIZE:

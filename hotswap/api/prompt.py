@@ -45,7 +45,7 @@ class Prompt:
             case Conversation(messages):
                 return len(msgspec.json.encode(messages))
             case str(text):
-                return len(text) + 50  # of a call
+                return len(text) + 100  # of a call
             case tokens:
                 return len(tokens) // 50
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from litestar.di import NamedDependency
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.sidecar import NOTHING, Sidecar
-from hotswap.api.encoders import Encoders
+from hotswap.api.encoders import Encoders, Encoding
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.listings import find, source
 from hotswap.api.running import Ask, Running
@@ -48,7 +47,6 @@ _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 # Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
 # costs a short prompt more than its encoding.
 _IN_PLACE = 4_000
-_LONG = 64_000  # those that may take seconds do not wait with those that do not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,25 +184,22 @@ class Serving:
         beside it.
         """
         owns, left = [], _IN_PLACE
+        beside: dict[str, list[Encoding]] = {}
         for ask in asks:
             own = await self._own_tokenizer(ask.adapter)
             owns.append(own)
-            tokenizer, prompt = own or self.tokenizer, ask.prompt
-            if prompt.is_encoded(tokenizer):
+            one = Encoding(ask.prompt, own or self.tokenizer, self.limit, ask.adapter)
+            if not one.is_needed:
                 continue
-            prompt.check_size(tokenizer, self.limit)
-            size = prompt.size
-            if own is not None or prompt.is_templated:
-                lane = f"adapter {ask.adapter}"
-                do = partial(_encode, ask, tokenizer, self.limit)
-                await self.encoders.run(lane, size, do)
-            elif size <= left:
-                left -= size
-                prompt.encode(tokenizer, self.limit)
+            if own is not None or ask.prompt.is_templated:
+                beside.setdefault(f"adapter {ask.adapter}", []).append(one)
+            elif one.size <= left:
+                left -= one.size
+                one()
             else:
-                lane = "long" if size > _LONG else ""
-                do = partial(prompt.encode, tokenizer, self.limit)
-                await self.encoders.run(lane, size, do)
+                beside.setdefault("", []).append(one)
+        for lane, several in beside.items():
+            await self.encoders.run(lane, several)
         return owns
 
     def _submit(self, ask: Ask, own: Tokenizer | None) -> Ticket:
@@ -255,13 +250,6 @@ async def _is_accepted(ticket: Ticket, ask: Ask, selected_by: str) -> bool:
             raise UnknownModel(ask.adapter, error.reason) from None
         raise
     return True
-
-
-def _encode(ask: Ask, tokenizer: Tokenizer, limit: int) -> None:
-    try:
-        ask.prompt.encode(tokenizer, limit)
-    except BadRequest as error:
-        raise BadRequest(f"adapter `{ask.adapter}`: {error}", error.field) from None
 
 
 # How a route says that it wants the parts; `app` provides them under this name.

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from hotswap.errors import BadRequest
 
 _T = TypeVar("_T")
-MOST_VALUES = 1 << 17  # of a body, beside the tokens of a prompt
+MOST_VALUES = 1 << 16  # of a body, beside the tokens of a prompt
 _PATH = re.compile(r" - at `\$\.?((\w*)[^`]*)`")
 _NAMED = re.compile(r"field `(\w+)`")
 

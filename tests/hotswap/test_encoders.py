@@ -12,6 +12,17 @@ from hotswap.api.encoders import Encoders
 from hotswap.errors import BadRequest, Overloaded
 
 
+class Work:
+    """Stands for an encoding."""
+
+    def __init__(self, do: Callable[[], None] = lambda: None, size: int = 1) -> None:
+        self.size = size
+        self.do = do
+
+    def __call__(self) -> None:
+        self.do()
+
+
 class Stuck:
     """Works that do not end before they are told to."""
 
@@ -40,8 +51,12 @@ def run(test: Callable[[Encoders, Stuck], object]) -> None:
     asyncio.run(main())
 
 
+async def done(made: Encoders, lane: str, *works: Work) -> None:
+    await made.run(lane, works)  # type: ignore[arg-type]
+
+
 def begin(made: Encoders, lane: str, work: Callable[[], None]) -> "asyncio.Task[None]":
-    return asyncio.create_task(made.run(lane, 1, work))
+    return asyncio.create_task(done(made, lane, Work(work)))
 
 
 async def has_begun(stuck: Stuck) -> None:
@@ -54,7 +69,7 @@ def test_a_lane_does_not_wait_for_another() -> None:
         await has_begun(stuck)
 
         for number in range(50):
-            await made.run(f"lane {number}", 1, lambda: None)
+            await done(made, f"lane {number}", Work())
 
         assert stuck.count == 1
         assert not any(task.done() for task in tasks)
@@ -73,7 +88,7 @@ def test_who_leaves_does_not_free_a_lane_that_still_works() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-        await made.run("other", 1, lambda: None)
+        await done(made, "other", Work())
         assert stuck.count == 1
 
     run(test)
@@ -85,10 +100,10 @@ def test_a_line_is_bounded_in_works_and_in_characters() -> None:
         await has_begun(stuck)
 
         with pytest.raises(Overloaded):
-            await made.run("slow", 1, lambda: None)
+            await done(made, "slow", Work())
         with pytest.raises(Overloaded):
-            await made.run("other", encoders._MOST_SIZE, lambda: None)
-        await made.run("other", encoders._MOST_SIZE - len(tasks), lambda: None)
+            await done(made, "other", Work(size=encoders._MOST_SIZE))
+        await done(made, "other", Work(size=encoders._MOST_SIZE - len(tasks)))
 
     run(test)
 
@@ -100,7 +115,7 @@ def test_what_a_work_raises_is_raised_and_the_lane_goes_on() -> None:
     async def test(made: Encoders, _: Stuck) -> None:
         for _ in range(3):
             with pytest.raises(BadRequest, match="no"):
-                await made.run("lane", encoders._MOST_SIZE, fail)
+                await done(made, "lane", Work(fail, encoders._MOST_SIZE))
 
     run(test)
 
@@ -115,5 +130,17 @@ def test_closing_lets_nobody_wait() -> None:
         done, _ = await asyncio.wait(tasks[1:], timeout=10)
         assert all(task.cancelled() for task in done)
         assert len(done) == 2
+
+    run(test)
+
+
+def test_long_works_do_not_hold_up_short_ones_of_the_same_lane() -> None:
+    async def test(made: Encoders, stuck: Stuck) -> None:
+        long = asyncio.create_task(done(made, "", Work(stuck, encoders._LONG + 1)))
+        await has_begun(stuck)
+
+        await done(made, "", Work())
+
+        assert not long.done()
 
     run(test)
