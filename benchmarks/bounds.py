@@ -126,6 +126,7 @@ def over_http(engine: Engine, loaded: Loaded) -> float:
         tokenizer=Tokenizer(loaded.tokenizer),
         base="base",
         limit=8192,
+        max_waiting=1000,
         started_at=0,
         memory={},
         library=library,

@@ -5,6 +5,7 @@ watch, stop the library.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -54,6 +55,7 @@ from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from hotswap.options import check_dtype
 from hotswap.start import adapters_directory
+from hotswap.templates import RENDERER
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Costs, Scheduler
 
@@ -116,6 +118,7 @@ def build(config: Config) -> Litestar:
         base=base,
         also_base=tuple(also_base),
         limit=min(loaded.context, runner.kv_tokens),
+        max_waiting=schedule.max_waiting,
         started_at=int(time.time()),
         memory=runner.memory,
         library=library,
@@ -163,6 +166,9 @@ def routes(
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        # A collection of all that was loaded takes half a second of everybody's time.
+        gc.collect()
+        gc.freeze()
         serving.engine.start()
         await asyncio.to_thread(serving.library.start)
         if watch is not None:
@@ -174,6 +180,9 @@ def routes(
             if watch is not None:
                 await asyncio.to_thread(watch.stop)
             await asyncio.to_thread(serving.library.stop)
+            serving.encoders.close()
+            await asyncio.to_thread(RENDERER.close)
+            gc.unfreeze()
 
     application = Litestar(
         [route for part in PARTS for route in part.ROUTES],

@@ -55,6 +55,17 @@ class PromptTooLong(ClientError):
             field,
         )
 
+    @classmethod
+    def by_characters(cls, characters: int, limit: int, field: str) -> "PromptTooLong":
+        """Of a text that was not encoded: no tokens hold as much."""
+        error = cls.__new__(cls)
+        ClientError.__init__(
+            error,
+            f"`{field}` has {characters} characters, more than {limit} tokens hold",
+            field,
+        )
+        return error
+
 
 class UnknownModel(ClientError):
     def __init__(self, model: str, reason: str | None = None) -> None:

@@ -1,14 +1,17 @@
 """Tokenizer: text into tokens and back, of the model or of one generation's own.
 
-A generation that brings none is written and read in the model's.
+A generation that brings none is written and read in the model's. Whatever a stranger's
+tokenizer or template does to the libraries, it is an error of that request.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from hotswap.errors import BadRequest
+from hotswap.errors import BadRequest, StepFailed
+from hotswap.outside import outside
+from hotswap.templates import RENDERER
 
 
 class Tokenizer:
@@ -20,66 +23,94 @@ class Tokenizer:
         *,
         key: str = "",
         tokens: int | None = None,
+        template: str | None = None,
     ) -> None:
         """`key`: a digest of the files it comes from. `tokens`: as many does the model
-        have weights for; those beyond are refused. None: for all."""
+        have weights for; those beyond are refused. None: for all. `template`: a
+        stranger's chat template; None is the model's own, if it has one."""
+        vocabulary = tokenizer.get_vocab()
         # Not their number: some ids may be nobody's.
-        size = max(tokenizer.get_vocab().values(), default=-1) + 1
+        size = max(vocabulary.values(), default=-1) + 1
         self.key = key
         self.inner = tokenizer
+        self.template = template
+        self.longest = max(map(len, vocabulary), default=1)  # characters of one token
         self._size = size if tokens is None else min(size, tokens)
         self.unknown = size - self._size  # tokens that the model lacks
+        end = tokenizer.eos_token_id
+        self._eos = frozenset({end} if isinstance(end, int) else ())
 
     @property
     def eos(self) -> frozenset[int]:
         """The token that ends a text, if it has one."""
-        token = self.inner.eos_token_id
-        return frozenset({token} if isinstance(token, int) else ())
+        return self._eos
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids as the model was trained to see a plain text."""
-        return list(self.inner(text).input_ids)
+    def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
+        """Token ids as the model was trained to see a plain text. `is_whole`: its
+        special tokens are written in it. Raises BadRequest."""
+        with outside(lambda said: BadRequest(f"the tokenizer cannot read it: {said}")):
+            return list(self.inner(text, add_special_tokens=not is_whole).input_ids)
 
     def check(self, ids: Collection[int], field: str) -> None:
         """Raises BadRequest if the model lacks one of `ids`."""
         if (largest := max(ids, default=0)) >= self._size:
             raise BadRequest(f"`{field}`: there is no token {largest}", field)
 
-    def encode_chat(
-        self, messages: list[dict[str, str]], template: str | None = None
-    ) -> list[int]:
-        """Token ids of a conversation in a template, or in the tokenizer's own.
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], template: str | None = None
+    ) -> str:
+        """A conversation in a stranger's template, or in the tokenizer's own.
 
-        transformers renders it in a sandbox. Raises BadRequest.
+        Raises BadRequest. The model's own is as trusted as the model is and rendered
+        here; a stranger's in a process that can be ended.
         """
-        template = template or self.inner.chat_template
-        if not template:
+        template = template or self.template
+        if template is not None:
+            return RENDERER.render(template, _as_known(messages, template), self._names)
+        own = self.inner.chat_template
+        if not own:
             raise BadRequest(
                 "this model has no chat template: use /v1/completions", "messages"
             )
-        try:
+        with outside(
+            lambda said: BadRequest(f"the chat template says: {said}", "messages")
+        ):
             text = self.inner.apply_chat_template(
-                _as_known(messages, template),
-                chat_template=template,
+                _as_known(messages, own),
                 add_generation_prompt=True,
                 tokenize=False,
             )
-        except (TemplateError, ValueError, TypeError) as error:
-            raise BadRequest(f"the chat template says: {error}", "messages") from None
-        return list(self.inner(text, add_special_tokens=False).input_ids)
+            assert isinstance(text, str)
+            return text
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens."""
-        text = self.inner.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        assert isinstance(text, str)
-        return text
+        """Text without special tokens. Raises StepFailed."""
+        with outside(
+            lambda said: StepFailed(f"the tokenizer cannot write a token: {said}")
+        ):
+            text = self.inner.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            assert isinstance(text, str)
+            return text
+
+    @property
+    def _names(self) -> dict[str, Any]:
+        """What a template may use beside the messages."""
+        special = self.inner.special_tokens_map.items()
+        return {
+            key: list(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in special
+        }
 
 
-def _as_known(messages: list[dict[str, str]], template: object) -> list[dict[str, str]]:
+def _as_known(
+    messages: Sequence[Mapping[str, Any]], template: object
+) -> list[dict[str, Any]]:
     """OpenAI's role `developer` is the `system` of a template that does not know it."""
-    if "developer" in str(template):
-        return messages
+    knows = "developer" in str(template)
     system = {"role": "system"}
-    return [m | system if m["role"] == "developer" else m for m in messages]
+    return [
+        {**m} if knows or m["role"] != "developer" else {**m, **system}
+        for m in messages
+    ]

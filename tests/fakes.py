@@ -1,8 +1,9 @@
 """Fakes for the engine: a model whose every token tells which weights computed it."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -131,16 +132,18 @@ class FakeModel:
 class FakeTokenizer(Tokenizer):
     """One character for each token; every character of a prompt is one token."""
 
+    longest = 8
+
     def __init__(self) -> None:
         pass
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         return [PROMPT_TOKEN] * len(text)
 
-    def encode_chat(
-        self, messages: list[dict[str, str]], template: str | None = None
-    ) -> list[int]:
-        return self.encode("".join(message["content"] for message in messages))
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], template: str | None = None
+    ) -> str:
+        return "".join(message["content"] for message in messages)
 
     def check(self, ids: Collection[int], field: str) -> None: ...
 

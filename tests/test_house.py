@@ -19,6 +19,8 @@ FLOORS = [
         "hotswap.outside",
         "hotswap.cache",
         "hotswap.port",
+        "hotswap.templates",
+        "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.tokenizer",
     },
     {"hotswap.adapters"},
@@ -97,6 +99,8 @@ ONLY = {
         "hotswap.app",  # the same
         "hotswap.cli",  # how long the start took
         "hotswap.serve",  # the same
+        "hotswap.templates",  # deadlines
+        "hotswap.template_child",  # the CPU time that is left
     },
     "random": {"hotswap.engine.sampling", "hotswap.demo"},
 }

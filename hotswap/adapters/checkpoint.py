@@ -27,6 +27,7 @@ from hotswap.adapters.peft_config import (
     parse,
 )
 from hotswap.adapters.rewrites import Merged
+from hotswap.adapters.sidecar import read_sidecar
 from hotswap.adapters.tuners import rewrites
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.errors import AdapterRefused
@@ -129,18 +130,23 @@ def _tokenizer(
 ) -> tuple[Tokenizer | None, tuple[str, ...]]:
     """The folder's own, and what to know of it."""
     tokens = known_tokens(layout.skeleton) + added
-    own = layout.tokenizers.of(folder, tokens) if layout.tokenizers else None
+    template = read_sidecar(folder).chat_template
+    own: Tokenizer | None = None
+    warnings: tuple[str, ...] = ()
+    if layout.tokenizers is not None:
+        own = layout.tokenizers.of(folder, tokens)
+        warnings = layout.tokenizers.tried(own, template)
     if own is None and added:
-        return None, (
+        warnings += (
             f"it has {added} tokens that the model's tokenizer does not know: they "
             "can neither be written in a prompt nor read in an answer",
         )
     if own is not None and own.unknown:
-        return own, (
+        warnings += (
             f"its tokenizer has {own.unknown} tokens for which there are no weights: "
             "they cannot be written in a prompt",
         )
-    return own, ()
+    return own, warnings
 
 
 def _tensors(raw: bytes, config: PeftConfig) -> dict[str, torch.Tensor]:

@@ -5,26 +5,34 @@ template. Its files are data: they are copied to a place of their own and read t
 so that nothing else of the folder is looked at, and no code in it is ever imported.
 """
 
-import copy
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+import msgspec
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hotswap.errors import AdapterRefused
+from hotswap.adapters import pipeline
+from hotswap.errors import AdapterRefused, BadRequest, StepFailed
+from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 
-TOKENIZER_FILE = "tokenizer.json"  # a folder without it brings no tokenizer
-_OTHERS = (
-    "tokenizer_config.json",
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+TEMPLATE_FILE = "chat_template.jinja"
+_FILES = (
+    TOKENIZER_FILE,
+    CONFIG_FILE,
+    TEMPLATE_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
 )
 _MOST_BYTES = 1 << 27
+_MOST_TEMPLATE = 1 << 18  # characters
+_PROBE = "A probe, 42 words: caf\u00e9 \u4f60\u597d \U0001f642\n\n\tx  "
 
 
 class Tokenizers:
@@ -42,7 +50,7 @@ class Tokenizers:
         `tokens`: as many does the model know with the adapter. Raises AdapterRefused.
         """
         files = _read(folder)
-        if TOKENIZER_FILE not in files:
+        if not files:
             return None
         key = _digest(files, tokens)
         found = self._known.get(key)
@@ -50,20 +58,69 @@ class Tokenizers:
             found = self._known[key] = self._make(files, key, tokens)
         return None if found is self._model else found
 
+    def tried(self, own: Tokenizer | None, template: str | None) -> tuple[str, ...]:
+        """What to warn of: a stranger's chat template that a plain message is too much
+        for. `template`: one that goes before the tokenizer's.
+
+        No more than that: completions need no template, and a template may refuse
+        what its users would never say.
+        """
+        tokenizer = own or self._model
+        if template is None and tokenizer.template is None:
+            return ()
+        try:
+            tokenizer.render([{"role": "user", "content": "Hi."}], template)
+        except BadRequest as error:
+            return (f"a chat of one plain message fails: {error}",)
+        return ()
+
     def _make(self, files: Mapping[str, bytes], key: str, tokens: int) -> Tokenizer:
-        inner, model = _load(files), self._model.inner
-        template = inner.chat_template or model.chat_template
+        model = self._model.inner
+        if TOKENIZER_FILE in files:
+            inner, template = self._load(files)
+        else:  # it speaks as the model does, perhaps in another form
+            inner, template = model, _template(files)
+        if template == model.chat_template:
+            template = None
         if _state(inner) == self._state:
-            if template == model.chat_template:
+            if template is None:
                 return self._model
-            inner = copy.copy(model)  # shares the vocabulary: a large one takes 100 MB
-        inner.chat_template = template
-        return Tokenizer(inner, key=key, tokens=tokens)
+            # A large vocabulary takes 100 MB, and it is the model's.
+            return Tokenizer(model, key=key, template=template)
+        with outside(_broken):
+            made = Tokenizer(inner, key=key, tokens=tokens, template=template)
+            _probe(made)
+            return made
+
+    def _load(
+        self, files: Mapping[str, bytes]
+    ) -> tuple[PreTrainedTokenizerBase, str | None]:
+        """A folder's tokenizer, without its chat template, and that template."""
+        raw = pipeline.checked(pipeline.parsed(files[TOKENIZER_FILE]), self._pipeline)
+        with tempfile.TemporaryDirectory(prefix="hotswap-") as place:
+            for name, content in {**files, TOKENIZER_FILE: raw}.items():
+                (Path(place) / name).write_bytes(content)
+            with outside(_broken):
+                made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                    place, trust_remote_code=False, local_files_only=True
+                )
+                template = made.get_chat_template() if made.chat_template else None
+        if template is not None:
+            _check_template(template)
+        # Else the model's own is used, which is rendered as the model's.
+        made.chat_template = self._model.inner.chat_template
+        return made, template
+
+    @cached_property
+    def _pipeline(self) -> pipeline.Json:
+        """The model's own, as tokenizer.json has it."""
+        backend = getattr(self._model.inner, "backend_tokenizer", None)
+        return pipeline.parsed(backend.to_str().encode()) if backend else {}
 
 
 def _read(folder: Path) -> dict[str, bytes]:
     files = {}
-    for name in (TOKENIZER_FILE, *_OTHERS):
+    for name in _FILES:
         try:
             if (folder / name).stat().st_size > _MOST_BYTES:
                 raise _refused(f"{name} has more than {_MOST_BYTES} bytes")
@@ -75,20 +132,43 @@ def _read(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _load(files: Mapping[str, bytes]) -> PreTrainedTokenizerBase:
-    with tempfile.TemporaryDirectory(prefix="hotswap-") as place:
-        for name, content in files.items():
-            (Path(place) / name).write_bytes(content)
-        try:
-            made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                place, trust_remote_code=False, local_files_only=True
-            )
-            made("a")  # some mistakes show only in use
-        except Exception as error:
-            # Whatever a stranger's files do to the libraries: the adapter is refused.
-            text = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise _refused(f"{TOKENIZER_FILE}: {text}") from None
-    return made
+def _template(files: Mapping[str, bytes]) -> str | None:
+    """The chat template of a folder that has no tokenizer."""
+    try:
+        if TEMPLATE_FILE in files:
+            return _check_template(files[TEMPLATE_FILE].decode())
+        if CONFIG_FILE not in files:
+            return None
+        said = msgspec.json.decode(files[CONFIG_FILE])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(f"the chat template cannot be read: {error}") from None
+    found = said.get("chat_template") if isinstance(said, dict) else None
+    if isinstance(found, list):  # several, by name
+        named = [one for one in found if isinstance(one, dict)]
+        found = next(
+            (t.get("template") for t in named if t.get("name") == "default"), None
+        )
+    return _check_template(found) if found else None
+
+
+def _check_template(template: object) -> str:
+    if not isinstance(template, str) or len(template) > _MOST_TEMPLATE:
+        raise _refused(
+            f"the chat template is no text of at most {_MOST_TEMPLATE} characters"
+        )
+    return template
+
+
+def _probe(tokenizer: Tokenizer) -> None:
+    """Some mistakes show only in use. Raises AdapterRefused."""
+    try:
+        ids = tokenizer.encode(_PROBE)
+        tokenizer.encode(_PROBE, is_whole=True)
+        for token in ids:
+            tokenizer.decode([token])
+        tokenizer.decode(ids)
+    except (BadRequest, StepFailed) as error:
+        raise _broken(str(error)) from None
 
 
 def _state(tokenizer: PreTrainedTokenizerBase) -> tuple[str | None, object]:
@@ -108,6 +188,10 @@ def _digest(files: Mapping[str, bytes], tokens: int) -> str:
     for name, content in sorted(files.items()):
         digest.update(f"{name} {len(content)} ".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def _broken(said: str) -> AdapterRefused:
+    return _refused(f"{TOKENIZER_FILE}: {said}")
 
 
 def _refused(reason: str) -> AdapterRefused:

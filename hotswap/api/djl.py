@@ -63,6 +63,7 @@ async def _invoke(
     texts = [data.inputs] if isinstance(data.inputs, str) else data.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")
+    serving.check_room(len(texts), "inputs")
     if data.stream and len(texts) > 1:
         raise BadRequest("`stream` takes one input, not a list of several", "stream")
     asks = [

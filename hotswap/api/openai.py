@@ -23,7 +23,9 @@ DEFAULT_COMPLETION_TOKENS = 16  # OpenAI's
 async def completions(request: Request, serving: Injected) -> Response:
     """Continue one prompt or several."""
     data, selection = await serving.read(request, Completion)
-    prompts = _prompts(data)
+    items = _items(data)
+    serving.check_room(len(items) * (data.n or 1), "prompt")
+    prompts = [Prompt(item, "prompt") for item in items]
     adapters = selection.for_inputs(len(prompts))
     shape = Shape("cmpl-", "text_completion", "text_completion", data)
     asks = _asks(serving, data, prompts, adapters, DEFAULT_COMPLETION_TOKENS)
@@ -35,6 +37,7 @@ async def completions(request: Request, serving: Injected) -> Response:
 async def chat_completions(request: Request, serving: Injected) -> Response:
     """Answer a conversation in the adapter's template, or the model's own."""
     data, selection = await serving.read(request, Chat)
+    serving.check_room(data.n or 1, "n")
     adapters = selection.for_inputs(1)
     prompt = Prompt(_conversation(serving, data, adapters[0]), "messages")
     shape = Shape("chatcmpl-", "chat.completion", "chat.completion.chunk", data)
@@ -139,23 +142,18 @@ def _conversation(serving: Serving, data: Chat, adapter: str) -> Conversation:
     return Conversation(messages, serving.sidecar(adapter).chat_template)
 
 
-def _prompts(data: Completion) -> list[Prompt]:
-    """A string, a list of strings, token ids, or a list of token ids."""
+def _items(data: Completion) -> list[Any]:
+    """A string, a list of strings, token ids, or a list of token ids: each prompt."""
     prompt = data.prompt
     if isinstance(prompt, str):
-        items: list[Any] = [prompt]
-    elif prompt and all(isinstance(item, int) for item in prompt):
-        items = [prompt]
-    else:
-        items = prompt
-    if not items:
+        return [prompt]
+    if not prompt:
         raise BadRequest("`prompt` is empty", "prompt")
-    prompts = []
-    for item in items:
-        if isinstance(item, int):
-            raise BadRequest("`prompt` mixes texts and token ids", "prompt")
-        prompts.append(Prompt(item, "prompt"))
-    return prompts
+    if all(isinstance(item, int) for item in prompt):
+        return [prompt]
+    if any(isinstance(item, int) for item in prompt):
+        raise BadRequest("`prompt` mixes texts and token ids", "prompt")
+    return prompt
 
 
 def _text(message: Message) -> str:

@@ -4,10 +4,13 @@ An adapter may bring a tokenizer of its own, and another one tomorrow: what the 
 sent is kept until the engine has taken the job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from hotswap.errors import BadRequest
+import msgspec
+
+from hotswap.errors import BadRequest, ClientError, PromptTooLong
 from hotswap.tokenizer import Tokenizer
 
 
@@ -15,7 +18,7 @@ from hotswap.tokenizer import Tokenizer
 class Conversation:
     """`template`: what the adapter's sidecar says; None is the tokenizer's own."""
 
-    messages: list[dict[str, str]]
+    messages: Sequence[Mapping[str, Any]]
     template: str | None
 
 
@@ -35,20 +38,57 @@ class Prompt:
         content = self._content
         return isinstance(content, Conversation) and content.template is not None
 
-    def encode(self, tokenizer: Tokenizer) -> None:
-        """Make `tokens`. Raises BadRequest for what the tokenizer does not know."""
-        if self._by is tokenizer:
+    @property
+    def size(self) -> int:
+        """About as many characters as it takes work to encode."""
+        match self._content:
+            case Conversation(messages):
+                return len(msgspec.json.encode(messages))
+            case str(text):
+                return len(text) + 100  # of a call
+            case tokens:
+                return len(tokens) // 50
+
+    def is_encoded(self, tokenizer: Tokenizer) -> bool:
+        return self._by is tokenizer
+
+    def encode(self, tokenizer: Tokenizer, limit: int) -> None:
+        """Make `tokens`. Raises BadRequest for what the tokenizer does not know, and
+        PromptTooLong, before any work, for what has no room in `limit` tokens."""
+        if self.is_encoded(tokenizer):
             return
-        tokens = self._encoded(tokenizer)
+        try:
+            tokens = self._encoded(tokenizer, limit)
+        except ClientError as error:
+            error.field = error.field or self.field
+            raise
         if not tokens:
             raise BadRequest(f"`{self.field}` is empty", self.field)
         tokenizer.check(tokens, self.field)
         self.tokens, self._by = tuple(tokens), tokenizer
 
-    def _encoded(self, tokenizer: Tokenizer) -> Sequence[int]:
+    def check_size(self, tokenizer: Tokenizer, limit: int) -> None:
+        """Raises PromptTooLong for what has no room in `limit` tokens, however it is
+        divided into them."""
+        match self._content:
+            case str(text):
+                self._check_text(text, tokenizer, limit)
+            case Conversation():
+                pass  # what its template makes of it is not known yet
+            case tokens if len(tokens) > limit:
+                raise PromptTooLong(len(tokens), 1, limit, self.field)
+
+    def _check_text(self, text: str, tokenizer: Tokenizer, limit: int) -> None:
+        if len(text) > limit * tokenizer.longest:
+            raise PromptTooLong.by_characters(len(text), limit, self.field)
+
+    def _encoded(self, tokenizer: Tokenizer, limit: int) -> Sequence[int]:
+        self.check_size(tokenizer, limit)
         match self._content:
             case Conversation(messages, template):
-                return tokenizer.encode_chat(messages, template)
+                text = tokenizer.render(messages, template)
+                self._check_text(text, tokenizer, limit)
+                return tokenizer.encode(text, is_whole=True)
             case str(text):
                 # Empty is refused even where the tokenizer adds a start token.
                 return tokenizer.encode(text) if text else ()

@@ -13,17 +13,27 @@ from litestar.di import NamedDependency
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.sidecar import NOTHING, Sidecar
+from hotswap.api.encoders import Encoders, Encoding
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.listings import find, source
 from hotswap.api.running import Ask, Running
 from hotswap.api.selection import Selection, fix, select
-from hotswap.api.wire import Chat, Completion, Invocation, Names, convert, decode
+from hotswap.api.wire import (
+    MOST_VALUES,
+    Chat,
+    Completion,
+    Invocation,
+    Names,
+    convert,
+    decode,
+)
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     BadRequest,
     OtherTokenizer,
+    Overloaded,
     PromptTooLong,
     UnknownAdapter,
     UnknownModel,
@@ -31,29 +41,35 @@ from hotswap.errors import (
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
 from hotswap.tokenizer import Tokenizer
-from scheduler import BASE
+from scheduler import BASE, BacklogFull
 
 _Body = TypeVar("_Body", Completion, Chat, Invocation)
 _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
+# Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
+# costs a short prompt more than its encoding.
+_IN_PLACE = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """`base`, `also_base`: the names of the bare model, the first is what answers say.
-    `limit`: most tokens of a prompt and its answer. `memory`: bytes, by what holds
-    them. `directory`: the one that is watched. `show_paths`: whether listings may tell
-    where files lie. `answers`: how many went out, by HTTP code."""
+    `limit`: most tokens of a prompt and its answer. `max_waiting`: most jobs that wait.
+    `memory`: bytes, by what holds them. `directory`: the one that is watched.
+    `show_paths`: whether listings may tell where files lie. `answers`: how many went
+    out, by HTTP code."""
 
     engine: Engine
     tokenizer: Tokenizer
     base: str
     limit: int
+    max_waiting: int
     started_at: int
     memory: dict[str, int]
     library: Library
     endpoints: Endpoints
     hooks: Hooks
     also_base: tuple[str, ...] = ()
+    encoders: Encoders = field(default_factory=Encoders)
     is_lora_enabled: bool = True
     directory: Path | None = None
     show_paths: bool = False
@@ -94,10 +110,11 @@ class Serving:
         the hook makes of it is then read as strictly as any body. Raises BadRequest.
         """
         raw = await request.body()
+        values = MOST_VALUES + self.limit
         if not self.hooks.can_preprocess:
-            body = decode(raw, kind)
+            body = decode(raw, kind, values)
             return body, self._select(request, body, endpoint)
-        selection = self._select(request, decode(raw, Names), endpoint)
+        selection = self._select(request, decode(raw, Names, values), endpoint)
         if len(set(selection.adapters)) > 1:
             raise BadRequest(
                 "`adapters` names several, but this server preprocesses bodies by "
@@ -110,6 +127,20 @@ class Serving:
         )
         return convert(changed, kind), Selection((adapter,), False, selection.field)
 
+    def check_room(self, jobs: int, field: str) -> None:
+        """Whether so many jobs of one request may wait, before any of them is made.
+
+        Raises Overloaded, and BadRequest for more than may ever wait.
+        """
+        if jobs > self.max_waiting:
+            raise BadRequest(
+                f"`{field}` asks for {jobs} answers: at most {self.max_waiting} may "
+                "wait here",
+                field,
+            )
+        if self.engine.status.waiting + jobs > self.max_waiting:
+            raise Overloaded(str(BacklogFull(self.max_waiting)))
+
     async def open(self, asks: Sequence[Ask], selected_by: str) -> Running:
         """Submit all and wait until all are accepted, or raise and leave none behind.
 
@@ -117,14 +148,16 @@ class Serving:
         """
         tickets: list[Ticket] = []
         changes = [await self.hooks.change(ask.adapter or BASE) for ask in asks]
+        owns = await self._encode_all(asks)
         try:
-            for ask in asks:
-                tickets.append(await self._submit(ask))
+            for ask, own in zip(asks, owns, strict=True):
+                tickets.append(self._submit(ask, own))
             for index, ask in enumerate(asks):
                 for _ in range(_ATTEMPTS):
                     if await _is_accepted(tickets[index], ask, selected_by):
                         break
-                    tickets[index] = await self._submit(ask)
+                    (own,) = await self._encode_all([ask])
+                    tickets[index] = self._submit(ask, own)
                 else:
                     raise OtherTokenizer(ask.adapter)
         except BaseException:
@@ -147,16 +180,33 @@ class Serving:
             return selection
         return fix(selection, self.endpoints.adapter(endpoint), endpoint)
 
-    async def _submit(self, ask: Ask) -> Ticket:
-        own = await self._own_tokenizer(ask.adapter)
-        tokenizer = own or self.tokenizer
-        if own is None and not ask.prompt.is_templated:
-            ask.prompt.encode(tokenizer)
-        else:
-            # Nobody has looked at what a folder's template or tokenizer takes: beside
-            # the event loop.
-            await asyncio.to_thread(_encode, ask, tokenizer)
-        tokenizer.check(ask.stop_tokens, "stop_token_ids")
+    async def _encode_all(self, asks: Sequence[Ask]) -> list[Tokenizer | None]:
+        """Make the tokens of each prompt; by whom, None is the model's tokenizer.
+
+        The event loop encodes what is short and the model's own; the rest is done
+        beside it.
+        """
+        owns, left = [], _IN_PLACE
+        beside: dict[str, list[Encoding]] = {}
+        for ask in asks:
+            own = await self._own_tokenizer(ask.adapter)
+            owns.append(own)
+            one = Encoding(ask.prompt, own or self.tokenizer, self.limit, ask.adapter)
+            if not one.is_needed:
+                continue
+            if own is not None or ask.prompt.is_templated:
+                beside.setdefault(f"adapter {ask.adapter}", []).append(one)
+            elif one.size <= left:
+                left -= one.size
+                one()
+            else:
+                beside.setdefault("", []).append(one)
+        for lane, several in beside.items():
+            await self.encoders.run(lane, several)
+        return owns
+
+    def _submit(self, ask: Ask, own: Tokenizer | None) -> Ticket:
+        (own or self.tokenizer).check(ask.stop_tokens, "stop_token_ids")
         prompt = len(ask.prompt.tokens)
         max_tokens = ask.max_tokens or self.limit - prompt
         if prompt + max(max_tokens, 1) > self.limit:
@@ -203,13 +253,6 @@ async def _is_accepted(ticket: Ticket, ask: Ask, selected_by: str) -> bool:
             raise UnknownModel(ask.adapter, error.reason) from None
         raise
     return True
-
-
-def _encode(ask: Ask, tokenizer: Tokenizer) -> None:
-    try:
-        ask.prompt.encode(tokenizer)
-    except BadRequest as error:
-        raise BadRequest(f"adapter `{ask.adapter}`: {error}", error.field) from None
 
 
 # How a route says that it wants the parts; `app` provides them under this name.

@@ -15,6 +15,7 @@ from hotswap.api import neutral
 from hotswap.errors import BadRequest
 
 _T = TypeVar("_T")
+MOST_VALUES = 1 << 16  # of a body, beside the tokens of a prompt
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 _NAMED = re.compile(r"field `(\w+)`")
 
@@ -27,6 +28,7 @@ Copies = Annotated[int, Meta(ge=1, le=64)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
 TokenId = Annotated[int, Meta(ge=0)]
+TokenIds = Annotated[list[TokenId], Meta(max_length=1000)]
 Priority = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 Deadline = Annotated[float, Meta(gt=0, le=1e6)]
 
@@ -59,7 +61,7 @@ class _Body(Fields, frozen=True, kw_only=True):
     top_k: TopK | None = None
     n: Copies | None = None
     stop: StopString | StopStrings | None = None
-    stop_token_ids: list[TokenId] | None = None
+    stop_token_ids: TokenIds | None = None
     ignore_eos: bool = False
     seed: Seed | None = None
     priority: Priority | None = None  # lower is served earlier
@@ -136,10 +138,16 @@ class Names(Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
-def decode(body: bytes, kind: type[_T]) -> _T:
-    """A body as `kind`, strictly. Raises BadRequest with the name of the field."""
+def decode(body: bytes, kind: type[_T], values: int = MOST_VALUES) -> _T:
+    """A body as `kind`, strictly. Raises BadRequest with the name of the field.
+
+    With more than `values` commas it is refused unread: a value costs up to a
+    microsecond, for which everybody waits.
+    """
     if not body:
         raise BadRequest("the body is empty")
+    if body.count(b",") > values:
+        raise BadRequest(f"the body has more than {values} values")
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

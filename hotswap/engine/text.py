@@ -6,6 +6,7 @@ turn out to be the beginning of a stop string.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from hotswap.tokenizer import Tokenizer
 
@@ -52,21 +53,21 @@ class StopStrings:
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stops)
+        self._stops = [_Stop(stop) for stop in stops]
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
         """Text that is certain to come before any stop, and whether one was met."""
         if not self._stops:
             return text, False
+        start = len(self._held)
         self._held += text
-        found = [(self._held.find(s), len(s)) for s in self._stops if s in self._held]
-        if found:
-            start, _ = min(found, key=lambda f: (f[0] + f[1], f[0]))
-            before, self._held = self._held[:start], ""
-            return before, True
-        keep = max(_overlap(self._held, stop) for stop in self._stops)
-        cut = len(self._held) - keep
+        for end, character in enumerate(text, start + 1):
+            met = [len(stop.text) for stop in self._stops if stop.push(character)]
+            if met:
+                before, self._held = self._held[: end - max(met)], ""
+                return before, True
+        cut = len(self._held) - max(stop.begun for stop in self._stops)
         certain, self._held = self._held[:cut], self._held[cut:]
         return certain, False
 
@@ -76,9 +77,31 @@ class StopStrings:
         return held
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`."""
-    for size in range(min(len(stop) - 1, len(text)), 0, -1):
-        if text.endswith(stop[:size]):
-            return size
-    return 0
+class _Stop:
+    """One stop string, looked for in a stream: Knuth, Morris and Pratt's way, in which
+    a character costs the same however long the string is and whatever came before."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.begun = 0  # characters of it that the stream ends with
+        self._shorter = _shorter(text)
+
+    def push(self, character: str) -> bool:
+        """Whether the stream ends with all of it now."""
+        begun = self.begun
+        while begun and (begun == len(self.text) or self.text[begun] != character):
+            begun = self._shorter[begun]
+        self.begun = begun + (self.text[begun] == character)
+        return self.begun == len(self.text)
+
+
+@lru_cache(maxsize=1024)  # the copies of a prompt have the same ones
+def _shorter(text: str) -> tuple[int, ...]:
+    """For each beginning of `text`, by length: the longest shorter one it ends with."""
+    found, size = [0, 0], 0
+    for character in text[1:]:
+        while size and text[size] != character:
+            size = found[size]
+        size += text[size] == character
+        found.append(size)
+    return tuple(found)

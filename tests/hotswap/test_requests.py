@@ -1,5 +1,6 @@
 """What a request and its adapter's sidecar say, as the engine is told it."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -37,12 +38,20 @@ SIDECAR = Sidecar(
 
 
 @dataclass
+class Waiting:
+    """Of the engine's status, what routes look at."""
+
+    waiting: int = 0
+
+
+@dataclass
 class FakeEngine:
     """Takes every letter and answers with one token at once."""
 
     letters: list[Submit] = field(default_factory=list)
     tokenizer: Tokenizer | None = None  # that it takes prompts of; None is the model's
     replace: Callable[[], None] = lambda: None  # before each answer
+    status: Waiting = field(default_factory=Waiting)
 
     def open_ticket(self) -> Ticket:
         return Ticket(1, lambda job: None)
@@ -98,6 +107,7 @@ def client(engine: FakeEngine, library: FakeLibrary) -> Iterator[TestClient]:
         tokenizer=FakeTokenizer(),
         base="tiny",
         limit=100,
+        max_waiting=10,
         started_at=0,
         memory={},
         library=library,
@@ -222,7 +232,7 @@ def test_every_name_of_the_bare_model_is_the_bare_model(
 class Doubling(FakeTokenizer):
     """Two tokens for each character, and as many as it has it knows."""
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         return super().encode(text) * 2
 
     def check(self, ids: Collection[int], field: str) -> None:
@@ -293,7 +303,7 @@ def test_copies_of_a_prompt_are_encoded_once(
     engine.tokenizer = library.tokenizers["plain"] = own
     seen: list[str] = []
     encode = own.encode
-    own.encode = lambda text: [*encode(text), seen.append(text) or 1]  # type: ignore
+    own.encode = lambda text, **_: [*encode(text), seen.append(text) or 1]  # type: ignore
 
     told(client, engine, "/v1/completions", "plain", n=5)
 
@@ -321,3 +331,185 @@ def test_tokens_that_the_adapters_tokenizer_lacks_are_refused_by_field(
     assert not engine.letters
     engine.tokenizer = None
     told(client, engine, "/v1/completions", "", **fields)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """Of each text that is encoded: its length, and whether it was done beside."""
+    seen: list[tuple[int, bool]] = []
+
+    def encode(self: Tokenizer, text: str, *, is_whole: bool = False) -> list[int]:
+        name = threading.current_thread().name
+        seen.append((len(text), name.startswith("encode")))
+        return [5]
+
+    monkeypatch.setattr(FakeTokenizer, "encode", encode)
+    return seen
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No prompt may be encoded."""
+
+    def encode(self: Tokenizer, text: str, *, is_whole: bool = False) -> list[int]:
+        raise AssertionError("it was encoded")
+
+    monkeypatch.setattr(FakeTokenizer, "encode", encode)
+
+
+MANY: list[tuple[str, dict[str, Any], str]] = [
+    ("/v1/completions", {"prompt": ["a"] * 11}, "prompt"),
+    ("/v1/completions", {"prompt": [[5]] * 4, "n": 3}, "prompt"),
+    ("/v1/completions", {"prompt": "a", "n": 11}, "prompt"),
+    ("/v1/completions", {"prompt": [[5]] * 5000, "n": 64}, "prompt"),
+    ("/v1/chat/completions", {**ROUTES["/v1/chat/completions"], "n": 11}, "n"),
+    ("/invocations", {"inputs": ["a"] * 11}, "inputs"),
+    ("/predictions/endpoint", {"inputs": ["a"] * 5000}, "inputs"),
+]
+
+
+@pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize(("path", "body", "field"), MANY)
+def test_more_jobs_than_may_ever_wait_are_refused_by_field_before_any_is_made(
+    path: str,
+    body: dict[str, Any],
+    field: str,
+    client: TestClient,
+    engine: FakeEngine,
+) -> None:
+    response = client.post(path, json=body)
+
+    assert response.status_code == 400, response.text
+    assert f"`{field}` asks for" in response.text
+    assert "at most 10 may wait" in response.text
+    assert not engine.letters
+
+
+@pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_full_queue_refuses_before_a_prompt_is_encoded(
+    path: str, client: TestClient, engine: FakeEngine
+) -> None:
+    engine.status.waiting = 10
+
+    response = client.post(path, json=ROUTES[path])
+
+    assert response.status_code == (503 if path == "/invocations" else 429)
+    assert not engine.letters
+
+
+def test_jobs_of_one_request_need_room_for_all_of_them(
+    client: TestClient, engine: FakeEngine
+) -> None:
+    engine.status.waiting = 7
+
+    full = client.post("/v1/completions", json={"prompt": ["a", "b"], "n": 2})
+    fits = client.post("/v1/completions", json={"prompt": ["a", "b", "c"]})
+
+    assert (full.status_code, fits.status_code) == (429, 200)
+    assert len(engine.letters) == 3
+
+
+LONG: list[tuple[str, dict[str, Any], str]] = [
+    ("/v1/completions", {"prompt": "a" * 801}, "801 characters"),
+    ("/v1/completions", {"prompt": ["a", "a" * 801]}, "801 characters"),
+    ("/v1/completions", {"prompt": [5] * 101}, "101 tokens"),
+    (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "a" * 801}]},
+        "801 characters",
+    ),
+    ("/invocations", {"inputs": "a" * 801}, "801 characters"),
+]
+
+
+@pytest.mark.parametrize("adapter", ["", "said", "own"])
+@pytest.mark.parametrize(("path", "body", "said"), LONG)
+def test_what_no_tokens_can_hold_is_refused_before_it_is_encoded(
+    *,
+    path: str,
+    body: dict[str, Any],
+    said: str,
+    adapter: str,
+    client: TestClient,
+    engine: FakeEngine,
+    library: FakeLibrary,
+    encoded: list[tuple[int, bool]],
+) -> None:
+    library.tokenizers["own"] = FakeTokenizer()
+
+    response = client.post(path, json={**body, "adapter": adapter})
+
+    assert response.status_code == 400, response.text
+    assert said in response.text
+    assert not [size for size, _ in encoded if size > 800]
+    assert not engine.letters
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize(
+    ("adapter", "size", "is_beside"),
+    [("", 10, False), ("", 5_000, True), ("", 70_000, True), ("own", 10, True)],
+)
+def test_what_is_long_or_a_strangers_is_encoded_beside_the_event_loop(
+    *,
+    path: str,
+    adapter: str,
+    size: int,
+    is_beside: bool,
+    client: TestClient,
+    engine: FakeEngine,
+    library: FakeLibrary,
+    encoded: list[tuple[int, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeTokenizer, "longest", 1 << 20)
+    if adapter:
+        engine.tokenizer = library.tokenizers[adapter] = FakeTokenizer()
+    fields: dict[str, dict[str, Any]] = {
+        "/v1/completions": {"prompt": "a" * size},
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "a" * size}]},
+        "/invocations": {"inputs": "a" * size},
+    }
+
+    response = client.post(path, json={**fields[path], "adapter": adapter})
+
+    assert response.status_code == 200, response.text
+    assert encoded == [(size, is_beside)]
+
+
+def test_many_short_prompts_are_as_long_as_they_are_together(
+    client: TestClient, encoded: list[tuple[int, bool]]
+) -> None:
+    client.post("/v1/completions", json={"prompt": ["a" * 700] * 8})
+
+    assert [beside for _, beside in encoded] == [False] * 5 + [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": [[]] * 70_000}),
+        ("/invocations", {"inputs": "a", "adapters": ["x"] * 1_000_000}),
+        ("/v1/adapters/validate", {"src": ["x"] * 70_000}),
+        ("/v1/completions", {"prompt": "a", "metadata": {"a": [0] * 70_000}}),
+    ],
+)
+def test_a_body_of_very_many_values_is_refused_unread(
+    path: str, body: dict[str, Any], client: TestClient
+) -> None:
+    response = client.post(path, json=body)
+
+    assert response.status_code == 400
+    assert "values" in response.text
+
+
+def test_token_ids_to_stop_at_are_bounded(client: TestClient) -> None:
+    body = {"prompt": "a", "stop_token_ids": [5] * 1001}
+
+    response = client.post("/v1/completions", json=body)
+
+    assert (response.status_code, response.json()["error"]["param"]) == (
+        400,
+        "stop_token_ids",
+    )

@@ -113,7 +113,7 @@ def test_a_model_without_a_template_says_which_route_to_use() -> None:
     bare.chat_template = None
 
     with pytest.raises(BadRequest, match="/v1/completions"):
-        Tokenizer(bare).encode_chat([{"role": "user", "content": "hi"}])
+        Tokenizer(bare).render([{"role": "user", "content": "hi"}])
 
 
 def test_a_template_that_fails_is_the_clients_error() -> None:
@@ -121,7 +121,7 @@ def test_a_template_that_fails_is_the_clients_error() -> None:
     strict.chat_template = "{{ raise_exception('roles must alternate') }}"
 
     with pytest.raises(BadRequest, match="roles must alternate"):
-        Tokenizer(strict).encode_chat([{"role": "user", "content": "hi"}])
+        Tokenizer(strict).render([{"role": "user", "content": "hi"}])
 
 
 @pytest.mark.parametrize(
@@ -139,5 +139,5 @@ def test_a_developer_is_the_system_of_a_template_that_does_not_know_one(
 
     for own in (template, None):
         tokenizer.inner.chat_template = template
-        assert tokenizer.encode_chat(messages, own) == tokenizer.encode(role)
+        assert tokenizer.render(messages, own) == role
     assert messages == [{"role": "developer", "content": "be brief"}]

@@ -1,0 +1,266 @@
+"""Code and bodies from outside: whatever they are, nobody else waits for them."""
+
+import json
+import shutil
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hotswap import app
+from hotswap.adapters.sidecar import SIDECAR_FILE
+from hotswap.adapters.tokenizers import TOKENIZER_FILE
+from hotswap.templates import RENDERER
+from tests import added, tiny
+from tests.conftest import NO_TLS, Live, settings, wait_until
+from tests.hotswap.test_tokenizers import HOSTILE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes adapters
+]
+COMPLETIONS, CHAT, DJL = "/v1/completions", "/v1/chat/completions", "/invocations"
+LAG_S = 0.25
+LONGEST = 1000  # characters of a token that the model has
+MESSAGES = [{"role": "user", "content": "hi"}]
+ENDLESS = (
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+)
+RECURSIVE = "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`plain`; `told`, with a good template of its own; some whose templates are bad;
+    and two with tokenizers that panic, there at the start."""
+    root = tmp_path_factory.mktemp("folders")
+    plain = tiny.save_adapter(root / "plain", "llama", 1, strength=1.5, r=2)
+    templates = {
+        "told": "{{ messages[0].content }}!",
+        # Fine when they are looked at
+        **{
+            f"endless{number}": "{% if messages[0].content == 'hi' %}"
+            + ENDLESS
+            + str(number)
+            + "{% endif %}"
+            for number in range(3)
+        },
+        "recursive": RECURSIVE,
+    }
+    for name, template in templates.items():
+        shutil.copytree(plain, root / name)
+        (root / name / "chat_template.jinja").write_text(template)
+    shutil.copytree(plain, root / "sidecar")
+    (root / "sidecar" / SIDECAR_FILE).write_text(f"chat_template = '{ENDLESS}'")
+    for name in ("decoder", "unknown special token"):
+        panicking(shutil.copytree(plain, root / name.split()[0]), name)
+    return root
+
+
+def panicking(folder: Path, how: str) -> Path:
+    added.tokenizer().save_pretrained(folder)
+    content = json.loads((folder / TOKENIZER_FILE).read_text())
+    HOSTILE[how](content)
+    (folder / TOKENIZER_FILE).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Its model has a long token: only then is a long text not refused unread."""
+    model = tiny.save_model(tmp_path_factory.mktemp("model") / "tiny")
+    spoken = tiny.tokenizer()
+    spoken.add_tokens(["~" * LONGEST])
+    spoken.save_pretrained(model)
+    with Live(app.build(settings(model, directory))) as live:
+        yield live
+    assert not RENDERER.children, "a process outlives the server"
+
+
+@pytest.fixture
+def client(server: Live) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+def listed(client: httpx.Client) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in client.get("/v1/adapters").json()["data"]}
+
+
+def chat(client: httpx.Client, adapter: str) -> httpx.Response:
+    body = {"messages": MESSAGES, "max_tokens": 2, "adapter": adapter}
+    return client.post(CHAT, json=body)
+
+
+def complete(client: httpx.Client, adapter: str) -> httpx.Response:
+    body = {"prompt": "hi", "max_tokens": 2, "adapter": adapter}
+    return client.post(COMPLETIONS, json=body)
+
+
+def lag_while(server: Live, work: Callable[[], None]) -> float:
+    """The longest that `/health/live` took, in seconds, while `work` was done."""
+    worst = 0.0
+    thread = threading.Thread(target=work)
+    with httpx.Client(base_url=server.url, verify=NO_TLS, timeout=120) as client:
+        client.get("/health/live")
+        thread.start()
+        while True:
+            is_last = not thread.is_alive()
+            start = time.monotonic()
+            assert client.get("/health/live").status_code == 200
+            worst = max(worst, time.monotonic() - start)
+            if is_last:
+                return worst
+
+
+def numbered(count: int) -> bytes:
+    return b",".join(b'"%d":1' % number for number in range(count))
+
+
+def message(content: str, count: int = 1) -> bytes:
+    one = b'{"role":"user","content":"%s"}' % content.encode()
+    return b'{"messages":[%s]}' % b",".join([one] * count)
+
+
+BODIES: dict[str, tuple[str, bytes]] = {
+    "many prompts, many copies": (
+        COMPLETIONS,
+        b'{"prompt":[%s],"n":64}' % b",".join([b"[5]"] * 5000),
+    ),
+    "many texts": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b'"a"'] * 5000)),
+    "many inputs": (DJL, b'{"inputs":[%s]}' % b",".join([b'"a"'] * 5000)),
+    "as many as may wait": (
+        COMPLETIONS,
+        b'{"prompt":[%s],"max_tokens":1000}' % b",".join([b'"a b"'] * 1000),
+    ),
+    "many adapters": (
+        DJL,
+        b'{"inputs":"a","adapters":[%s]}' % b",".join([b'"x"'] * 1_000_000),
+    ),
+    "many lists": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b"[]"] * 3_000_000)),
+    "fewer lists": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b"[5]"] * 65_000)),
+    "a large object": (
+        COMPLETIONS,
+        b'{"prompt":"a","logit_bias":{%s}}' % numbered(65_000),
+    ),
+    "many tokens": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b"5"] * 65_000)),
+    "many ends": (
+        COMPLETIONS,
+        b'{"prompt":"a","n":64,"stop_token_ids":[%s]}' % b",".join([b"5"] * 65_000),
+    ),
+    "9 MB": (COMPLETIONS, b'{"prompt":"%s"}' % (b"ab " * 3_000_000)),
+    "9 MB of one word": (DJL, b'{"inputs":"%s"}' % (b"ab" * 4_500_000)),
+    "500 KB": (COMPLETIONS, b'{"prompt":"%s"}' % (b"ab " * 160_000)),
+    "500 KB of one word": (DJL, b'{"inputs":"%s"}' % (b"ab" * 250_000)),
+    "long texts": (
+        COMPLETIONS,
+        b'{"prompt":[%s]}' % b",".join([b'"%s"' % (b"ab " * 1000)] * 200),
+    ),
+    "a conversation of 9 MB": (CHAT, message("ab " * 3_000_000)),
+    "a conversation of 500 KB": (CHAT, message("ab " * 160_000)),
+    "a long conversation": (CHAT, message("", 60_000)),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_nobody_waits_for_a_body_that_asks_for_too_much(
+    name: str, server: Live
+) -> None:
+    path, body = BODIES[name]
+
+    def post() -> None:
+        with server.client() as client:
+            answer = client.post(path, content=body)
+            statuses.add(answer.status_code)
+
+    statuses: set[int] = set()
+    # A busy machine makes somebody wait now and then, the body would always.
+    assert any(lag_while(server, post) < LAG_S for _ in range(3))
+    assert statuses <= {400, 413}
+
+
+def test_nobody_waits_for_templates_that_do_not_end(
+    server: Live, client: httpx.Client
+) -> None:
+    names = ["endless0", "endless1", "endless2", "sidecar"]
+    answers: list[httpx.Response] = []
+
+    def ask(name: str) -> None:
+        with server.client() as own:
+            answers.append(chat(own, name))
+
+    def all_at_once() -> None:
+        threads = [threading.Thread(target=ask, args=(name,)) for name in names * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    waits = []
+
+    def meanwhile() -> None:
+        while crowd.is_alive():
+            start = time.monotonic()
+            assert chat(client, "told").status_code == 200
+            waits.append(time.monotonic() - start)
+
+    crowd = threading.Thread(target=all_at_once)
+    crowd.start()
+    lag = lag_while(server, meanwhile)
+    crowd.join()
+
+    assert len(answers) == 3 * len(names)
+    for answer in answers:
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        assert error["param"] == "messages"
+        assert "adapter `" in error["message"]
+        assert "the chat template says: it t" in error["message"]
+    assert statistics.median(waits) < LAG_S
+    assert max(waits) < 2  # a process more was started for it
+    assert lag < 2 * LAG_S  # beside so many clients in this process
+    assert complete(client, "endless0").status_code == 200
+
+
+def test_a_recursive_template_is_the_requests_error(client: httpx.Client) -> None:
+    answer = chat(client, "recursive")
+
+    assert answer.status_code == 400
+    assert "adapter `recursive`: the chat template says: RecursionError" in answer.text
+
+
+def test_templates_are_tried_when_an_adapter_is_looked_at(
+    client: httpx.Client, directory: Path
+) -> None:
+    rows = listed(client)
+    checked = client.post("/v1/adapters/validate", json={"src": "recursive"}).json()
+
+    for name in ("sidecar", "recursive"):
+        assert "the chat template says" in rows[name]["warnings"][0]
+    assert rows["told"]["warnings"] == rows["endless0"]["warnings"] == []
+    assert checked["ok"]
+    assert "RecursionError" in checked["warnings"][0]
+
+
+def test_tokenizers_that_panic_refuse_their_adapters_and_the_watch_goes_on(
+    client: httpx.Client, directory: Path
+) -> None:
+    rows = listed(client)
+    later = panicking(
+        shutil.copytree(directory / "plain", directory / ".later"), "decoder"
+    ).rename(directory / "later")
+    wait_until(lambda: "later" in listed(client))
+    shutil.copytree(directory / "plain", directory / "last")
+    wait_until(lambda: "last" in listed(client))
+
+    for name in ("decoder", "unknown"):
+        assert rows[name]["state"] == "failed"
+        assert TOKENIZER_FILE in rows[name]["reason"]
+    assert listed(client)[later.name]["state"] == "failed"
+    assert complete(client, "last").status_code == 200
+    assert complete(client, "decoder").status_code == 404
