@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hotswap.adapters.base_name import base_name
 from hotswap.errors import StartFailed
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def cache_dir() -> Path:
 def load(source: str, dtype: str, device: str) -> Loaded:
     """Raises StartFailed with one line that names what is wrong."""
     path = Path(source).expanduser()
-    name = path.stem if path.suffix == ".gguf" else path.name
+    name = base_name(source)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise StartFailed(f"model {source}: no such file")
