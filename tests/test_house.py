@@ -43,6 +43,7 @@ ONLY = {
         "hotswap.adapters.rewrites",
         "hotswap.adapters.vocabulary",
         "hotswap.adapters.tuners",
+        "hotswap.adapters.updates",
         "hotswap.demo",
     },
     "torch": {
@@ -57,6 +58,7 @@ ONLY = {
         "hotswap.adapters.rewrites",
         "hotswap.adapters.vocabulary",
         "hotswap.adapters.tuners",
+        "hotswap.adapters.updates",
         "hotswap.adapters.fidelity",
         "hotswap.engine.sampling",
         "hotswap.engine.batch",  # the type of the logits it hands on

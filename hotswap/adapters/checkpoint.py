@@ -6,28 +6,24 @@ Only safetensors is read; a pickle is never opened. Knows no names, no slots.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from peft import PeftConfig
 
 from hotswap.adapters.base_name import base_name, is_same_base
-from hotswap.adapters.deltas import Delta, Generation, Rewrite
+from hotswap.adapters.deltas import Generation
 from hotswap.adapters.fidelity import merge_loss
 from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
-from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout
-from hotswap.adapters.low_rank import deltas, is_low_rank
 from hotswap.adapters.patterns import check_patterns
-from hotswap.adapters.peft_config import more_than_low_rank, parse
-from hotswap.adapters.rewrites import Merged
-from hotswap.adapters.settings import CONFIG_FILE, LORA, unusual
-from hotswap.adapters.tensors import tensors_of, without_copies
-from hotswap.adapters.tuners import rewrites
+from hotswap.adapters.peft_config import parse
+from hotswap.adapters.settings import CONFIG_FILE, unusual
+from hotswap.adapters.tensors import tensors_of
+from hotswap.adapters.updates import absent_targets, prove, updates
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.errors import AdapterRefused
 from hotswap.outside import outside
@@ -80,15 +76,15 @@ def _read(folder: Path, layout: Layout, limits: Limits) -> Generation:
     check_patterns(vars(config), layout)
     tensors, renamings = tensors_of(raw_weights, str(config.peft_type.value), layout)
     with _naming_settings(config):
-        made, others, note = _updates(config, tensors, layout)
-    warnings += renamings + _absent_targets(config, layout)
+        made, others, note = updates(config, tensors, layout)
+    warnings += renamings + absent_targets(config, layout)
     _check_targets({*made, *others}, limits)
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
     tokenizer, warned = _tokenizer(folder, layout, added)
     warnings += warned
     with _naming_settings(config), outside(_not_mergeable):
         # Values that PEFT cannot compute with: an index out of range, no inverse.
-        _prove(others, layout)
+        prove(others, layout)
         loss = merge_loss(made, others, layout)
     if loss > limits.max_merge_loss:
         lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
@@ -150,47 +146,6 @@ def _tokenizer(
     return own, ()
 
 
-def _updates(
-    config: PeftConfig, tensors: Mapping[str, torch.Tensor], layout: Layout
-) -> tuple[dict[str, Delta], dict[str, Rewrite], str | None]:
-    """Low-rank updates if that is all there is, else rewrites and why."""
-    more = [str(config.peft_type.value)]
-    if config.peft_type == LORA:
-        more = more_than_low_rank(vars(config))
-        if more == ["modules_to_save"] and _are_saved(config, tensors, layout):
-            more = []  # for as long as they are copies
-        factors = without_copies(tensors, layout)
-        if not more and is_low_rank(factors):
-            made = deltas(config, factors, layout)
-            if not any(
-                d.scale and bool(d.b.any()) and bool(d.a.any()) for d in made.values()
-            ):
-                raise AdapterRefused(
-                    "zero_effect",
-                    f"every update in {WEIGHTS_FILE} is zero: it is untrained",
-                )
-            return made, {}, None
-        tensors = without_copies(tensors, layout, ".base_layer.")
-    why = ", ".join(more) or "more than linear modules"
-    return {}, rewrites(config, tensors, layout), f"merged only: {why}"
-
-
-def _are_saved(
-    config: PeftConfig, tensors: Mapping[str, torch.Tensor], layout: Layout
-) -> bool:
-    """Whether the file holds every parameter of every module that it declares."""
-    for module in config.modules_to_save or ():
-        keys = [
-            f"{PREFIX}{path}.{name}"
-            for path, parameters in layout.golden.items()
-            if f".{module}." in f".{path}."
-            for name in parameters
-        ]
-        if not keys or not all(key in tensors for key in keys):
-            return False
-    return True
-
-
 @contextmanager
 def _naming_settings(config: PeftConfig) -> Iterator[None]:
     """A refusal in here says by which settings the file was read: PEFT rarely says
@@ -215,15 +170,6 @@ def _one_line(reason: str) -> str:
 
 def _not_mergeable(said: str) -> AdapterRefused:
     return AdapterRefused("not_mergeable", f"PEFT cannot merge it: {said}")
-
-
-def _prove(others: Mapping[str, Rewrite], layout: Layout) -> None:
-    """One layer of each kind computes merged what it computes unmerged."""
-    seen: set[str] = set()
-    for path, rewrite in others.items():
-        if isinstance(rewrite, Merged) and rewrite.kind not in seen:
-            seen.add(rewrite.kind)
-            rewrite.prove(layout.golden[path])
 
 
 def _check_rank(config: PeftConfig, limits: Limits) -> None:
@@ -253,21 +199,6 @@ def _check_base(config: PeftConfig, layout: Layout, limits: Limits) -> tuple[str
     if limits.other_base == "refuse":
         raise AdapterRefused("other_base", f"{CONFIG_FILE}: {what}")
     return (what,)
-
-
-def _absent_targets(config: PeftConfig, layout: Layout) -> tuple[str, ...]:
-    """Every tensor has its place, so they were none of this adapter's: PEFT passes
-    them over, too."""
-    targets = config.target_modules
-    names = [f".{name}" for name in (*layout.linear, *layout.others)]
-    absent = [
-        target
-        for target in (() if isinstance(targets, str) else sorted(targets or ()))
-        if not any(name.endswith(f".{target}") for name in names)
-    ]
-    if not absent:
-        return ()
-    return (f"{CONFIG_FILE}: no module matches the targets {', '.join(absent)}",)
 
 
 def _dtype(layout: Layout) -> str:

@@ -24,6 +24,10 @@ _IMAGES = (
     "it is a LoRA of diffusers or kohya (lora_down, lora_up), for image models: only "
     "adapters of language models are served"
 )
+_SENSES = (
+    "it changes the part of a larger model that sees or hears; its text model alone is "
+    "served here, so train an adapter without it"
+)
 _HEAD = (
     "it is the head of a classifier; only text generation (task_type CAUSAL_LM) is "
     "served, where the model keeps its own head"
@@ -40,6 +44,10 @@ _PARTS = "its weights are in several files: save them as one (PEFT's save_pretra
 _PICKLE = (
     "it is a pickle, which is never opened: save the adapter as safetensors (PEFT's "
     "save_pretrained does)"
+)
+_HEAD_PARTS = frozenset(("score", "classifier", "qa_outputs"))
+_SENSE_PARTS = frozenset(
+    "vision_tower vision_model visual audio_tower multi_modal_projector".split()
 )
 # How many of a folder's entries are looked at
 _ENTRIES = 1000
@@ -89,8 +97,10 @@ def check_tensors(
             reason = f"{key}: {_MLX}"
         elif {"lora_down", "lora_up"} & set(parts) or "unet" in parts[0]:
             reason = f"{key}: {_IMAGES}"
-        elif {"score", "classifier", "qa_outputs"} & (set(parts) - known):
+        elif _HEAD_PARTS & (set(parts) - known):
             reason = f"{key}: {_HEAD}"
+        elif _SENSE_PARTS & (set(parts) - known):
+            reason = f"{key}: {_SENSES}"
         elif is_whole:
             reason = f"it has no tensor of LoRA's, but {key}: {_WHOLE}"
         if reason is not None:

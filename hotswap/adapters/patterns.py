@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.settings import brief, refused, strings
@@ -20,6 +20,7 @@ _FORMS = {
     "exclude_modules": "(?:{})$",
     "feedforward_modules": "(?:{})$",
     "modules_to_save": r"(^|.*\.){}($|\..*)",
+    "layers_to_transform": "",  # numbers, all of them compared with each name
     "layers_pattern": r"(?:^|.*?\.){}\.(?P<idx>\d+)\.",
     **dict.fromkeys(
         (
@@ -35,6 +36,7 @@ _FORMS = {
 _ONLY_AS_TEXT = ("target_modules", "exclude_modules", "feedforward_modules")
 # Without any of these, nothing can be tried in two ways.
 _BRANCHING = frozenset("*+?{([")
+_LEAST = 1000  # entries that any setting may have
 _LIMIT_S = 0.1  # of a CPU, for one pattern on all names
 _WAIT_S = 10.0  # by the clock: a busy machine
 # SIGPROF ends the process, even within a match.
@@ -53,9 +55,9 @@ print("done", flush=True)
 
 def check_patterns(settings: Mapping[str, object], layout: Layout) -> None:
     """Raises AdapterRefused for what is no pattern, or takes too long on the model's
-    names, or for more of them than it has modules."""
+    names, or for far more of them than it has modules."""
     names = [*layout.linear, *layout.others]
-    found = list(_patterns(settings, len(names)))
+    found = list(_patterns(settings, max(len(names), _LEAST)))
     _try([entry for entry in found if _BRANCHING.intersection(entry[1])], names)
     for setting, pattern, form in found:
         _compile(setting, pattern, form)
@@ -67,17 +69,15 @@ def _patterns(
     """Setting, pattern, and the whole of what PEFT matches with."""
     for setting, form in _FORMS.items():
         value = settings.get(setting)
-        if value == "all-linear" or (
-            setting in _ONLY_AS_TEXT and not isinstance(value, str)
-        ):
-            continue
-        patterns = list(strings(value))
-        if len(patterns) > most:
+        is_text = isinstance(value, str)
+        if not is_text and isinstance(value, Sized) and len(value) > most:
             raise refused(
                 "bad_config",
-                f"{setting} has {len(patterns)} entries, and the model {most} modules",
+                f"{setting} has {len(value)} entries, and the limit is {most}",
             )
-        yield from ((setting, p, form.replace("{}", p)) for p in patterns)
+        if form and value != "all-linear" and (is_text or setting not in _ONLY_AS_TEXT):
+            for pattern in strings(value):
+                yield setting, pattern, form.replace("{}", pattern)
 
 
 def _try(trials: Sequence[tuple[str, str, str]], names: Sequence[str]) -> None:

@@ -30,7 +30,8 @@ def tensors_of(
     modules = [*layout.linear, *layout.others]
     _check_header(raw, _HEADER + _HEADER_OF_MODULE * len(modules))
     with outside(_not_whole):
-        tensors: dict[str, torch.Tensor] = load_safetensors(raw)
+        # In one order, so that what is refused is refused with the same words.
+        tensors: dict[str, torch.Tensor] = dict(sorted(load_safetensors(raw).items()))
     if not tensors:
         raise AdapterRefused("missing_tensor", f"{WEIGHTS_FILE} holds no tensors")
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}

@@ -117,6 +117,10 @@ KINDS: dict[str, tuple[str, Change, tuple[str, ...]]] = {
         *("foreign", also("base_model.model.score.weight", torch.ones(2, 48))),
         ("score.weight", "classifier", "CAUSAL_LM"),
     ),
+    "an adapter of what sees": (
+        *("foreign", also("base_model.model.model.visual.0.lora_A.weight", ONES)),
+        ("visual", "sees", "without it"),
+    ),
     "a whole model's folder": (
         *("no_config", holds("config.json", "model.safetensors")),
         ("model.safetensors", "whole model", "MODEL"),

@@ -80,8 +80,12 @@ def test_what_people_write_passes(pattern: str, layout: Layout) -> None:
         check_patterns(given(setting, pattern), layout)
 
 
-def test_more_patterns_than_the_model_has_modules_are_refused(layout: Layout) -> None:
-    many = {f"layers.{n}.q_proj": 4 for n in range(10**5)}
+@pytest.mark.parametrize("setting", [*SETTINGS, "layers_to_transform"])
+def test_far_more_entries_than_the_model_has_modules_are_refused(
+    setting: str, layout: Layout
+) -> None:
+    names = [f"layers.{n}.q_proj" for n in range(10**5)]
+    many: Any = dict.fromkeys(names, 4) if setting.endswith("_pattern") else names
 
-    with pytest.raises(AdapterRefused, match="rank_pattern has 100000 entries"):
-        check_patterns({"rank_pattern": many}, layout)
+    with pytest.raises(AdapterRefused, match=f"{setting} has 100000 entries"):
+        check_patterns({setting: many}, layout)
