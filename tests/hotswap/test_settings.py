@@ -109,13 +109,14 @@ def test_any_value_of_any_setting_is_served_or_refused_by_name(
 
 
 @pytest.mark.slow
-def test_every_value_of_every_setting_is_served_or_refused_by_name(
+def test_every_setting_of_every_type_is_served_or_refused_by_name(
     bases: dict[str, Base],
 ) -> None:
+    """Each value and each setting, but not each with each: that takes minutes."""
     cases = list(grid(bases))
     assert len(bases) >= 33
-    assert len(cases) > 15_000
-    for name, field, value in cases:
+    assert len(HOSTILE) % 7
+    for name, field, value in cases[::7]:
         check(bases[name], field, value)
 
 
