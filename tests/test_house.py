@@ -49,22 +49,29 @@ ONLY = {
     "watchdog": {"hotswap.library.watch"},
     "peft": {
         "hotswap.adapters.checkpoint",
+        "hotswap.adapters.bounds",  # the type of a configuration
+        "hotswap.adapters.settings",
         "hotswap.adapters.peft_config",
         "hotswap.adapters.low_rank",
         "hotswap.adapters.rewrites",
         "hotswap.adapters.vocabulary",
         "hotswap.adapters.tuners",
+        "hotswap.adapters.updates",
         "hotswap.demo",
     },
     "torch": {
         "hotswap.model",
+        "hotswap.adapters.bounds",  # to see what PEFT makes
         "hotswap.adapters.checkpoint",
+        "hotswap.adapters.keys",  # the type of a tensor
+        "hotswap.adapters.tensors",
         "hotswap.adapters.deltas",
         "hotswap.adapters.layout",
         "hotswap.adapters.low_rank",
         "hotswap.adapters.rewrites",
         "hotswap.adapters.vocabulary",
         "hotswap.adapters.tuners",
+        "hotswap.adapters.updates",
         "hotswap.adapters.fidelity",
         "hotswap.engine.sampling",
         "hotswap.engine.batch",  # the type of the logits it hands on

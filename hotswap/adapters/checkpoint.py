@@ -6,38 +6,33 @@ Only safetensors is read; a pickle is never opened. Knows no names, no slots.
 """
 
 import hashlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from peft import PeftConfig
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
 
-from hotswap.adapters.deltas import Delta, Generation, Rewrite
+from hotswap.adapters.base_name import base_name, is_same_base
+from hotswap.adapters.deltas import Generation
 from hotswap.adapters.fidelity import fits_beside, merge_loss
+from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
 from hotswap.adapters.layout import Layout
-from hotswap.adapters.low_rank import PREFIX, deltas, is_low_rank
-from hotswap.adapters.peft_config import (
-    CONFIG_FILE,
-    LORA,
-    more_than_low_rank,
-    parse,
-)
-from hotswap.adapters.rewrites import Merged
+from hotswap.adapters.patterns import check_patterns
+from hotswap.adapters.peft_config import parse
+from hotswap.adapters.settings import CONFIG_FILE, unusual
 from hotswap.adapters.sidecar import read_sidecar
-from hotswap.adapters.tuners import rewrites
+from hotswap.adapters.tensors import tensors_of
+from hotswap.adapters.updates import absent_targets, prove, updates
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.errors import AdapterRefused
+from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
 
-WEIGHTS_FILE = "adapter_model.safetensors"
-_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
+_MOST = 1000  # characters of a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,26 +52,41 @@ class Limits:
 
 
 def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generation:
-    """Read and check one folder. Raises AdapterRefused; never half a generation."""
-    limits = limits or Limits()
-    raw_config, raw_weights = _read_files(folder, limits)
-    config, warnings = parse(raw_config)
-    warnings += _check_base(config, layout, limits)
+    """Read and check one folder. Raises AdapterRefused and nothing else; never half a
+    generation."""
+    try:
+        with outside(lambda said: AdapterRefused("unexpected", f"it ends in {said}")):
+            return _read(folder, layout, limits or Limits())
+    except AdapterRefused as error:
+        reason = _one_line(error.reason)
+        if reason == error.reason:
+            raise
+        raise AdapterRefused(error.code, reason) from error
+
+
+def _read(folder: Path, layout: Layout, limits: Limits) -> Generation:
+    try:
+        raw_config, raw_weights = _read_files(folder, limits)
+    except AdapterRefused as error:
+        raise explained(error, folder) from None
+    check_pointer(CONFIG_FILE, raw_config)
+    check_pointer(WEIGHTS_FILE, raw_weights)
+    config = parse(raw_config)
+    warnings = _check_base(config, layout, limits)
     _check_rank(config, limits)
-    tensors = _tensors(raw_weights, config)
-    made, others, note = _updates(config, tensors, layout)
+    check_patterns(vars(config), layout)
+    tensors, renamings = tensors_of(raw_weights, str(config.peft_type.value), layout)
+    with _naming_settings(config):
+        made, others, note = updates(config, tensors, layout)
+    warnings += renamings + absent_targets(config, layout)
     _check_targets({*made, *others}, limits)
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
     tokenizer, warned = _tokenizer(folder, layout, added)
     warnings += warned
-    try:
-        _prove(others, layout)
-        loss = merge_loss(made, others, layout)
-    except (RuntimeError, LookupError, ValueError, ArithmeticError) as error:
+    with _naming_settings(config), outside(_not_mergeable):
         # Values that PEFT cannot compute with: an index out of range, no inverse.
-        raise AdapterRefused(
-            "not_mergeable", f"PEFT cannot merge it: {error}"
-        ) from None
+        prove(others, layout)
+        loss = merge_loss(made, others, layout)
     if loss > limits.max_merge_loss:
         lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
         if others:
@@ -149,67 +159,30 @@ def _tokenizer(
     return own, warnings
 
 
-def _tensors(raw: bytes, config: PeftConfig) -> dict[str, torch.Tensor]:
+@contextmanager
+def _naming_settings(config: PeftConfig) -> Iterator[None]:
+    """A refusal in here says by which settings the file was read: PEFT rarely says
+    which one it is that does not fit."""
     try:
-        tensors: dict[str, torch.Tensor] = load_safetensors(raw)
-    except SafetensorError as error:
-        raise AdapterRefused(
-            "bad_weights", f"{WEIGHTS_FILE} is not a whole safetensors file: {error}"
-        ) from None
-    if not tensors:
-        raise AdapterRefused("missing_tensor", f"{WEIGHTS_FILE} holds no tensors")
-    known = _DTYPES if config.peft_type == LORA else (*_DTYPES, *_INDICES)
-    for key, tensor in tensors.items():
-        if tensor.dtype not in known or not bool(torch.isfinite(tensor).all()):
-            raise AdapterRefused(
-                "not_finite", f"{key} holds NaN, infinity or {tensor.dtype}"
-            )
-    return tensors
+        yield
+    except AdapterRefused as error:
+        given = unusual(vars(config), type(config))
+        reason = f"{error.reason} (read with {given})"
+        raise AdapterRefused(error.code, reason) from None
 
 
-def _updates(
-    config: PeftConfig, tensors: Mapping[str, torch.Tensor], layout: Layout
-) -> tuple[dict[str, Delta], dict[str, Rewrite], str | None]:
-    """Low-rank updates if that is all there is, else rewrites and why."""
-    more = [str(config.peft_type.value)]
-    if config.peft_type == LORA:
-        tensors = _without_copies(tensors, layout)
-        more = more_than_low_rank(vars(config))
-        if not more and is_low_rank(tensors):
-            made = deltas(config, tensors, layout)
-            if not any(
-                d.scale and bool(d.b.any()) and bool(d.a.any()) for d in made.values()
-            ):
-                raise AdapterRefused(
-                    "zero_effect",
-                    f"every update in {WEIGHTS_FILE} is zero: it is untrained",
-                )
-            return made, {}, None
-    why = ", ".join(more) or "more than linear modules"
-    return {}, rewrites(config, tensors, layout), f"merged only: {why}"
+def _one_line(reason: str) -> str:
+    """A stranger's names and values are of any length, and of any characters."""
+    text = "".join(c if c.isprintable() else "?" for c in reason)
+    return (
+        text
+        if len(text) <= _MOST
+        else f"{text[: _MOST // 2]} ... {text[-_MOST // 2 :]}"
+    )
 
 
-def _without_copies(
-    tensors: Mapping[str, torch.Tensor], layout: Layout
-) -> dict[str, torch.Tensor]:
-    """Less the base weights that PEFT saves along with an embedding or a head that it
-    targets, if they are golden's own."""
-    kept = {}
-    for key, tensor in tensors.items():
-        path, found, name = key.removeprefix(PREFIX).rpartition(".base_layer.")
-        golden = layout.golden.get(path, {}).get(name) if found else None
-        if golden is None or not torch.equal(tensor, golden.to("cpu", tensor.dtype)):
-            kept[key] = tensor
-    return kept
-
-
-def _prove(others: Mapping[str, Rewrite], layout: Layout) -> None:
-    """One layer of each kind computes merged what it computes unmerged."""
-    seen: set[str] = set()
-    for path, rewrite in others.items():
-        if isinstance(rewrite, Merged) and rewrite.kind not in seen:
-            seen.add(rewrite.kind)
-            rewrite.prove(layout.golden[path])
+def _not_mergeable(said: str) -> AdapterRefused:
+    return AdapterRefused("not_mergeable", f"PEFT cannot merge it: {said}")
 
 
 def _check_rank(config: PeftConfig, limits: Limits) -> None:
@@ -232,13 +205,10 @@ def _check_targets(paths: Set[str], limits: Limits) -> None:
 
 
 def _check_base(config: PeftConfig, layout: Layout, limits: Limits) -> tuple[str, ...]:
-    """By the last part of the name: people keep the same model at many places."""
-    said = (config.base_model_name_or_path or "").rstrip("/").rpartition("/")[2]
-    ours, theirs = layout.base.lower(), said.lower()
-    # A converted file has the quantisation behind a point: `Model.Q4_1`.
-    if not ours or not theirs or ours == theirs or ours.startswith(f"{theirs}."):
+    said = (config.base_model_name_or_path or "").strip()
+    if not layout.base or not said or is_same_base(said, layout.base):
         return ()
-    what = f"it was trained on {said!r}, and this model is {layout.base!r}"
+    what = f"it was trained on {base_name(said)!r}, and this model is {layout.base!r}"
     if limits.other_base == "refuse":
         raise AdapterRefused("other_base", f"{CONFIG_FILE}: {what}")
     return (what,)

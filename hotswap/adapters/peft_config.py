@@ -4,24 +4,25 @@ The fields that decide what an adapter computes are checked strictly, before PEF
 them. What cannot be merged exactly is refused by name.
 """
 
-import dataclasses
 import json
-import re
-from typing import Annotated
 
-import msgspec
-from msgspec import Meta, Struct
 from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+from hotswap.adapters import foreign
+from hotswap.adapters.settings import (
+    CONFIG_FILE,
+    LORA,
+    brief,
+    known,
+    refused,
+    unusual,
+)
 from hotswap.errors import AdapterRefused
+from hotswap.outside import outside
 
-CONFIG_FILE = "adapter_config.json"
+__all__ = ["CHANGED_BASE_INITS", "CONFIG_FILE", "more_than_low_rank", "parse"]
 
-Rank = Annotated[int, Meta(ge=1)]
-Alpha = Annotated[float, Meta(ge=-1e9, le=1e9)]
-
-LORA = "LORA"
 # Each is compared with PEFT's own merged output in tests/hotswap/test_formats.py.
 _MERGEABLE = frozenset(
     "LORA ADALORA BEFT BOFT C3A DEFT DELORA FOURIERFT GLORA GRALORA HIRA HRA IA3 "
@@ -78,61 +79,53 @@ _PLAIN_INITS = (True, False, "gaussian", "orthogonal", "eva", "mica")
 CHANGED_BASE_INITS = ("pissa", "olora")
 
 
-class _Fields(Struct, frozen=True, kw_only=True):
-    """Of every type; those of LoRA alone have a type of their own below."""
-
-    peft_type: str
-    target_modules: str | list[str] | None = None
-    modules_to_save: list[str] | None = None
-    base_model_name_or_path: str | None = None
+# Trained for another end of the model than the one that is served
+_HEADS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 
 
-class _LoraFields(_Fields, frozen=True, kw_only=True):
-    r: Rank = 8
-    lora_alpha: Alpha = 8
-    use_rslora: bool = False
-    rank_pattern: dict[str, Rank] | None = None
-    alpha_pattern: dict[str, Alpha] | None = None
-
-
-def parse(raw: bytes) -> tuple[PeftConfig, tuple[str, ...]]:
-    """The file's content as PEFT understands it, and what to warn of.
-
-    Raises AdapterRefused.
-    """
+def parse(raw: bytes) -> PeftConfig:
+    """The file's content as PEFT understands it. Raises AdapterRefused."""
     fields = _decode(raw)
+    _check_served(fields)
+    given = known(fields, str(fields["peft_type"]))
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[str(fields["peft_type"])]
+
+    def fault(said: str) -> AdapterRefused:
+        # Whatever PEFT finds wrong with a value, it is the file that is at fault.
+        return refused("bad_config", f"{said} ({unusual(given, kind)})")
+
+    with outside(fault):
+        return PeftConfig.from_peft_type(**{**given, "inference_mode": True})
+
+
+def _check_served(fields: dict[str, object]) -> None:
+    """Settings of types that are served under which they are not."""
+    if fields.get("task_type") in _HEADS:
+        raise refused(
+            "foreign",
+            f"task_type={fields['task_type']!r}: it was trained to classify, with a "
+            "head in place of the model's; only text generation (CAUSAL_LM) is served",
+        )
     for key, why in _UNSUPPORTED.items():
         if fields.get(key) not in (None, False, []):
-            raise _refused("unsupported", f"{key}: {why}")
+            raise refused("unsupported", f"{key}={brief(fields[key])}: {why}")
     if fields["peft_type"] == LORA:
         init = fields.get("init_lora_weights", True)
-        if init not in (*_PLAIN_INITS, *CHANGED_BASE_INITS):
-            raise _refused(
+        is_known = init in (*_PLAIN_INITS, *CHANGED_BASE_INITS)
+        if isinstance(init, str) and not is_known:
+            raise refused(
                 "changed_base",
-                f"init_lora_weights={init!r} computes the adapter from a changed base; "
-                "save it with path_initial_model_for_weight_conversion",
+                f"init_lora_weights={brief(init)} computes the adapter from a changed "
+                "base; save it with path_initial_model_for_weight_conversion",
             )
         if init in CHANGED_BASE_INITS and more_than_low_rank(fields):
             more = ", ".join(more_than_low_rank(fields))
-            raise _refused(
+            raise refused(
                 "unsupported", f"init_lora_weights={init!r} together with {more}"
             )
     key, needed, why = _NEEDED.get(str(fields["peft_type"]), ("", True, ""))
     if fields.get(key, needed) is not needed:
-        raise _refused("unsupported", f"{key}={fields[key]!r}: {why}")
-    kind = PEFT_TYPE_TO_CONFIG_MAPPING[str(fields["peft_type"])]
-    known = {field.name for field in dataclasses.fields(kind)}
-    # A newer PEFT's, or another trainer's: PEFT leaves them out, too.
-    strange = sorted(fields.keys() - known)
-    given = {key: value for key, value in fields.items() if key in known}
-    try:
-        config = PeftConfig.from_peft_type(**{**given, "inference_mode": True})
-    except Exception as error:
-        # Whatever PEFT finds wrong with a value, it is the file that is at fault.
-        raise _refused("bad_config", f"{type(error).__name__}: {error}") from None
-    if not strange:
-        return config, ()
-    return config, (f"PEFT does not know the settings {', '.join(strange)}",)
+        raise refused("unsupported", f"{key}={brief(fields[key])}: {why}")
 
 
 def more_than_low_rank(fields: dict[str, object]) -> list[str]:
@@ -148,31 +141,12 @@ def _decode(raw: bytes) -> dict[str, object]:
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, too deep
-        raise _refused("bad_config", f"it is not JSON: {error}") from None
+        raise refused("bad_config", f"it is not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise _refused("bad_config", "it is not a JSON object")
+        raise refused("bad_config", "it is not a JSON object")
     kind = fields.get("peft_type")
     if not isinstance(kind, str) or kind not in _MERGEABLE:
+        foreign.check_config(fields)
         why = _REFUSED.get(str(kind), "no type that is known to merge")
-        raise _refused("peft_type", f"peft_type {kind!r} is not served: {why}")
-    try:
-        checked = msgspec.convert(fields, _LoraFields if kind == LORA else _Fields)
-    except msgspec.ValidationError as error:
-        raise _refused("bad_config", str(error)) from None
-    patterns: list[str] = []
-    if isinstance(checked, _LoraFields):
-        patterns += [*(checked.rank_pattern or ()), *(checked.alpha_pattern or ())]
-    if isinstance(checked.target_modules, str):
-        patterns.append(checked.target_modules)
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise _refused(
-                "bad_config", f"{pattern!r} is no pattern: {error}"
-            ) from None
+        raise refused("peft_type", f"peft_type {brief(kind)} is not served: {why}")
     return fields
-
-
-def _refused(code: str, reason: str) -> AdapterRefused:
-    return AdapterRefused(code, f"{CONFIG_FILE}: {reason}")

@@ -17,32 +17,24 @@ from peft.utils.save_and_load import set_peft_model_state_dict
 from torch import nn
 from transformers import PreTrainedModel
 
+from hotswap.adapters.bounds import bounded, check_repeats
 from hotswap.adapters.deltas import Rewrite
+from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout, duplicate, hollow, is_hollow
-from hotswap.adapters.low_rank import PREFIX, check_targets_exist
-from hotswap.adapters.peft_config import CONFIG_FILE
 from hotswap.adapters.rewrites import Merged, Replaced
+from hotswap.adapters.settings import CONFIG_FILE, refused
 from hotswap.adapters.vocabulary import resize
 from hotswap.errors import AdapterRefused
+from hotswap.outside import outside
 
 _NAME = "default"
-# Settings that are a dimension of some tensor, up to a small factor
-_SIZES = (
-    "r",
-    "init_r",
-    "num_vectors",
-    "vector_length",
-    "n_frequency",
-    "theta_d_length",
-)
 
 
 def rewrites(
     config: PeftConfig, tensors: Mapping[str, torch.Tensor], layout: Layout
 ) -> dict[str, Rewrite]:
     """By module path. `config` becomes PEFT's own. Raises AdapterRefused."""
-    check_targets_exist(config, layout)
-    _check_sizes(config, tensors)
+    check_repeats(config)
     for name in getattr(config, "modules_to_save", None) or ():
         if not any(n.endswith(f".{name}") or n == name for n in _names(layout)):
             raise AdapterRefused(
@@ -53,7 +45,8 @@ def rewrites(
     ties = _ties(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what PEFT warns of is checked here
-        wrapped = _injected(model, config)
+        with bounded(tensors, layout):
+            wrapped = _injected(model, config)
         _load(wrapped, config, tensors, layout)
     wrapped.requires_grad_(False).eval()
     for places in ties:
@@ -62,17 +55,6 @@ def rewrites(
     _check_biases(inner, config)
     _check_indices(inner)
     return dict(_changes(inner, wrapped))
-
-
-def _check_sizes(config: PeftConfig, tensors: Mapping[str, torch.Tensor]) -> None:
-    """PEFT takes memory by the configuration before it looks at the file."""
-    largest = max(max(tensor.shape, default=1) for tensor in tensors.values())
-    for field in _SIZES:
-        size = getattr(config, field, None)
-        if isinstance(size, int) and size > 8 * largest:
-            raise AdapterRefused(
-                "wrong_shape", f"{CONFIG_FILE}: {field} {size} is of no tensor's size"
-            )
 
 
 def _check_indices(inner: nn.Module) -> None:
@@ -93,17 +75,8 @@ def _names(layout: Layout) -> list[str]:
 
 
 def _injected(model: PreTrainedModel, config: PeftConfig) -> PeftModel:
-    try:
+    with outside(_not_injected):
         wrapped = PeftModel(model, config, autocast_adapter_dtype=False)
-    except Exception as error:
-        # Whatever PEFT finds wrong with the targets, it is the file that is at fault.
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        code = "bad_config"
-        if "not found in the base model" in text or "No modules were targeted" in text:
-            code = "unknown_module"
-        elif text.startswith("Target module") and "not supported" in text:
-            code = "not_linear"
-        raise AdapterRefused(code, f"{CONFIG_FILE}: {text}") from None
     for layer in wrapped.modules():
         if not isinstance(layer, BaseTunerLayer):
             continue
@@ -119,6 +92,16 @@ def _injected(model: PreTrainedModel, config: PeftConfig) -> PeftModel:
     return wrapped
 
 
+def _not_injected(said: str) -> AdapterRefused:
+    """Whatever PEFT finds wrong with the targets, it is the file that is at fault."""
+    code = "bad_config"
+    if "not found in the base model" in said or "No modules were targeted" in said:
+        code = "unknown_module"
+    elif "Target module" in said and "not supported" in said:
+        code = "not_linear"
+    return refused(code, said)
+
+
 def _load(
     wrapped: PeftModel,
     config: PeftConfig,
@@ -127,16 +110,13 @@ def _load(
 ) -> None:
     """The file's tensors into PEFT's layers, each and all. Mutates `wrapped`."""
     try:
-        # "low memory": the tensors themselves take the places, nothing is copied over
-        result = set_peft_model_state_dict(
-            wrapped, dict(tensors), adapter_name=_NAME, low_cpu_mem_usage=True
-        )
-    except KeyError as error:
-        raise AdapterRefused("missing_tensor", f"there is no {error}") from None
-    except RuntimeError as error:
-        found = [t for t in str(error).splitlines() if "size mismatch" in t]
-        reason = found[0].strip() if found else str(error).splitlines()[0]
-        raise AdapterRefused("wrong_shape", reason) from None
+        with outside(lambda said: refused("bad_config", said)):
+            # "low memory": the tensors take the places, nothing is copied over
+            result = set_peft_model_state_dict(
+                wrapped, dict(tensors), adapter_name=_NAME, low_cpu_mem_usage=True
+            )
+    except AdapterRefused as error:
+        raise _not_loaded(error) from None
     mark = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
     names = _names(layout)
     for key in result.unexpected_keys:
@@ -152,6 +132,18 @@ def _load(
         # Some layers know a tensor of all layers under a name of their own, too.
         if belongs and _NAME in key and state[key].data_ptr() not in loaded:
             raise AdapterRefused("missing_tensor", f"there is no {key}")
+
+
+def _not_loaded(error: AdapterRefused) -> AdapterRefused:
+    """PEFT's way to say that a tensor is missing, or torch's that many do not fit."""
+    cause = error.__cause__
+    if isinstance(cause, KeyError):
+        return AdapterRefused("missing_tensor", f"there is no {cause}")
+    if not isinstance(cause, RuntimeError):
+        return error
+    lines = str(cause).strip().splitlines()
+    found = [line for line in lines if "size mismatch" in line] or lines
+    return AdapterRefused("wrong_shape", found[0].strip())
 
 
 def _check_biases(inner: nn.Module, config: PeftConfig) -> None:

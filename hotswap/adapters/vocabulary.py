@@ -12,8 +12,8 @@ from peft import PeftConfig
 from torch import nn
 from transformers import PreTrainedModel
 
+from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import hollow
-from hotswap.adapters.low_rank import PREFIX
 from hotswap.errors import AdapterRefused
 
 

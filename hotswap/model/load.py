@@ -22,12 +22,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hotswap.adapters.base_name import base_name
 from hotswap.cache import cache_dir
 from hotswap.errors import StartFailed
 from hotswap.model.choice import choose
 from hotswap.model.hub import is_on_hub
 from hotswap.model.kernels import Kernels
-from hotswap.model.source import check, is_hub_id, name_of
+from hotswap.model.source import check, is_hub_id
 from hotswap.outside import said
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def load(source: str, dtype: str, device: str) -> Loaded:
     check(source)
     where = _device(device)
     begun_s = time.perf_counter()
-    path, name = Path(source).expanduser(), name_of(source)
+    path, name = Path(source).expanduser(), base_name(source)
     only_cached = is_hub_id(source) and not is_on_hub(source)
     try:
         if path.suffix == ".gguf":

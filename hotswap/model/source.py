@@ -18,18 +18,6 @@ def is_hub_id(source: str) -> bool:
     return path.suffix != ".gguf" and not path.is_dir()
 
 
-def name_of(source: str) -> str:
-    """What the bare model is called. A snapshot in the hub's cache has its model's
-    name, `.../models--ORG--NAME/snapshots/HASH`."""
-    path = Path(source).expanduser()
-    if path.suffix == ".gguf":
-        return path.stem
-    cached = path.absolute().parent.parent.name
-    if path.parent.name == "snapshots" and cached.startswith("models--"):
-        return cached.rpartition("--")[2]
-    return path.name or path.resolve().name  # "." has none
-
-
 def check(source: str) -> None:
     """Raises StartFailed for what can be seen to be no model at a glance."""
     path = Path(source).expanduser()

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ RAW = {
 }
 BAD_FIELDS: dict[str, dict[str, Any]] = {
     "r text": {"r": "4"},
+    "init a number": {"init_lora_weights": 3},
     "alpha text": {"lora_alpha": "8"},
     "alpha NaN": {"lora_alpha": NAN},
     "alpha infinite": {"lora_alpha": INF},
@@ -135,7 +137,7 @@ TYPES = [
     *("OSF", "PSOFT", "FROD", "ADAMSS", "NEW", "lora", "", None, 7, ["LORA"]),
 ]
 CUTS = [0, 1, 7, 8, 100, 1500, -100, -1]
-INITS = ["pissa_niter_4", "corda", "loftq", "lora_ga", "nonsense", 3]
+INITS = ["pissa_niter_4", "corda", "loftq", "lora_ga", "nonsense"]
 # what is wrong -> the code, the change that makes it so, and what the reason names
 OTHERS: dict[str, tuple[str, Change, str]] = {
     "no config": ("no_config", remove(CONFIG_FILE), CONFIG_FILE),
@@ -146,7 +148,7 @@ OTHERS: dict[str, tuple[str, Change, str]] = {
     "both halves": ("missing_tensor", drop(A, B), Q),
     "target empty": ("missing_tensor", targets("q_proj v_proj o_proj"), "o_proj"),
     "regex empty": ("missing_tensor", config(target_modules=".*[qvo]_proj"), "o_proj"),
-    "no such target": ("unknown_module", targets("q_proj v_proj zz"), "zz"),
+    "only absent targets": ("unused_tensor", targets("zz yy"), "zz"),
     "no such module": ("unknown_module", put(ELSEWHERE, torch.ones(4, 48)), "layers.7"),
     "embedding empty": (
         "missing_tensor",
@@ -242,6 +244,20 @@ def test_a_broken_folder_is_refused_by_its_code_and_a_reason_that_names_the_plac
 
     assert refused.value.code == code
     assert named in refused.value.reason
+    assert tempfile.gettempdir() not in refused.value.reason
+
+
+def test_a_target_that_the_model_has_not_is_passed_over_and_said(
+    good: Path, folder: Path, layout: Layout
+) -> None:
+    targets("q_proj v_proj zz fc1")(folder)
+
+    found = read(folder, layout)
+
+    assert found.deltas.keys() == read(good, layout).deltas.keys()
+    assert found.can_mix
+    (warning,) = found.warnings
+    assert "fc1, zz" in warning
 
 
 def test_a_pickle_is_named_in_the_reason_and_never_opened(

@@ -60,6 +60,8 @@ def test_a_rank_in_a_pattern_counts_as_any_other(
     [
         ("someone/llama", False),
         ("/elsewhere/Llama/", False),
+        ("unsloth/llama-unsloth-bnb-4bit", False),
+        ("/root/.cache/huggingface/hub/models--some--llama/snapshots/0a1b2c", False),
         ("", False),
         (None, False),
         ("someone/mistral", True),
@@ -151,14 +153,3 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
         merge_loss=generation.merge_loss,
     )
     assert "rank 4, 12 modules" in text(folder, found)
-
-
-def test_settings_that_peft_does_not_know_are_warned_of(
-    folder: Path, layout: Layout
-) -> None:
-    assert report(folder, layout).warnings == ()
-
-    rewrite(folder, use_something_new=True)
-
-    (warning,) = report(folder, layout).warnings
-    assert "use_something_new" in warning

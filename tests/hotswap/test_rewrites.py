@@ -101,7 +101,7 @@ BROKEN: dict[
         "down_proj",
     ),
     "no such target": (
-        *("LoHa", "unknown_module", same, {"target_modules": ["q_proj", "zz"]}, "zz"),
+        *("LoHa", "unknown_module", same, {"target_modules": ["yy", "zz"]}, "zz"),
     ),
     "regex of nothing": (
         *("LoHa", "unknown_module", same, {"target_modules": "zz.*"}, "zz"),
@@ -118,7 +118,7 @@ BROKEN: dict[
     ),
     "rank other than config": ("LoHa", "wrong_shape", same, {"r": 5}, "hada"),
     "scales of another width": (
-        *("IA3", "wrong_shape", with_one("ia3_l", lambda t: t[:-1]), {}, "ia3_l"),
+        *("IA3", "wrong_shape", with_one("ia3_l", lambda t: t[..., :-1]), {}, "ia3_l"),
     ),
     "norm of another width": (
         *("LNTuning", "wrong_shape", with_one("norm", lambda t: t[:-1]), {}, "norm"),
@@ -134,7 +134,24 @@ BROKEN: dict[
     ),
     "text for a rank": ("LoHa", "bad_config", same, {"r": "x"}, "str"),
     "rank 0": ("LoHa", "bad_config", same, {"r": 0}, "r"),
-    "absurd rank": ("LoHa", "wrong_shape", same, {"r": 10**9}, "size"),
+    "absurd rank": ("LoHa", "wrong_shape", same, {"r": 10**9}, "r=1000000000"),
+    "absurd rank of one module": (
+        *("DoRA", "wrong_shape", same, {"rank_pattern": {"q_proj": 10**9}}),
+        "rank_pattern",
+    ),
+    "a rank that is too much for all modules together": (
+        *("HRA", "wrong_shape", same, {"r": 10**5}, "r=100000"),
+    ),
+    "repeated without end": (
+        *(
+            "HRA",
+            "bad_config",
+            same,
+            {"peft_type": "OFT", "r": 4, "oft_block_size": 0}
+            | {"num_cayley_neumann_terms": 10**9},
+            "num_cayley_neumann_terms",
+        ),
+    ),
     "index out of range": (
         *("Shira", "wrong_shape"),
         *(with_all("indices", lambda t: t + 10**6), {}, "outside"),
