@@ -18,6 +18,7 @@ from safetensors.torch import load as load_safetensors
 
 from hotswap.adapters.deltas import Delta, Generation, Rewrite
 from hotswap.adapters.fidelity import merge_loss
+from hotswap.adapters.files import read_file
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.low_rank import PREFIX, deltas, is_low_rank
 from hotswap.adapters.peft_config import (
@@ -35,6 +36,9 @@ from hotswap.tokenizer import Tokenizer
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
 
 WEIGHTS_FILE = "adapter_model.safetensors"
+_PICKLE = "adapter_model.bin"
+_MOST_CONFIG_BYTES = 1 << 20
+_LEAST_LIMIT = 1 << 26  # a tiny model's adapter may be larger than the model
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
@@ -42,7 +46,8 @@ _INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What an adapter may be; None is without limit, and so are no `targets`: names
-    in which the path of each module that it changes has to end.
+    in which the path of each module that it changes has to end. Without `max_bytes` its
+    file may have as many as the whole model in float32.
 
     Above `max_merge_loss` it is served mixed only. `other_base`: what it means if the
     adapter says that it was trained on another model.
@@ -58,7 +63,7 @@ class Limits:
 def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generation:
     """Read and check one folder. Raises AdapterRefused; never half a generation."""
     limits = limits or Limits()
-    raw_config, raw_weights = _read_files(folder, limits)
+    raw_config, raw_weights = _read_files(folder, layout, limits)
     config, warnings = parse(raw_config)
     warnings += _check_base(config, layout, limits)
     _check_rank(config, limits)
@@ -95,26 +100,25 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     )
 
 
-def _read_files(folder: Path, limits: Limits) -> tuple[bytes, bytes]:
-    contents = []
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        try:
-            size = (folder / name).stat().st_size
-            if limits.max_bytes is not None and size > limits.max_bytes:
-                raise AdapterRefused(
-                    "too_large",
-                    f"{name} has {size} bytes; the limit is {limits.max_bytes}",
-                )
-            contents.append((folder / name).read_bytes())
-        except OSError as error:
-            pickles = sorted(p.name for p in folder.glob("*.bin"))
-            hint = ""
-            if name == WEIGHTS_FILE and pickles:
-                hint = f"; {pickles[0]} is a pickle, which is never opened"
-            code = "no_config" if name == CONFIG_FILE else "no_weights"
-            reason = error.strerror or "cannot be read"
-            raise AdapterRefused(code, f"{name}: {reason}{hint}") from None
-    return contents[0], contents[1]
+def _read_files(folder: Path, layout: Layout, limits: Limits) -> tuple[bytes, bytes]:
+    config = read_file(folder, CONFIG_FILE, _MOST_CONFIG_BYTES, code="no_config")
+    if config is None:
+        raise AdapterRefused("no_config", f"{CONFIG_FILE}: No such file or directory")
+    most = limits.max_bytes or _most_bytes(layout)
+    key = "max_bytes under [adapters]"
+    weights = read_file(folder, WEIGHTS_FILE, most, code="no_weights", key=key)
+    if weights is not None:
+        return config, weights
+    hint = ""
+    if (folder / _PICKLE).is_file():
+        hint = f"; {_PICKLE} is a pickle, which is never opened"
+    raise AdapterRefused("no_weights", f"{WEIGHTS_FILE}: No such file or directory{hint}")
+
+
+def _most_bytes(layout: Layout) -> int:
+    """What a file of updates can sensibly be."""
+    numbers = sum(p.numel() for ps in layout.golden.values() for p in ps.values())
+    return max(4 * numbers, _LEAST_LIMIT)
 
 
 def _tokenizer(

@@ -8,33 +8,38 @@ so that nothing else of the folder is looked at, and no code in it is ever impor
 import copy
 import hashlib
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hotswap.adapters.files import read_file, without_places
 from hotswap.errors import AdapterRefused
 from hotswap.tokenizer import Tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"  # a folder without it brings no tokenizer
-_OTHERS = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
-_MOST_BYTES = 1 << 27
+# All that is looked at, and how many bytes each may have
+FILES = {
+    TOKENIZER_FILE: 1 << 27,
+    "tokenizer_config.json": 1 << 24,
+    "special_tokens_map.json": 1 << 24,
+    "added_tokens.json": 1 << 24,
+    "chat_template.jinja": 1 << 20,
+}
+_CODE = "bad_tokenizer"
 
 
 class Tokenizers:
-    """Used by one thread. Folders with the same files get the same tokenizer, for as
+    """For any thread. Folders with the same files get the same tokenizer, for as
     long as somebody holds it: those of one training script rarely differ."""
 
     def __init__(self, model: PreTrainedTokenizerBase) -> None:
         self._model = Tokenizer(model)
         self._state = _state(model)
         self._known: WeakValueDictionary[str, Tokenizer] = WeakValueDictionary()
+        self._lock = threading.Lock()
 
     def of(self, folder: Path, tokens: int) -> Tokenizer | None:
         """The folder's own; None is the model's.
@@ -47,7 +52,9 @@ class Tokenizers:
         key = _digest(files, tokens)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._make(files, key, tokens)
+            made = self._make(files, key, tokens)
+            with self._lock:  # who was the first made it for all
+                found = self._known.setdefault(key, made)
         return None if found is self._model else found
 
     def _make(self, files: Mapping[str, bytes], key: str, tokens: int) -> Tokenizer:
@@ -62,17 +69,10 @@ class Tokenizers:
 
 
 def _read(folder: Path) -> dict[str, bytes]:
-    files = {}
-    for name in (TOKENIZER_FILE, *_OTHERS):
-        try:
-            if (folder / name).stat().st_size > _MOST_BYTES:
-                raise _refused(f"{name} has more than {_MOST_BYTES} bytes")
-            files[name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise _refused(f"{name}: {error.strerror or 'cannot be read'}") from None
-    return files
+    found = {
+        name: read_file(folder, name, most, code=_CODE) for name, most in FILES.items()
+    }
+    return {name: content for name, content in found.items() if content is not None}
 
 
 def _load(files: Mapping[str, bytes]) -> PreTrainedTokenizerBase:
@@ -111,4 +111,4 @@ def _digest(files: Mapping[str, bytes], tokens: int) -> str:
 
 
 def _refused(reason: str) -> AdapterRefused:
-    return AdapterRefused("bad_tokenizer", reason)
+    return AdapterRefused(_CODE, without_places(reason))

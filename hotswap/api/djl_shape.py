@@ -18,6 +18,7 @@ from hotswap.errors import (
     NotFound,
     Overloaded,
     SourceUnsupported,
+    StillLoading,
     Stopping,
     UnknownEndpoint,
 )
@@ -35,6 +36,7 @@ _KINDS: dict[type[Exception], str] = {
     SourceUnsupported: "IllegalArgumentException",
     UnknownEndpoint: "ModelNotFoundException",
     Overloaded: "WlmCapacityException",
+    StillLoading: "WlmCapacityException",
     Stopping: "WlmShutdownException",
 }
 _BY_STATUS = {

@@ -25,6 +25,7 @@ from hotswap.errors import (
     SourceForbidden,
     SourceUnsupported,
     StepFailed,
+    StillLoading,
     Stopping,
     UnknownAdapter,
     UnknownEndpoint,
@@ -55,6 +56,7 @@ STATUS: dict[type[HotswapError], int] = {
     MergeFailed: 500,
     NotKept: 500,
     OtherTokenizer: 503,
+    StillLoading: 503,
     Stopping: 503,
     NoRoom: 507,
 }
@@ -70,7 +72,10 @@ DJL_STATUS = {
 
 
 def ours(request: Request, error: HotswapError) -> Response:
-    return _answer(request, error, type(error))
+    answer = _answer(request, error, type(error))
+    if isinstance(error, StillLoading):
+        answer.headers["retry-after"] = str(round(error.retry_after_s))
+    return answer
 
 
 def theirs(request: Request, error: HTTPException) -> Response:
