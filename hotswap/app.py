@@ -44,7 +44,7 @@ from hotswap.errors import HotswapError, StartFailed
 from hotswap.library import hooks
 from hotswap.library.catalogue import Catalogue
 from hotswap.library.journal import JOURNAL_FILE, Journal
-from hotswap.library.library import Library, reading
+from hotswap.library.library import Library
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
@@ -105,6 +105,7 @@ def build(config: Config) -> Litestar:
         fetch=library.fetch,
     )
     library.open(_catalogue(config, runner, engine, own))
+    watch = _watch(config, library)
     serving = Serving(
         engine=engine,
         tokenizer=tokenizer,
@@ -115,12 +116,13 @@ def build(config: Config) -> Litestar:
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
         hooks=own,
+        watch=watch,
         is_lora_enabled=lora.enable_lora,
         directory=directory,
         show_paths=config.server.show_paths,
         model_path=config.model.path,
     )
-    return routes(serving, _watch(config, library), config.server.drain_s)
+    return routes(serving, config.server.drain_s)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -137,12 +139,14 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(serving: Serving, watch: Watch | None, drain_s: float) -> Litestar:
+def routes(serving: Serving, drain_s: float) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
     lets what was accepted finish within `drain_s`.
     """
+
+    watch = serving.watch
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -183,7 +187,7 @@ def _catalogue(
         if not root.is_dir():
             raise StartFailed(f"adapters root {root}: no such folder")
     return Catalogue(
-        reading(partial(read, layout=runner.layout, limits=_limits(config))),
+        partial(read, layout=runner.layout, limits=_limits(config)),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
@@ -211,8 +215,10 @@ def _watch(config: Config, library: Library) -> Watch | None:
     return Watch(
         directory,
         quiet_s=config.adapters.quiet_s,
-        found=lambda *folder: library.found(*folder).result(),
-        gone=lambda name: library.gone(name).result(),
+        seen=library.seen,
+        found=library.found,
+        gone=library.gone,
+        moved=library.moved,
         polling=config.adapters.polling,
     )
 

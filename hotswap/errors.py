@@ -29,7 +29,12 @@ HotswapError
 
 
 class HotswapError(Exception):
-    """Root of the tree. The message is for the person who reads the answer."""
+    """Root of the tree. The message is for the person who reads the answer.
+
+    `is_passing`: the same may go well later, with nothing changed by who asks.
+    """
+
+    is_passing = False
 
 
 class ClientError(HotswapError):
@@ -124,7 +129,7 @@ class SourceForbidden(ClientError):
 class AdapterRefused(HotswapError):
     """`code` is stable and short; `reason` is a sentence that names file and module.
 
-    `is_passing`: the files could not be read, whatever is in them. They may be later.
+    Passing are those whose files could not be read, whatever is in them.
     """
 
     def __init__(self, code: str, reason: str, *, is_passing: bool = False) -> None:

@@ -112,7 +112,9 @@ def _read_files(folder: Path, layout: Layout, limits: Limits) -> tuple[bytes, by
     hint = ""
     if (folder / _PICKLE).is_file():
         hint = f"; {_PICKLE} is a pickle, which is never opened"
-    raise AdapterRefused("no_weights", f"{WEIGHTS_FILE}: No such file or directory{hint}")
+    raise AdapterRefused(
+        "no_weights", f"{WEIGHTS_FILE}: No such file or directory{hint}"
+    )
 
 
 def _most_bytes(layout: Layout) -> int:

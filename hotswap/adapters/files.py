@@ -45,7 +45,8 @@ def _read(path: Path, name: str, most: int, code: str, key: str) -> bytes:
         with at_disk():
             found = os.fstat(handle)
         _check_kind(found, name, code)  # it may have been swapped meanwhile
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         while size <= most and found.st_size <= most:
             with at_disk():
                 part = os.read(handle, _CHUNK)
@@ -65,6 +66,12 @@ def _read(path: Path, name: str, most: int, code: str, key: str) -> bytes:
 def _check_kind(found: os.stat_result, name: str, code: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise AdapterRefused(code, f"{name} is no regular file")
+
+
+def unreadable(error: OSError) -> AdapterRefused:
+    """What a folder is refused with that cannot be looked at just now."""
+    reason = error.strerror or "cannot be read"
+    return AdapterRefused("unreadable", reason, is_passing=True)
 
 
 def without_places(text: str) -> str:

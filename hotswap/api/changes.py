@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 
 from hotswap.adapters.origin import Origin
+from hotswap.api.listings import find
 from hotswap.api.serving import Serving
 from hotswap.errors import BadRequest
 from scheduler import BASE
@@ -38,6 +39,12 @@ async def register(
     )
     await asyncio.wrap_future(serving.engine.seen())
     return key
+
+
+def warnings(serving: Serving, name: str) -> tuple[str, ...]:
+    """What to know of an adapter that was registered just now."""
+    row = find(serving.engine.status.adapters, name)
+    return row.card.warnings if row is not None and row.card is not None else ()
 
 
 async def update(

@@ -78,8 +78,9 @@ def reply(body: Any) -> Response:
     )
 
 
-def status_reply(text: str) -> Response:
-    return reply({"status": text})
+def status_reply(text: str, warnings: Sequence[str] = ()) -> Response:
+    """DJL's body; ours has `warnings` beside it if there are any."""
+    return reply({"status": text, **({"warnings": warnings} if warnings else {})})
 
 
 def page(request: Request, rows: Sequence[_T]) -> tuple[Sequence[_T], dict[str, str]]:

@@ -29,6 +29,7 @@ from hotswap.errors import (
 )
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.library.watch import Watch
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
@@ -51,6 +52,7 @@ class Serving:
     library: Library
     endpoints: Endpoints
     hooks: Hooks
+    watch: Watch | None = None
     is_lora_enabled: bool = True
     directory: Path | None = None
     show_paths: bool = False

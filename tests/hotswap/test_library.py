@@ -10,7 +10,7 @@ import pytest
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
+from hotswap.engine.letters import Adopt, Amend, Letter, Loading, Refuse, Retire
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -25,9 +25,10 @@ from hotswap.errors import (
     Vetoed,
 )
 from hotswap.library.catalogue import Catalogue
+from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
-from hotswap.library.library import Library, reading
+from hotswap.library.library import Library
 from hotswap.library.sources import Sources
 from tests.fakes import LoudTokenizer, generation
 
@@ -58,8 +59,15 @@ class Desk:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.letters: list[Letter] = []
+        self.letters: list[Letter] = []  # but for Loading
+        self.loading: list[str] = []  # names
         self.library: Library
+
+    def post(self, letter: Letter) -> None:
+        if isinstance(letter, Loading):
+            self.loading.append(letter.name)
+        else:
+            self.letters.append(letter)
 
     def open(self, hooks: Hooks | None = None, **limits: int) -> Library:
         """Start it, as after a crash: nothing is left of the one before."""
@@ -67,8 +75,8 @@ class Desk:
         self.library = Library()
         self.library.open(
             Catalogue(
-                reading(fake_read),
-                self.letters.append,
+                fake_read,
+                self.post,
                 sources=Sources([self.directory]),
                 journal=Journal(self.directory / JOURNAL_FILE),
                 hooks=hooks or Hooks(),
@@ -97,7 +105,7 @@ class Desk:
 
     def find(self, name: str, stamp: str = "1") -> bool:
         found = self.library.found(name, self.directory / name, stamp)
-        return found.result(10)
+        return found.result(10) is Found.GOOD
 
 
 @pytest.fixture
@@ -129,7 +137,7 @@ def test_one_that_is_not_preloaded_is_read_when_the_engine_asks(desk: Desk) -> N
     before = desk.told()
 
     desk.library.fetch("one")
-    desk.library.examine("stock/a").result(10)
+    desk.library.learn("one").result(10)  # after it
 
     assert (key, before) == (None, [("adopt", "one", None)])
     assert desk.told() == [("adopt", "one", "a")]
@@ -143,7 +151,7 @@ def test_a_fetch_of_a_folder_that_has_gone_is_refused_with_the_reason(
     desk.told()
 
     desk.library.fetch("one")
-    desk.library.gone("nobody").result(10)
+    desk.library.learn("one").result(10)  # after it
 
     ((what, name, reason),) = desk.told()
     assert (what, name) == ("refuse", "one")

@@ -30,7 +30,7 @@ from hotswap.errors import AdapterExists, AdapterRefused, UnknownAdapter
 from hotswap.library.catalogue import Catalogue
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
-from hotswap.library.library import Library, reading
+from hotswap.library.library import Library
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from scheduler import POLICIES, Scheduler
@@ -82,7 +82,7 @@ class House:
         )
         self.library.open(
             Catalogue(
-                reading(fake_read),
+                fake_read,
                 self.engine.post,
                 sources=Sources([directory]),
                 journal=Journal(directory / JOURNAL_FILE),

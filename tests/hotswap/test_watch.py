@@ -4,12 +4,14 @@ import os
 import shutil
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
-from hotswap.library.watch import Watch
+from hotswap.library.entries import Found
+from hotswap.library.watch import GRACE_S, Watch
 from tests.conftest import wait_until
 
 Event = tuple[str, str]
@@ -17,14 +19,24 @@ QUIET_S = 10.0
 
 
 class Shelf:
-    """What the watch said: ("found" or "gone", name). Whole folders are good."""
+    """What the watch said: ("found" or "gone", name). Whole folders are good, and what
+    is in `passing` cannot be read just now."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.seen_first: list[str] = []
+        self.passing: set[str] = set()
 
-    def found(self, name: str, folder: Path, state: str) -> bool:
+    def seen(self, name: str, folder: Path) -> None:
+        self.seen_first.append(name)
+
+    def found(self, name: str, folder: Path, state: str) -> "Future[Found]":
         self.events.append(("found", name))
-        return (folder / WEIGHTS_FILE).is_file()
+        outcome: Future[Found] = Future()
+        is_whole = (folder / WEIGHTS_FILE).is_file()
+        became = Found.AGAIN if name in self.passing else Found.BAD
+        outcome.set_result(Found.GOOD if is_whole else became)
+        return outcome
 
     def gone(self, name: str) -> None:
         self.events.append(("gone", name))
@@ -38,6 +50,19 @@ class Clock:
 
     def __call__(self) -> float:
         return time.time() + self.ahead
+
+
+def watch_on(directory: Path, shelf: Shelf, clock: Clock) -> Watch:
+    return Watch(
+        directory,
+        quiet_s=QUIET_S,
+        seen=shelf.seen,
+        found=shelf.found,
+        gone=shelf.gone,
+        clock=clock,
+        polling=True,
+        patience_s=0.1,
+    )
 
 
 @pytest.fixture
@@ -57,9 +82,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def watch(tmp_path: Path, shelf: Shelf, clock: Clock) -> Watch:
-    return Watch(
-        tmp_path, quiet_s=QUIET_S, found=shelf.found, gone=shelf.gone, clock=clock
-    )
+    return watch_on(tmp_path, shelf, clock)
 
 
 @pytest.fixture
@@ -172,7 +195,7 @@ def test_a_folder_refused_again_and_again_has_to_rest_longer_each_time(
     (tmp_path / "one").mkdir()
     rests = []
     for attempt in range(4):
-        (tmp_path / "one" / "notes").write_text(str(attempt))
+        (tmp_path / "one" / CONFIG_FILE).write_text("x" * attempt)
         clock.ahead = 0.0
         rested = 0
         while len(seen) == attempt:
@@ -233,8 +256,8 @@ def test_a_removed_folder_is_retired_once_and_may_come_back(
     assert [what for what, _ in seen] == ["found", "gone", "found"]
 
 
-def test_a_folder_removed_before_it_rested_is_never_mentioned(
-    watch: Watch, seen: list[Event], tmp_path: Path
+def test_a_folder_removed_before_it_rested_is_never_read(
+    watch: Watch, shelf: Shelf, tmp_path: Path
 ) -> None:
     (tmp_path / "one").mkdir()
     watch.look()
@@ -242,10 +265,11 @@ def test_a_folder_removed_before_it_rested_is_never_mentioned(
     (tmp_path / "one").rmdir()
 
     assert watch.look() is False
-    assert seen == []
+    assert shelf.seen_first == ["one"]
+    assert shelf.events == [("gone", "one")]
 
 
-def test_a_directory_that_vanishes_retires_all(
+def test_a_directory_that_vanishes_retires_all_after_a_grace(
     watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready, tmp_path, dirs_exist_ok=True)
@@ -253,7 +277,13 @@ def test_a_directory_that_vanishes_retires_all(
     seen.clear()
 
     tmp_path.rename(tmp_path.with_name("elsewhere"))
-    settle(watch, clock)
+    clock.ahead = 0
+    watch.look()
+    clock.ahead = GRACE_S / 2
+    watch.look()
+    assert (seen, len(watch.trouble)) == ([], 2)
+    clock.ahead = GRACE_S + 1
+    watch.look()
 
     assert seen == [("gone", f"a{number}") for number in range(8)]
 
@@ -300,7 +330,12 @@ def test_the_observer_follows_a_folder_from_drop_to_removal(
     seen = shelf.events
     shutil.copytree(ready / "a0", tmp_path / "early")
     watch = Watch(
-        tmp_path, quiet_s=0.02, found=shelf.found, gone=shelf.gone, polling=polling
+        tmp_path,
+        quiet_s=0.02,
+        seen=shelf.seen,
+        found=shelf.found,
+        gone=shelf.gone,
+        polling=polling,
     )
 
     watch.start()
