@@ -33,7 +33,7 @@ FLOORS = [
 ONLY = {
     "litestar": {"hotswap.app", "hotswap.api"},
     "uvicorn": {"hotswap.cli"},
-    "watchdog": {"hotswap.library.watch"},
+    "watchdog": {"hotswap.library.watch", "hotswap.library.observing"},
     "peft": {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.peft_config",
@@ -74,6 +74,7 @@ ONLY = {
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
+        "hotswap.errand",  # how long the disk has not answered
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai_shape",  # `created`, a date

@@ -105,7 +105,7 @@ def _read_files(folder: Path, layout: Layout, limits: Limits) -> tuple[bytes, by
     if config is None:
         raise AdapterRefused("no_config", f"{CONFIG_FILE}: No such file or directory")
     most = limits.max_bytes or _most_bytes(layout)
-    key = "max_bytes under [adapters]"
+    key = "`max_bytes` under [adapters]"
     weights = read_file(folder, WEIGHTS_FILE, most, code="no_weights", key=key)
     if weights is not None:
         return config, weights

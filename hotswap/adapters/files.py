@@ -56,7 +56,7 @@ def _read(path: Path, name: str, most: int, code: str, key: str) -> bytes:
             size += len(part)
     finally:
         os.close(handle)
-    where = f" (`{key}`)" if key else ""
+    where = f" ({key})" if key else ""
     raise AdapterRefused(
         "too_large" if key else code,
         f"{name} has {max(size, found.st_size)} bytes; the limit is {most}{where}",

@@ -131,8 +131,8 @@ class Watch(FileSystemEventHandler):
         # Whoever cannot be looked at is as before; one that is new may say why itself.
         before = {name: self._acted_on.get(name, ()) for name in now_there.troubles}
         folders = {**now_there.folders, **before}
-        missing = self._part(folders, now)
-        restless = missing > 0
+        is_missing = self._part(folders, now)
+        restless = False
         for name, fingerprint in sorted(folders.items()):
             is_due = self._again_at.get(name, now + 1) <= now
             if fingerprint == self._acted_on.get(name) and not is_due:
@@ -152,8 +152,8 @@ class Watch(FileSystemEventHandler):
         lines = [f"{n}: {why}" for n, why in sorted(now_there.troubles.items())]
         if self._identity is None:
             lines.append("the adapters directory: there is none")
-        if missing:
-            lines.append(f"{missing} adapters are missing since the directory moved")
+        if is_missing:
+            lines.append("adapters are missing since the adapters directory changed")
         self._tell(lines)
         return restless
 
@@ -170,12 +170,12 @@ class Watch(FileSystemEventHandler):
         if identity is not None:
             self._observing.follow(self._directory, identity)
 
-    def _part(self, folders: dict[str, Fingerprint], now: float) -> int:
-        """With those that are gone. Returns how many are only missing yet."""
+    def _part(self, folders: dict[str, Fingerprint], now: float) -> bool:
+        """With those that are gone. Returns whether some are only missing yet."""
         missing = self._known - folders.keys()
         if self._unsettled_at is not None:
             if missing and now - self._unsettled_at < GRACE_S:
-                return len(missing)
+                return True
             if self._identity is not None:
                 self._unsettled_at = None
         for name in sorted(missing):
@@ -186,7 +186,7 @@ class Watch(FileSystemEventHandler):
             self._again_at.pop(name, None)
             self._outcomes.pop(name, None)
             self._gone(name)
-        return 0
+        return False
 
     def _rests(self, name: str, fingerprint: Fingerprint, now: float) -> bool:
         wanted = self._quiet_s * float(2 ** self._refusals.get(name, 0))
@@ -196,11 +196,11 @@ class Watch(FileSystemEventHandler):
         return max(seen_for, age) >= wanted
 
     def _act_on(self, name: str, fingerprint: Fingerprint) -> None:
+        outcome = self._found(name, self._directory / name, stamp(fingerprint))
+        self._outcomes[name] = outcome
         self._acted_on[name] = fingerprint
         self._changed_at.pop(name, None)
         self._again_at.pop(name, None)
-        outcome = self._found(name, self._directory / name, stamp(fingerprint))
-        self._outcomes[name] = outcome
 
     def _hear(self, now: float) -> None:
         """What became of what was found."""
