@@ -231,7 +231,8 @@ class Watch(FileSystemEventHandler):
     def _run(self) -> None:
         restless, looks = True, 0
         while not self._stopping.is_set():
-            is_woken = self._woken.wait(self._quiet_s if restless else _LOOK_S)
+            rest_s = min(self._quiet_s, _LOOK_S) if restless else _LOOK_S
+            is_woken = self._woken.wait(rest_s)
             self._woken.clear()
             looks += 1
             is_due = restless or bool(self._trouble) or bool(self._again_at)
