@@ -8,7 +8,17 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from watchdog.events import FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
@@ -16,6 +26,17 @@ from hotswap.errand import Errand
 from hotswap.library.looks import Identity
 
 log = logging.getLogger(__name__)
+
+# Whoever writes a file closes it; our own reading is not heard.
+_EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+]
 
 
 class Observing:
@@ -69,6 +90,8 @@ class Observing:
 
     def _observe(self, directory: Path) -> BaseObserver:
         observer = Observer()  # takes an inotify instance
-        observer.schedule(self._handler, str(directory), recursive=True)
+        observer.schedule(
+            self._handler, str(directory), recursive=True, event_filter=_EVENTS
+        )
         observer.start()
         return observer

@@ -110,9 +110,7 @@ class Watch(FileSystemEventHandler):
         return self._trouble
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        # Our own reading is reported as well, and must not wake us.
-        if event.event_type not in ("opened", "closed_no_write"):
-            self._woken.set()
+        self._woken.set()
 
     def look(self, *, at_once: bool = False) -> bool:
         """Act on every folder that rests and on those that are gone. Returns whether
