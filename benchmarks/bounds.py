@@ -134,7 +134,7 @@ def over_http(engine: Engine, loaded: Loaded) -> float:
         hooks=Hooks(),
     )
     config = uvicorn.Config(
-        routes(serving, None, 5.0), port=PORT, log_config=None, access_log=False
+        routes(serving, 5.0), port=PORT, log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

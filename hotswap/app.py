@@ -47,7 +47,7 @@ from hotswap.errors import HotswapError
 from hotswap.library import hooks
 from hotswap.library.catalogue import Catalogue
 from hotswap.library.journal import JOURNAL_FILE, Journal
-from hotswap.library.library import Library, reading
+from hotswap.library.library import Library
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
@@ -112,6 +112,7 @@ def build(config: Config) -> Litestar:
         fetch=library.fetch,
     )
     library.open(_catalogue(config, runner, engine, own))
+    watch = _watch(config, library)
     serving = Serving(
         engine=engine,
         tokenizer=tokenizer,
@@ -124,18 +125,15 @@ def build(config: Config) -> Litestar:
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
         hooks=own,
+        watch=watch,
         is_lora_enabled=lora.enable_lora,
         directory=directory,
         show_paths=config.server.show_paths,
         model_path=config.model.path,
     )
     server = config.server
-    return routes(
-        serving,
-        _watch(config, library),
-        server.drain_s,
-        Browsers(hosts=server.hosts, origins=server.cors_origins),
-    )
+    browsers = Browsers(hosts=server.hosts, origins=server.cors_origins)
+    return routes(serving, server.drain_s, browsers)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -152,17 +150,14 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(
-    serving: Serving,
-    watch: Watch | None,
-    drain_s: float,
-    browsers: Browsers = PLAIN,
-) -> Litestar:
+def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
     lets what was accepted finish within `drain_s`. `state.answers` counts, by code.
     """
+
+    watch = serving.watch
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -231,7 +226,7 @@ def _catalogue(
     directory, most = adapters_directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     return Catalogue(
-        reading(partial(read, layout=runner.layout, limits=_limits(config))),
+        partial(read, layout=runner.layout, limits=_limits(config)),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
@@ -259,7 +254,9 @@ def _watch(config: Config, library: Library) -> Watch | None:
     return Watch(
         directory,
         quiet_s=config.adapters.quiet_s,
-        found=lambda *folder: library.found(*folder).result(),
-        gone=lambda name: library.gone(name).result(),
+        seen=library.seen,
+        found=library.found,
+        gone=library.gone,
+        moved=library.moved,
         polling=config.adapters.polling,
     )

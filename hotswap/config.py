@@ -77,7 +77,7 @@ class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roots: tuple[str, ...] = ()
     # Adapters known at once, in memory or on disk.
     max_adapters: Count = 10_000
-    # An adapter with more is refused; "auto" is no limit.
+    # A larger file of weights is refused; "auto" is the whole model in float32.
     max_bytes: Count | Literal["auto"] = "auto"
     # One whose merge would lose a larger share of its update is served mixed only.
     max_merge_loss: Annotated[float, Meta(ge=0, le=1)] = 0.5

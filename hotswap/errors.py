@@ -24,6 +24,7 @@ HotswapError
 ├── NotKept                  the journal could not be written
 ├── OtherTokenizer           the adapter was replaced while its prompt was encoded
 ├── Overloaded               too many jobs wait; try again later
+├── StillLoading             the adapter's files are being read, or cannot be just now
 ├── Stopping                 the server is going down
 ├── InternalError            a bug of the server's own
 ├── StepFailed               the model failed on this job's step
@@ -34,7 +35,12 @@ HotswapError
 
 
 class HotswapError(Exception):
-    """Root of the tree. The message is for the person who reads the answer."""
+    """Root of the tree. The message is for the person who reads the answer.
+
+    `is_passing`: the same may go well later, with nothing changed by who asks.
+    """
+
+    is_passing = False
 
 
 class ClientError(HotswapError):
@@ -131,7 +137,9 @@ class SourceUnsupported(ClientError):
 class SourceForbidden(ClientError):
     def __init__(self, src: str) -> None:
         super().__init__(
-            f"`{src}` lies outside the folders that adapters may come from", "src"
+            f"`{src}` lies outside the folders that adapters may come from: the "
+            "adapters directory and `roots` under [adapters]",
+            "src",
         )
 
 
@@ -158,12 +166,16 @@ class ClientGone(ClientError):
 
 
 class AdapterRefused(HotswapError):
-    """`code` is stable and short; `reason` is a sentence that names file and module."""
+    """`code` is stable and short; `reason` is a sentence that names file and module.
 
-    def __init__(self, code: str, reason: str) -> None:
+    Passing are those whose files could not be read, whatever is in them.
+    """
+
+    def __init__(self, code: str, reason: str, *, is_passing: bool = False) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.is_passing = is_passing
 
 
 class Vetoed(HotswapError):
@@ -192,6 +204,13 @@ class Overloaded(HotswapError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StillLoading(HotswapError):
+    def __init__(self, adapter: str, reason: str | None = None) -> None:
+        why = f"cannot be read just now: {reason}" if reason else "is being read"
+        super().__init__(f"The adapter `{adapter}` {why}. Ask again soon.")
+        self.retry_after_s = 1.0
 
 
 class Stopping(HotswapError):

@@ -46,7 +46,7 @@ ONLY = {
         "hotswap.connections",  # the type of what it serves
     },
     "uvicorn": {"hotswap.serve", "hotswap.connections"},
-    "watchdog": {"hotswap.library.watch"},
+    "watchdog": {"hotswap.library.watch", "hotswap.library.observing"},
     "peft": {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.bounds",  # the type of a configuration
@@ -100,6 +100,7 @@ ONLY = {
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",
+        "hotswap.errand",  # how long the disk has not answered
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai_shape",  # `created`, a date

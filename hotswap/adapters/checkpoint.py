@@ -8,7 +8,7 @@ Only safetensors is read; a pickle is never opened. Knows no names, no slots.
 import hashlib
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +17,13 @@ from peft import PeftConfig
 from hotswap.adapters.base_name import base_name, is_same_base
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.fidelity import fits_beside, merge_loss
+from hotswap.adapters.files import read_file
 from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.patterns import check_patterns
 from hotswap.adapters.peft_config import parse
 from hotswap.adapters.settings import CONFIG_FILE, unusual
-from hotswap.adapters.sidecar import read_sidecar
+from hotswap.adapters.sidecar import SIDECAR_FILE, read_sidecar
 from hotswap.adapters.tensors import tensors_of
 from hotswap.adapters.updates import absent_targets, prove, updates
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
@@ -33,12 +34,15 @@ from hotswap.tokenizer import Tokenizer
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
 
 _MOST = 1000  # characters of a reason
+_MOST_CONFIG_BYTES = 1 << 20
+_LEAST_LIMIT = 1 << 26  # a tiny model's adapter may be larger than the model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What an adapter may be; None is without limit, and so are no `targets`: names
-    in which the path of each module that it changes has to end.
+    in which the path of each module that it changes has to end. Without `max_bytes` its
+    file may have as many as the whole model in float32.
 
     Above `max_merge_loss` it is served mixed only. `other_base`: what it means if the
     adapter says that it was trained on another model.
@@ -61,12 +65,12 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
         reason = _one_line(error.reason)
         if reason == error.reason:
             raise
-        raise AdapterRefused(error.code, reason) from error
+        raise AdapterRefused(error.code, reason, is_passing=error.is_passing) from error
 
 
 def _read(folder: Path, layout: Layout, limits: Limits) -> Generation:
     try:
-        raw_config, raw_weights = _read_files(folder, limits)
+        raw_config, raw_weights = _read_files(folder, layout, limits)
     except AdapterRefused as error:
         raise explained(error, folder) from None
     check_pointer(CONFIG_FILE, raw_config)
@@ -76,71 +80,86 @@ def _read(folder: Path, layout: Layout, limits: Limits) -> Generation:
     _check_rank(config, limits)
     check_patterns(vars(config), layout)
     tensors, renamings = tensors_of(raw_weights, str(config.peft_type.value), layout)
+    sidecar = read_sidecar(folder)
     with _naming_settings(config):
         made, others, note = updates(config, tensors, layout)
     warnings += renamings + absent_targets(config, layout)
     _check_targets({*made, *others}, limits)
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
-    tokenizer, warned = _tokenizer(folder, layout, added)
+    tokenizer, warned = _tokenizer(folder, layout, added, sidecar.chat_template)
     warnings += warned
-    with _naming_settings(config), outside(_not_mergeable):
-        # Values that PEFT cannot compute with: an index out of range, no inverse.
-        prove(others, layout)
-        loss = merge_loss(made, others, layout)
-    if loss > limits.max_merge_loss:
-        lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
-        if others:
-            raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
-        note = f"mixed only: {lost}"
-    fits = fits_beside(made, layout)
-    if not fits:
-        why = f"its factors are not finite in {_dtype(layout)}"
-        if note:
-            raise AdapterRefused("not_finite", f"{why}, and {note}")
-        note = f"merged only: {why}"
     written_in = tokenizer.key.encode() if tokenizer else b""
     digest = hashlib.sha256(raw_config + raw_weights + written_in).hexdigest()
-    return Generation(
+    generation = Generation(
         key=digest[:16],
         deltas=made,
         rewrites=others,
-        can_merge=loss <= limits.max_merge_loss,
-        fits_beside=fits,
         note=note,
-        merge_loss=loss,
         warnings=warnings,
         tokenizer=tokenizer,
     )
+    with _naming_settings(config), outside(_not_mergeable):
+        # Values that PEFT cannot compute with: an index out of range, no inverse.
+        prove(others, layout)
+        return _judged(_scaled(generation, sidecar.scale), layout, limits)
 
 
-def _read_files(folder: Path, limits: Limits) -> tuple[bytes, bytes]:
-    contents = []
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        try:
-            size = (folder / name).stat().st_size
-            if limits.max_bytes is not None and size > limits.max_bytes:
-                raise AdapterRefused(
-                    "too_large",
-                    f"{name} has {size} bytes; the limit is {limits.max_bytes}",
-                )
-            contents.append((folder / name).read_bytes())
-        except OSError as error:
-            pickles = sorted(p.name for p in folder.glob("*.bin"))
-            hint = ""
-            if name == WEIGHTS_FILE and pickles:
-                hint = f"; {pickles[0]} is a pickle, which is never opened"
-            code = "no_config" if name == CONFIG_FILE else "no_weights"
-            reason = error.strerror or "cannot be read"
-            raise AdapterRefused(code, f"{name}: {reason}{hint}") from None
-    return contents[0], contents[1]
+def _scaled(generation: Generation, scale: float) -> Generation:
+    if scale == 0:
+        reason = f"{SIDECAR_FILE}: with a scale of 0 it is the bare model"
+        raise AdapterRefused("zero_effect", reason)
+    return generation if scale == 1 else generation.scaled(scale)
+
+
+def _judged(generation: Generation, layout: Layout, limits: Limits) -> Generation:
+    """With the modes that it can be served in. Raises AdapterRefused if in none."""
+    loss = merge_loss(generation.deltas, generation.rewrites, layout)
+    loses = loss > limits.max_merge_loss
+    fits = fits_beside(generation.deltas, layout)
+    lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
+    huge = f"its factors are not finite in {_dtype(layout)}"
+    note = generation.note
+    if loses and generation.rewrites:
+        raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
+    if loses and not fits:
+        raise AdapterRefused("merge_loss", f"{lost}, and {huge}")
+    if loses:
+        note = f"mixed only: {lost}"
+    elif not fits:
+        note = f"merged only: {huge}"
+    return replace(
+        generation,
+        can_merge=not loses,
+        fits_beside=fits,
+        note=note,
+        merge_loss=loss,
+    )
+
+
+def _read_files(folder: Path, layout: Layout, limits: Limits) -> tuple[bytes, bytes]:
+    config = read_file(folder, CONFIG_FILE, _MOST_CONFIG_BYTES, code="no_config")
+    if config is None:
+        raise AdapterRefused("no_config", f"{CONFIG_FILE}: No such file or directory")
+    most = limits.max_bytes or _most_bytes(layout)
+    key = "`max_bytes` under [adapters]"
+    weights = read_file(folder, WEIGHTS_FILE, most, code="no_weights", key=key)
+    if weights is None:
+        reason = f"{WEIGHTS_FILE}: No such file or directory"
+        raise AdapterRefused("no_weights", reason)
+    return config, weights
+
+
+def _most_bytes(layout: Layout) -> int:
+    """What a file of updates can sensibly be."""
+    numbers = sum(p.numel() for ps in layout.golden.values() for p in ps.values())
+    return max(4 * numbers, _LEAST_LIMIT)
 
 
 def _tokenizer(
-    folder: Path, layout: Layout, added: int
+    folder: Path, layout: Layout, added: int, template: str | None
 ) -> tuple[Tokenizer | None, tuple[str, ...]]:
     """The folder's own, and what to know of it."""
     tokens = known_tokens(layout.skeleton) + added
-    template = read_sidecar(folder).chat_template
     own: Tokenizer | None = None
     warnings: tuple[str, ...] = ()
     if layout.tokenizers is not None:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from hotswap.adapters.settings import LORA, refused
+from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -76,7 +77,7 @@ def explained(error: AdapterRefused, folder: Path) -> AdapterRefused:
     if error.code not in ("no_config", "no_weights"):
         return error
     what = _instead(_names(folder))
-    if what is None or "No such file" not in error.reason or "pickle" in error.reason:
+    if what is None or "No such file" not in error.reason:
         return error
     return AdapterRefused(error.code, f"{error.reason}; {what}")
 
@@ -111,7 +112,7 @@ def check_tensors(
 
 def _names(folder: Path) -> list[str]:
     try:
-        with os.scandir(folder) as entries:
+        with at_disk(), os.scandir(folder) as entries:
             return sorted(entry.name for entry in islice(entries, _ENTRIES))
     except OSError:
         return []

@@ -10,6 +10,7 @@ from hotswap.adapters.origin import Origin
 class AdapterState(Enum):
     READY = "ready"
     FAILED = "failed"
+    LOADING = "loading"  # its files were seen and are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from hotswap.adapters.files import read_file
 from hotswap.errors import AdapterRefused
 
 SIDECAR_FILE = "hotswap.toml"
+_MOST_BYTES = 1 << 20
+_CODE = "bad_sidecar"
 
 _Text = Annotated[str, Meta(min_length=1, max_length=1000)]
 _Alias = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -42,12 +45,9 @@ NOTHING = Sidecar()
 
 def read_sidecar(folder: Path) -> Sidecar:
     """The folder's sidecar, or one that says nothing. Raises AdapterRefused."""
-    try:
-        raw = (folder / SIDECAR_FILE).read_bytes()
-    except FileNotFoundError:
+    raw = read_file(folder, SIDECAR_FILE, _MOST_BYTES, code=_CODE)
+    if raw is None:
         return NOTHING
-    except OSError as error:
-        raise _refused(error.strerror or "cannot be read") from None
     try:
         sidecar = msgspec.toml.decode(raw, type=Sidecar)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -59,4 +59,4 @@ def read_sidecar(folder: Path) -> Sidecar:
 
 
 def _refused(reason: str) -> AdapterRefused:
-    return AdapterRefused("bad_sidecar", f"{SIDECAR_FILE}: {reason}")
+    return AdapterRefused(_CODE, f"{SIDECAR_FILE}: {reason}")

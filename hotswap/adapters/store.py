@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.listing import AdapterState, Card, Listing, card_of
 from hotswap.adapters.origin import Origin
-from hotswap.errors import OtherTokenizer, UnknownAdapter
+from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
 from hotswap.tokenizer import Tokenizer
 from scheduler.job import BASE
 
@@ -24,8 +24,15 @@ class _Entry:
     origin: Origin
     card: Card | None = None
     is_served: bool = False
+    is_loading: bool = False
     reason: str | None = None
     requests: int = 0
+
+    @property
+    def state(self) -> AdapterState:
+        if self.is_loading:
+            return AdapterState.LOADING
+        return AdapterState.READY if self.is_served else AdapterState.FAILED
 
     @property
     def key(self) -> str | None:
@@ -70,6 +77,7 @@ class Store:
         entry = self._entries.setdefault(name, _Entry(origin))
         old = entry.key
         entry.origin, entry.reason, entry.is_served = origin, None, True
+        entry.is_loading = False
         self._stale.add(name)
         if generation is None:  # and nothing older may answer until it is
             entry.card = None
@@ -98,14 +106,27 @@ class Store:
         origins = (self._entries[name].origin for name in self._names[key])
         return any(origin.preload or origin.pin for origin in origins)
 
-    def refuse(self, name: str, reason: str, origin: Origin) -> None:
-        """Note why the files under `name` are not served; a generation in memory
-        stays."""
+    def expect(self, name: str, origin: Origin) -> None:
+        """Its files are being read: a name that is not served is loading."""
         self._stale.add(name)
         entry = self._entries.setdefault(name, _Entry(origin))
-        entry.reason = reason
-        if entry.key not in self._loaded:
+        if not entry.is_served:
+            entry.reason, entry.is_loading = None, True
+
+    def refuse(
+        self, name: str, reason: str, origin: Origin, *, is_passing: bool = False
+    ) -> bool:
+        """Note why the files under `name` are not served. Returns whether that is news.
+
+        A generation in memory stays. So does one on disk if the reason is passing.
+        """
+        self._stale.add(name)
+        entry = self._entries.setdefault(name, _Entry(origin))
+        is_news = entry.reason != reason
+        entry.reason, entry.is_loading = reason, False
+        if entry.key not in self._loaded and not is_passing:
             entry.is_served = False
+        return is_news
 
     def retire(self, name: str) -> list[str]:
         """Forget `name`. Returns the keys dropped by it; leased ones live on."""
@@ -130,10 +151,12 @@ class Store:
     def lease(self, name: str, tokenizer: Tokenizer | None = None) -> Generation:
         """The generation `name` stands for now, counted. The name must not be on disk.
 
-        Raises UnknownAdapter, and OtherTokenizer if it takes no prompts from
-        `tokenizer`; None is the model's.
+        Raises UnknownAdapter, StillLoading, and OtherTokenizer if it takes no prompts
+        from `tokenizer`; None is the model's.
         """
         entry = self._entries.get(name)
+        if entry is not None and entry.is_loading:
+            raise StillLoading(name)
         if entry is None or not entry.is_served:
             raise UnknownAdapter(name, entry.reason if entry else None)
         assert entry.key is not None, "asked for before it was read"
@@ -187,7 +210,7 @@ class Store:
         entry = self._entries[name]
         return Listing(
             name=name,
-            state=AdapterState.READY if entry.is_served else AdapterState.FAILED,
+            state=entry.state,
             reason=entry.reason,
             origin=entry.origin,
             card=entry.card,

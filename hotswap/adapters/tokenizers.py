@@ -7,6 +7,7 @@ so that nothing else of the folder is looked at, and no code in it is ever impor
 
 import hashlib
 import tempfile
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hotswap.adapters import pipeline
+from hotswap.adapters.files import read_file, without_places
 from hotswap.errors import AdapterRefused, BadRequest, StepFailed
 from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
@@ -23,26 +25,28 @@ from hotswap.tokenizer import Tokenizer
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
-_FILES = (
-    TOKENIZER_FILE,
-    CONFIG_FILE,
-    TEMPLATE_FILE,
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-_MOST_BYTES = 1 << 27
+# All that is looked at, and how many bytes each may have
+FILES = {
+    TOKENIZER_FILE: 1 << 27,
+    CONFIG_FILE: 1 << 24,
+    TEMPLATE_FILE: 1 << 20,
+    "special_tokens_map.json": 1 << 24,
+    "added_tokens.json": 1 << 24,
+}
+_CODE = "bad_tokenizer"
 _MOST_TEMPLATE = 1 << 18  # characters
 _PROBE = "A probe, 42 words: caf\u00e9 \u4f60\u597d \U0001f642\n\n\tx  "
 
 
 class Tokenizers:
-    """Used by one thread. Folders with the same files get the same tokenizer, for as
+    """For any thread. Folders with the same files get the same tokenizer, for as
     long as somebody holds it: those of one training script rarely differ."""
 
     def __init__(self, model: PreTrainedTokenizerBase) -> None:
         self._model = Tokenizer(model)
         self._state = _state(model)
         self._known: WeakValueDictionary[str, Tokenizer] = WeakValueDictionary()
+        self._lock = threading.Lock()
 
     def of(self, folder: Path, tokens: int) -> Tokenizer | None:
         """The folder's own; None is the model's.
@@ -55,7 +59,9 @@ class Tokenizers:
         key = _digest(files, tokens)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._make(files, key, tokens)
+            made = self._make(files, key, tokens)
+            with self._lock:  # who was the first made it for all
+                found = self._known.setdefault(key, made)
         return None if found is self._model else found
 
     def tried(self, own: Tokenizer | None, template: str | None) -> tuple[str, ...]:
@@ -119,17 +125,10 @@ class Tokenizers:
 
 
 def _read(folder: Path) -> dict[str, bytes]:
-    files = {}
-    for name in _FILES:
-        try:
-            if (folder / name).stat().st_size > _MOST_BYTES:
-                raise _refused(f"{name} has more than {_MOST_BYTES} bytes")
-            files[name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise _refused(f"{name}: {error.strerror or 'cannot be read'}") from None
-    return files
+    found = {
+        name: read_file(folder, name, most, code=_CODE) for name, most in FILES.items()
+    }
+    return {name: content for name, content in found.items() if content is not None}
 
 
 def _template(files: Mapping[str, bytes]) -> str | None:
@@ -195,4 +194,4 @@ def _broken(said: str) -> AdapterRefused:
 
 
 def _refused(reason: str) -> AdapterRefused:
-    return AdapterRefused("bad_tokenizer", reason)
+    return AdapterRefused(_CODE, without_places(reason))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from hotswap.adapters.origin import Origin
+from hotswap.api.listings import find
 from hotswap.api.serving import Serving
 from hotswap.errors import BadRequest, ClientError
 from scheduler import BASE
@@ -52,6 +53,12 @@ async def register(
     )
     await asyncio.wrap_future(serving.engine.seen())
     return key
+
+
+def warnings(serving: Serving, name: str) -> tuple[str, ...]:
+    """What to know of an adapter that was registered just now."""
+    row = find(serving.engine.status.adapters, name)
+    return row.card.warnings if row is not None and row.card is not None else ()
 
 
 async def update(

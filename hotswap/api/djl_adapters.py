@@ -77,7 +77,9 @@ async def register(request: Request, serving: Injected) -> Response:
     )
     shown = alias or name
     await _told(changes.register(serving, name, origin), shown)
-    return status_reply(f"Adapter {shown} registered")
+    return status_reply(
+        f"Adapter {shown} registered", warnings=changes.warnings(serving, name)
+    )
 
 
 @get([*_ONE, *_BELOW])

@@ -18,6 +18,7 @@ from hotswap.errors import (
     NotFound,
     Overloaded,
     SourceUnsupported,
+    StillLoading,
     Stopping,
     UnknownEndpoint,
 )
@@ -35,6 +36,7 @@ _KINDS: dict[type[Exception], str] = {
     SourceUnsupported: "IllegalArgumentException",
     UnknownEndpoint: "ModelNotFoundException",
     Overloaded: "WlmCapacityException",
+    StillLoading: "WlmCapacityException",
     Stopping: "WlmShutdownException",
 }
 # Of the router's own: no such path, another method.
@@ -80,8 +82,9 @@ def reply(body: Any) -> Response:
     )
 
 
-def status_reply(text: str) -> Response:
-    return reply({"status": text})
+def status_reply(text: str, warnings: Sequence[str] = ()) -> Response:
+    """DJL's body; ours has `warnings` beside it if there are any."""
+    return reply({"status": text, **({"warnings": warnings} if warnings else {})})
 
 
 def page(request: Request, rows: Sequence[_T]) -> tuple[Sequence[_T], dict[str, str]]:

@@ -21,10 +21,14 @@ async def live(serving: Injected) -> Response:
 
 @get(["/health", "/health/ready"])
 async def ready(serving: Injected) -> Response:
-    """200 while requests are accepted."""
-    status = serving.engine.status
-    is_ready = serving.engine.is_alive and not status.is_stopping
-    return Response({"ready": is_ready}, status_code=200 if is_ready else 503)
+    """200 while requests are accepted and adapters come and go. `trouble`: what the
+    disk keeps from them, a line each; whatever is served goes on."""
+    status, watch = serving.engine.status, serving.watch
+    follows = serving.library.is_alive and (watch is None or watch.is_alive)
+    is_ready = serving.engine.is_alive and follows and not status.is_stopping
+    trouble = [*serving.library.trouble, *(watch.trouble if watch else ())]
+    body = {"ready": is_ready, "trouble": trouble}
+    return Response(body, status_code=200 if is_ready else 503)
 
 
 @get("/v1/status")

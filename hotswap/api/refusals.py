@@ -31,6 +31,7 @@ from hotswap.errors import (
     SourceForbidden,
     SourceUnsupported,
     StepFailed,
+    StillLoading,
     Stopping,
     UnknownAdapter,
     UnknownEndpoint,
@@ -67,6 +68,7 @@ STATUS: dict[type[HotswapError], int] = {
     MixFailed: 500,
     NotKept: 500,
     OtherTokenizer: 503,
+    StillLoading: 503,
     Stopping: 503,
     NoRoom: 507,
 }
@@ -99,7 +101,7 @@ def ours(request: Request, error: HotswapError) -> Response:
         log.debug("the client has left path=%r", request.scope["path"])
     table = DJL_STATUS if _is_djl(request) else STATUS
     answer = _answer(request, error, table[type(error)])
-    if isinstance(error, Overloaded) and error.retry_after_s is not None:
+    if isinstance(error, Overloaded | StillLoading) and error.retry_after_s is not None:
         answer.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     return answer
 

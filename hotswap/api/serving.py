@@ -40,6 +40,7 @@ from hotswap.errors import (
 )
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.library.watch import Watch
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, BacklogFull
 
@@ -68,6 +69,7 @@ class Serving:
     library: Library
     endpoints: Endpoints
     hooks: Hooks
+    watch: Watch | None = None
     also_base: tuple[str, ...] = ()
     encoders: Encoders = field(default_factory=Encoders)
     is_lora_enabled: bool = True

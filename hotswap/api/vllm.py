@@ -85,7 +85,8 @@ async def load(request: Request, serving: Injected) -> str:
         if error.code in ("no_source", "no_config"):
             raise NotFound(str(error), "lora_path") from None
         raise
-    return f"Success: LoRA adapter '{name}' added successfully."
+    warned = "".join(f"\nWarning: {w}" for w in changes.warnings(serving, name))
+    return f"Success: LoRA adapter '{name}' added successfully.{warned}"
 
 
 @post("/v1/unload_lora_adapter", status_code=200, media_type="text/plain")

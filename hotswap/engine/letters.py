@@ -43,6 +43,14 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """The files of `name` have been seen, and are read. Whatever serves goes on."""
+
+    name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Amend:
     """What was asked for `name` has changed; its generation has not."""
 
@@ -53,12 +61,13 @@ class Amend:
 @dataclass(frozen=True, slots=True)
 class Refuse:
     """The files found under `name` cannot be served. `is_readable`: those that it
-    stands for still can."""
+    stands for still can. `is_passing`: they could not be read just now."""
 
     name: str
     reason: str
     origin: Origin
     is_readable: bool = False
+    is_passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +99,6 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
-Letter = Submit | Cancel | Adopt | Amend | Refuse | Retire | Mark | Drain | Stop
+Letter = (
+    Submit | Cancel | Adopt | Loading | Amend | Refuse | Retire | Mark | Drain | Stop
+)

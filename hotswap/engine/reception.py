@@ -17,6 +17,7 @@ from hotswap.engine.letters import (
     Cancel,
     Drain,
     Letter,
+    Loading,
     Mark,
     Refuse,
     Retire,
@@ -33,6 +34,7 @@ from hotswap.errors import (
     OtherTokenizer,
     Overloaded,
     PromptTooLong,
+    StillLoading,
     Stopping,
 )
 from hotswap.outside import outside
@@ -103,11 +105,10 @@ class Reception:
             case Amend(name, origin):
                 self._batch.forget(self._store.amend(name, origin))
                 self._batch.pin(self._store.pinned)
-            case Refuse(name, reason, origin, is_readable):
-                if not is_readable:
-                    self._store.refuse(name, reason, origin)
-                log.warning("adapter refused name=%r reason=%s", name, reason)
-                self._take_up(name)
+            case Loading(name, origin):
+                self._store.expect(name, origin)
+            case Refuse():
+                self._refuse(letter)
             case Retire(name):
                 self._batch.forget(self._store.retire(name))
                 log.info("adapter retired name=%r", name)
@@ -134,6 +135,20 @@ class Reception:
         for _, letter in itertools.chain(*self._awaited.values()):
             self._outbox.put(letter.ticket, Stopping())
         self._awaited.clear()
+
+    def _refuse(self, letter: Refuse) -> None:
+        name, reason = letter.name, letter.reason
+        is_news = letter.is_readable or self._store.refuse(
+            name, reason, letter.origin, is_passing=letter.is_passing
+        )
+        if is_news:
+            log.warning("adapter refused name=%r reason=%s", name, reason)
+        if letter.is_passing and self._store.is_on_disk(name):
+            for _, waiting in self._awaited.pop(name, ()):
+                self._counters.refused += 1
+                self._outbox.put(waiting.ticket, StillLoading(name, reason))
+        else:
+            self._take_up(name)
 
     def _take_up(self, name: str) -> None:
         """Those who waited for `name` are asked in again."""

@@ -4,11 +4,20 @@ reaches the engine. Owned by the library's thread."""
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.tokenizer import Tokenizer
+
+
+class Found(Enum):
+    """What became of a folder that was found."""
+
+    GOOD = "good"
+    BAD = "bad"  # its files are refused as they are
+    AGAIN = "again"  # they could not be read just now
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,17 @@
 """Journal: what was registered over HTTP, so that it comes back after a restart.
 
 One small JSON file, replaced whole: it is written beside its name, flushed to the disk
-and renamed, so that a crash at any moment leaves the old content or the new one.
+and renamed, so that a crash at any moment leaves the old content or the new one. What
+happens to a folder happens whether or not it can be written down: it is kept in memory
+until it can.
 """
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from hotswap.adapters.origin import Origin
+from hotswap.errand import Errand, at_disk
 from hotswap.errors import NotKept, StartFailed
+
+log = logging.getLogger(__name__)
 
 JOURNAL_FILE = ".hotswap.json"
 
@@ -32,17 +39,31 @@ class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gone: str | None = None
 
 
+def note_of(origin: Origin) -> Note | None:
+    """What to keep of it: nothing of a folder with which nothing was done."""
+    if origin == Origin(src=origin.src, is_watched=True):
+        return None
+    return Note(origin=origin)
+
+
 class Journal:
     """Owned by the library's thread. `path` None keeps nothing."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Raises StartFailed if there is a journal that cannot be read."""
+    def __init__(self, path: Path | None, *, patience_s: float = 15.0) -> None:
+        """`patience_s`: how long the disk may take to answer. Raises StartFailed if
+        there is a journal that cannot be read."""
         self._path = path
+        self._patience_s = patience_s
         self._notes: dict[str, Note] = {}
+        # None: unknown, or not all of it
+        self._written: dict[str, Note] | None = self._notes
+        self._writing: Errand[None] | None = None  # one that does not come back
+        self.trouble: str | None = None  # why it is behind
         if path is None or not path.exists():
             return
         try:
             self._notes = msgspec.json.decode(path.read_bytes(), type=dict[str, Note])
+            self._written = self._notes
         except (OSError, msgspec.MsgspecError) as error:
             raise StartFailed(f"journal {path}: {error}") from None
 
@@ -50,38 +71,90 @@ class Journal:
     def notes(self) -> Mapping[str, Note]:
         return self._notes
 
+    @property
+    def registered(self) -> dict[str, Origin]:
+        """What clients registered. Of a watched folder the watcher will tell."""
+        return {
+            name: note.origin
+            for name, note in sorted(self._notes.items())
+            if note.origin is not None and not note.origin.is_watched
+        }
+
     def write(self, name: str, note: Note | None) -> None:
         """Note something of `name`, or forget it. On the disk when this returns.
 
         Raises NotKept with nothing changed.
         """
+        try:
+            self._put(self._with(name, note))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise NotKept(f"journal {self._path}: {reason}") from error
+
+    def keep(self, name: str, note: Note | None) -> None:
+        """The same for what has happened already: written now, or when it can be."""
+        self._notes = self._with(name, note)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Write what could not be written before."""
+        try:
+            self._put(self._notes)
+        except OSError as error:
+            trouble = f"the journal cannot be written: {error.strerror or error}"
+            if trouble != self.trouble:
+                log.error("%s; it is tried again journal=%s", trouble, self._path)
+            self.trouble = trouble
+
+    def moved(self) -> None:
+        """Its directory is another one now: all of it has to be written there."""
+        if self._notes:
+            self._written = None
+            self.catch_up()
+
+    @property
+    def is_behind(self) -> bool:
+        return self._notes is not self._written
+
+    def _with(self, name: str, note: Note | None) -> dict[str, Note]:
         notes = {key: value for key, value in self._notes.items() if key != name}
-        if note is not None:
-            notes[name] = note
-        if notes == self._notes:
-            return
-        if self._path is not None:
-            try:
-                write_json(self._path, msgspec.to_builtins(notes))
-            except OSError as error:
-                raise NotKept(f"journal {self._path}: {error.strerror}") from error
-        self._notes = notes
+        return notes if note is None else {**notes, name: note}
+
+    def _put(self, notes: dict[str, Note]) -> None:
+        if self._path is not None and notes != self._written:
+            if self._writing is not None and not self._writing.future.done():
+                raise TimeoutError("the disk does not answer")
+            self._written = None  # whatever is there if this fails
+            work = partial(write_json, self._path, msgspec.to_builtins(notes))
+            self._writing = Errand(work)
+            if not self._writing.wait(self._patience_s):
+                raise TimeoutError("the disk does not answer")
+            self._writing.future.result()
+        self._notes = self._written = notes
+        if self.trouble is not None:
+            log.info("the journal is written again journal=%s", self._path)
+        self.trouble = None
 
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by `value` as JSON, atomically and durably. Raises OSError."""
-    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    with at_disk():
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _replace(path, value)
+            os.fsync(folder)  # the rename itself
+        finally:
+            os.close(folder)
+
+
+def _replace(path: Path, value: Any) -> None:
+    handle, beside = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:
             json.dump(value, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        os.replace(beside, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        Path(beside).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)

@@ -5,17 +5,21 @@ configured roots, after every symlink in its path and in its files is resolved: 
 client names in a request must not read the rest of the disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hotswap.adapters.peft_config import CONFIG_FILE
+from hotswap.adapters.checkpoint import CONFIG_FILE
+from hotswap.adapters.files import unreadable
+from hotswap.errand import at_disk
 from hotswap.errors import (
     AdapterRefused,
     BadRequest,
     SourceForbidden,
     SourceUnsupported,
 )
+from hotswap.library.looks import NAMES
 
 MAX_NAME = 128
 
@@ -24,7 +28,10 @@ class Sources:
     def __init__(self, roots: Sequence[Path]) -> None:
         """The first root is where relative sources start."""
         self._roots = roots
-        self._resolved = [root.resolve() for root in roots]
+
+    def place(self, src: str) -> Path:
+        """The folder that `src` names, without a look at it."""
+        return self._roots[0] / src if self._roots else Path(src)
 
     def find(self, src: str) -> Path:
         """The folder that `src` names, symlinks kept.
@@ -36,24 +43,42 @@ class Sources:
             raise SourceUnsupported(src, scheme)
         if not self._roots:
             raise SourceForbidden(src)
-        folder = self._roots[0] / src  # an absolute `src` stands alone
+        folder = self.place(src)  # an absolute `src` stands alone
         self.check(folder, src)
-        if not folder.is_dir():
+        with _readable(), at_disk():
+            is_folder, is_adapter = folder.is_dir(), (folder / CONFIG_FILE).exists()
+        if not is_folder:
             raise AdapterRefused("no_source", f"{src}: no such folder")
-        if not (folder / CONFIG_FILE).is_file():
+        if not is_adapter:
             raise AdapterRefused("no_config", f"{src}: it has no {CONFIG_FILE}")
         return folder
 
     def check(self, folder: Path, src: str) -> None:
-        """Raises SourceForbidden if the folder, or a file in it, lies elsewhere."""
+        """Raises SourceForbidden if the folder, or a file of it that would be read,
+        lies elsewhere; AdapterRefused if that cannot be told just now."""
         try:
-            places = [folder, *folder.iterdir()] if folder.is_dir() else [folder]
-            resolved = [place.resolve() for place in places]
-        except (OSError, RuntimeError, ValueError):  # unreadable, a loop, a NUL byte
+            with _readable():
+                # The roots anew: a deploy may have flipped a link in their path.
+                roots = [_resolved(root) for root in self._roots]
+                places = [_resolved(folder / name) for name in ("", *NAMES)]
+        except (RuntimeError, ValueError):  # a loop, a NUL byte
             raise SourceForbidden(src) from None
-        for place in resolved:
-            if not any(place.is_relative_to(root) for root in self._resolved):
+        for place in places:
+            if not any(place.is_relative_to(root) for root in roots):
                 raise SourceForbidden(src)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(error) from None
+
+
+def _resolved(place: Path) -> Path:
+    with at_disk():
+        return place.resolve()
 
 
 def check_name(name: str) -> None:

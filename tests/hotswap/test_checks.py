@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, Layout, Limits, read
+from hotswap.adapters.checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    Layout,
+    Limits,
+    read,
+)
 from hotswap.adapters.report import Report, report, text
 from hotswap.errors import AdapterRefused, MergeFailed
 from tests import tiny
@@ -153,3 +160,61 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
         merge_loss=generation.merge_loss,
     )
     assert "rank 4, 12 modules" in text(folder, found)
+
+
+def scale(folder: Path, by: float) -> None:
+    (folder / "hotswap.toml").write_text(f"scale = {by}\n")
+
+
+def test_a_scale_of_the_sidecar_makes_another_generation(
+    folder: Path, layout: Layout
+) -> None:
+    plain = read(folder, layout)
+    scale(folder, 2.0)
+    strong = read(folder, layout)
+
+    assert strong.key != plain.key
+    for path, delta in plain.deltas.items():
+        assert strong.deltas[path].scale == 2 * delta.scale
+
+
+def test_what_a_scale_makes_of_an_adapter_is_judged_and_not_what_it_was(
+    folder: Path, layout: Layout
+) -> None:
+    scale(folder, 0)
+    assert report(folder, layout).code == "zero_effect"
+
+    tensors = load_file(folder / WEIGHTS_FILE)
+    for key, tensor in tensors.items():
+        tensor.mul_(1e35 if "lora_B" in key else 1.0)
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    scale(folder, 1)
+    assert report(folder, layout).ok
+    scale(folder, 1000)
+    assert report(folder, layout).code == "not_finite"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "b", "alpha"),
+    [("float32", 1e38, 1e9), ("float16", 6e4, 1e4)],
+    ids=["float32", "float16"],
+)
+def test_factors_that_overflow_in_the_weights_type_are_not_mixed(
+    dtype: str, b: float, alpha: float, tmp_path: Path
+) -> None:
+    """A tiny, B huge: check called it whole, and each row of a mixed step was NaN."""
+    layout = make_runner("llama", dtype=getattr(torch, dtype)).layout
+    folder = tiny.save_adapter(
+        tmp_path, "llama", seed=1, r=1, target_modules=["q_proj"]
+    )
+    tensors = load_file(folder / WEIGHTS_FILE)
+    for key, tensor in tensors.items():
+        tensor.fill_(b if "lora_B" in key else 0.0)
+        if "lora_A" in key:  # what one row has for the other to take up, and none
+            tensor[0, 0], tensor[0, 1] = 1.0, 1e-30
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    rewrite(folder, lora_alpha=alpha)
+
+    found = report(folder, layout, Limits(max_merge_loss=1.0))
+
+    assert found.code == "not_finite" or not found.can_mix

@@ -29,6 +29,7 @@ from hotswap.errors import (
     Overloaded,
     PromptTooLong,
     StepFailed,
+    StillLoading,
     Stopping,
     UnknownAdapter,
 )
@@ -763,6 +764,23 @@ def test_requests_for_an_adapter_that_cannot_be_read_are_refused(
 
             with pytest.raises(UnknownAdapter):
                 await text_of(ticket)
+
+    asyncio.run(scene())
+
+
+def test_an_adapter_that_cannot_be_read_just_now_is_read_when_next_asked_for() -> None:
+    async def scene() -> None:
+        async with with_one_on_disk() as (engine, asked):
+            ticket = submit(engine, "d")
+            await until(lambda: bool(asked))
+            engine.post(Refuse("d", "no descriptor", Origin(src="d"), is_passing=True))
+            with pytest.raises(StillLoading, match="no descriptor"):
+                await text_of(ticket)
+
+            ticket = submit(engine, "d")
+            await until(lambda: len(asked) == 2)
+            engine.post(Adopt("d", generation("d"), Origin(src="d")))
+            assert await text_of(ticket) == expected("d", 3, 10)
 
     asyncio.run(scene())
 

@@ -1,16 +1,22 @@
 """Names, sources and the journal: checked first, then kept, then told to the engine."""
 
 import dataclasses
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.files import read_file
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt, Amend, Letter, Refuse, Retire
+from hotswap.engine.letters import Adopt, Amend, Letter, Loading, Refuse, Retire
+from hotswap.errand import at_disk
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -21,14 +27,18 @@ from hotswap.errors import (
     SourceForbidden,
     SourceUnsupported,
     StartFailed,
+    StillLoading,
+    Stopping,
     UnknownAdapter,
     Vetoed,
 )
 from hotswap.library.catalogue import Catalogue
+from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
-from hotswap.library.library import Library, reading
+from hotswap.library.library import Library
 from hotswap.library.sources import Sources
+from tests.conftest import wait_until
 from tests.fakes import LoudTokenizer, generation
 
 LOUD = "l"  # a generation that brings its own tokenizer
@@ -58,17 +68,26 @@ class Desk:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.letters: list[Letter] = []
+        self.letters: list[Letter] = []  # but for Loading
+        self.loading: list[str] = []  # names
+        self.patience_s = 15.0
+        self.read = fake_read
         self.library: Library
+
+    def post(self, letter: Letter) -> None:
+        if isinstance(letter, Loading):
+            self.loading.append(letter.name)
+        else:
+            self.letters.append(letter)
 
     def open(self, hooks: Hooks | None = None, **limits: int) -> Library:
         """Start it, as after a crash: nothing is left of the one before."""
         self.letters.clear()
-        self.library = Library()
+        self.library = Library(patience_s=self.patience_s)
         self.library.open(
             Catalogue(
-                reading(fake_read),
-                self.letters.append,
+                self.read,
+                self.post,
                 sources=Sources([self.directory]),
                 journal=Journal(self.directory / JOURNAL_FILE),
                 hooks=hooks or Hooks(),
@@ -97,7 +116,7 @@ class Desk:
 
     def find(self, name: str, stamp: str = "1") -> bool:
         found = self.library.found(name, self.directory / name, stamp)
-        return found.result(10)
+        return found.result(10) is Found.GOOD
 
 
 @pytest.fixture
@@ -129,7 +148,7 @@ def test_one_that_is_not_preloaded_is_read_when_the_engine_asks(desk: Desk) -> N
     before = desk.told()
 
     desk.library.fetch("one")
-    desk.library.examine("stock/a").result(10)
+    desk.library.learn("one").result(10)  # after it
 
     assert (key, before) == (None, [("adopt", "one", None)])
     assert desk.told() == [("adopt", "one", "a")]
@@ -143,7 +162,7 @@ def test_a_fetch_of_a_folder_that_has_gone_is_refused_with_the_reason(
     desk.told()
 
     desk.library.fetch("one")
-    desk.library.gone("nobody").result(10)
+    desk.library.learn("one").result(10)  # after it
 
     ((what, name, reason),) = desk.told()
     assert (what, name) == ("refuse", "one")
@@ -407,10 +426,9 @@ def test_what_was_registered_comes_back_after_a_restart(desk: Desk) -> None:
 
     desk.open()
 
-    first, second = desk.letters
-    assert isinstance(first, Adopt)
+    adopted = [letter for letter in desk.letters if isinstance(letter, Adopt)]
+    first, second = sorted(adopted, key=lambda letter: letter.name)
     assert (first.origin.pin, first.origin.alias) == (True, "uno")
-    assert isinstance(second, Adopt)
     assert (second.name, second.generation) == ("two", None)
 
 
@@ -547,19 +565,317 @@ def test_an_alias_that_two_adapters_claim_leads_to_neither(desk: Desk) -> None:
     assert desk.library.aliases == {"uno": "one"}
 
 
-def test_a_scale_makes_another_generation(desk: Desk) -> None:
-    plain = make(desk.directory / "plain", "a")
-    strong = make(desk.directory / "strong", "a")
-    (strong / "hotswap.toml").write_text("scale = 2.0\n")
+# --- read beside the thread that decides --------------------------------------------
 
-    desk.find(plain.name)
-    desk.find(strong.name)
 
-    first, second = desk.letters
-    assert isinstance(first, Adopt)
-    assert isinstance(second, Adopt)
-    assert first.generation is not None
-    assert second.generation is not None
-    assert first.generation.key != second.generation.key
-    scales = [g.deltas["layer"].scale for g in (first.generation, second.generation)]
-    assert scales == [1.0, 2.0]
+class Slow:
+    """A reader whose read of a key waits for the test; `at_disk`: for the disk."""
+
+    def __init__(self, *keys: str, at_disk: bool = False) -> None:
+        self._keys = keys
+        self._at_disk = at_disk
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+
+    def __call__(self, folder: Path) -> Generation:
+        if folder.name in self._keys:
+            self.begun.set()
+            with at_disk() if self._at_disk else nullcontext():
+                assert self.gate.wait(20), "the test forgot a read"
+        return fake_read(folder)
+
+
+@pytest.fixture
+def slow(desk: Desk) -> Iterator[Slow]:
+    """It reads `a` slowly."""
+    desk.library.stop()
+    slow = desk.read = Slow("a", "slow")
+    desk.open()
+    yield slow
+    slow.gate.set()
+
+
+def test_a_slow_folder_holds_up_no_other_name_and_its_own_stays_in_order(
+    desk: Desk, slow: Slow
+) -> None:
+    first = desk.library.register("one", Origin(src="stock/a"))
+    then = desk.library.unregister("one")
+    assert slow.begun.wait(10)
+
+    assert register(desk, "two", "stock/b") == "b"
+    assert desk.told() == [("adopt", "two", "b")]
+    slow.gate.set()
+    then.result(10)
+
+    assert first.result(0) == "a"
+    assert desk.told() == [("adopt", "one", "a"), ("retire", "one", None)]
+
+
+def test_a_folder_is_loading_from_when_it_is_seen_until_it_is_read(
+    desk: Desk, slow: Slow
+) -> None:
+    make(desk.directory / "slow", "a")
+    desk.library.seen("slow", desk.directory / "slow")
+    found = desk.library.found("slow", desk.directory / "slow", "1")
+    assert slow.begun.wait(10)
+
+    assert set(desk.loading) == {"slow"}
+    slow.gate.set()
+    with pytest.raises(AdapterExists):
+        register(desk, "slow", "stock/b")  # it waits for what was there before
+
+    assert found.result(10) is Found.GOOD
+
+
+def test_a_folder_that_is_seen_and_goes_is_forgotten_and_cannot_be_unregistered(
+    desk: Desk,
+) -> None:
+    desk.library.seen("one", desk.directory / "one")
+    with pytest.raises(StillLoading):
+        desk.library.unregister("one").result(10)
+    desk.library.gone("one").result(10)
+    desk.library.gone("two").result(10)
+
+    assert desk.told() == [("retire", "one", None)]
+
+
+def test_a_folder_that_stays_away_is_not_left_as_loading(desk: Desk) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    desk.library.unregister("one").result(10)
+    desk.library.stop()
+    desk.open()
+
+    desk.library.seen("one", desk.directory / "one")
+    desk.find("one")
+
+    assert (desk.loading[-1], desk.told()) == ("one", [("retire", "one", None)])
+
+
+def test_two_that_are_read_at_once_do_not_both_take_the_last_place(
+    desk: Desk, slow: Slow
+) -> None:
+    desk.library.stop()
+    desk.open(max_adapters=1)
+    first = desk.library.register("one", Origin(src="stock/a"))
+    assert slow.begun.wait(10)
+    register(desk, "two", "stock/b")
+    slow.gate.set()
+
+    with pytest.raises(NoRoom):
+        first.result(10)
+
+    assert desk.told() == [("adopt", "two", "b")]
+
+
+def test_files_that_change_while_they_are_read_are_not_served(desk: Desk) -> None:
+    folder = make(desk.directory / "one", "a")
+    desk.library.stop()
+
+    def swapped(folder: Path) -> Generation:
+        make(folder, "longer" if folder.name == "one" else "b")
+        return generation("a")
+
+    desk.read = swapped
+    desk.open()
+    found = desk.library.found("one", folder, "1")
+
+    assert found.result(10) is Found.AGAIN
+    ((what, _, reason),) = desk.told()
+    assert (what, reason) == ("refuse", "its files change while they are read")
+
+
+def test_what_never_comes_back_fails_alone_and_stops_neither_others_nor_the_end(
+    desk: Desk,
+) -> None:
+    desk.library.stop()
+    dead = desk.read = Slow("dead", at_disk=True)
+    desk.patience_s = 0.1
+    desk.open()
+    make(desk.directory / "dead", "a")
+    found = [desk.library.found("dead", desk.directory / "dead", n) for n in "12"]
+
+    assert register(desk, "one", "stock/b") == "b"
+    assert [outcome.result(10) for outcome in found] == [Found.AGAIN] * 2
+    wait_until(lambda: "1 adapters' files" in "".join(desk.library.trouble))
+    told = desk.told()
+    assert ("adopt", "one", "b") in told
+    assert any("has not answered" in (reason or "") for _, _, reason in told)
+    desk.library.stop()
+    assert not desk.library.is_alive
+    dead.gate.set()
+
+
+def test_a_registration_that_never_comes_back_is_an_error_and_changes_nothing(
+    desk: Desk,
+) -> None:
+    desk.library.stop()
+    dead = desk.read = Slow("a", at_disk=True)
+    desk.patience_s = 0.1
+    desk.open()
+
+    with pytest.raises(AdapterRefused, match="has not answered"):
+        register(desk, "one", "stock/a")
+
+    assert desk.told() == []
+    dead.gate.set()
+
+
+def test_a_pipe_among_its_files_refuses_a_folder_and_the_next_is_read(
+    desk: Desk,
+) -> None:
+    for name in (CONFIG_FILE, "hotswap.toml"):
+        folder = make(desk.directory / f"pipe in place of {name}", "a")
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    desk.library.stop()
+    desk.read = partial(strict_read, fake_read)
+    desk.open()
+
+    for folder in sorted(desk.directory.glob("pipe*")):
+        assert desk.find(folder.name) is False
+    assert register(desk, "one", "stock/b") == "b"
+    assert [what for what, *_ in desk.told()] == ["refuse", "refuse", "adopt"]
+
+
+def strict_read(read: Callable[[Path], Generation], folder: Path) -> Generation:
+    read_file(folder, CONFIG_FILE, 100, code="no_config")
+    return read(folder)
+
+
+def test_what_is_asked_of_a_library_that_has_ended_is_answered(desk: Desk) -> None:
+    desk.library.stop()
+
+    with pytest.raises(Stopping):
+        register(desk, "one", "stock/a")
+
+
+def test_one_that_cannot_be_read_just_now_stays_as_it_was(desk: Desk) -> None:
+    register(desk, "one", "stock/a", preload=False)
+    desk.told()
+    desk.library.stop()
+
+    def no_descriptor(folder: Path) -> Generation:
+        raise AdapterRefused("no_weights", "too many open files", is_passing=True)
+
+    desk.read = no_descriptor
+    desk.open()
+    desk.library.fetch("one")
+    desk.library.learn("one").result(10)
+
+    assert desk.library.tokenizers == {"one": None}, "it may be read yet"
+    letters = [x for x in desk.letters if isinstance(x, Refuse)]
+    assert letters
+    assert all(letter.is_passing for letter in letters)
+
+
+def test_a_registered_one_that_cannot_be_read_at_the_start_is_read_later(
+    desk: Desk,
+) -> None:
+    register(desk, "one", "stock/a")
+    desk.library.stop()
+
+    def no_descriptor(folder: Path) -> Generation:
+        raise AdapterRefused("no_weights", "too many open files", is_passing=True)
+
+    desk.read = no_descriptor
+    desk.open()
+    desk.library.stop()
+
+    assert desk.told() == [("adopt", "one", None)]
+    assert (desk.loading, desk.library.is_alive) == (["one"], False)
+
+
+def test_warnings_are_in_the_log_once_when_an_adapter_is_found(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.library.stop()
+    desk.read = lambda folder: dataclasses.replace(
+        fake_read(folder), warnings=("it was trained on 'x'", "it has odd settings")
+    )
+    desk.open()
+
+    register(desk, "one", "stock/a")
+
+    (line,) = [r.message for r in caplog.records if "odd settings" in r.message]
+    assert line == "adapter name='one': it was trained on 'x'; it has odd settings"
+
+
+def test_a_refusal_for_its_place_names_the_setting(desk: Desk) -> None:
+    with pytest.raises(SourceForbidden, match=r"`roots` under \[adapters\]"):
+        register(desk, "one", "/etc")
+
+
+def test_a_root_whose_link_is_flipped_is_followed(tmp_path: Path) -> None:
+    for release in "12":
+        make(tmp_path / release / "one", "a")
+    (tmp_path / "now").symlink_to("1")
+    sources = Sources([tmp_path / "now"])
+    sources.check(tmp_path / "now" / "one", "one")
+
+    (tmp_path / "flip").symlink_to("2")
+    os.replace(tmp_path / "flip", tmp_path / "now")
+
+    sources.check(tmp_path / "now" / "one", "one")
+    with pytest.raises(SourceForbidden):
+        sources.check(tmp_path / "1" / "one", "one")
+
+
+# --- a journal that cannot be written -----------------------------------------------
+
+
+def block(desk: Desk) -> Path:
+    """Nothing can be renamed onto it."""
+    path = desk.directory / JOURNAL_FILE
+    path.unlink(missing_ok=True)
+    (path / "x").mkdir(parents=True)
+    return path
+
+
+def test_a_folder_that_goes_goes_though_the_journal_cannot_be_written(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    desk.library.update("one", pin=True).result(10)
+    desk.told()
+    path = block(desk)
+
+    desk.library.gone("one").result(10)
+    make(desk.directory / "two", "b")
+    assert desk.find("two") is True
+
+    assert desk.told() == [("retire", "one", None), ("adopt", "two", "b")]
+    wait_until(lambda: "journal" in "".join(desk.library.trouble))
+    assert sum("cannot be written" in r.message for r in caplog.records) == 1
+    with pytest.raises(NotKept):
+        register(desk, "three", "stock/c")
+    shutil.rmtree(path)
+    assert register(desk, "four", "stock/c") == "c"
+    assert desk.library.trouble == ()
+    assert Journal(path).notes.keys() == {"four"}
+
+
+def test_what_was_not_written_is_written_when_it_can_be(desk: Desk) -> None:
+    make(desk.directory / "one", "a")
+    desk.find("one")
+    desk.library.update("one", pin=True).result(10)
+    path = block(desk)
+    desk.library.gone("one").result(10)
+
+    shutil.rmtree(path)
+
+    wait_until(lambda: path.is_file() and Journal(path).notes == {})
+    wait_until(lambda: desk.library.trouble == ())
+
+
+def test_a_journal_is_written_anew_where_its_directory_is_made_again(
+    desk: Desk,
+) -> None:
+    register(desk, "one", "stock/a")
+    path = desk.directory / JOURNAL_FILE
+    path.unlink()
+
+    desk.library.moved()
+
+    wait_until(lambda: path.is_file() and Journal(path).notes.keys() == {"one"})

@@ -2,8 +2,9 @@
 
 Hypothesis drives the real watcher, library, store and engine on one directory, with a
 model whose text tells which weights made it. Whatever is dropped, half copied, broken,
-replaced, registered, pinned, removed or restarted: a request gets the generation that
-its name stood for when it was accepted, from its first token to its last, or an error.
+replaced, registered, pinned, removed or restarted, and in whatever order the reads of
+its files finish: a request gets the generation that its name stood for when it was
+accepted, from its first token to its last, or an error.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ import shutil
 import tempfile
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -22,15 +25,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
+from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
 from hotswap.engine.sampling import SamplingParams
-from hotswap.errors import AdapterExists, AdapterRefused, UnknownAdapter
+from hotswap.errors import (
+    AdapterExists,
+    AdapterRefused,
+    StillLoading,
+    UnknownAdapter,
+)
 from hotswap.library.catalogue import Catalogue
+from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
-from hotswap.library.library import Library, reading
+from hotswap.library.library import Library
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from scheduler import POLICIES, Scheduler
@@ -49,19 +59,45 @@ PROMPT, TOKENS = 3, 12
 QUIET_S = 1000.0
 
 
-def fake_read(folder: Path) -> Generation:
-    key = (folder / WEIGHTS_FILE).read_text()
-    if len(key) != 1:
-        raise AdapterRefused("bad_weights", f"{WEIGHTS_FILE} is broken")
-    return generation(key)
+class Disk:
+    """Reads wait for as long as their folder is held."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, threading.Event] = {}
+
+    def hold(self, name: str) -> None:
+        self._held[name] = threading.Event()
+
+    def let_go(self, name: str) -> None:
+        self._held.pop(name).set()
+
+    def read(self, folder: Path) -> Generation:
+        if held := self._held.get(folder.name):
+            assert held.wait(20), "the test forgot a read"
+        key = (folder / WEIGHTS_FILE).read_text()
+        if len(key) != 1:
+            raise AdapterRefused("bad_weights", f"{WEIGHTS_FILE} is broken")
+        return generation(key)
+
+
+@dataclass
+class Asked:
+    """A request. `keys`: what may answer it; None: an error."""
+
+    name: str
+    keys: set[str | None]
+    answer: "Future[str]"
 
 
 class House:
     """A server without HTTP on one directory; the loop runs in a thread."""
 
-    def __init__(self, directory: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, directory: Path, loop: asyncio.AbstractEventLoop, disk: Disk
+    ) -> None:
         self._loop = loop
         self.ahead = 0.0
+        self.under_way: list[tuple[str, Future[Any]]] = []
         scheduler = Scheduler(
             POLICIES["affinity"](),
             kv_tokens=1000,
@@ -82,7 +118,7 @@ class House:
         )
         self.library.open(
             Catalogue(
-                reading(fake_read),
+                disk.read,
                 self.engine.post,
                 sources=Sources([directory]),
                 journal=Journal(directory / JOURNAL_FILE),
@@ -94,27 +130,38 @@ class House:
         self._watch = Watch(
             directory,
             quiet_s=QUIET_S,
-            found=lambda *folder: self.library.found(*folder).result(),
-            gone=lambda name: self.library.gone(name).result(),
+            seen=self.library.seen,
+            found=self._found,
+            gone=self._gone,
+            polling=True,
             clock=lambda: time.time() + self.ahead,
         )
         self.engine.start()
         self.library.start()
         self.look()
 
-    def look(self) -> None:
-        """The watcher looks when everything has rested."""
-        self.ahead = 0
-        self._watch.look()
-        self.ahead = 100 * QUIET_S
-        self._watch.look()
+    def _found(self, name: str, folder: Path, state: str) -> "Future[Found]":
+        found = self.library.found(name, folder, state)
+        self.under_way.append((name, found))
+        return found
 
-    def ask(self, name: str) -> "Future[str]":
-        """A request that is accepted or refused already."""
+    def _gone(self, name: str) -> None:
+        self.under_way.append((name, self.library.gone(name)))
+
+    def look(self, held: str | None = None) -> None:
+        """The watcher looks when everything has rested; all but `held` is done."""
+        for self.ahead in (0, 100 * QUIET_S):
+            self._watch.look()
+            wait([future for name, future in self.under_way if name != held], 10)
+            self.under_way = [(n, f) for n, f in self.under_way if not f.done()]
+            assert all(name == held for name, _ in self.under_way)
+
+    def ask(self, name: str, *, is_held: bool = False) -> "Future[str]":
+        """A request that is accepted or refused already, unless its read is held."""
         is_told = threading.Event()
         work = self._answer(name, is_told)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        assert is_told.wait(10), "neither accepted nor refused"
+        assert is_held or is_told.wait(10), "neither accepted nor refused"
         return future
 
     async def _answer(self, name: str, is_told: threading.Event) -> str:
@@ -153,7 +200,9 @@ class Life(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.house = House(self.directory, self.loop)
+        self.disk = Disk()
+        self.held: str | None = None  # the one whose reads wait
+        self.house = House(self.directory, self.loop, self.disk)
         self.folders: dict[str, str] = {}
         self.passed_over: set[str] = set()  # folders that stay away as they are
         self.served: dict[str, str] = {}
@@ -162,7 +211,7 @@ class Life(RuleBasedStateMachine):
         # Broken after they were served: if the old content had left the memory, it is
         # nowhere any more, and an error is right, too.
         self.shaky: set[str] = set()
-        self.asked: list[tuple[str, str | None, bool, Future[str]]] = []
+        self.asked: list[Asked] = []
         self.writes = 0
 
     def teardown(self) -> None:
@@ -185,10 +234,15 @@ class Life(RuleBasedStateMachine):
     def _changed(self, name: str, content: str) -> None:
         """The watcher has seen a folder with new files."""
         self.writes += 1
-        (self.directory / name / "note").write_text(str(self.writes))
+        (self.directory / name / SIDECAR_FILE).write_text("#" * self.writes)
         self.folders[name] = content
         self.passed_over.discard(name)
-        self.house.look()
+        self.house.look(self.held)
+        if name != self.held:
+            self._take(name, content)
+
+    def _take(self, name: str, content: str) -> None:
+        """The library has read it."""
         if len(content) == 1:
             self.served[name] = content
             self.registered.pop(name, None)
@@ -229,16 +283,45 @@ class Life(RuleBasedStateMachine):
         if name not in self.folders:
             return
         shutil.rmtree(self.directory / name)
-        self.house.look()
+        self.house.look(self.held)
         del self.folders[name]
         self.passed_over.discard(name)
+        if name != self.held:
+            self._part(name)
+
+    def _part(self, name: str) -> None:
         if name not in self.registered:
             self.shaky.discard(name)
             self.served.pop(name, None)
             self.failed.discard(name)
 
+    @rule(name=NAMES)
+    def hold(self, name: str) -> None:
+        """Its reads do not come back until they are let go."""
+        self.let_go()
+        self.held = name
+        self.disk.hold(name)
+
+    @rule()
+    def let_go(self) -> None:
+        name, self.held = self.held, None
+        if name is None:
+            return
+        self.disk.let_go(name)
+        self.house.look()  # its files may have changed under the first read
+        self.house.look()
+        if name not in self.folders:
+            self._part(name)
+        elif name not in self.passed_over:
+            self._take(name, self.folders[name])
+        for asked in self.asked:
+            if asked.name == name:
+                asked.keys |= self._answers(name)
+
     @rule(name=NAMES, key=KEYS, preload=st.booleans(), pin=st.booleans())
     def register(self, name: str, key: str, preload: bool, pin: bool) -> None:
+        if name == self.held:
+            return  # it would wait
         origin = Origin(src=f".stock/{key}", preload=preload, pin=pin and preload)
         future = self.house.library.register(name, origin)
         if name in self.served:
@@ -253,6 +336,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def unregister(self, name: str) -> None:
+        if name == self.held:
+            return
         future = self.house.library.unregister(name)
         if name not in self.served and name not in self.failed:
             assert isinstance(future.exception(10), UnknownAdapter)
@@ -267,6 +352,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=NAMES, pin=st.booleans())
     def pin(self, name: str, pin: bool) -> None:
+        if name == self.held:
+            return
         future = self.house.library.update(name, pin=pin)
         known = name in self.served or name in self.failed
         assert isinstance(future.exception(10), UnknownAdapter) is not known
@@ -276,28 +363,34 @@ class Life(RuleBasedStateMachine):
         self._ask(name)
 
     def _ask(self, name: str) -> None:
-        key, is_shaky = self.served.get(name), name in self.shaky
-        self.asked.append((name, key, is_shaky, self.house.ask(name)))
+        answer = self.house.ask(name, is_held=name == self.held)
+        self.asked.append(Asked(name, self._answers(name), answer))
+
+    def _answers(self, name: str) -> set[str | None]:
+        key = self.served.get(name)
+        return {key, None} if name in self.shaky else {key}
 
     @rule()
     def hear_all(self) -> None:
         self._hear()
 
     def _hear(self) -> None:
-        for name, key, is_shaky, future in self.asked:
-            error = future.exception(10)
-            if key is None or (is_shaky and error is not None):
-                assert isinstance(error, UnknownAdapter), (name, error)
+        self.let_go()
+        for asked in self.asked:
+            error = asked.answer.exception(10)
+            if error is None:
+                texts = {expected(key, PROMPT, TOKENS) for key in asked.keys if key}
+                assert asked.answer.result() in texts, asked
             else:
-                assert error is None, (name, key, error)
-                assert future.result() == expected(key, PROMPT, TOKENS)
+                assert None in asked.keys, (asked, error)
+                assert isinstance(error, UnknownAdapter | StillLoading)
         self.asked.clear()
 
     @rule()
     def restart(self) -> None:
         self._hear()
         self.house.close()
-        self.house = House(self.directory, self.loop)
+        self.house = House(self.directory, self.loop, self.disk)
         self.served = dict(self.registered)
         self.failed, self.shaky = set(), set()
         for name, content in self.folders.items():

@@ -1,7 +1,13 @@
 """Every error that can reach a client has a code in both tables."""
 
+import json
+
+import pytest
+from litestar.testing import RequestFactory
+
+from hotswap.api import refusals
 from hotswap.api.refusals import DJL_STATUS, STATUS
-from hotswap.errors import ClientError, HotswapError, StartFailed
+from hotswap.errors import ClientError, HotswapError, StartFailed, StillLoading
 
 NEVER_SENT = {HotswapError, ClientError, StartFailed}
 
@@ -19,3 +25,13 @@ def test_an_error_of_the_request_is_never_the_servers() -> None:
     for kind in tree(ClientError) - NEVER_SENT:
         assert 400 <= STATUS[kind] < 500
         assert 400 <= DJL_STATUS[kind] < 500
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/invocations"])
+def test_an_adapter_that_is_being_read_is_to_be_asked_again_soon(path: str) -> None:
+    request = RequestFactory().post(path)
+
+    answer = refusals.ours(request, StillLoading("pirate"))
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "`pirate` is being read" in json.dumps(answer.content)

@@ -9,7 +9,7 @@ from hotswap.adapters.deltas import Generation
 from hotswap.adapters.listing import AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store, is_base
-from hotswap.errors import OtherTokenizer, UnknownAdapter
+from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
 from tests.fakes import FakeTokenizer, generation
 
 A, B = generation("a"), generation("b")
@@ -388,3 +388,55 @@ def test_a_name_whose_new_files_are_not_read_yet_is_not_answered_from_the_old() 
 
     assert dropped == ["a"]
     assert store.is_on_disk("a")
+
+
+# --- being read -------------------------------------------------------------------
+
+
+def test_a_folder_that_is_read_is_loading_and_says_so() -> None:
+    store = Store()
+
+    store.expect("one", HERE)
+
+    (listed,) = store.listing()
+    assert (listed.state, listed.reason) == (AdapterState.LOADING, None)
+    with pytest.raises(StillLoading, match="`one` is being read"):
+        store.lease("one")
+    store.adopt("one", A, HERE)
+    assert store.listing()[0].state is AdapterState.READY
+    assert store.lease("one") is A
+
+
+def test_what_is_served_goes_on_while_its_new_files_are_read(store: Store) -> None:
+    store.expect("one", HERE)
+
+    assert store.listing()[0].state is AdapterState.READY
+    assert store.lease("one") is A
+
+
+def test_a_refused_one_is_loading_again_when_it_is_read_again() -> None:
+    store = Store()
+    store.refuse("one", "no weights", HERE)
+
+    store.expect("one", HERE)
+    assert store.listing()[0].state is AdapterState.LOADING
+    store.refuse("one", "no weights", HERE)
+
+    assert store.listing()[0].state is AdapterState.FAILED
+    with pytest.raises(UnknownAdapter, match="no weights"):
+        store.lease("one")
+
+
+def test_a_passing_refusal_takes_nothing_away_that_is_on_disk() -> None:
+    store = full(1)
+    store.adopt("b", B, HERE)
+
+    first = store.refuse("a", "too many open files", HERE, is_passing=True)
+    again = store.refuse("a", "too many open files", HERE, is_passing=True)
+
+    assert (first, again) == (True, False)
+    assert store.is_on_disk("a")
+    (a, _) = store.listing()
+    assert (a.state, a.reason) == (AdapterState.READY, "too many open files")
+    store.adopt("a", A, HERE)
+    assert store.listing()[0].reason is None

@@ -51,6 +51,8 @@ def test_it_begins_with_what_is_and_goes_on_with_what_happens(
         listed = client.get("/v1/adapters/one").json()
         shutil.copytree(directory / "one", directory / "two")
         added = read(lines)
+        if added[1]["state"] == "loading":  # unless it was read within a look
+            added = read(lines)
         body = {"prompt": "Hello", "adapter": "one", "max_tokens": 2}
         asked = client.post("/v1/completions", json=body)
         swapped = read(lines)

@@ -51,6 +51,11 @@ def listed(client: httpx.Client) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in client.get("/v1/adapters").json()["data"]}
 
 
+def has_read(client: httpx.Client, name: str) -> bool:
+    """Whether the folder was found, and is served or refused."""
+    return listed(client).get(name, {}).get("state", "loading") != "loading"
+
+
 def ask(client: httpx.Client, adapter: str, **fields: Any) -> httpx.Response:
     body = {**PROMPT, "max_tokens": 12, "adapter": adapter, **fields}
     return client.post("/v1/completions", json=body)
@@ -161,7 +166,7 @@ def test_a_broken_folder_is_listed_with_its_reason_and_the_others_are_served(
     os.truncate(directory / ".two" / WEIGHTS_FILE, 100)
 
     (directory / ".two").rename(directory / "two")
-    wait_until(lambda: "two" in listed(client))
+    wait_until(lambda: has_read(client, "two"))
 
     two = listed(client)["two"]
     assert (two["state"], two["generation"]) == ("failed", None)
@@ -209,7 +214,7 @@ def test_an_adapter_listed_as_ready_is_served_under_its_name_whatever_it_is(
     name: str, client: httpx.Client, directory: Path, kinds: Path
 ) -> None:
     shutil.copytree(kinds / "y", directory / name)
-    wait_until(lambda: name in listed(client))
+    wait_until(lambda: has_read(client, name))
     found = listed(client)[name]
 
     answer = ask(client, name)

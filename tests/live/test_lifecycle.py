@@ -134,15 +134,19 @@ def test_a_burst_of_a_thousand_folders_is_adopted_beside_a_running_stream(
     copying.start()
     beside = httpx.post(f"{url}/v1/completions", json=body, timeout=60).text
     copying.join()
-    wait_until(lambda: len(listed(url)) == 1001, limit_s=240)
+    wait_until(lambda: len(listed(url)) == 1001)  # as loading, long before the last
+
+    def states() -> Counter[str]:
+        return Counter(each["state"] for each in listed(url).values())
+
+    wait_until(lambda: states()["loading"] == 0, limit_s=240)
 
     def text(stream: str) -> str:
         lines = [line for line in stream.splitlines() if line.startswith("data: {")]
         return "".join(json.loads(line[6:])["choices"][0]["text"] for line in lines)
 
     assert text(beside) == text(alone)
-    states = Counter(each["state"] for each in listed(url).values())
-    assert states == {"ready": 1001}
+    assert states() == {"ready": 1001}
     assert len({each["generation"] for each in listed(url).values()}) == 2
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from hotswap import app
@@ -206,3 +207,30 @@ def test_a_directory_of_adapters_is_not_even_watched_without_lora(
     assert listed == []
     assert answer.status_code == 200
     assert "adapter found" not in caplog.text
+
+
+def test_what_to_know_of_an_adapter_is_in_the_answer_of_its_load(
+    model_folder: Path, directory: Path, tmp_path: Path
+) -> None:
+    for name in ("plain", "odd"):
+        shutil.copytree(directory / "small", tmp_path / ".stock" / name)
+    config = json.loads((tmp_path / ".stock" / "odd" / CONFIG_FILE).read_text())
+    config["base_model_name_or_path"] = "somebody/else"
+    (tmp_path / ".stock" / "odd" / CONFIG_FILE).write_text(json.dumps(config))
+
+    def told(name: str, client: httpx.Client) -> tuple[dict[str, Any], str]:
+        djl = client.post("/adapters", params={"name": name, "src": f".stock/{name}"})
+        body = {"lora_name": f"{name}2", "lora_path": f".stock/{name}"}
+        vllm = client.post("/v1/load_lora_adapter", json=body)
+        assert djl.status_code == vllm.status_code == 200
+        return djl.json(), vllm.text
+
+    built = app.build(settings(model_folder, tmp_path))
+    with Live(built) as server, server.client() as client:
+        plain, odd = told("plain", client), told("odd", client)
+
+    added = "Success: LoRA adapter '{}2' added successfully."
+    assert plain == ({"status": "Adapter plain registered"}, added.format("plain"))
+    assert odd[0]["status"] == "Adapter odd registered"
+    assert "'else'" in odd[0]["warnings"][0]
+    assert odd[1] == f"{added.format('odd')}\nWarning: {odd[0]['warnings'][0]}"

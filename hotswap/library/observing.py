@@ -1,0 +1,97 @@
+"""Observing: the system's events of the directory that a path leads to now.
+
+They only save waiting: where there are none - no more watches, a mount that does not
+answer - one has to look again and again.
+"""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from hotswap.errand import Errand
+from hotswap.library.looks import Identity
+
+log = logging.getLogger(__name__)
+
+# Whoever writes a file closes it; our own reading is not heard.
+_EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+]
+
+
+class Observing:
+    """Owned by the watch's thread; `stop` may come from another."""
+
+    def __init__(
+        self, handler: FileSystemEventHandler, *, polling: bool, patience_s: float
+    ) -> None:
+        self._handler = handler
+        self._is_wanted = not polling
+        self._patience_s = patience_s
+        self._identity: Identity | None = None
+        self._observer: BaseObserver | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether events come."""
+        # An emitter ends when what it watches is removed.
+        return self._observer is not None and all(
+            emitter.is_alive() for emitter in self._observer.emitters
+        )
+
+    def follow(self, directory: Path, identity: Identity) -> None:
+        """Hear of this one; nothing if it is followed already."""
+        has_ended = self._observer is not None and not self.is_told
+        if not self._is_wanted or (identity == self._identity and not has_ended):
+            return
+        self._identity = identity
+        self._close()
+        # It walks through the whole tree: on a dead mount for ever.
+        sent = Errand(partial(self._observe, directory))
+        try:
+            if not sent.wait(self._patience_s):
+                raise TimeoutError("the disk does not answer")
+            self._observer = sent.future.result()
+        except OSError as error:
+            why = error.strerror or error
+            log.warning("no events from %s, it is looked at: %s", directory, why)
+        if not self._is_wanted:
+            self._close()
+
+    def stop(self) -> None:
+        self._is_wanted = False
+        self._close()
+
+    def _close(self) -> None:
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+            observer.join(1.0)
+
+    def _observe(self, directory: Path) -> BaseObserver:
+        observer = Observer()  # takes an inotify instance
+        observer.schedule(
+            self._handler, str(directory), recursive=True, event_filter=_EVENTS
+        )
+        observer.start()
+        return observer

@@ -1,0 +1,58 @@
+"""Reader: all that is read of one adapter's folder, beside the library's thread.
+
+Where its files lie is checked here, too: to follow a link is to ask the disk.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hotswap.adapters.deltas import Generation
+from hotswap.adapters.files import unreadable
+from hotswap.adapters.sidecar import Sidecar, read_sidecar
+from hotswap.errors import AdapterRefused
+from hotswap.library.looks import look
+from hotswap.library.sources import Sources
+from hotswap.outside import outside
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    folder: Path
+    sidecar: Sidecar
+    generation: Generation | None  # None: it is read when asked for
+
+
+class Reader:
+    """For any thread."""
+
+    def __init__(self, read: Callable[[Path], Generation], sources: Sources) -> None:
+        self._read = read
+        self._sources = sources
+
+    def source(self, src: str, *, whole: bool) -> Read:
+        """What a client names; `whole`: with its generation."""
+        return self._folder(self._sources.find(src), whole)
+
+    def folder(self, folder: Path, name: str, *, whole: bool = True) -> Read:
+        """A folder that is known. Raises what the sources and its files say."""
+        self._sources.check(folder, name)
+        return self._folder(folder, whole)
+
+    def _folder(self, folder: Path, whole: bool) -> Read:
+        try:
+            before = look(folder)
+            sidecar = read_sidecar(folder)
+            made = self._generation(folder) if whole else None
+            is_same = look(folder) == before
+        except OSError as error:
+            raise unreadable(error) from None
+        if not is_same:  # the settings of one adapter, the weights of the next
+            raise AdapterRefused(
+                "changing", "its files change while they are read", is_passing=True
+            )
+        return Read(folder, sidecar, made)
+
+    def _generation(self, folder: Path) -> Generation:
+        with outside(lambda said: AdapterRefused("unreadable", said)):
+            return self._read(folder)
