@@ -1,10 +1,11 @@
 """Text streams exactly as it is returned whole; nothing comes out broken."""
 
 import random
+from typing import Any
 
 import pytest
 
-from hotswap.engine.text import Detokenizer, StopStrings
+from hotswap.engine.text import Detokenizer, StopStrings, _Stop
 from hotswap.errors import BadRequest
 from hotswap.tokenizer import Tokenizer
 from tests import tiny
@@ -122,3 +123,23 @@ def test_a_template_that_fails_is_the_clients_error() -> None:
 
     with pytest.raises(BadRequest, match="roles must alternate"):
         Tokenizer(strict).render([{"role": "user", "content": "hi"}])
+
+
+def test_a_long_stop_string_costs_a_character_no_more_than_a_short_one() -> None:
+    """Steps of looking, not seconds: each looks at one character of the string."""
+    looked = 0
+
+    class Counted(str):
+        def __getitem__(self, index: Any) -> str:
+            nonlocal looked
+            looked += 1
+            return super().__getitem__(index)
+
+    stream = StopStrings([])
+    stream._stops = [_Stop(Counted("a" * 999 + end)) for end in "bcdefgh"]
+    text = ("a" * 998 + "x") * 5
+
+    for character in text:
+        stream.push(character)
+
+    assert looked < 4 * len(stream._stops) * len(text)
