@@ -16,6 +16,7 @@ from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.encoders import Encoders, Encoding
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.listings import find, source
+from hotswap.api.prompt import Prompt
 from hotswap.api.running import Ask, Running
 from hotswap.api.selection import Selection, fix, select
 from hotswap.api.wire import (
@@ -190,9 +191,13 @@ class Serving:
         """
         owns, left = [], _IN_PLACE
         beside: dict[str, list[Encoding]] = {}
+        seen: set[Prompt] = set()
         for ask in asks:
             own = await self._own_tokenizer(ask.adapter)
             owns.append(own)
+            if ask.prompt in seen:  # a copy's
+                continue
+            seen.add(ask.prompt)
             one = Encoding(ask.prompt, own or self.tokenizer, self.limit, ask.adapter)
             if not one.is_needed:
                 continue

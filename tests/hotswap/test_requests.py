@@ -10,6 +10,7 @@ import pytest
 from litestar.testing import TestClient
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api import encoders
 from hotswap.api.endpoints import Endpoint, Endpoints
 from hotswap.api.serving import Serving
 from hotswap.app import routes
@@ -484,6 +485,22 @@ def test_many_short_prompts_are_as_long_as_they_are_together(
     client.post("/v1/completions", json={"prompt": ["a" * 700] * 8})
 
     assert [beside for _, beside in encoded] == [False] * 5 + [True] * 3
+
+
+def test_copies_of_a_long_prompt_are_one_to_encode(
+    client: TestClient,
+    engine: FakeEngine,
+    encoded: list[tuple[int, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeTokenizer, "longest", 1 << 20)
+    size = encoders._MOST_SIZE // 8
+
+    response = client.post("/v1/completions", json={"prompt": "a" * size, "n": 10})
+
+    assert response.status_code == 200, response.text
+    assert encoded == [(size, True)]
+    assert len(engine.letters) == 10
 
 
 @pytest.mark.parametrize(

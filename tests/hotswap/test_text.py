@@ -1,10 +1,11 @@
 """Text streams exactly as it is returned whole; nothing comes out broken."""
 
 import random
+from typing import Any
 
 import pytest
 
-from hotswap.engine.text import Detokenizer, StopStrings
+from hotswap.engine.text import Detokenizer, StopStrings, _Stop
 from hotswap.errors import BadRequest
 from hotswap.tokenizer import Tokenizer
 from tests import tiny
@@ -141,3 +142,23 @@ def test_a_developer_is_the_system_of_a_template_that_does_not_know_one(
         tokenizer.inner.chat_template = template
         assert tokenizer.render(messages, own) == role
     assert messages == [{"role": "developer", "content": "be brief"}]
+
+
+def test_a_long_stop_string_costs_a_character_no_more_than_a_short_one() -> None:
+    """Steps of looking, not seconds: each looks at one character of the string."""
+    looked = 0
+
+    class Counted(str):
+        def __getitem__(self, index: Any) -> str:
+            nonlocal looked
+            looked += 1
+            return super().__getitem__(index)
+
+    stream = StopStrings([])
+    stream._stops = [_Stop(Counted("a" * 999 + end)) for end in "bcdefgh"]
+    text = ("a" * 998 + "x") * 5
+
+    for character in text:
+        stream.push(character)
+
+    assert looked < 4 * len(stream._stops) * len(text)
