@@ -161,6 +161,7 @@ HOSTS = [
     "gpu-box",
     "a.local",
 ]
+HOSTS += ["a:b.c"]  # no port, and no name that a page could have
 HOSTS += ["hotswap.default.svc.cluster.local", "app.localhost", "x.internal"]
 
 
