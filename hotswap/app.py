@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -195,29 +194,13 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
             }
         ),
         before_request=browsers.admit,
-        cors_config=_cors(browsers),
+        cors_config=browsers.cors(),
         logging_config=None,  # the command line configures logging
         openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
     )
     # Around the routing, too: what no route matches is an answer like any other.
     application.asgi_handler = Edge(application.asgi_handler, serving.answers)
     return application
-
-
-def _cors(browsers: Browsers) -> CORSConfig | None:
-    """None: no page of another origin may read an answer."""
-    if not browsers.origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(browsers.origins),
-        expose_headers=[
-            "x-hotswap-adapter",
-            "x-hotswap-generation",
-            "x-hotswap-mode",
-            "x-request-id",
-            "retry-after",
-        ],
-    )
 
 
 def _catalogue(

@@ -29,12 +29,20 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from litestar import Request
+from litestar.config.cors import CORSConfig
 
 from hotswap.errors import CrossSite, NotJson
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"
 _JSON = re.compile(r"application/([\w.-]+\+)?json")
+_TELLS = [
+    "x-hotswap-adapter",
+    "x-hotswap-generation",
+    "x-hotswap-mode",
+    "x-request-id",
+    "retry-after",
+]
 # Everything else manages. /models/{name}/invoke generates, too.
 _OPEN = re.compile(
     r"/(v1/(chat/)?completions|v1/models(/.*)?|invocations|predictions/.*|ping"
@@ -49,6 +57,12 @@ class Browsers:
 
     hosts: Collection[str] = ()
     origins: Collection[str] = ()
+
+    def cors(self) -> CORSConfig | None:
+        """None: no page of another origin may read an answer."""
+        if not self.origins:
+            return None
+        return CORSConfig(allow_origins=list(self.origins), expose_headers=_TELLS)
 
     async def admit(self, request: Request) -> None:
         """Raises CrossSite or NotJson."""

@@ -55,6 +55,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 code = message["status"]
                 self._answers[code] += 1
+                body.is_answered = True
                 MutableScopeHeaders.from_message(message)["x-request-id"] = name
             await send(message)
 
@@ -101,12 +102,14 @@ class _Body:
         self._limit_s = limit_s
         self._end = asyncio.get_running_loop().time() + limit_s
         self._bodies = bodies
+        self.is_answered = False  # there is nothing left to refuse
         self._is_whole = False
         self._gives_way = False
         self._wait: asyncio.Timeout | None = None
 
     async def receive(self) -> Any:
-        """Raises BodyTooSlow, ClientGone, or Overloaded if it has to give way."""
+        """Raises BodyTooSlow, ClientGone, or Overloaded if it has to give way, while
+        that can still be an answer."""
         if self._is_whole:
             return await self._receive()  # that the client leaves
         self._refuse_if_too_large()
@@ -114,11 +117,15 @@ class _Body:
             async with asyncio.timeout_at(self._end) as self._wait:
                 message: Any = await self._receive()
         except TimeoutError:
+            if self.is_answered:
+                return {"type": "http.disconnect"}
             self._refuse_if_too_large()
             raise BodyTooSlow(self._limit_s) from None
         finally:
             self._wait = None
         if message["type"] == "http.disconnect":
+            if self.is_answered:
+                return message
             raise ClientGone
         self._is_whole = not message.get("more_body", False)
         if self._is_whole:
@@ -137,7 +144,7 @@ class _Body:
         self._bodies.remove(self)
 
     def _refuse_if_too_large(self) -> None:
-        if self._gives_way:
+        if self._gives_way and not self.is_answered:
             raise Overloaded("too many large bodies come at once", retry_after_s=1)
 
 

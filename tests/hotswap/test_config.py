@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hotswap import config
+from hotswap import cli, config
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from hotswap.errors import StartFailed
 from hotswap.model.load import load
@@ -209,3 +209,12 @@ def test_check_names_what_is_wrong_with_a_bad_adapter_and_exits_with_1(
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
     assert "Traceback" not in done.stderr
+
+
+def test_every_served_model_name_of_the_command_line_is_kept_in_order() -> None:
+    line = "serve m --served-model-name a org/b:v1 --port 1 --served-model-name c"
+
+    flags = cli._flags(cli._parser().parse_args(line.split()))
+
+    names = config.load(None, flags).server.served_model_names
+    assert names == ("a", "org/b:v1", "c")

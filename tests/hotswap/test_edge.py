@@ -135,6 +135,24 @@ def test_a_client_that_leaves_amid_its_body_is_not_the_servers_error() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("end", ["the client leaves", "nothing more comes"])
+def test_a_stream_that_has_begun_ends_quietly_if_the_body_never_came(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        app, answers = application(body_s=0.05)
+        client = Client("/stream", "GET")
+        if end == "the client leaves":
+            client.incoming.put_nowait({"type": "http.disconnect"})
+
+        await asyncio.wait_for(client.ask(app), 10)
+
+        assert answers == {200: 1}
+
+    asyncio.run(scene())
+    assert not [r for r in caplog.records if r.exc_info]
+
+
 def test_of_too_many_unfinished_bytes_the_largest_body_gives_way() -> None:
     async def scene() -> None:
         app, _ = application(most_bytes=10 * MB)
