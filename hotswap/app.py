@@ -154,6 +154,8 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
     lets what was accepted finish within `drain_s`. `state.answers` counts, by code.
+    `state.ended()` tells the threads that do not run, of which there is none while the
+    server is up unless a bug has ended it.
     """
 
     watch = serving.watch
@@ -190,6 +192,7 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
         state=State(
             {
                 "drain": lambda: serving.engine.drain(drain_s),
+                "ended": lambda: serving.ended,
                 "answers": serving.answers,
             }
         ),

@@ -24,7 +24,8 @@ _ABOUT = "Serve a model and its LoRA adapters, or check an adapter."
 
 
 def main() -> None:
-    """Exit status 0 is success, 1 a refused adapter, 2 a bad flag, file or model."""
+    """Exit status 0 is success, 1 a refused adapter, 2 a bad flag, file or model, 3 a
+    server that did not start, 4 one that a bug has ended."""
     args = _parser().parse_args()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"

@@ -24,6 +24,8 @@ def run(settings: Config, bound: list[socket.socket], begun_s: float) -> int:
     running = Server(http, begun_s)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
         running.run(sockets=bound)
+    if running.ended:
+        return 4
     return 0 if running.started else 3
 
 
@@ -34,6 +36,15 @@ class Server(uvicorn.Server):
     def __init__(self, settings: uvicorn.Config, begun_s: float) -> None:
         super().__init__(settings)
         self._begun_s = begun_s
+        self.ended: tuple[str, ...] = ()  # threads, by a bug
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end. Also when one of our threads has: half a server answers some
+        and lets others wait, and whoever supervises it starts a whole one again."""
+        self.ended = self.config.app.state.ended()  # type: ignore[union-attr]
+        if self.ended:
+            log.critical("a bug has ended threads=%s: so ends the server", self.ended)
+        return bool(self.ended) or await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -14,9 +14,9 @@ from scheduler import BASE
 
 @get("/health/live")
 async def live(serving: Injected) -> Response:
-    """200 while the engine thread runs."""
-    alive = serving.engine.is_alive
-    return Response({"alive": alive}, status_code=200 if alive else 503)
+    """200 while the threads run that serve, decide and watch."""
+    body = {"alive": not serving.ended, "ended": serving.ended}
+    return Response(body, status_code=503 if serving.ended else 200)
 
 
 @get(["/health", "/health/ready"])
@@ -24,8 +24,7 @@ async def ready(serving: Injected) -> Response:
     """200 while requests are accepted and adapters come and go. `trouble`: what the
     disk keeps from them, a line each; whatever is served goes on."""
     status, watch = serving.engine.status, serving.watch
-    follows = serving.library.is_alive and (watch is None or watch.is_alive)
-    is_ready = serving.engine.is_alive and follows and not status.is_stopping
+    is_ready = not serving.ended and not status.is_stopping
     trouble = [*serving.library.trouble, *(watch.trouble if watch else ())]
     body = {"ready": is_ready, "trouble": trouble}
     return Response(body, status_code=200 if is_ready else 503)

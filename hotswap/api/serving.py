@@ -92,6 +92,14 @@ class Serving:
         return found
 
     @property
+    def ended(self) -> tuple[str, ...]:
+        """The threads that do not run. While the server is up there must be none."""
+        runs = {"engine": self.engine.is_alive, "library": self.library.is_alive}
+        if self.watch is not None:
+            runs["watch"] = self.watch.is_alive
+        return tuple(thread for thread, does in runs.items() if not does)
+
+    @property
     def model_url(self) -> str:
         """Where the model comes from, as anybody may know it."""
         return self.model_path if self.show_paths else self.base

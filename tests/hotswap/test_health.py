@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hotswap.api import operations
+from hotswap.api.serving import Serving
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class FakeServing:
     engine: Part = field(default_factory=Part)
     library: Part = field(default_factory=Part)
     watch: Part | None = field(default_factory=Part)
+    ended = Serving.ended
 
 
-def ask(serving: Any) -> tuple[int, dict[str, Any]]:
-    answer = asyncio.run(operations.ready.fn(serving))
+def ask(serving: Any, route: Any = operations.ready) -> tuple[int, dict[str, Any]]:
+    answer = asyncio.run(route.fn(serving))
     return answer.status_code, json.loads(json.dumps(answer.content))
 
 
@@ -41,10 +43,18 @@ def test_a_server_whose_parts_live_is_ready_with_or_without_a_watch() -> None:
 
 
 @pytest.mark.parametrize("part", ["engine", "library", "watch"])
-def test_a_thread_that_has_ended_means_not_ready(part: str) -> None:
-    code, body = ask(replace(FakeServing(), **{part: Part(is_alive=False)}))  # type: ignore[arg-type]
+def test_a_thread_that_has_ended_means_neither_ready_nor_alive(part: str) -> None:
+    half = replace(FakeServing(), **{part: Part(is_alive=False)})  # type: ignore[arg-type]
 
-    assert (code, body["ready"]) == (503, False)
+    assert ask(half)[0] == 503
+    assert ask(half, operations.live) == (503, {"alive": False, "ended": [part]})
+
+
+def test_a_server_that_stops_is_alive_and_not_ready() -> None:
+    stopping = replace(FakeServing(), engine=Part(is_stopping=True))
+
+    assert ask(stopping)[0] == 503
+    assert ask(stopping, operations.live) == (200, {"alive": True, "ended": []})
 
 
 def test_trouble_with_the_disk_is_told_and_the_server_is_ready() -> None:
