@@ -11,8 +11,9 @@ Told for each cell: tokens per second until nine tenths of the answers have ende
 (`best fixed`: the better of fcfs-mixed and fcfs-merged, chosen with hindsight), and the
 99th percentile of the time to the first token; means over the seeds. `ceiling`: if
 adapters cost nothing, which no policy can beat; an open loop gives no more than
-arrives. Also cells where the popularity turns and where the load goes on and off, and
-the fairness among adapters that all have too much to do.
+arrives. Also cells where the popularity turns and where the load goes on and off, the
+fairness among adapters that all have too much to do, and a quiet adapter beside a flood
+(`benchmarks.quiet`; `--quiet` runs this alone).
 
 Hides: noise of a real machine, HTTP, sampling; answers do not depend on policies.
 """
@@ -38,6 +39,7 @@ from benchmarks.cells import (
     play,
 )
 from benchmarks.machines import machine
+from benchmarks.quiet import Beside, beside
 from scheduler import POLICIES, Job, Outcome, Step
 
 MACHINES = ("this", "h100")
@@ -217,25 +219,46 @@ def speed() -> dict[str, float]:
     return {"decide us": 1e6 * median(seconds), "twin, s per 100,000": 1e5 * each}
 
 
+def quiet_figures(names: Iterable[str], pool: ProcessPoolExecutor) -> dict[str, float]:
+    """Prints what each policy does for a quiet adapter beside a flood."""
+    heads = [field.replace("_", " ") for field in Beside.__slots__]
+    print("a quiet adapter beside a flood, virtual seconds:", *heads, sep=" | ")
+    cases = list(product(names, POLICIES))
+    served = pool.map(beside, *zip(*((p, name) for name, p in cases), strict=True))
+    figures = {}
+    for (name, policy), told in zip(cases, served, strict=True):
+        told_all = [getattr(told, field) for field in Beside.__slots__]
+        print(f"{name:5}{policy:14}", *(f"{figure:9.3f}" for figure in told_all))
+        if policy == "affinity":
+            figures[f"longest gap beside a flood, {name}"] = told.gap_longest
+            figures[f"gap p99 beside a flood, {name}"] = told.gap_p99
+            figures[f"flood's tokens/s, {name}"] = told.flood_tokens_per_s
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--requests", type=int, default=240)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--machine", choices=MACHINES, help="of one only")
+    parser.add_argument("--quiet", action="store_true", help="the flood alone")
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python", end=" ")
     print(f"{platform.python_version()}; virtual seconds, tokens/s and p99 TTFT")
     print("machine zipf stay adapters load:", *POLICIES, "| against best fixed")
+    names = [args.machine] if args.machine else MACHINES
     with ProcessPoolExecutor() as pool:
+        if args.quiet:
+            print(json.dumps(quiet_figures(names, pool)))
+            return
         steady_cells = list(grid(full=args.full, requests=args.requests))
         moving_cells = list(changing(args.requests))
-        if args.machine:
-            steady_cells = [c for c in steady_cells if c.machine == args.machine]
-            moving_cells = [c for c in moving_cells if c.machine == args.machine]
+        steady_cells = [c for c in steady_cells if c.machine in names]
+        moving_cells = [c for c in moving_cells if c.machine in names]
         steady = run(steady_cells, args.seeds, pool)
         moving = run(moving_cells, args.seeds, pool)
-        figures = summary(steady, moving)
+        figures = summary(steady, moving) | quiet_figures(names, pool)
         for name in MACHINES:
             figures[f"jain, {name}"] = fairness(name)
     figures |= speed()

@@ -7,13 +7,14 @@ was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
 
 from collections.abc import Mapping
 
-from scheduler.costs import Costs, Mode, Shape
+from scheduler.costs import Costs
 from scheduler.decision import Outcome, Step
 from scheduler.deficits import Deficits
 from scheduler.group import Group
 from scheduler.job import BASE
 
 _BURST_S = 20.0
+_FADE = 0.99  # a step, against the next
 
 
 class Accounts:
@@ -27,6 +28,7 @@ class Accounts:
         self._switch_budget = switch_budget
         self._max_batch = max_batch
         self._last: Step | None = None
+        self._rows = self._seconds = 0.0  # of late: they fade
 
     def refill(self, groups: Mapping[str, Group]) -> None:
         """Begin a new round of shares if one is over.
@@ -44,20 +46,10 @@ class Accounts:
 
         self.deficits.refill(quantum_s)
 
-    def largest_step_s(
-        self, adapters: int, prefill_tokens: int, kv_tokens: int
-    ) -> float:
-        """The largest step there can be, with the dearest swap before it."""
-        n, rank = self._max_batch, self.highest_rank
-        context = kv_tokens
-        step = max(
-            self._costs.step_s(
-                Shape(mode, n, adapters, rank * adapters, prefill_tokens, context)
-            )
-            for mode in Mode
-        )
-        cold = self._costs.swap_s(warm=False, rank=rank)
-        return step + max(cold, self._costs.swap_s(warm=True))
+    @property
+    def row_s(self) -> float:
+        """Seconds for a row of late, with swaps and prompts; 0 at first."""
+        return self._seconds / self._rows if self._rows else 0.0
 
     def settle(self, step: Step, outcome: Outcome, groups: Mapping[str, Group]) -> None:
         """Take in a step, before its jobs move on."""
@@ -73,6 +65,8 @@ class Accounts:
         earned = self._switch_budget * (outcome.seconds + swap_s)
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
         self._last = step
+        self._rows = _FADE * self._rows + len(step.work)
+        self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
         owed = self.deficits.owed
         for name, n in step.rows.items():
             group = groups.get(name) if name in owed else None

@@ -34,6 +34,7 @@ class Backlog:
         self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
         self.unanswered = 0
         self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
+        self.weight = 0.0  # of all groups together
         self._filling: dict[int, Job] = {}  # live and unanswered, as admitted
         self._queue: list[Job] = []  # waiting and allowed in a mixed step, in order
         self._holders: list[Job] = []  # live and allowed in a mixed step, in order
@@ -60,6 +61,7 @@ class Backlog:
         is_first = group is None
         if group is None:
             group = self.groups[job.generation] = Group(job, self.lengths)
+            self.weight += group.weight
         group.push(job)
         self.waiting[job.id] = job
         self.waiting_kv_tokens += job.kv_tokens
@@ -82,10 +84,11 @@ class Backlog:
             take(self._queue, job)
             insort(self._holders, job, key=order_of)
 
-    def progress(self, work: Iterable[Work]) -> None:
+    def progress(self, work: Iterable[Work]) -> dict[str, int]:
         """Count what a step did for the jobs that still run: prompt tokens, and a token
-        if no more of the prompt is left."""
+        if no more of the prompt is left. Returns such tokens by generation."""
         groups, running = self.groups, JobState.RUNNING
+        tokens_of: dict[str, int] = {}
         for job, tokens, is_prefill in work:
             if job.state is not running:
                 continue
@@ -102,6 +105,8 @@ class Backlog:
                 self.unanswered -= 1
             job.generated += 1
             group.generated_tokens += 1
+            tokens_of[job.generation] = tokens_of.get(job.generation, 0) + 1
+        return tokens_of
 
     def remove(self, job: Job) -> bool:
         """Forget a job, waiting or live; True if it was the last of its group."""
@@ -120,6 +125,8 @@ class Backlog:
         if group.jobs:
             return False
         del self.groups[job.generation]
+        # Sums of floats drift: nobody's is exactly nothing.
+        self.weight = self.weight - group.weight if self.groups else 0.0
         return True
 
     def oldest_waiting(self) -> Job | None:

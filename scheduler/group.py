@@ -66,6 +66,11 @@ class Group:
         return self.queue[0].kv_tokens if self.queue else 0
 
     @property
+    def streams(self) -> int:
+        """Jobs that have begun to answer."""
+        return self.jobs - self.unanswered
+
+    @property
     def unfilled_tokens(self) -> int:
         """Prompt tokens still to compute."""
         return self._prompt_tokens - self.prefilled_tokens

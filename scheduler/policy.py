@@ -51,9 +51,10 @@ class Plan:
     """How to run: merged with one generation resident, or mixed. `why` is for logs.
 
     `first`: generations that are seated before the others, one job for each mention.
-    `aside`: one step for jobs without a first token, oldest first; the turn goes on
-    after it. `admits`: whether waiting jobs may join. `prepare`: a generation to build
-    a slot for between the steps of this turn.
+    `aside`: one step, after which the turn goes on: for jobs without a first token,
+    oldest first, or, if it admits nobody, for the streams of `first`. `admits`: whether
+    waiting jobs may join. `without`: a generation that is left out. `prepare`: a
+    generation to build a slot for between the steps of this turn.
     """
 
     mode: Mode
@@ -62,6 +63,7 @@ class Plan:
     first: tuple[str, ...] = ()
     aside: bool = False
     admits: bool = True
+    without: str | None = None
     prepare: str | None = None
 
     def __post_init__(self) -> None:
@@ -77,11 +79,26 @@ class Front(NamedTuple):
     context_tokens: int
 
 
+class Begun(NamedTuple):
+    """The generations whose streams must not fall behind, the one served longest ago
+    first. `quiet`: all of them, while there is a flood. `due`: who comes before others
+    in a mixed step. `late`: who must have the next step. `streaming`: how many have
+    streams at all.
+    """
+
+    quiet: tuple[str, ...]
+    due: tuple[str, ...]
+    late: tuple[str, ...]
+    streaming: int
+
+
 class Backlog(Protocol):
     """What of the backlog a policy may ask, beside the loads."""
 
     @property
     def waiting(self) -> Mapping[int, object]: ...
+    @property
+    def live(self) -> Mapping[int, object]: ...
     @property
     def unanswered(self) -> int: ...
     @property
@@ -106,6 +123,7 @@ class View(NamedTuple):
     warm: frozenset[str]  # generations that some slot holds, base always among them
     newcomer: Load | None  # of the first unanswered job that can run
     owed: Load | None  # of the job whose patience or deadline is over, if it can run
+    begun: Begun  # streams that must not fall behind
     owed_time: Set[str]  # generations with some of their share of time left
     swap_budget_s: float  # what may be spent on swaps now
     free_kv_tokens: int
@@ -139,15 +157,20 @@ class Bounds:
     """The most that a step and a wait behind others can take, by measured costs."""
 
     patience_s: float  # a wait that no policy needs to act on
-    step_s: float  # the largest step, and the swap before it
+    step_s: float  # the largest step, and the dearest swap before it
+    aside_s: float  # the largest step aside, whose swap is warm if it may be
     steps_ahead: int  # steps that all who wait for a first token need, one by one
+    streams: int  # adapters with streams, one by one
 
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A policy that promises a bound on the wait for the first token."""
+    """A policy that promises a bound on the wait for the first token, and on the gap
+    between two tokens of an adapter that asks for no more than its part of the seats.
+    """
 
     def wait_bound_s(self, bounds: Bounds) -> float: ...
+    def gap_bound_s(self, bounds: Bounds) -> float: ...
 
 
 def merged(generation: str, why: str) -> Plan:

@@ -15,9 +15,11 @@ from scheduler.costs import Costs, Mode
 from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.group import Group
 from scheduler.job import BASE, Event, Job, JobState
-from scheduler.policy import Bounded, Bounds, Front, Plan, Policy, View
+from scheduler.outlook import Outlook
+from scheduler.policy import Front, Plan, Policy, View
 from scheduler.seating import Seating
 from scheduler.seats import Seats
+from scheduler.streams import Streams
 from scheduler.waits import Waits
 
 _RECENT = 32
@@ -70,13 +72,28 @@ class Scheduler:
             prefill_tokens=prefill_tokens,
         )
         self._waits = Waits(self._backlog, self._patience_s)
+        self._streams = Streams(
+            self._backlog, max_batch=max_batch, patience_s=self._patience_s
+        )
         self._accounts = Accounts(
             self.costs, switch_budget=switch_budget, max_batch=max_batch
+        )
+        self._outlook = Outlook(
+            policy,
+            self._backlog,
+            self._streams,
+            self._accounts,
+            self.costs,
+            kv_tokens=kv_tokens,
+            max_batch=max_batch,
+            max_adapters=self._max_adapters,
+            prefill_tokens=prefill_tokens,
+            patience_s=self._patience_s,
         )
         self._turn: Plan | None = None
         self._resident = BASE
         self._running: list[Job] = []
-        self._recent: deque[tuple[float, Plan, int]] = deque(maxlen=_RECENT)
+        self._recent: deque[Recent] = deque(maxlen=_RECENT)
         self._warm = frozenset({BASE})
 
     @property
@@ -89,34 +106,25 @@ class Scheduler:
 
     @property
     def wait_bound_s(self) -> float | None:
-        """No job that is accepted now waits longer for its first token, by measured
-        costs, while KV is free for it and all who wait; None: the policy has no bound.
+        """No job that is accepted now waits longer for its first token, while KV is
+        free for all who wait; else `drain_bound_s` comes on top. None: no bound."""
+        return self._outlook.wait_bound_s
 
-        The policy's formula over: half of `max_wait_s`; the largest step there can be
-        (`max_batch` rows, `prefill_tokens`, all KV as context, `max_adapters` of the
-        highest rank) after a cold swap; and the steps that everybody accepted before
-        needs for his first token. A prompt longer than `prefill_tokens` takes one more
-        step for each time it is. While KV is short, `drain_bound_s` comes on top.
-        """
-        if not isinstance(self._policy, Bounded):
-            return None
-        waiting, each = self._backlog, self._prefill_tokens
-        return self._policy.wait_bound_s(
-            Bounds(
-                patience_s=self._patience_s,
-                step_s=self._largest_step_s(),
-                steps_ahead=waiting.unanswered + waiting.unfilled_tokens // each + 1,
-            )
-        )
+    @property
+    def gap_bound_s(self) -> float | None:
+        """No stream waits longer for its next token while its adapter has no more jobs
+        than its part of the seats (`Streams`). `Outlook` says what bounds rest on."""
+        return self._outlook.gap_bound_s
 
     @property
     def drain_bound_s(self) -> float:
-        """The longest it can take until KV is free for all who wait: each step computes
-        a token at least of those that hold KV or get it before."""
-        asked = self._backlog.waiting_kv_tokens
-        if asked <= self.free_kv_tokens:
-            return 0.0
-        return (self.kv_tokens + asked) * self._largest_step_s()
+        """The longest it can take until KV is free for all who wait."""
+        return self._outlook.drain_bound_s(self.free_kv_tokens)
+
+    @property
+    def queue_s(self) -> float:
+        """How long it should take until all who wait now have begun: no bound."""
+        return self._outlook.queue_s(self.free_kv_tokens)
 
     def __repr__(self) -> str:
         running = sum(j.state is JobState.RUNNING for j in self._backlog.live.values())
@@ -129,16 +137,7 @@ class Scheduler:
     @property
     def recent(self) -> list[Recent]:
         """The last decisions, the oldest first."""
-        return [
-            Recent(
-                at_s=at_s,
-                mode=plan.mode,
-                generation=plan.generation,
-                jobs=jobs,
-                why=plan.why,
-            )
-            for at_s, plan, jobs in self._recent
-        ]
+        return list(self._recent)
 
     def submit(self, job: Job) -> None:
         """Take a job. Raises BacklogFull; the job must fit into the KV budget."""
@@ -147,6 +146,7 @@ class Scheduler:
             raise BacklogFull(self.max_waiting)
         if self._backlog.push(job):
             self._accounts.deficits.join(job.generation)
+        self._outlook.note(job)
         self._accounts.highest_rank = max(self._accounts.highest_rank, job.rank)
 
     def cancel(self, job_id: int) -> None:
@@ -163,7 +163,9 @@ class Scheduler:
             return Idle()
         self._accounts.refill(self._backlog.groups)
         newcomer = self._waits.newcomer(self.free_kv_tokens)
-        owed = self._owed(now, newcomer)
+        owed = self._waits.owed(
+            now, newcomer, self.free_kv_tokens, self._outlook, self._prefill_tokens
+        )
         barred = self._waits.barred_after(now, self.free_kv_tokens)
         front = self._seating.front(self.free_kv_tokens, barred)
         plan = self._policy.choose(self._view(now, front, newcomer, owed, barred))
@@ -175,7 +177,15 @@ class Scheduler:
         self._settle(seats)
         if not plan.aside:
             self._turn = plan
-        self._recent.append((now, plan, len(seats.jobs)))
+        self._recent.append(
+            Recent(
+                at_s=now,
+                mode=plan.mode,
+                generation=plan.generation,
+                jobs=len(seats.jobs),
+                why=plan.why,
+            )
+        )
         return self._seating.deal(plan, seats)
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
@@ -183,7 +193,7 @@ class Scheduler:
         self._accounts.settle(step, outcome, self._backlog.groups)
         self._warm = outcome.warm | {BASE}
         self._resident = step.plan.generation or BASE
-        self._backlog.progress(step.work)
+        self._streams.serve(self._backlog.progress(step.work), now)
         if not outcome.finished:
             return
         for job, _, _ in step.work:
@@ -221,6 +231,7 @@ class Scheduler:
             warm=self._warm,
             newcomer=self._group(newcomer),
             owed=self._group(owed),
+            begun=self._streams.begun(now),
             owed_time=self._accounts.deficits.owed,
             swap_budget_s=self._accounts.swap_budget_s,
             free_kv_tokens=self.free_kv_tokens,
@@ -234,20 +245,6 @@ class Scheduler:
 
     def _group(self, job: Job | None) -> Group | None:
         return None if job is None else self._backlog.groups[job.generation]
-
-    def _largest_step_s(self) -> float:
-        return self._accounts.largest_step_s(
-            self._max_adapters, self._prefill_tokens, self.kv_tokens
-        )
-
-    def _owed(self, now: float, newcomer: Job | None) -> Job | None:
-        """The unanswered job that must not wait longer, if there is KV for it."""
-        if self._waits.is_overdue(newcomer, now):
-            return newcomer
-        if not self._backlog.has_deadlines:
-            return None
-        free, step_s = self.free_kv_tokens, self._largest_step_s()
-        return self._waits.urgent(now, free, step_s, self._prefill_tokens)
 
     def _settle(self, seats: Seats) -> None:
         if seats.jobs == self._running:
@@ -270,8 +267,10 @@ class Scheduler:
         if job is None:
             return
         holds_kv = job.state is not JobState.WAITING
+        group = self._backlog.groups[job.generation]
         is_last = self._backlog.remove(job)
         job.move(event)
+        self._streams.leave(group)
         if is_last:
             self._accounts.deficits.leave(job.generation)
         if holds_kv:

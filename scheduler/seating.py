@@ -17,9 +17,9 @@ from scheduler.seats import Seats
 
 _IN_ORDER = Plan(mode=Mode.MIXED, why="in order")
 # What the seats depend on: the backlog's version, and the KV that may be had; and the
-# plan's generation, its `first` and whether it admits.
+# plan's generation, its `first`, whether it admits and whom it is without.
 _State = tuple[int, int, int | None]
-_Key = tuple[str | None, tuple[str, ...], bool]
+_Key = tuple[str | None, tuple[str, ...], bool, str | None]
 
 
 class Seating:
@@ -60,9 +60,9 @@ class Seating:
 
     def seats(self, plan: Plan, owed: Job | None) -> Seats:
         """By the plan, as `front` was told; `owed` sits first in a step aside."""
-        if plan.aside:  # it depends on the prompts left
+        if plan.aside and plan.admits:  # it depends on the prompts left
             return self._fill(plan, owed)
-        key = plan.generation, plan.first, plan.admits
+        key = plan.generation, plan.first, plan.admits, plan.without
         seats = self._known.get(key)
         if seats is None:
             seats = self._known[key] = self._fill(plan, owed)
@@ -107,49 +107,58 @@ class Seating:
             free_kv_tokens=free_kv_tokens,
             barred_after=barred_after,
         )
-        group = None if plan.generation is None else backlog.groups[plan.generation]
-        if plan.aside:
-            _seat_unanswered(seats, group, backlog, owed, self._prefill_tokens)
+        if plan.aside and plan.admits:
+            _seat_unanswered(seats, plan, backlog, owed, self._prefill_tokens)
         if plan.aside or not plan.admits:
             seats.is_closed = True
-        first = _first(plan.first, backlog)
+        first = _first(plan.first, backlog, is_closed=seats.is_closed)
         while not seats.offer(first):
             pass  # whoever is next may be seated all the same
-        while not seats.is_full and not seats.offer(_rest(seats, group, backlog)):
+        while not seats.is_full and not seats.offer(_rest(seats, plan, backlog)):
             pass  # fewer kinds of jobs may be seated now
         return seats
 
 
-def _rest(seats: Seats, group: Group | None, backlog: Backlog) -> Iterator[Job]:
+def _rest(seats: Seats, plan: Plan, backlog: Backlog) -> Iterator[Job]:
     """All whom a step may serve, in order: of the merged generation, or mixed."""
-    if group is not None:
-        return _jobs(group, seats)
+    if plan.generation is not None:
+        return _jobs(backlog.groups[plan.generation], is_closed=seats.is_closed)
     if not seats.is_narrow:
-        return backlog.mixable_live() if seats.is_closed else backlog.mixable()
-    groups = [backlog.groups.get(name) for name in (BASE, *sorted(seats.adapters))]
-    jobs = (_jobs(g, seats) for g in groups if g is not None and g.can_mix)
-    return heapq.merge(*jobs, key=order_of)
+        jobs = backlog.mixable_live() if seats.is_closed else backlog.mixable()
+        if plan.without is None:
+            return jobs
+        return (job for job in jobs if job.generation != plan.without)
+    names = {BASE, *seats.adapters} - {plan.without}
+    groups = [backlog.groups.get(name) for name in sorted(names)]
+    lines = [
+        _jobs(group, is_closed=seats.is_closed)
+        for group in groups
+        if group is not None and group.can_mix
+    ]
+    return heapq.merge(*lines, key=order_of)
 
 
 def _seat_unanswered(
     seats: Seats,
-    group: Group | None,
+    plan: Plan,
     backlog: Backlog,
     owed: Job | None,
     prefill_tokens: int,
 ) -> None:
-    """Who has no first token yet, in the order of submission, for one step's prompts.
+    """Who has no first token yet, in the order of submission, for one step's prompts;
+    but the streams that the plan names first come before all but `owed`.
 
     KV is given out strictly in that order: it stops at a job that cannot sit here.
     """
 
     def belongs(job: Job) -> bool:
-        return job.can_mix if group is None else job.generation == group.generation
+        return job.generation == plan.generation if plan.generation else job.can_mix
 
     left = prefill_tokens
     if owed is not None and belongs(owed):
         seats.offer([owed])
         left -= owed.unfilled_tokens * (owed in seats)
+    seats.offer(_first(plan.first, backlog, is_closed=True))
     for job in chain(backlog.filling(), backlog.waiting.values()):
         if left <= 0 or seats.is_full:
             return
@@ -163,17 +172,20 @@ def _seat_unanswered(
             return
 
 
-def _first(first: tuple[str, ...], backlog: Backlog) -> Iterator[Job]:
+def _first(
+    first: tuple[str, ...], backlog: Backlog, *, is_closed: bool
+) -> Iterator[Job]:
     """The next job of each generation, for each of its mentions."""
     lines: dict[str, Iterator[Job]] = {}
     for generation in first:
         line = lines.get(generation)
         if line is None:
-            line = lines[generation] = backlog.groups[generation].in_order()
+            group = backlog.groups[generation]
+            line = lines[generation] = _jobs(group, is_closed=is_closed)
         job = next(line, None)
         if job is not None:
             yield job
 
 
-def _jobs(group: Group, seats: Seats) -> Iterator[Job]:
-    return iter(group.holders) if seats.is_closed else group.in_order()
+def _jobs(group: Group, *, is_closed: bool) -> Iterator[Job]:
+    return iter(group.holders) if is_closed else group.in_order()

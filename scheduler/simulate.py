@@ -5,8 +5,10 @@ a simulation also shows how well it learns. Swaps keep the `slots` most recently
 generations warm. A job may end before its `max_tokens`, as with an end token: `ends`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from scheduler.costs import Mode, Shape
@@ -30,6 +32,7 @@ class Run:
     arrived_at: dict[int, float] = field(default_factory=dict)
     first_token_at: dict[int, float] = field(default_factory=dict)
     finished_at: dict[int, float] = field(default_factory=dict)
+    token_at: dict[int, list[float]] = field(default_factory=dict)  # if kept
     steps: list[Step] = field(default_factory=list)
     tokens: dict[Mode, int] = field(default_factory=lambda: dict.fromkeys(Mode, 0))
     swaps: int = 0
@@ -37,6 +40,59 @@ class Run:
     busy_s: float = 0.0  # in steps
     swap_s: float = 0.0  # in swaps, and building slots
     end: float = 0.0
+
+    def gaps(self, jobs: Iterable[Job]) -> list[float]:
+        """Seconds between two tokens of one of these jobs, the shortest first."""
+        times = (self.token_at[job.id] for job in jobs)
+        return sorted(b - a for at in times for a, b in pairwise(at))
+
+
+class _Arrivals:
+    """Jobs in the order of the trace. In a closed loop a job arrives as soon as fewer
+    are there than its line has clients: one line for all, or one for each generation
+    that `clients` names; the others come when the trace says."""
+
+    def __init__(
+        self, trace: Iterable[Job], clients: int | Mapping[str, int] | None
+    ) -> None:
+        self._clients = clients
+        self._lines: dict[str, list[Job]] = {}
+        self._present: Counter[str] = Counter()
+        for job in list(trace)[::-1]:
+            self._lines.setdefault(self._line(job), []).append(job)
+
+    def due(self, now: float) -> Iterator[Job]:
+        for name, line in self._lines.items():
+            most = self._most(name)
+            while line and (
+                line[-1].arrival <= now if most is None else self._present[name] < most
+            ):
+                job = line.pop()
+                if most is not None:
+                    job.arrival = now
+                self._present[name] += 1
+                yield job
+
+    def next_s(self) -> float | None:
+        """When the next job comes, if all that came have ended."""
+        return min(
+            (line[-1].arrival for line in self._lines.values() if line), default=None
+        )
+
+    def ended(self, job: Job) -> None:
+        self._present[self._line(job)] -= 1
+
+    def _line(self, job: Job) -> str:
+        clients = self._clients
+        return (
+            job.generation
+            if isinstance(clients, Mapping) and job.generation in clients
+            else ""
+        )
+
+    def _most(self, line: str) -> int | None:
+        clients = self._clients
+        return clients.get(line) if isinstance(clients, Mapping) else clients
 
 
 class _Slots:
@@ -81,45 +137,44 @@ def simulate(
     table: Table,
     *,
     slots: int = 1,
-    clients: int | None = None,
+    clients: int | Mapping[str, int] | None = None,
     ends: Mapping[int, int] | None = None,
     run: Run | None = None,
 ) -> Run:
     """Serve every job of `trace` (in arrival order) and return what happened.
 
     With `clients` jobs arrive as in a closed loop: so many at once, then one as each
-    ends. `ends`: tokens after which a job ends by itself.
+    ends; by generation, if it is a mapping. `ends`: tokens after which a job ends by
+    itself.
     """
     run = run or Run()
-    pending = list(trace)[::-1]
-    ranks = {job.generation: job.rank for job in pending}
-    last = {job.id: job.max_tokens for job in pending}
+    jobs = {job.id: job for job in trace}
+    arrivals = _Arrivals(jobs.values(), clients)
+    ranks = {job.generation: job.rank for job in jobs.values()}
+    last = {job.id: job.max_tokens for job in jobs.values()}
     for job_id, tokens in (ends or {}).items():
         last[job_id] = min(tokens, last[job_id])
     held = _Slots(table, slots)
-    now, present = 0.0, 0
+    now = 0.0
     while True:
-        while pending and (
-            pending[-1].arrival <= now if clients is None else present < clients
-        ):
-            job = pending.pop()
-            job.arrival = job.arrival if clients is None else now
+        for job in arrivals.due(now):
             run.arrived_at[job.id] = job.arrival
             scheduler.submit(job)
-            present += 1
         decision = scheduler.decide(now)
         if isinstance(decision, Idle):
-            if not pending:
+            later = arrivals.next_s()
+            if later is None:
                 run.end = now
                 return run
-            now = pending[-1].arrival
+            now = later
             continue
         wanted = decision.plan.generation or BASE  # a mixed step runs on golden
         swap = held.activate(wanted, ranks.get(wanted, 0))
         seconds = table.step_s(decision.shape)
         now += seconds + (swap.seconds if swap else 0.0)
         finished = _finish(decision, run, last, now)
-        present -= len(finished)
+        for job_id in finished:
+            arrivals.ended(jobs[job_id])
         _count(run, decision, seconds, swap)
         warm = frozenset(held.warm)
         outcome = Outcome(seconds=seconds, swap=swap, finished=finished, warm=warm)
@@ -146,6 +201,8 @@ def _finish(
             continue
         if not job.generated:
             run.first_token_at[job.id] = now
+        if run.keeps_steps:
+            run.token_at.setdefault(job.id, []).append(now)
         if job.generated + 1 >= last[job.id]:
             finished.append(job.id)
             run.finished_at[job.id] = now

@@ -6,6 +6,7 @@ submitted; a deadline is one job's own. Changes nothing.
 
 from scheduler.backlog import Backlog
 from scheduler.job import Job, JobState
+from scheduler.outlook import Outlook
 
 
 class Waits:
@@ -23,11 +24,22 @@ class Waits:
             return waiting
         return filling
 
-    def is_overdue(self, newcomer: Job | None, now: float) -> bool:
-        """Whether its patience is over."""
-        return newcomer is not None and now - newcomer.arrival > self._patience_s
+    def owed(
+        self,
+        now: float,
+        newcomer: Job | None,
+        free_kv_tokens: int,
+        outlook: Outlook,
+        prefill_tokens: int,
+    ) -> Job | None:
+        """The unanswered job that must not wait longer, if there is KV for it."""
+        if newcomer is not None and now - newcomer.arrival > self._patience_s:
+            return newcomer
+        if not self._backlog.has_deadlines:
+            return None
+        return self._urgent(now, free_kv_tokens, outlook.step_s, prefill_tokens)
 
-    def urgent(
+    def _urgent(
         self, now: float, free_kv_tokens: int, step_s: float, prefill_tokens: int
     ) -> Job | None:
         """The job with the soonest deadline, if it can run and there is no more time

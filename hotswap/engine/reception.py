@@ -182,7 +182,10 @@ class Reception:
         # What waits for the disk is counted with what waits for the scheduler.
         awaited = sum(map(len, self._awaited.values()))
         if awaited + self._scheduler.waiting >= self._scheduler.max_waiting:
-            raise Overloaded(str(BacklogFull(self._scheduler.max_waiting)))
+            raise Overloaded(
+                str(BacklogFull(self._scheduler.max_waiting)),
+                retry_after_s=self._scheduler.queue_s,
+            )
 
     def _accept(self, letter: Submit, since: float) -> Generation | None:
         generation = None

@@ -62,7 +62,8 @@ class Status:
     costs: dict[str, float]
     cost_error: float | None  # median relative error of the predictions of steps
     wait_bound_s: float | None  # for the first token of a job accepted now
-    drain_bound_s: float  # what a shortage of KV may add to it
+    gap_bound_s: float | None  # of an adapter within its part of the seats
+    queue_s: float  # until all who wait now should have begun: expected, no bound
     recent: tuple[Recent, ...]  # the last decisions
     counters: Counters
     is_stopping: bool
@@ -90,7 +91,8 @@ def snapshot(
         costs=scheduler.costs.table(),
         cost_error=scheduler.costs.error,
         wait_bound_s=scheduler.wait_bound_s,
-        drain_bound_s=scheduler.drain_bound_s,
+        gap_bound_s=scheduler.gap_bound_s,
+        queue_s=scheduler.queue_s,
         recent=tuple(scheduler.recent),
         counters=counters.copy(),
         is_stopping=is_stopping,

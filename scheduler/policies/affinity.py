@@ -5,7 +5,7 @@ expected to last. Comparing two plans is then the rule of the design,
 
     min(n_a, B) / min(n, B)  >=  (T_m + T_sw / N) / T_u(n, G)
 
-and the turn changes for a clear gain only. Three things bind the choice:
+and the turn changes for a clear gain only. Four things bind the choice:
 
 - A merged turn goes to a generation that still has some of its share of time; a mixed
   turn seats those first. See `scheduler.deficits`.
@@ -15,6 +15,9 @@ and the turn changes for a clear gain only. Three things bind the choice:
   mixed, or merged if its slot is built and its generation's prompts make that the step
   that computes more. So are newcomers of other generations while a batch has room for
   everybody, or when their prompts fill a step, unless parked jobs hold half of the KV.
+- Streams do not wait for turns, either. Those that are late (`scheduler.streams`) sit
+  first in a mixed step, or have a step aside from a merged turn; beside a flood what
+  these take is part of the price of merging the flood.
 
 Generations that are served merged only take part in all but the mixed plans; those that
 must not be merged in all but the merged ones.
@@ -25,58 +28,54 @@ from dataclasses import replace
 from itertools import cycle, islice
 
 from scheduler.costs import Mode, Shape
-from scheduler.job import BASE
+from scheduler.policies.asides import due, for_first_tokens, for_streams, newcomers_call
 from scheduler.policy import Bounds, Load, Plan, View, merged, mixed
 
 CLEAR_GAIN = 1.05
 CANDIDATES = 3
 _LOOK = 64  # groups looked at for candidates: a decision must not grow with them
-_PARKED = 0.5  # share of KV that newcomers may take out of turn
 
 
 class Affinity:
+    def __init__(self) -> None:
+        self._was_owed = False  # the last step went to an overdue first token
+
     def choose(self, view: View) -> Plan:
-        if view.owed is not None:
-            return _aside(view, view.owed, "its patience is over")
+        late = view.begun.late
+        # Late streams and overdue first tokens that cannot share a step take turns.
+        self._was_owed = view.owed is not None and not (self._was_owed and late)
+        if view.owed is not None and self._was_owed:
+            return for_first_tokens(view, view.owed, "its patience is over")
         turn = view.turn
         if turn is not None and _is_building(view, turn):
-            return turn  # a few steps; changing one's mind would waste them
-        best = _best(view)
-        if best.generation is not None and _newcomers_call(view, best.generation):
+            # A few steps; changing one's mind would waste them.
+            best = plan = replace(turn, first=())
+        else:
+            best = _best(view)
+            plan = _without_stall(view, best)
+        aside = _for_late(view, plan)
+        if aside is not None:
+            return aside
+        if best.generation and not late and newcomers_call(view, best.generation):
             assert view.newcomer is not None
-            return _aside(view, view.newcomer, "a newcomer")
-        return _without_stall(view, best)
+            return for_first_tokens(view, view.newcomer, "a newcomer")
+        if plan.generation is None and view.begun.due:
+            return replace(plan, first=due(view) + plan.first)
+        return plan
 
     def wait_bound_s(self, bounds: Bounds) -> float:
         """Patience; a step that runs, and a slice of a slot built after it; then steps
-        aside, each of which brings the oldest unanswered job on by a step's prompt."""
-        return bounds.patience_s + (2 + bounds.steps_ahead) * bounds.step_s
+        aside, each of which brings the oldest unanswered job on by a step's prompt, and
+        after each one for late streams at most."""
+        turns = bounds.steps_ahead * (bounds.aside_s + bounds.step_s)
+        return bounds.patience_s + 2 * bounds.step_s + turns
 
-
-def _aside(view: View, load: Load, why: str) -> Plan:
-    """A step for first tokens, the one of `load` among them: of all, or merged of its
-    own, whichever computes more tokens per second, those of prompts counted."""
-    why = f"{load.generation}: {why}"
-    aside = Plan(mode=Mode.MIXED, why=why, aside=True)
-    if (load.generation == BASE and load.can_mix) or not load.can_merge:
-        return aside
-    alone = replace(aside, mode=Mode.MERGED, generation=load.generation)
-    if not load.can_mix or load.generation == view.resident:
-        return alone
-    if load.generation not in view.warm:
-        return aside
-    front = view.front
-    n, prompts = len(front.generations), _prompts(view, view.backlog.unfilled_tokens)
-    shape = Shape(Mode.MIXED, n, front.adapters, front.ranks, prompts)
-    own, ours = min(load.jobs, view.max_batch), _prompts(view, load.unfilled_tokens)
-    step = view.costs.step_s(Shape(Mode.MERGED, own, 0, 0, ours))
-    seconds = step + 2 * view.costs.swap_s(warm=True)
-    is_better = (own + ours) * view.costs.step_s(shape) > (n + prompts) * seconds
-    return alone if is_better else aside
-
-
-def _prompts(view: View, unfilled_tokens: int) -> int:
-    return min(unfilled_tokens, view.prefill_tokens)
+    def gap_bound_s(self, bounds: Bounds) -> float:
+        """Patience; a step and a slice as above; then a step for each adapter whose
+        streams had their last token before, the first of them among all, and after each
+        one for overdue first tokens at most."""
+        turns = bounds.streams * (bounds.aside_s + bounds.step_s)
+        return bounds.patience_s + 2 * bounds.step_s + turns
 
 
 def _is_building(view: View, turn: Plan) -> bool:
@@ -177,6 +176,9 @@ def _merged_rate(view: View, load: Load, sequences: int, mixed_rate: float) -> f
     shape = Shape(Mode.MERGED, sequences, 0, 0, 0, context)
     seconds = max(view.costs.step_s(shape), 1e-9)
     is_lost = sequences / seconds * CLEAR_GAIN < mixed_rate
+    if load.jobs > view.max_batch and view.begun.quiet:
+        _, rows, aside_s = for_streams(view, view.begun.quiet, load.generation)
+        sequences, seconds = sequences + rows, seconds + aside_s
     if load.generation != view.resident and not is_lost:
         warm = load.generation in view.warm
         swap_s = view.costs.swap_s(warm=warm, rank=load.rank)
@@ -218,18 +220,14 @@ def _mixed_plan(view: View, why: str) -> Plan:
     )
 
 
-def _newcomers_call(view: View, generation: str) -> bool:
-    """Whether first tokens of others are worth a step aside from a merged turn."""
-    newcomer = view.newcomer
-    own = view.loads[generation]
-    others = view.backlog.unanswered - own.unanswered
-    if newcomer is None or not newcomer.can_mix or not others:
-        return False
-    if len(view.backlog) <= view.max_batch:
-        return True
-    prompts = view.backlog.unfilled_tokens - own.unfilled_tokens
-    fills = prompts >= view.prefill_tokens or others >= view.max_batch
-    return fills and view.free_kv_tokens >= view.kv_tokens * (1.0 - _PARKED)
+def _for_late(view: View, plan: Plan) -> Plan | None:
+    """A step aside for streams that are late, if the plan leaves the first one out."""
+    late = view.begun.late
+    if not late or plan.generation == late[0]:
+        return None
+    if plan.generation is None and view.loads[late[0]].can_mix:
+        return None  # it sits first
+    return for_streams(view, late, plan.generation)[0]
 
 
 def _without_stall(view: View, plan: Plan) -> Plan:

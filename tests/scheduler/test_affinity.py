@@ -119,7 +119,7 @@ def test_it_merges_the_only_generation_there_is_if_the_swap_pays() -> None:
 
 @pytest.mark.parametrize("gain", [0.96, 1.04])
 @pytest.mark.parametrize("swap_s", [0.0, 0.050])
-@pytest.mark.parametrize(("n_a", "n_b"), [(12, 4), (9, 3), (7, 6), (30, 2), (18, 14)])
+@pytest.mark.parametrize(("n_a", "n_b"), [(12, 4), (9, 3), (7, 6), (30, 9), (18, 14)])
 def test_it_follows_the_rule_at_both_sides_of_the_break_even(
     n_a: int, n_b: int, swap_s: float, gain: float
 ) -> None:

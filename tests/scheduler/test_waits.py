@@ -121,23 +121,44 @@ def test_the_bound_holds_with_its_drain_where_kv_is_short(adversary: str) -> Non
 
 
 def test_the_bound_is_the_formula_of_its_docstring() -> None:
-    """Patience, two steps, and one for each step's prompt ahead, each after a swap."""
+    """Patience, two steps, and two for each step's prompt ahead: one may be for late
+    streams. The larger of them after a swap, aside after a warm one."""
     machine = Machine(
         step=0.010, sequence=0.0, adapter=0.001, prefill=0.0, cold=0.05, warm=0.001
     )
     it = scheduler(
         "affinity", max_batch=4, prefill_tokens=16, max_wait_s=2.0, costs=machine
     )
+    aside = 0.010 + 4 * 0.001 + 0.001
     step = 0.010 + 4 * 0.001 + 0.05
 
-    assert it.wait_bound_s == pytest.approx(1.0 + 3 * step)
+    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + (step + aside))
+    assert it.gap_bound_s == it.wait_bound_s, "one newcomer, one stream"
 
     it.submit(job(0, prompt=40))  # two whole steps, and one for what is left
-    assert it.wait_bound_s == pytest.approx(1.0 + 6 * step)
+    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 4 * (step + aside))
+
+    it.submit(job(1, "m", prompt=1, can_mix=False))  # its steps aside may need a merge
+    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 10 * step)
+
+
+def test_the_bound_takes_jobs_to_be_as_large_as_the_largest_so_far() -> None:
+    """And not all KV for the context of one step."""
+    machine = Machine(adapter=0.0, prefill=0.0, sequence=0.0, context=0.001)
+    it = scheduler("affinity", kv_tokens=10**6, max_batch=4, costs=machine)
+    idle = it.wait_bound_s
+    assert idle is not None
+    assert idle < 1.5
+
+    it.submit(job(0, prompt=1, tokens=99))
+    it.cancel(0)
+
+    assert it.wait_bound_s == pytest.approx(idle + 4 * 4 * 100 * 0.001)
 
 
 def test_policies_without_a_bound_promise_none() -> None:
     assert scheduler("fcfs-mixed").wait_bound_s is None
+    assert scheduler("fcfs-mixed").gap_bound_s is None
     assert scheduler("longest-queue").wait_bound_s is None
 
 

@@ -1,0 +1,77 @@
+"""Streams: who has begun to answer, who had a token longest ago, and who is late.
+
+An adapter has a part of the seats by weight among all that have jobs; one seat is
+nobody's more than his part. A flood is an adapter with more jobs than there are seats.
+Late are the streams
+
+- of an adapter with no more jobs than its part, once they had no token for as long as a
+  first one may take before it is overdue: what `gap_bound_s` rests on;
+- of one with fewer jobs than its part (a quiet one), if a flood had a token since their
+  last one: none of its streams is faster.
+
+An adapter had its tokens when all its streams had one. Knows no policy.
+"""
+
+from collections.abc import Mapping
+
+from scheduler.backlog import Backlog
+from scheduler.group import Group
+from scheduler.policy import Begun
+
+_NOBODY = Begun((), (), (), 0)
+
+
+class Streams:
+    """Owned by the scheduler."""
+
+    def __init__(self, backlog: Backlog, *, max_batch: int, patience_s: float) -> None:
+        self._backlog = backlog
+        self._max_batch = max_batch
+        self._patience_s = patience_s
+        # By generation that has streams, least recently served first: when that was,
+        # by the number of the step and by the clock.
+        self._served: dict[str, tuple[int, float]] = {}
+        self._steps = 0
+        self._flooded = 0  # number of the last step in which a flood had a token
+
+    def __len__(self) -> int:
+        """Generations with a stream."""
+        return len(self._served)
+
+    def serve(self, tokens: Mapping[str, int], now: float) -> None:
+        """Each generation had so many tokens in a step that ended now."""
+        self._steps += 1
+        for name, n in tokens.items():
+            group = self._backlog.groups[name]
+            if n >= group.streams or name not in self._served:
+                self._served.pop(name, None)
+                self._served[name] = self._steps, now
+            if group.jobs > self._max_batch:
+                self._flooded = self._steps
+
+    def leave(self, group: Group) -> None:
+        """One of its jobs has left."""
+        if not group.streams:
+            self._served.pop(group.generation, None)
+
+    def begun(self, now: float) -> Begun:
+        if not self._served:
+            return _NOBODY
+        groups, part = self._backlog.groups, self._max_batch / self._backlog.weight
+        is_flooded = next(self._backlog.by_size()).jobs > self._max_batch
+        quiet, due, late = [], [], []
+        for name, (step, at) in self._served.items():
+            is_old = now - at > self._patience_s
+            if not is_old and not is_flooded:
+                break
+            jobs, seats = groups[name].jobs, groups[name].weight * part
+            if is_flooded and jobs < seats:
+                quiet.append(name)
+                if step <= self._flooded:
+                    due.append(name)
+                if is_old or step < self._flooded:
+                    late.append(name)
+            elif is_old and jobs <= max(seats, 1.0):
+                due.append(name)
+                late.append(name)
+        return Begun(tuple(quiet), tuple(due), tuple(late), len(self._served))
