@@ -92,7 +92,7 @@ class Encoders:
         with self._lock:
             line = self._lanes.get(lane, deque())
             if len(line) >= _MOST_IN_LINE or self._size + size > _MOST_SIZE:
-                raise Overloaded("too many long prompts wait to be read")
+                raise Overloaded("too many long prompts wait to be read", 1.0)
             self._lanes[lane] = line
             self._size += size
             line.append(work)

@@ -70,8 +70,18 @@ class _Metrics(Collector):
                 ),
                 (
                     "wait_bound_seconds",
-                    "Longest wait for the first token of a job accepted now; 0: none",
+                    "First token of a job accepted now, at worst; 0: no bound",
                     now.wait_bound_s or 0.0,
+                ),
+                (
+                    "gap_bound_seconds",
+                    "Gap in a stream of an adapter within its share, at worst; 0: none",
+                    now.gap_bound_s or 0.0,
+                ),
+                (
+                    "queue_seconds",
+                    "Expected until all who wait now have begun",
+                    now.queue_s,
                 ),
             )
         ]

@@ -149,8 +149,9 @@ class Serving:
                 "wait here",
                 field,
             )
-        if self.engine.status.waiting + jobs > self.max_waiting:
-            raise Overloaded(str(BacklogFull(self.max_waiting)))
+        status = self.engine.status
+        if status.waiting + jobs > self.max_waiting:
+            raise Overloaded(str(BacklogFull(self.max_waiting)), status.queue_s)
 
     async def open(self, asks: Sequence[Ask], selected_by: str) -> Running:
         """Submit all and wait until all are accepted, or raise and leave none behind.
