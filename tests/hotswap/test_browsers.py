@@ -1,21 +1,13 @@
 """What a web page may ask of a server on this machine, and what everybody else may."""
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
 from hotswap.api.browsers import PLAIN, Browsers
-from hotswap.api.endpoints import Endpoints
-from hotswap.api.serving import Serving
 from hotswap.app import routes
-from hotswap.engine.status import Counters
-from hotswap.library.hooks import Hooks
-from tests.fakes import FakeTokenizer
-from tests.hotswap.test_requests import FakeEngine, FakeLibrary
+from tests.hotswap.test_requests import FakeEngine, serving_of
 
 OURS, THEIRS = "https://ours.example", "https://evil.example"
 COMPLETION = '{"prompt": "abc"}'
@@ -39,39 +31,10 @@ MANAGING = [
 ]
 
 
-@dataclass
-class QuietEngine(FakeEngine):
-    """Has a status, and nothing in it."""
-
-    is_alive: bool = True
-
-    @property
-    def status(self) -> Any:
-        return _Status()
-
-
-@dataclass
-class _Status:
-    adapters: tuple[Any, ...] = ()
-    is_stopping: bool = False
-    counters: Counters = field(default_factory=Counters)
-
-
 def client_of(browsers: Browsers) -> TestClient:
-    serving = Serving(
-        engine=QuietEngine(),
-        tokenizer=FakeTokenizer(),
-        base="tiny",
-        limit=100,
-        started_at=0,
-        memory={},
-        library=FakeLibrary({}, {}),
-        endpoints=Endpoints(None),
-        hooks=Hooks(),
-        is_lora_enabled=False,  # management says so, once it is admitted
-        answers=Counter(),
-    )
-    return TestClient(routes(serving, None, 0, browsers))
+    # Without LoRA, management says so once it is admitted.
+    serving = serving_of(FakeEngine(), is_lora_enabled=False)
+    return TestClient(routes(serving, 0, browsers))
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,13 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from hotswap.api.endpoints import Endpoints
-from hotswap.api.serving import Serving
 from hotswap.app import routes
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Accepted, Finish, Piece
-from hotswap.library.hooks import Hooks
 from scheduler import Mode
-from tests.fakes import FakeModel, FakeTokenizer
+from tests.fakes import FakeModel
 from tests.hotswap.test_engine import running, submit
-from tests.hotswap.test_requests import FakeEngine, FakeLibrary
+from tests.hotswap.test_requests import FakeEngine, serving_of
 
 DIGIT_SEVEN = 2 + 26 + 7
 
@@ -76,20 +73,9 @@ def test_openai_and_djl_say_in_their_own_words_what_ended_an_answer(
 ) -> None:
     engine = EndingEngine()
     engine.finish = finish
-    serving = Serving(
-        engine=engine,  # type: ignore[arg-type]
-        tokenizer=FakeTokenizer(),
-        base="tiny",
-        limit=100,
-        started_at=0,
-        memory={},
-        library=FakeLibrary({}, {}),  # type: ignore[arg-type]
-        endpoints=Endpoints(None),
-        hooks=Hooks(),
-    )
     chat = {"messages": [{"role": "user", "content": "a"}]}
     invocation = {"inputs": "a", "parameters": {"details": True}}
-    with TestClient(routes(serving, None, 0)) as client:
+    with TestClient(routes(serving_of(engine), 0)) as client:
         for path, body in (
             ("completions", {"prompt": "a"}),
             ("chat/completions", chat),

@@ -15,6 +15,7 @@ from hotswap.api.endpoints import Endpoint, Endpoints
 from hotswap.api.serving import Serving
 from hotswap.app import routes
 from hotswap.engine.letters import Submit
+from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Accepted, Piece, Ticket
 from hotswap.errors import BadRequest, OtherTokenizer
 from hotswap.library.hooks import Hooks
@@ -43,6 +44,10 @@ class Waiting:
     """Of the engine's status, what routes look at."""
 
     waiting: int = 0
+    queue_s: float = 1.5
+    is_stopping: bool = False
+    adapters: tuple[Any, ...] = ()
+    counters: Counters = field(default_factory=Counters)
 
 
 @dataclass
@@ -67,6 +72,8 @@ class FakeEngine:
         piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED, finish="stop")
         letter.ticket.deliver(piece)
 
+    is_alive = True
+
     def start(self) -> None: ...
     def stop(self, limit_s: float) -> None: ...
 
@@ -77,6 +84,7 @@ class FakeLibrary:
     aliases: dict[str, str]
     tokenizers: dict[str, Tokenizer | None] = field(default_factory=dict)
     on_disk: dict[str, Tokenizer] = field(default_factory=dict)
+    trouble = ()
 
     def learn(self, name: str) -> "Future[None]":
         self.tokenizers[name] = self.on_disk[name]
@@ -84,8 +92,27 @@ class FakeLibrary:
         done.set_result(None)
         return done
 
+    is_alive = True
+
     def start(self) -> None: ...
     def stop(self) -> None: ...
+
+
+def serving_of(engine: Any, library: Any = None, **changes: Any) -> Serving:
+    """The parts around a fake engine; the model is called `tiny`."""
+    parts: dict[str, Any] = {
+        "engine": engine,
+        "tokenizer": FakeTokenizer(),
+        "base": "tiny",
+        "limit": 100,
+        "max_waiting": 10,
+        "started_at": 0,
+        "memory": {},
+        "library": library or FakeLibrary({}, {}),
+        "endpoints": Endpoints(None),
+        "hooks": Hooks(),
+    }
+    return Serving(**parts | changes)
 
 
 @pytest.fixture
@@ -103,19 +130,9 @@ def client(engine: FakeEngine, library: FakeLibrary) -> Iterator[TestClient]:
     """A server of `tiny` with the adapters `plain` and `said`; `other` is `said`."""
     endpoints = Endpoints(None)
     endpoints.put("endpoint", Endpoint(adapter="said"))
-    serving = Serving(
-        engine=engine,
-        tokenizer=FakeTokenizer(),
-        base="tiny",
-        limit=100,
-        max_waiting=10,
-        started_at=0,
-        memory={},
-        library=library,
-        endpoints=endpoints,
-        hooks=Hooks(),
-    )
-    with TestClient(routes(serving, None, 0)) as client:
+    with TestClient(
+        routes(serving_of(engine, library, endpoints=endpoints), 0)
+    ) as client:
         yield client
 
 

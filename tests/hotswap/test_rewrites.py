@@ -17,7 +17,7 @@ from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.rewrites import Merged
 from hotswap.adapters.tuners import rewrites
-from hotswap.errors import AdapterRefused, MergeFailed
+from hotswap.errors import AdapterRefused, MergeFailed, MixFailed
 from hotswap.model.linear import Linear
 from scheduler import BASE
 from tests import tiny
@@ -281,7 +281,7 @@ def test_an_adapter_that_only_merges_is_never_in_a_mixed_step(mixture: Path) -> 
     runner = make_runner("llama")
     generation = read(mixture / "IA3", runner.layout)
 
-    with pytest.raises(AssertionError, match="merged only"):
+    with pytest.raises(MixFailed, match="merged only"):
         logits(runner, generation, mixed=True)
 
 

@@ -7,15 +7,11 @@ import pytest
 from litestar import Request
 from litestar.testing import TestClient
 
-from hotswap.api.endpoints import Endpoints
 from hotswap.api.selection import select
-from hotswap.api.serving import Serving
 from hotswap.api.wire import Names
 from hotswap.app import routes
 from hotswap.errors import BadRequest
-from hotswap.library.hooks import Hooks
-from tests.fakes import FakeTokenizer
-from tests.hotswap.test_requests import FakeEngine, FakeLibrary
+from tests.hotswap.test_requests import FakeEngine, FakeLibrary, serving_of
 
 ROUTES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "abc"},
@@ -32,19 +28,10 @@ COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 def shared() -> Iterator[tuple[TestClient, FakeEngine]]:
     """A server of `tiny`, also called `org/tiny:v1`."""
     engine = FakeEngine()
-    serving = Serving(
-        engine=engine,
-        tokenizer=FakeTokenizer(),
-        base="tiny",
-        also_base=("org/tiny:v1",),
-        limit=100,
-        started_at=0,
-        memory={},
-        library=FakeLibrary({}, {"alias": "x"}),
-        endpoints=Endpoints(None),
-        hooks=Hooks(),
+    serving = serving_of(
+        engine, FakeLibrary({}, {"alias": "x"}), also_base=("org/tiny:v1",)
     )
-    with TestClient(routes(serving, None, 0)) as client:
+    with TestClient(routes(serving, 0)) as client:
         yield client, engine
 
 
