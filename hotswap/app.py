@@ -5,7 +5,6 @@ watch, stop the library.
 """
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -162,9 +161,6 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        # A collection of all that was loaded takes half a second of everybody's time.
-        gc.collect()
-        gc.freeze()
         serving.engine.start()
         await asyncio.to_thread(serving.library.start)
         if watch is not None:
@@ -178,7 +174,6 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
             await asyncio.to_thread(serving.library.stop)
             serving.encoders.close()
             await asyncio.to_thread(RENDERER.close)
-            gc.unfreeze()
 
     application = Litestar(
         [route for part in PARTS for route in part.ROUTES],

@@ -1,5 +1,6 @@
 """Serve: the application behind uvicorn, from the bound port to the last connection."""
 
+import gc
 import logging
 import socket
 import time
@@ -17,9 +18,12 @@ log = logging.getLogger(__name__)
 def run(settings: Config, bound: list[socket.socket], begun_s: float) -> int:
     """Until a signal ends it; the exit status. `begun_s`: when the start began, on
     the monotonic clock. Raises StartFailed."""
-    server = settings.server
+    server, application = settings.server, app.build(settings)
+    # A collection of all that was loaded would take half a second of everybody's time.
+    gc.collect()
+    gc.freeze()
     http = connections.http(
-        app.build(settings), host=server.host, port=server.port, drain_s=server.drain_s
+        application, host=server.host, port=server.port, drain_s=server.drain_s
     )
     running = Server(http, begun_s)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done

@@ -115,25 +115,44 @@ def serving_of(engine: Any, library: Any = None, **changes: Any) -> Serving:
     return Serving(**parts | changes)
 
 
-@pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
+@dataclass
+class Shared:
+    """One application for all tests; what each of them changes is made anew."""
+
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    library: FakeLibrary = field(default_factory=lambda: FakeLibrary({}, {}))
+    endpoints: Endpoints = field(default_factory=lambda: Endpoints(None))
 
 
-@pytest.fixture
-def library() -> FakeLibrary:
-    return FakeLibrary({"said": SIDECAR}, {"other": "said"})
-
-
-@pytest.fixture
-def client(engine: FakeEngine, library: FakeLibrary) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[TestClient, Shared]]:
     """A server of `tiny` with the adapters `plain` and `said`; `other` is `said`."""
-    endpoints = Endpoints(None)
-    endpoints.put("endpoint", Endpoint(adapter="said"))
-    with TestClient(
-        routes(serving_of(engine, library, endpoints=endpoints), 0)
-    ) as client:
-        yield client
+    shared = Shared()
+    shared.endpoints.put("endpoint", Endpoint(adapter="said"))
+    serving = serving_of(shared.engine, shared.library, endpoints=shared.endpoints)
+    with TestClient(routes(serving, 0)) as client:
+        yield client, shared
+
+
+@pytest.fixture
+def engine(served: tuple[TestClient, Shared]) -> FakeEngine:
+    found = served[1].engine
+    found.__init__()  # type: ignore[misc]
+    return found
+
+
+@pytest.fixture
+def library(served: tuple[TestClient, Shared]) -> FakeLibrary:
+    found = served[1].library
+    found.__init__({"said": SIDECAR}, {"other": "said"})  # type: ignore[misc]
+    return found
+
+
+@pytest.fixture
+def client(
+    served: tuple[TestClient, Shared], engine: FakeEngine, library: FakeLibrary
+) -> TestClient:
+    return served[0]
 
 
 def told(

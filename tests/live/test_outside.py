@@ -1,5 +1,6 @@
 """Code and bodies from outside: whatever they are, nobody else waits for them."""
 
+import gc
 import json
 import shutil
 import statistics
@@ -77,8 +78,12 @@ def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     spoken = tiny.tokenizer()
     spoken.add_tokens(["~" * LONGEST])
     spoken.save_pretrained(model)
-    with Live(app.build(settings(model, directory))) as live:
+    application = app.build(settings(model, directory))
+    gc.collect()  # as the real command does
+    gc.freeze()
+    with Live(application) as live:
         yield live
+    gc.unfreeze()
     assert not RENDERER.children, "a process outlives the server"
 
 
