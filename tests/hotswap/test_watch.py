@@ -608,6 +608,18 @@ def test_hidden_folders_and_stray_files_are_ignored(
     assert seen == []
 
 
+def test_a_name_that_no_answer_could_tell_is_passed_over_and_told(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
+) -> None:
+    shutil.copytree(ready / "a0", tmp_path / "one")
+    (tmp_path / os.fsdecode(b"\xff\xfebytes")).mkdir()
+
+    settle(watch, clock)
+
+    assert seen == [("found", "one")]
+    assert watch.trouble == ("names that are not UTF-8 are passed over",)
+
+
 def test_a_symlink_to_a_folder_is_an_adapter(
     watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
