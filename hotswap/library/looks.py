@@ -131,6 +131,8 @@ def scan(directory: Path, into: Scan) -> None:
             continue  # removed just now, or a link that leads nowhere
         except OSError as error:
             into.troubles[name] = error.strerror or "cannot be looked at"
+    if identify(directory) != into.identity:  # what was missed may be in the other one
+        raise OSError("it was moved while it was looked at")
 
 
 def _is_text(name: str) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -510,6 +511,31 @@ def test_a_directory_that_is_made_again_within_the_grace_loses_nobody(
     clock.ahead = GRACE_S + QUIET_S + 1
     stocked.look()
     assert seen == [("found", "a0"), ("gone", "a1")]
+    assert stocked.trouble == ()
+
+
+def test_a_directory_that_is_moved_while_it_is_looked_at_loses_nobody(
+    stocked: Watch,
+    seen: list[Event],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = tmp_path.with_name("away")
+
+    def listed_and_moved(place: Path) -> list[str]:
+        names = os.listdir(place)
+        tmp_path.rename(away)
+        return names
+
+    with monkeypatch.context() as patched:
+        fake = SimpleNamespace(**{**vars(os), "listdir": listed_and_moved})
+        patched.setattr(looks, "os", fake)
+        stocked.look()
+    assert seen == []
+    away.rename(tmp_path)
+    stocked.look()
+
+    assert seen == []
     assert stocked.trouble == ()
 
 
