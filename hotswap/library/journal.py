@@ -94,7 +94,7 @@ class Journal:
             self._put(self._with(name, note))
         except OSError as error:
             reason = error.strerror or str(error)
-            raise NotKept(f"journal {self._path}: {reason}") from error
+            raise NotKept(f"journal {JOURNAL_FILE}: {reason}") from error
 
     def keep(self, name: str, note: Note | None) -> None:
         """The same for what has happened already: written now, or when it can be."""

@@ -499,8 +499,9 @@ def test_a_journal_that_cannot_be_written_refuses_the_change(tmp_path: Path) -> 
     desk.open()
     (desk.directory / JOURNAL_FILE).mkdir()  # a rename onto it fails
 
-    with pytest.raises(NotKept, match="journal"):
+    with pytest.raises(NotKept, match="journal") as refused:
         register(desk, "one", "stock/a")
+    assert str(tmp_path) not in str(refused.value)  # it is a client's answer, too
 
     assert desk.told() == []
     desk.library.stop()
