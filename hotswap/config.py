@@ -129,7 +129,7 @@ def load(
             values = msgspec.toml.decode(path.read_bytes())
         except OSError as error:
             raise StartFailed(f"config {path}: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StartFailed(f"config {path}: {error}") from None
     for section, given in flags.items():
         inner = values.setdefault(section, {})

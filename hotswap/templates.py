@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _START_S = 30.0  # of a child, on a busy machine; 0.1 s on an idle one
 _DEADLINE_S = 1.0  # of one rendering, which takes less than a millisecond
 _QUICK_S = 0.1  # after which it goes behind everything else on the machine
 _REST_S = 30.0  # for which a template that was ended is not tried again
+_REST_FROM = 2  # for conversations of half the size: smaller ones are not at fault
 _MOST_CHARACTERS = 1 << 22
 _MOST_IDLE = 4
 _KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME")  # what Python may need of our environment
@@ -38,7 +40,7 @@ class Renderer:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
-        self._resting: dict[str, float] = {}  # template, until when
+        self._resting: dict[str, _Rest] = {}  # by template
 
     @property
     def children(self) -> list[int]:
@@ -53,25 +55,27 @@ class Renderer:
 
         Raises BadRequest.
         """
-        self._check(template)
-        request = {
-            "template": template,
-            "messages": [
-                {key: value for key, value in message.items() if value is not None}
-                for message in messages
-            ],
-            "names": names,
-            "most": _MOST_CHARACTERS,
-        }
+        request = msgspec.json.encode(
+            {
+                "template": template,
+                "messages": [
+                    {key: value for key, value in message.items() if value is not None}
+                    for message in messages
+                ],
+                "names": names,
+                "most": _MOST_CHARACTERS,
+            }
+        )
+        size = len(request) - len(template)
+        self._check(template, size)
         child = self._lease()
         try:
-            said = child.ask(msgspec.json.encode(request), self._deadline_s)
+            said = child.ask(request, self._deadline_s)
         except BaseException as error:
             self._end(child)
             if not isinstance(error, TimeoutError | OSError | EOFError):
                 raise
-            with self._lock:
-                self._resting[template] = time.monotonic() + _REST_S
+            self._rest(template, size)
             what = f"it takes more than {self._deadline_s:g} s"
             if not isinstance(error, TimeoutError):
                 what = "it takes more time or memory than a template may"
@@ -92,16 +96,25 @@ class Renderer:
         for child in idle:
             child.end()
 
-    def _check(self, template: str) -> None:
-        """One that does not come to an end costs others little more than once."""
+    def _rest(self, template: str, size: int) -> None:
+        """Whoever made it take too long must not take it from those who ask less."""
+        with self._lock:
+            known = self._resting.get(template)
+            least = size if known is None else min(known.size, size)
+            self._resting[template] = _Rest(time.monotonic() + _REST_S, least)
+
+    def _check(self, template: str, size: int) -> None:
+        """One that does not come to an end costs others little more than a few times:
+        each must be half as large as the last."""
         now = time.monotonic()
         with self._lock:
-            self._resting = {t: end for t, end in self._resting.items() if end > now}
-            until = self._resting.get(template)
-        if until is not None:
+            resting = self._resting.items()
+            self._resting = {t: rest for t, rest in resting if rest.until > now}
+            rest = self._resting.get(template)
+        if rest is not None and size * _REST_FROM >= rest.size:
             raise _says(
                 "it took more time or memory than a template may and is not tried "
-                f"again for {until - now:.0f} s"
+                f"again for {rest.until - now:.0f} s, but for a shorter conversation"
             )
 
     def _lease(self) -> "_Child":
@@ -137,6 +150,12 @@ class Renderer:
         child.end()
         with self._lock:
             self._busy.discard(child)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    until: float
+    size: int  # characters of the least conversation that was too much
 
 
 class _Child:

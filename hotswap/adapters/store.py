@@ -74,6 +74,10 @@ class Store:
         if is_base(name) or name in self._reserved:
             self.refuse(name, f"the name `{name}` is the bare model's", origin)
             return []
+        if name.startswith(tuple(f"{base}:" for base in self._reserved)):
+            # As `model` says it, it is BASE:NAME: another adapter would answer.
+            self.refuse(name, f"the name `{name}` asks for another adapter", origin)
+            return []
         entry = self._entries.setdefault(name, _Entry(origin))
         old = entry.key
         entry.origin, entry.reason, entry.is_served = origin, None, True

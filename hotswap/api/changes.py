@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from hotswap.adapters.origin import Origin
 from hotswap.api.listings import find
+from hotswap.api.selection import from_model
 from hotswap.api.serving import Serving
 from hotswap.errors import BadRequest, ClientError
 from scheduler import BASE
@@ -48,6 +49,11 @@ async def register(
     """
     if name == BASE or name in serving.names:
         raise BadRequest(f"the name `{name}` is the bare model's", "name")
+    if (other := from_model(name, serving.names)) != name:
+        raise BadRequest(
+            f"the name `{name}` asks for the adapter `{other}` of the bare model",
+            "name",
+        )
     key = await asyncio.wrap_future(
         serving.library.register(name, origin, replace=replace, expected=expected)
     )

@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from hotswap.errors import StartFailed, UnknownEndpoint
+from hotswap.adapters.files import read_file
+from hotswap.errors import AdapterRefused, StartFailed, UnknownEndpoint
 from hotswap.library.journal import write_json
 
 ENDPOINTS_FILE = ".hotswap-endpoints.json"
+_MOST_BYTES = 1 << 26
 
 
 class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,12 +35,14 @@ class Endpoints:
         self.changing = asyncio.Lock()
         self._path = path
         self._by_name: dict[str, Endpoint] = {}
-        if path is None or not path.exists():
+        if path is None:
             return
         try:
-            raw = path.read_bytes()
+            raw = read_file(path.parent, path.name, _MOST_BYTES, code="no_endpoints")
+            if raw is None:
+                return
             self._by_name = msgspec.json.decode(raw, type=dict[str, Endpoint])
-        except (OSError, msgspec.MsgspecError) as error:
+        except (AdapterRefused, msgspec.MsgspecError) as error:
             raise StartFailed(f"endpoints {path}: {error}") from None
 
     @property

@@ -18,13 +18,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hotswap.adapters.files import read_file
 from hotswap.adapters.origin import Origin
 from hotswap.errand import Errand, at_disk
-from hotswap.errors import NotKept, StartFailed
+from hotswap.errors import AdapterRefused, NotKept, StartFailed
 
 log = logging.getLogger(__name__)
 
 JOURNAL_FILE = ".hotswap.json"
+_MOST_BYTES = 1 << 28
 
 
 class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,12 +61,15 @@ class Journal:
         self._written: dict[str, Note] | None = self._notes
         self._writing: Errand[None] | None = None  # one that does not come back
         self.trouble: str | None = None  # why it is behind
-        if path is None or not path.exists():
+        if path is None:
             return
         try:
-            self._notes = msgspec.json.decode(path.read_bytes(), type=dict[str, Note])
+            raw = read_file(path.parent, path.name, _MOST_BYTES, code="no_journal")
+            if raw is None:
+                return
+            self._notes = msgspec.json.decode(raw, type=dict[str, Note])
             self._written = self._notes
-        except (OSError, msgspec.MsgspecError) as error:
+        except (AdapterRefused, msgspec.MsgspecError) as error:
             raise StartFailed(f"journal {path}: {error}") from None
 
     @property
@@ -89,7 +94,7 @@ class Journal:
             self._put(self._with(name, note))
         except OSError as error:
             reason = error.strerror or str(error)
-            raise NotKept(f"journal {self._path}: {reason}") from error
+            raise NotKept(f"journal {JOURNAL_FILE}: {reason}") from error
 
     def keep(self, name: str, note: Note | None) -> None:
         """The same for what has happened already: written now, or when it can be."""

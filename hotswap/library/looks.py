@@ -36,6 +36,7 @@ class Scan:
     troubles: dict[str, str] = field(default_factory=dict)  # those that it could not
     identity: Identity | None = None  # None: there is no such directory
     at: str | None = None  # the folder that is being looked at
+    unnamed: int = 0  # whose names are no text
     is_left: bool = False  # nobody waits for it any more
 
 
@@ -117,6 +118,9 @@ def scan(directory: Path, into: Scan) -> None:
     for name in names:
         if into.is_left:
             return
+        if not _is_text(name):  # no answer and no log could tell it
+            into.unnamed += 1
+            continue
         if name.startswith(".") or name in into.folders or name in into.troubles:
             continue
         into.at = name
@@ -127,6 +131,13 @@ def scan(directory: Path, into: Scan) -> None:
             continue  # removed just now, or a link that leads nowhere
         except OSError as error:
             into.troubles[name] = error.strerror or "cannot be looked at"
+    if identify(directory) != into.identity:  # what was missed may be in the other one
+        raise OSError("it was moved while it was looked at")
+
+
+def _is_text(name: str) -> bool:
+    """Not for bytes that are no UTF-8: Python has them as halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _is_folder(path: Path) -> bool:

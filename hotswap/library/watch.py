@@ -150,6 +150,8 @@ class Watch(FileSystemEventHandler):
         lines = [f"{n}: {why}" for n, why in sorted(now_there.troubles.items())]
         if self._identity is None:
             lines.append("the adapters directory: there is none")
+        if now_there.unnamed:
+            lines.append("names that are not UTF-8 are passed over")
         if is_missing:
             lines.append("adapters are missing since the adapters directory changed")
         self._tell(lines)

@@ -58,7 +58,8 @@ def test_a_bad_line_of_the_file_is_refused_in_one_line_that_names_it(
 
 
 @pytest.mark.parametrize(
-    "content", [b"[server", b"port 80", b"\xff\xfe", b"[model]\nx=1\nx=2"]
+    "content",
+    [b"[server", b"port 80", b"\xff\xfe", b"[model]\nx=1\nx=2", b"a=" + b"[" * 99999],
 )
 def test_a_file_that_is_not_toml_is_refused_in_one_line(
     content: bytes, tmp_path: Path

@@ -15,6 +15,7 @@ from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.files import read_file
 from hotswap.adapters.origin import Origin
+from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.engine.letters import Adopt, Amend, Letter, Loading, Refuse, Retire
 from hotswap.errand import at_disk
 from hotswap.errors import (
@@ -446,6 +447,10 @@ def test_a_source_that_has_vanished_is_failed_after_a_restart(desk: Desk) -> Non
     assert register(desk, "one", "stock/b") == "b"
 
 
+def to_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
 @pytest.mark.parametrize(
     "content", ["{", '{"one": {"origin": 5}}', '{"one": {"x": 1}}']
 )
@@ -456,6 +461,19 @@ def test_a_journal_that_cannot_be_read_ends_the_start_with_its_name(
 
     with pytest.raises(StartFailed, match=JOURNAL_FILE):
         Journal(tmp_path / JOURNAL_FILE)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, to_device])
+def test_a_journal_that_is_no_file_ends_the_start_and_not_in_a_wait(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / JOURNAL_FILE)
+    make(tmp_path / ENDPOINTS_FILE)
+
+    with pytest.raises(StartFailed, match="no regular file"):
+        Journal(tmp_path / JOURNAL_FILE)
+    with pytest.raises(StartFailed, match="no regular file"):
+        Endpoints(tmp_path / ENDPOINTS_FILE)
 
 
 def test_a_journal_is_whole_at_every_moment_of_a_write(tmp_path: Path) -> None:
@@ -481,8 +499,9 @@ def test_a_journal_that_cannot_be_written_refuses_the_change(tmp_path: Path) -> 
     desk.open()
     (desk.directory / JOURNAL_FILE).mkdir()  # a rename onto it fails
 
-    with pytest.raises(NotKept, match="journal"):
+    with pytest.raises(NotKept, match="journal") as refused:
         register(desk, "one", "stock/a")
+    assert str(tmp_path) not in str(refused.value)  # it is a client's answer, too
 
     assert desk.told() == []
     desk.library.stop()

@@ -36,6 +36,22 @@ def test_a_lease_gives_the_generation_its_name_stands_for_and_is_counted(
     assert (listed.leases, listed.requests) == (1, 2)
 
 
+def test_a_name_that_asks_for_another_adapter_of_the_model_is_not_taken() -> None:
+    """`tiny:one` as `model` is the adapter `one`: it would answer in its place."""
+    store = Store(reserved={"tiny"})
+
+    store.adopt("tiny:one", A, HERE)
+    store.adopt("tiny", A, HERE)
+    store.adopt("tinyone", A, HERE)
+
+    states = {row.name: row.state for row in store.listing()}
+    assert states == {
+        "tiny:one": AdapterState.FAILED,
+        "tiny": AdapterState.FAILED,
+        "tinyone": AdapterState.READY,
+    }
+
+
 def test_a_prompt_in_other_tokens_than_the_generations_gets_no_lease(
     store: Store,
 ) -> None:

@@ -162,6 +162,23 @@ def test_a_template_that_never_ends_is_ended_and_not_tried_again(template: str) 
     renderer.close()
 
 
+def test_a_long_chat_that_is_ended_takes_the_template_from_no_short_one() -> None:
+    renderer = brief()
+    slow_if_long = (
+        "{% for m in messages %}{% for n in messages %}{% for o in messages %}"
+        "{% endfor %}{% endfor %}{% endfor %}{{ messages[0].content }}"
+    )
+    long = MESSAGES[:1] * 2000
+
+    with pytest.raises(BadRequest, match="it was ended"):
+        renderer.render(slow_if_long, long, {})
+    with pytest.raises(BadRequest, match="but for a shorter conversation"):
+        renderer.render(slow_if_long, long, {})
+
+    assert renderer.render(slow_if_long, MESSAGES, {}) == MESSAGES[0]["content"]
+    renderer.close()
+
+
 def test_nobody_waits_for_a_template_that_never_ends() -> None:
     renderer = Renderer(deadline_s=30)
     ended = []

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -513,6 +514,31 @@ def test_a_directory_that_is_made_again_within_the_grace_loses_nobody(
     assert stocked.trouble == ()
 
 
+def test_a_directory_that_is_moved_while_it_is_looked_at_loses_nobody(
+    stocked: Watch,
+    seen: list[Event],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = tmp_path.with_name("away")
+
+    def listed_and_moved(place: Path) -> list[str]:
+        names = os.listdir(place)
+        tmp_path.rename(away)
+        return names
+
+    with monkeypatch.context() as patched:
+        fake = SimpleNamespace(**{**vars(os), "listdir": listed_and_moved})
+        patched.setattr(looks, "os", fake)
+        stocked.look()
+    assert seen == []
+    away.rename(tmp_path)
+    stocked.look()
+
+    assert seen == []
+    assert stocked.trouble == ()
+
+
 def test_a_directory_whose_link_is_flipped_is_followed(
     shelf: Shelf, clock: Clock, tmp_path: Path, ready: Path
 ) -> None:
@@ -606,6 +632,18 @@ def test_hidden_folders_and_stray_files_are_ignored(
     assert watch.look() is False
     assert watch.look() is False
     assert seen == []
+
+
+def test_a_name_that_no_answer_could_tell_is_passed_over_and_told(
+    watch: Watch, seen: list[Event], clock: Clock, tmp_path: Path, ready: Path
+) -> None:
+    shutil.copytree(ready / "a0", tmp_path / "one")
+    (tmp_path / os.fsdecode(b"\xff\xfebytes")).mkdir()
+
+    settle(watch, clock)
+
+    assert seen == [("found", "one")]
+    assert watch.trouble == ("names that are not UTF-8 are passed over",)
 
 
 def test_a_symlink_to_a_folder_is_an_adapter(

@@ -298,6 +298,10 @@ def test_another_method_is_not_allowed(
         ({"name": "a", "src": ""}, "The parameter src is required"),
         ({"name": "tiny", "src": "x"}, "the name `tiny` is the bare model's"),
         ({"name": "base", "src": "x"}, "the name `base` is the bare model's"),
+        (
+            {"name": "tiny:a1", "src": "x"},
+            "the name `tiny:a1` asks for the adapter `a1` of the bare model",
+        ),
     ],
 )
 def test_a_name_and_a_source_are_required(
