@@ -750,6 +750,27 @@ def test_what_is_asked_of_a_library_that_has_ended_is_answered(desk: Desk) -> No
         register(desk, "one", "stock/a")
 
 
+def test_what_the_end_finds_begun_or_waiting_is_turned_away_and_never_done(
+    desk: Desk, slow: Slow
+) -> None:
+    asked = [
+        desk.library.register(name, Origin(src="stock/a"))
+        for name in ("one", "one", "two", "three")
+    ]
+    assert slow.begun.wait(10)
+    desk.library.stop()
+
+    for each in asked:
+        with pytest.raises(Stopping):
+            each.result(10)
+    slow.gate.set()
+    lines = desk.library._lines
+    wait_until(lambda: not lines._work.empty())  # it says that it was read
+    with pytest.raises(Stopping):
+        register(desk, "four", "stock/b")
+    assert desk.told() == []
+
+
 def test_one_that_cannot_be_read_just_now_stays_as_it_was(desk: Desk) -> None:
     register(desk, "one", "stock/a", preload=False)
     desk.told()
