@@ -240,7 +240,9 @@ def test_a_url_is_no_source(desk: Desk, src: str) -> None:
         register(desk, "one", src)
 
 
-@pytest.mark.parametrize("src", ["../outside", "/etc", "stock/../../outside", "leak"])
+@pytest.mark.parametrize(
+    "src", ["../outside", "/etc", "stock/../../outside", "leak", "//[half", "a\0b"]
+)
 def test_a_folder_outside_the_roots_is_forbidden(desk: Desk, src: str) -> None:
     make(desk.directory.parent / "outside", "a")
     (desk.directory / "leak").symlink_to(desk.directory.parent / "outside")
