@@ -32,6 +32,7 @@ from hotswap.errors import (
     UnknownAdapter,
     Vetoed,
 )
+from hotswap.library import reader
 from hotswap.library.catalogue import Catalogue
 from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
@@ -152,6 +153,22 @@ def test_one_that_is_not_preloaded_is_read_when_the_engine_asks(desk: Desk) -> N
 
     assert (key, before) == (None, [("adopt", "one", None)])
     assert desk.told() == [("adopt", "one", "a")]
+
+
+def test_whatever_goes_wrong_with_a_fetch_is_told_to_the_engine(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: Path) -> None:
+        raise MemoryError("injected")
+
+    register(desk, "one", "stock/a", preload=False)
+    desk.told()
+    monkeypatch.setattr(reader, "look", broken)
+
+    desk.library.fetch("one")
+
+    wait_until(lambda: bool(desk.letters))
+    assert desk.told() == [("refuse", "one", "MemoryError: injected")]
 
 
 def test_a_fetch_of_a_folder_that_has_gone_is_refused_with_the_reason(
