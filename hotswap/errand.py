@@ -11,6 +11,7 @@ a daemon, which no exit joins, and `at_disk` tells how long it has waited for th
 a slow one moves on, a dead one does not.
 """
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,12 +26,15 @@ class Errand(Generic[T]):
     """`future` gets the result of `work`, or whatever it raised."""
 
     def __init__(self, work: Callable[[], T]) -> None:
-        """Starts at once."""
+        """Starts at once. Raises OSError if the system has no thread for it."""
         self.future: Future[T] = Future()
         self._work = work
         self._started_at = time.monotonic()
         self._thread = _Thread(self._run)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     @property
     def age_s(self) -> float:
@@ -86,7 +90,8 @@ def at_disk() -> Iterator[None]:
 def errand(work: Callable[[], T], patience_s: float | None = None) -> T:
     """The result of `work`, or what it raised. Blocks until it is done.
 
-    Raises TimeoutError if the disk has not answered it for `patience_s`.
+    Raises TimeoutError if the disk has not answered it for `patience_s`, and OSError as
+    `Errand`.
     """
     sent = Errand(work)
     if not sent.wait(patience_s):

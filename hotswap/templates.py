@@ -73,7 +73,7 @@ class Renderer:
             said = child.ask(request, self._deadline_s)
         except BaseException as error:
             self._end(child)
-            if not isinstance(error, TimeoutError | OSError | EOFError):
+            if not isinstance(error, OSError | EOFError):
                 raise
             self._rest(template, size)
             what = f"it takes more than {self._deadline_s:g} s"
@@ -128,14 +128,17 @@ class Renderer:
             if child.is_alive:
                 return child
             self._end(child)
-        child = _Child()
+        try:
+            child = _Child()
+        except OSError:  # no descriptors, no memory, no process
+            raise _not_now() from None
         with self._lock:
             self._busy.add(child)
         try:
             child.start()
-        except (TimeoutError, OSError, EOFError):
+        except (OSError, EOFError):
             self._end(child)
-            raise BadRequest("the chat template cannot be rendered now") from None
+            raise _not_now() from None
         return child
 
     def _give_back(self, child: "_Child") -> None:
@@ -229,6 +232,10 @@ class _Child:
             pieces.append(piece)
             size -= len(piece)
         return b"".join(pieces)
+
+
+def _not_now() -> BadRequest:
+    return BadRequest("the chat template cannot be rendered now", "messages")
 
 
 def _says(what: str) -> BadRequest:

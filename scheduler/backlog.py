@@ -9,6 +9,7 @@ Knows no clock and no policy.
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import count
 
 from scheduler.decision import Work
@@ -34,7 +35,8 @@ class Backlog:
         self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
         self.unanswered = 0
         self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
-        self.weight = 0.0  # of all groups together
+        # Of all groups together; exact, as sums of floats drift and may end at nothing.
+        self.weight = Fraction()
         self._filling: dict[int, Job] = {}  # live and unanswered, as admitted
         self._queue: list[Job] = []  # waiting and allowed in a mixed step, in order
         self._holders: list[Job] = []  # live and allowed in a mixed step, in order
@@ -61,7 +63,7 @@ class Backlog:
         is_first = group is None
         if group is None:
             group = self.groups[job.generation] = Group(job, self.lengths)
-            self.weight += group.weight
+            self.weight += Fraction(group.weight)
         group.push(job)
         self.waiting[job.id] = job
         self.waiting_kv_tokens += job.kv_tokens
@@ -125,8 +127,7 @@ class Backlog:
         if group.jobs:
             return False
         del self.groups[job.generation]
-        # Sums of floats drift: nobody's is exactly nothing.
-        self.weight = self.weight - group.weight if self.groups else 0.0
+        self.weight -= Fraction(group.weight)
         return True
 
     def oldest_waiting(self) -> Job | None:

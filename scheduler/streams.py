@@ -57,7 +57,8 @@ class Streams:
     def begun(self, now: float) -> Begun:
         if not self._served:
             return _NOBODY
-        groups, part = self._backlog.groups, self._max_batch / self._backlog.weight
+        groups = self._backlog.groups
+        part = self._max_batch / float(self._backlog.weight)
         is_flooded = next(self._backlog.by_size()).jobs > self._max_batch
         quiet, due, late = [], [], []
         for name, (step, at) in self._served.items():

@@ -49,24 +49,39 @@ def bounded(tensors: Mapping[str, torch.Tensor], layout: Layout) -> Iterator[Non
     largest = max(prod(shape) for shape in layout.linear.values())
     numbers = sum(tensor.numel() for tensor in tensors.values())
     most = _SPARE + 4 * numbers + 2 * largest
-    kept, thread = 0, threading.get_ident()
+    kept = 0
 
-    def keep(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+    def keep(size: int) -> None:
         nonlocal kept
-        if threading.get_ident() == thread and tensor is not None:
-            kept += 0 if is_hollow(tensor) else tensor.numel()
-            _check(kept, most, numbers)
+        kept += size
+        _check(kept, most, numbers)
 
-    hooks = (
-        register_module_parameter_registration_hook(keep),
-        register_module_buffer_registration_hook(keep),
-    )
+    _HERE.keep = keep
     try:
         with _Watched(lambda size: _check(size, most + 2 * largest, numbers)):
             yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        _HERE.keep = None
+
+
+class _Here(threading.local):
+    """`keep`: what is told of each tensor that a layer of this thread's gets."""
+
+    keep: Callable[[int], None] | None = None
+
+
+_HERE = _Here()
+
+
+def _told(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+    if _HERE.keep is not None and tensor is not None and not is_hollow(tensor):
+        _HERE.keep(tensor.numel())
+
+
+# Once and for good: whatever thread makes a layer goes through torch's hooks, and must
+# not find that another one comes or goes meanwhile.
+register_module_parameter_registration_hook(_told)
+register_module_buffer_registration_hook(_told)
 
 
 class _Watched(TorchFunctionMode):

@@ -17,7 +17,7 @@ from peft import PeftConfig
 from hotswap.adapters.base_name import base_name, is_same_base
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.fidelity import fits_beside, merge_loss
-from hotswap.adapters.files import read_file
+from hotswap.adapters.files import read_file, unreadable
 from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.patterns import check_patterns
@@ -60,7 +60,10 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
     generation."""
     try:
         with outside(lambda said: AdapterRefused("unexpected", f"it ends in {said}")):
-            return _read(folder, layout, limits or Limits())
+            try:
+                return _read(folder, layout, limits or Limits())
+            except OSError as error:  # no room for a copy, no process for a trial
+                raise unreadable(error) from None
     except AdapterRefused as error:
         reason = _one_line(error.reason)
         if reason == error.reason:
@@ -187,7 +190,7 @@ def _naming_settings(config: PeftConfig) -> Iterator[None]:
     except AdapterRefused as error:
         given = unusual(vars(config), type(config))
         reason = f"{error.reason} (read with {given})"
-        raise AdapterRefused(error.code, reason) from None
+        raise AdapterRefused(error.code, reason, is_passing=error.is_passing) from None
 
 
 def _one_line(reason: str) -> str:

@@ -6,12 +6,14 @@ beside the adapters, so that they are there again after a restart.
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from hotswap.adapters.files import read_file
+from hotswap.errand import errand
 from hotswap.errors import AdapterRefused, StartFailed, UnknownEndpoint
 from hotswap.library.journal import write_json
 
@@ -30,10 +32,12 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Endpoints:
     """Changed by one request at a time: the one that holds `changing`."""
 
-    def __init__(self, path: Path | None) -> None:
-        """`path` None keeps nothing. Raises StartFailed for a file that is broken."""
+    def __init__(self, path: Path | None, *, patience_s: float = 15.0) -> None:
+        """`path` None keeps nothing. `patience_s`: how long the disk may take to
+        answer. Raises StartFailed for a file that is broken."""
         self.changing = asyncio.Lock()
         self._path = path
+        self._patience_s = patience_s
         self._by_name: dict[str, Endpoint] = {}
         if path is None:
             return
@@ -75,5 +79,7 @@ class Endpoints:
 
     def _write(self, by_name: dict[str, Endpoint]) -> None:
         if self._path is not None:
-            write_json(self._path, msgspec.to_builtins(by_name))
+            # An exit joins the thread that waits here, and not the errand's.
+            work = partial(write_json, self._path, msgspec.to_builtins(by_name))
+            errand(work, self._patience_s)
         self._by_name = by_name

@@ -211,7 +211,8 @@ async def _kept(change: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -
     try:
         return await asyncio.to_thread(change, *args, **kwargs)
     except OSError as error:
-        raise NotKept(f"the endpoints cannot be noted: {error.strerror}") from None
+        why = error.strerror or error
+        raise NotKept(f"the endpoints cannot be noted: {why}") from None
 
 
 ROUTES = [workflows, workflow, create, remove]

@@ -83,11 +83,6 @@ class Engine:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    @property
-    def has_died(self) -> bool:
-        """Whether a bug has ended it: nobody asked it to stop."""
-        return self._inbox.is_closed and not self._reception.is_stopping
-
     def start(self) -> None:
         self._thread.start()
 

@@ -37,6 +37,11 @@ class _Asked(Generic[T]):
     is_urgent: bool
     future: "Future[T]" = field(default_factory=Future)
 
+    def turn_away(self) -> None:
+        """Nobody makes it any more."""
+        if self.future.running() or self.future.set_running_or_notify_cancel():
+            self.future.set_exception(Stopping())
+
 
 class Lines:
     """Called from any thread; futures raise what the changes do."""
@@ -82,7 +87,7 @@ class Lines:
 
     def _line_up(self, asked: _Asked[Any]) -> None:
         if self._has_ended:
-            asked.future.set_exception(Stopping())
+            asked.turn_away()
             return
         line = self._lines.setdefault(asked.key, deque())
         line.append(asked)
@@ -92,6 +97,8 @@ class Lines:
             self._readers.hurry(asked.key)
 
     def _begin(self, asked: _Asked[Any]) -> None:
+        if self._has_ended:  # it was turned away
+            return
         if asked.future.set_running_or_notify_cancel():
             self._go_on(asked, None, None)
         else:  # whoever asked has left
@@ -101,6 +108,8 @@ class Lines:
         self, asked: _Asked[Any], read: Read | None, error: BaseException | None
     ) -> None:
         """With what was read, or why it could not be."""
+        if self._has_ended:
+            return
         try:
             if error is not None:
                 work = asked.change.throw(error)
@@ -127,7 +136,11 @@ class Lines:
             del self._lines[asked.key]
 
     def _wake(self) -> None:
-        self._work.put(self._readers.look)
+        self._work.put(self._look)
+
+    def _look(self) -> None:
+        if not self._has_ended:
+            self._readers.look()
 
     def _run(self) -> None:
         try:
@@ -135,15 +148,17 @@ class Lines:
         finally:
             # Reached by a bug too: nobody may wait for ever.
             self._has_ended = True
-            for asked in [asked for line in self._lines.values() for asked in line]:
-                if not asked.future.cancel():
-                    asked.future.set_exception(Stopping())
+            for line in self._lines.values():
+                for asked in line:
+                    asked.turn_away()
             self._turn_away()
 
     def _turn_away(self) -> None:
+        """On any thread: each work knows what to do when the end has come."""
         with suppress(queue.Empty):
-            while work := self._work.get_nowait():
-                work()
+            while True:
+                if work := self._work.get_nowait():
+                    work()
 
     def _serve(self) -> None:
         is_behind = False
@@ -152,7 +167,7 @@ class Lines:
             try:
                 work = self._work.get(timeout=None if is_idle else self._tick_s)
             except queue.Empty:
-                work = self._readers.look
+                work = self._look
             if work is None:
                 return
             try:

@@ -32,18 +32,21 @@ class Reader:
 
     def source(self, src: str, *, whole: bool) -> Read:
         """What a client names; `whole`: with its generation."""
-        return self._folder(self._sources.find(src), whole)
+        with outside(_unreadable):
+            return self._folder(self._sources.find(src), whole)
 
     def folder(self, folder: Path, name: str, *, whole: bool = True) -> Read:
         """A folder that is known. Raises what the sources and its files say."""
-        self._sources.check(folder, name)
-        return self._folder(folder, whole)
+        with outside(_unreadable):
+            self._sources.check(folder, name)
+            return self._folder(folder, whole)
 
     def _folder(self, folder: Path, whole: bool) -> Read:
         try:
             before = look(folder)
             sidecar = read_sidecar(folder)
-            made = self._generation(folder) if whole else None
+            with outside(_unreadable):  # it says itself what is passing
+                made = self._read(folder) if whole else None
             is_same = look(folder) == before
         except OSError as error:
             raise unreadable(error) from None
@@ -53,6 +56,7 @@ class Reader:
             )
         return Read(folder, sidecar, made)
 
-    def _generation(self, folder: Path) -> Generation:
-        with outside(lambda said: AdapterRefused("unreadable", said)):
-            return self._read(folder)
+
+def _unreadable(said: str) -> AdapterRefused:
+    """Whatever it is: who waits for a read must hear of it."""
+    return AdapterRefused("unreadable", said)

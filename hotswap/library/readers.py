@@ -91,7 +91,11 @@ class Readers(Generic[T]):
             if read.key in self._stuck:
                 over.append(self._given_up(read))
                 continue
-            errand = Errand(read.work)
+            try:
+                errand = Errand(read.work)
+            except OSError:  # no thread is to be had: in a later look
+                self._waiting.appendleft(read)
+                break
             self._running.append((read, errand))
             errand.future.add_done_callback(lambda _: self._wake())
         for tell in over:  # they may ask for the next read

@@ -38,7 +38,10 @@ class Sources:
 
         Raises SourceUnsupported, SourceForbidden or AdapterRefused.
         """
-        scheme = urlsplit(src).scheme
+        try:
+            scheme = urlsplit(src).scheme
+        except ValueError:  # half an address of IPv6: no URL, nor a folder's name
+            raise SourceForbidden(src) from None
         if scheme:
             raise SourceUnsupported(src, scheme)
         if not self._roots:

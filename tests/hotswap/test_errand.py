@@ -37,3 +37,15 @@ def test_an_errand_raises_what_its_work_raised() -> None:
 
     with pytest.raises(ValueError, match="the reason"):
         errand(fail)
+
+
+def test_that_there_is_no_thread_is_told_as_what_the_disk_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    with pytest.raises(BlockingIOError, match="can't start new thread"):
+        errand(lambda: None)

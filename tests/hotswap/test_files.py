@@ -1,7 +1,9 @@
 """Whatever lies under a name that is read, it ends at once in bytes or a refusal."""
 
+import errno
 import os
 import socket
+import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -164,3 +166,18 @@ def test_no_message_points_to_a_temporary_place() -> None:
         said = f"OSError: {place}/tokenizer.json: bad, see '{place}'"
 
     assert without_places(said) == "OSError: tokenizer.json: bad, see ''"
+
+
+def test_an_adapter_is_not_at_fault_for_what_the_system_lacks_to_read_it(
+    tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    # A pattern is tried in a process of its own.
+    folder = tiny.save_adapter(tmp_path, "llama", seed=1, target_modules=r".*\.q_proj")
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    with pytest.raises(AdapterRefused, match="Too many open files") as refused:
+        read(folder, runner.layout)
+    assert refused.value.is_passing

@@ -33,6 +33,7 @@ from hotswap.errors import (
     UnknownAdapter,
     Vetoed,
 )
+from hotswap.library import reader
 from hotswap.library.catalogue import Catalogue
 from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
@@ -155,6 +156,22 @@ def test_one_that_is_not_preloaded_is_read_when_the_engine_asks(desk: Desk) -> N
     assert desk.told() == [("adopt", "one", "a")]
 
 
+def test_whatever_goes_wrong_with_a_fetch_is_told_to_the_engine(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: Path) -> None:
+        raise MemoryError("injected")
+
+    register(desk, "one", "stock/a", preload=False)
+    desk.told()
+    monkeypatch.setattr(reader, "look", broken)
+
+    desk.library.fetch("one")
+
+    wait_until(lambda: bool(desk.letters))
+    assert desk.told() == [("refuse", "one", "MemoryError: injected")]
+
+
 def test_a_fetch_of_a_folder_that_has_gone_is_refused_with_the_reason(
     desk: Desk,
 ) -> None:
@@ -241,7 +258,9 @@ def test_a_url_is_no_source(desk: Desk, src: str) -> None:
         register(desk, "one", src)
 
 
-@pytest.mark.parametrize("src", ["../outside", "/etc", "stock/../../outside", "leak"])
+@pytest.mark.parametrize(
+    "src", ["../outside", "/etc", "stock/../../outside", "leak", "//[half", "a\0b"]
+)
 def test_a_folder_outside_the_roots_is_forbidden(desk: Desk, src: str) -> None:
     make(desk.directory.parent / "outside", "a")
     (desk.directory / "leak").symlink_to(desk.directory.parent / "outside")
@@ -767,6 +786,27 @@ def test_what_is_asked_of_a_library_that_has_ended_is_answered(desk: Desk) -> No
 
     with pytest.raises(Stopping):
         register(desk, "one", "stock/a")
+
+
+def test_what_the_end_finds_begun_or_waiting_is_turned_away_and_never_done(
+    desk: Desk, slow: Slow
+) -> None:
+    asked = [
+        desk.library.register(name, Origin(src="stock/a"))
+        for name in ("one", "one", "two", "three")
+    ]
+    assert slow.begun.wait(10)
+    desk.library.stop()
+
+    for each in asked:
+        with pytest.raises(Stopping):
+            each.result(10)
+    slow.gate.set()
+    lines = desk.library._lines
+    wait_until(lambda: not lines._work.empty())  # it says that it was read
+    with pytest.raises(Stopping):
+        register(desk, "four", "stock/b")
+    assert desk.told() == []
 
 
 def test_one_that_cannot_be_read_just_now_stays_as_it_was(desk: Desk) -> None:

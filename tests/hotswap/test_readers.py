@@ -120,3 +120,20 @@ def test_who_is_waited_for_is_the_next(table: Table) -> None:
     waiting = [read.key for read in table.readers._waiting]
 
     assert waiting == ["d", "urgent", "c"]
+
+
+def test_what_there_is_no_thread_for_is_read_later_and_holds_up_no_result(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    table.read("done", "plain")
+    assert table.woken.wait(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        table.read("later", "plain")
+    assert table.told == {"done": "plain"}
+    assert not table.readers.is_idle
+
+    wait_until(lambda: table.is_told("later"))

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from hotswap.adapters.bounds import bounded
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.rewrites import Merged
@@ -386,3 +389,25 @@ def test_a_kind_that_changes_the_base_when_it_is_loaded_is_refused(
         rewrites(config, {"x": torch.ones(4)}, layout)
 
     assert refused.value.code == "changed_base"
+
+
+def test_a_layer_may_be_made_while_another_thread_begins_or_ends_to_read_an_adapter(
+    layout: Layout,
+) -> None:
+    def read() -> None:
+        with bounded({}, layout):
+            pass
+
+    def meanwhile(*_: object) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(read).result(10)
+
+    hooks = [
+        register_module_parameter_registration_hook(each)
+        for each in (meanwhile, lambda *_: None)
+    ]
+    try:
+        torch.nn.Linear(2, 2)  # torch goes through all hooks for each parameter
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,6 +1,7 @@
 """Strangers' chat templates: what transformers renders, and whatever they do, within
 bounds; the processes that render them end."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -213,6 +214,23 @@ def test_a_child_that_was_killed_is_replaced() -> None:
         (child,) = renderer.children
         os.kill(child, signal.SIGKILL)
         wait_until(lambda child=child: not is_running(child))
+    renderer.close()
+
+
+def test_that_no_process_is_to_be_had_is_an_error_of_that_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    renderer = brief()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(BadRequest, match="cannot be rendered now") as refused:
+            renderer.render(PLAIN, MESSAGES, {})
+    assert refused.value.field == "messages"
+
+    assert renderer.render(PLAIN, MESSAGES, {}) == MESSAGES[0]["content"]
     renderer.close()
 
 

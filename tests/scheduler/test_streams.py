@@ -143,3 +143,24 @@ def test_no_gap_within_a_quiet_adapters_stream_is_longer_than_its_bound(
     simulate(made, trace, costs, slots=2)
 
     assert min(left for left in made.left) >= 0.0
+
+
+def test_weights_of_whatever_size_leave_each_adapter_its_part() -> None:
+    """In floats the heavy one's weight would take the light one's along."""
+    it = scheduler("affinity", kv_tokens=1000, max_batch=4)
+    outcome = Outcome(seconds=0.01, swap=None, finished=frozenset(), warm=frozenset())
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            step = it.decide(0.0)
+            assert isinstance(step, Step)
+            it.report(step, outcome, 0.0)
+
+    it.submit(job(1, "light", tokens=9, weight=1e-12))
+    run(2)
+    it.submit(job(2, "heavy", tokens=9, weight=1e6))
+    run(2)
+    it.cancel(2)
+    run(1)
+
+    assert it.live == 1
