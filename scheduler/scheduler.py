@@ -71,7 +71,9 @@ class Scheduler:
             max_adapters=self._max_adapters,
             prefill_tokens=prefill_tokens,
         )
-        self._waits = Waits(self._backlog, self._patience_s)
+        self._waits = Waits(
+            self._backlog, max_batch=max_batch, patience_s=self._patience_s
+        )
         self._streams = Streams(
             self._backlog, max_batch=max_batch, patience_s=self._patience_s
         )

@@ -1,18 +1,28 @@
 """Waits: whose wait for a first token is over, and who must leave KV to him.
 
 Patience is the same for all, so those who run out of it do so in the order they were
-submitted; a deadline is one job's own. Changes nothing.
+submitted; a deadline is one job's own. But behind a flood, more jobs of one adapter
+than there are seats, nobody else shall stand in line: every other time it is the turn
+of an adapter with no more jobs than its part of the seats.
 """
+
+from itertools import islice
 
 from scheduler.backlog import Backlog
 from scheduler.job import Job, JobState
 from scheduler.outlook import Outlook
 
+_LOOK = 64  # groups looked at: a decision must not grow with them
+
 
 class Waits:
-    def __init__(self, backlog: Backlog, patience_s: float) -> None:
+    """Owned by the scheduler."""
+
+    def __init__(self, backlog: Backlog, *, max_batch: int, patience_s: float) -> None:
         self._backlog = backlog
+        self._max_batch = max_batch
         self._patience_s = patience_s
+        self._was_quiet = False  # it was a quiet adapter's turn
 
     def newcomer(self, free_kv_tokens: int) -> Job | None:
         """Of the unanswered jobs that can run, the one submitted first."""
@@ -32,12 +42,35 @@ class Waits:
         outlook: Outlook,
         prefill_tokens: int,
     ) -> Job | None:
-        """The unanswered job that must not wait longer, if there is KV for it."""
-        if newcomer is not None and now - newcomer.arrival > self._patience_s:
-            return newcomer
+        """The unanswered job that must not wait longer, if there is KV for it. Mutates
+        whose turn it is."""
+        if newcomer is not None and self._is_overdue(newcomer, now):
+            quiet = None if self._was_quiet else self._quiet(now, free_kv_tokens)
+            self._was_quiet = quiet is not None
+            return quiet or newcomer
         if not self._backlog.has_deadlines:
             return None
         return self._urgent(now, free_kv_tokens, outlook.step_s, prefill_tokens)
+
+    def _quiet(self, now: float, free_kv_tokens: int) -> Job | None:
+        """The overdue job of a quiet adapter beside a flood."""
+        backlog = self._backlog
+        if next(backlog.by_size()).jobs <= self._max_batch:
+            return None
+        part = self._max_batch / float(backlog.weight)
+        barred = self.barred_after(now, free_kv_tokens) is not None
+        for group in islice(backlog.by_age(), _LOOK):
+            if not group.unanswered or group.jobs > max(group.weight * part, 1.0):
+                continue
+            job = next(job for job in group.in_order() if not job.generated)
+            is_live = job.state is not JobState.WAITING
+            fits = not barred and job.kv_tokens <= free_kv_tokens
+            if (is_live or fits) and self._is_overdue(job, now):
+                return job
+        return None
+
+    def _is_overdue(self, job: Job, now: float) -> bool:
+        return now - job.arrival > self._patience_s
 
     def _urgent(
         self, now: float, free_kv_tokens: int, step_s: float, prefill_tokens: int
@@ -62,7 +95,7 @@ class Waits:
         if (
             oldest is not None
             and oldest.kv_tokens > free_kv_tokens
-            and now - oldest.arrival > self._patience_s
+            and self._is_overdue(oldest, now)
         ):
             return oldest.order[1]
         return None

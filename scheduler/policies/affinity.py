@@ -65,9 +65,10 @@ class Affinity:
 
     def wait_bound_s(self, bounds: Bounds) -> float:
         """Patience; a step that runs, and a slice of a slot built after it; then steps
-        aside, each of which brings the oldest unanswered job on by a step's prompt, and
-        after each one for late streams at most."""
-        turns = bounds.steps_ahead * (bounds.aside_s + bounds.step_s)
+        aside, every other of which brings the oldest unanswered job on by a step's
+        prompt (the rest are for quiet adapters), and after each one for late streams at
+        most."""
+        turns = 2 * bounds.steps_ahead * (bounds.aside_s + bounds.step_s)
         return bounds.patience_s + 2 * bounds.step_s + turns
 
     def gap_bound_s(self, bounds: Bounds) -> float:

@@ -121,8 +121,9 @@ def test_the_bound_holds_with_its_drain_where_kv_is_short(adversary: str) -> Non
 
 
 def test_the_bound_is_the_formula_of_its_docstring() -> None:
-    """Patience, two steps, and two for each step's prompt ahead: one may be for late
-    streams. The larger of them after a swap, aside after a warm one."""
+    """Patience, two steps, and four for each step's prompt ahead: one may be for a
+    quiet adapter, and after each of the two one for late streams. The larger of them
+    after a swap, aside after a warm one."""
     machine = Machine(
         step=0.010, sequence=0.0, adapter=0.001, prefill=0.0, cold=0.05, warm=0.001
     )
@@ -132,14 +133,14 @@ def test_the_bound_is_the_formula_of_its_docstring() -> None:
     aside = 0.010 + 4 * 0.001 + 0.001
     step = 0.010 + 4 * 0.001 + 0.05
 
-    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + (step + aside))
-    assert it.gap_bound_s == it.wait_bound_s, "one newcomer, one stream"
+    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 2 * (step + aside))
+    assert it.gap_bound_s == pytest.approx(1.0 + 2 * step + (step + aside))
 
     it.submit(job(0, prompt=40))  # two whole steps, and one for what is left
-    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 4 * (step + aside))
+    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 8 * (step + aside))
 
     it.submit(job(1, "m", prompt=1, can_mix=False))  # its steps aside may need a merge
-    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 10 * step)
+    assert it.wait_bound_s == pytest.approx(1.0 + 2 * step + 20 * step)
 
 
 def test_the_bound_takes_jobs_to_be_as_large_as_the_largest_so_far() -> None:
@@ -153,7 +154,7 @@ def test_the_bound_takes_jobs_to_be_as_large_as_the_largest_so_far() -> None:
     it.submit(job(0, prompt=1, tokens=99))
     it.cancel(0)
 
-    assert it.wait_bound_s == pytest.approx(idle + 4 * 4 * 100 * 0.001)
+    assert it.wait_bound_s == pytest.approx(idle + 6 * 4 * 100 * 0.001)
 
 
 def test_policies_without_a_bound_promise_none() -> None:
@@ -243,3 +244,31 @@ def test_vtc_lets_nobody_close_the_seats_whose_head_lacks_kv() -> None:
     run = simulate(it, trace, Machine(), slots=2)
 
     assert len(run.finished_at) == len(trace)
+
+
+@pytest.mark.parametrize("quiet", ["a", "abcdefghijkl"])
+@pytest.mark.parametrize("rest", [{}, {"can_mix": False}, {"can_merge": False}])
+def test_nobody_stands_behind_all_the_first_tokens_of_a_flood(
+    rest: dict[str, bool], quiet: str
+) -> None:
+    """One small body asks for 960 answers of one adapter; others ask for their own."""
+    costs = Machine(step=0.010, prefill=0.0004)
+    flood = [job(n, "flood", prompt=8, tokens=20, arrival=0.0) for n in range(960)]
+    others = [
+        job(1000 + n, quiet[n % len(quiet)], prompt=8, tokens=8, arrival=0.0, **rest)
+        for n in range(10 * len(quiet))
+    ]
+    it = scheduler(
+        "affinity", kv_tokens=10**5, max_wait_s=MAX_WAIT_S, costs=costs, checked=False
+    )
+    clients = {"flood": len(flood)} | dict.fromkeys(quiet, 1)
+    run = simulate(it, flood + others, costs, slots=3, clients=clients)
+
+    waits = [
+        run.first_token_at[each.id] - run.arrived_at[each.id]
+        for each in others
+        if run.arrived_at[each.id] < run.first_token_at[flood[-1].id]
+    ]
+    assert waits
+    # Patience, and a few steps for each of them: not one for each of the flood
+    assert max(waits) < MAX_WAIT_S / 2 + 0.2 * (1 + len(quiet))
