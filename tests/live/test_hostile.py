@@ -72,7 +72,10 @@ def served(
     adapters = Path(shutil.copytree(adapter_folders, place / "adapters"))
     port = free_port()
     config = place / "config.toml"
-    config.write_text("[memory]\nkv_tokens = 8192\n[adapters]\nquiet_s = 0.1\n")
+    config.write_text(
+        "[memory]\nkv_tokens = 32768\n[adapters]\nquiet_s = 0.1\n"
+        "[schedule]\nmax_wait_s = 1.0\n"  # half of it a first token may wait
+    )
     command = [sys.executable, "-m", "hotswap.cli", "serve", model_folder]
     command += ["--adapters", adapters, "--port", str(port), "--config", config]
     with spawned(command, port, place / "log") as process:
@@ -106,6 +109,10 @@ BODIES: dict[str, tuple[str, Callable[[], Any]]] = {
     "many prompts, many times": (
         "/v1/completions",
         lambda: {"prompt": [[5]] * 5000, "n": 64, "max_tokens": 1},
+    ),
+    "as many answers as may wait": (
+        "/v1/completions",
+        lambda: {"model": "a2", "prompt": ["x"] * 15, "n": 64, "max_tokens": 8},
     ),
     "many texts": ("/v1/completions", lambda: {"prompt": ["x"] * 5000}),
     "many inputs": ("/invocations", lambda: {"inputs": ["x"] * 5000}),

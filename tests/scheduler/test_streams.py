@@ -32,7 +32,7 @@ def beside_a_flood(
     return run, flood, [each for each in quiet if run.finished_at[each.id] < end]
 
 
-@pytest.mark.parametrize("names", ["a", "abc"])
+@pytest.mark.parametrize("names", ["a", pytest.param("abc", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rest", [{}, {"can_mix": False}, {"can_merge": False}])
 @pytest.mark.parametrize("machine", ["mixing is dear", "swaps are dear"])
 def test_a_quiet_adapters_stream_is_never_slower_than_those_of_a_flood(
@@ -125,7 +125,10 @@ MADE: dict[str, Callable[[], list[Job]]] = {
 @pytest.mark.parametrize(
     ("max_adapters", "kv_tokens"), [(8, 10**5), (2, 10**5), (8, 700)]
 )
-@pytest.mark.parametrize("machine", ["mixing is dear", "swaps are dear"])
+@pytest.mark.parametrize(
+    "machine",
+    ["mixing is dear", pytest.param("swaps are dear", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("adversary", MADE)
 def test_no_gap_within_a_quiet_adapters_stream_is_longer_than_its_bound(
     adversary: str, machine: str, max_adapters: int, kv_tokens: int

@@ -246,7 +246,9 @@ def test_vtc_lets_nobody_close_the_seats_whose_head_lacks_kv() -> None:
     assert len(run.finished_at) == len(trace)
 
 
-@pytest.mark.parametrize("quiet", ["a", "abcdefghijkl"])
+@pytest.mark.parametrize(
+    "quiet", ["a", pytest.param("abcdefghijkl", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("rest", [{}, {"can_mix": False}, {"can_merge": False}])
 def test_nobody_stands_behind_all_the_first_tokens_of_a_flood(
     rest: dict[str, bool], quiet: str
