@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
@@ -91,18 +92,22 @@ _FAMILIES = (
 )
 
 
-def status(error: Exception) -> int:
-    """The HTTP code of an error in OpenAI's shape, whether or not it is one of ours."""
-    return STATUS.get(type(error), 500) if isinstance(error, HotswapError) else 500
+def status(error: Exception, table: Mapping[type[HotswapError], int] = STATUS) -> int:
+    """The HTTP code of an error, by OpenAI's table if no other, whether or not it is
+    one of ours. What may go well later, with nothing changed by who asks, says so."""
+    if not isinstance(error, HotswapError):
+        return 500
+    return 503 if error.is_passing else table.get(type(error), 500)
 
 
 def ours(request: Request, error: HotswapError) -> Response:
     if isinstance(error, ClientGone):
         log.debug("the client has left path=%r", request.scope["path"])
-    table = DJL_STATUS if _is_djl(request) else STATUS
-    answer = _answer(request, error, table[type(error)])
-    if isinstance(error, Overloaded | StillLoading) and error.retry_after_s is not None:
-        answer.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    code = status(error, DJL_STATUS if _is_djl(request) else STATUS)
+    answer = _answer(request, error, code)
+    retry_after_s = getattr(error, "retry_after_s", 1.0 if error.is_passing else None)
+    if retry_after_s is not None:
+        answer.headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
     return answer
 
 

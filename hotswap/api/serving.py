@@ -43,7 +43,7 @@ from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
 from hotswap.library.watch import Watch
 from hotswap.tokenizer import Tokenizer
-from scheduler import BASE, BacklogFull
+from scheduler import BASE
 
 _Body = TypeVar("_Body", Completion, Chat, Invocation)
 _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
@@ -151,7 +151,11 @@ class Serving:
             )
         status = self.engine.status
         if status.waiting + jobs > self.max_waiting:
-            raise Overloaded(str(BacklogFull(self.max_waiting)), status.queue_s)
+            raise Overloaded(
+                f"the queue is full: {status.waiting} of at most {self.max_waiting} "
+                f"jobs wait already, and this request asks for {jobs}",
+                status.queue_s,
+            )
 
     async def open(self, asks: Sequence[Ask], selected_by: str) -> Running:
         """Submit all and wait until all are accepted, or raise and leave none behind.

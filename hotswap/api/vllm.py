@@ -82,7 +82,7 @@ async def load(request: Request, serving: Injected) -> str:
             "lora_name",
         ) from None
     except AdapterRefused as error:
-        if error.code in ("no_source", "no_config"):
+        if error.code in ("no_source", "no_config") and not error.is_passing:
             raise NotFound(str(error), "lora_path") from None
         raise
     warned = "".join(f"\nWarning: {w}" for w in changes.warnings(serving, name))

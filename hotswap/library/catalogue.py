@@ -166,7 +166,8 @@ class Catalogue:
             (self._hooks.update if is_change else self._hooks.register)(name, origin)
         except HotswapError as error:
             self._refuse(name, kept(known, entry), error)
-            return Found.AGAIN if error.is_passing else Found.BAD
+            has_room = not isinstance(error, NoRoom)  # there may be some another time
+            return Found.BAD if has_room and not error.is_passing else Found.AGAIN
         self.journal.keep(name, note_of(origin))
         if known is not None and not known.origin.is_watched:
             log.warning("a folder takes over a registered name=%r", name)

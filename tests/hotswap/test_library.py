@@ -938,3 +938,16 @@ def test_a_journal_is_written_anew_where_its_directory_is_made_again(
     desk.library.moved()
 
     wait_until(lambda: path.is_file() and Journal(path).notes.keys() == {"one"})
+
+
+def test_a_folder_for_which_there_is_no_room_is_looked_at_again(desk: Desk) -> None:
+    folder = make(desk.directory / "one", "a")
+    desk.library.stop()
+    desk.open(max_adapters=1)
+    register(desk, "two", "stock/b")
+
+    first = desk.library.found("one", folder, "1").result(10)
+    desk.library.unregister("two").result(10)
+
+    assert first is Found.AGAIN
+    assert desk.find("one")

@@ -7,7 +7,13 @@ from litestar.testing import RequestFactory
 
 from hotswap.api import refusals
 from hotswap.api.refusals import DJL_STATUS, STATUS
-from hotswap.errors import ClientError, HotswapError, StartFailed, StillLoading
+from hotswap.errors import (
+    AdapterRefused,
+    ClientError,
+    HotswapError,
+    StartFailed,
+    StillLoading,
+)
 
 NEVER_SENT = {HotswapError, ClientError, StartFailed}
 
@@ -35,3 +41,16 @@ def test_an_adapter_that_is_being_read_is_to_be_asked_again_soon(path: str) -> N
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "`pirate` is being read" in json.dumps(answer.content)
+
+
+@pytest.mark.parametrize("path", ["/v1/load_lora_adapter", "/adapters"])
+def test_files_that_cannot_be_read_just_now_are_to_be_asked_for_again(
+    path: str,
+) -> None:
+    request = RequestFactory().post(path)
+    passing = AdapterRefused("no_config", "too many open files", is_passing=True)
+
+    answer = refusals.ours(request, passing)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert refusals.ours(request, AdapterRefused("x", "y")).status_code in (422, 424)
