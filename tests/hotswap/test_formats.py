@@ -21,7 +21,13 @@ def runner_of(architecture: str, tied: bool) -> Runner:
     return make_runner(architecture, tied=tied)
 
 
-@pytest.mark.parametrize("given", FORMATS, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(each, id=each.name, marks=[pytest.mark.slow] if n % 3 else [])
+        for n, each in enumerate(FORMATS)
+    ],
+)
 def test_a_format_gives_the_logits_of_peft(given: Format, tmp_path: Path) -> None:
     given.write(tmp_path)
     runner = runner_of(given.architecture, given.tied)

@@ -178,6 +178,7 @@ def test_a_broken_folder_is_listed_with_its_reason_and_the_others_are_served(
     assert ask(client, "one").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_broken_change_is_listed_while_the_old_generation_is_served(
     client: httpx.Client, directory: Path
 ) -> None:

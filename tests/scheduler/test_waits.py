@@ -93,7 +93,13 @@ def waits_and_bounds(trace: list[Job], machine: Costs, **limits: int) -> list[fl
     ]
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    "machine",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if n else [])
+        for n, name in enumerate(MACHINES)
+    ],
+)
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_no_job_waits_longer_than_the_bound_told_when_it_was_accepted(
     adversary: str, machine: str
