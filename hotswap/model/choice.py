@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _LIMIT_S = 0.7
 _SILU_LIMIT_S = 0.2
-_SILU_ROWS = (1, 16, 64, 256)
+_SILU_ROWS = (1, 16, 64, 128, 256)
 # Of a weight with more elements so many are tried, of more shapes the heaviest.
 _ELEMENTS = 1 << 20
 _SHAPES = 6
