@@ -100,6 +100,7 @@ def has_deadlines(jobs: list[Job]) -> bool:
     return any(each.deadline is not None for each in jobs)
 
 
+@pytest.mark.slow
 @every_policy
 @every_trace
 def test_no_job_runs_in_a_mode_it_must_not_have(policy: str, trace: str) -> None:
@@ -135,6 +136,7 @@ def test_it_is_never_idle_with_work_waiting_however_short_kv_is(
     assert len(run.finished_at) == len(jobs)
 
 
+@pytest.mark.slow
 @every_policy
 @every_trace
 def test_the_same_trace_gives_the_same_decisions(policy: str, trace: str) -> None:

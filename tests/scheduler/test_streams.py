@@ -123,7 +123,8 @@ MADE: dict[str, Callable[[], list[Job]]] = {
 
 
 @pytest.mark.parametrize(
-    ("max_adapters", "kv_tokens"), [(8, 10**5), (2, 10**5), (8, 700)]
+    ("max_adapters", "kv_tokens"),
+    [pytest.param(8, 10**5, marks=pytest.mark.slow), (2, 10**5), (8, 700)],
 )
 @pytest.mark.parametrize(
     "machine",
