@@ -5,16 +5,23 @@ ADAPTERS ?= adapters
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test test-fast lint bench clean
+.PHONY: setup constraints demo test test-fast lint bench clean
 
 setup: $(READY)
 
 # The lower pip's noise, the easier it is to see what went wrong.
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(INSTALL) --constraint constraints.txt --editable '.[test]'
 	touch $@
+
+# The newest releases within pyproject.toml's ranges, as the next constraints.
+constraints: setup
+	$(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
+	{ grep '^#' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	mv constraints.new constraints.txt
 
 demo: setup
 	$(BIN)/python -m hotswap.demo --port $(PORT) --adapters $(ADAPTERS)
