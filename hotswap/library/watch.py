@@ -122,7 +122,8 @@ class Watch:
         self._settle(scan.identity, now)
         for folder in self._folders.values():
             folder.hear(now)
-        there = {**scan.folders, **self._as_before(scan.troubles)}
+        unseen = {name: self._as_before(name) for name in scan.troubles}
+        there = {**scan.folders, **unseen}
         is_missing = self._part(there, now)
         restless = False
         for name, fingerprint in sorted(there.items()):
@@ -132,11 +133,10 @@ class Watch:
         self._tell(self._troubles(scan, is_missing))
         return restless
 
-    def _as_before(self, names: Collection[str]) -> dict[str, Fingerprint]:
-        """Whoever cannot be looked at has not changed; one that is new may say why
-        itself."""
-        known = {name: self._folders.get(name) for name in names}
-        return {n: (folder and folder.acted_on) or () for n, folder in known.items()}
+    def _as_before(self, name: str) -> Fingerprint:
+        """Of one that cannot be looked at. If it is new, it may say why itself."""
+        folder = self._folders.get(name)
+        return () if folder is None else folder.acted_on or ()
 
     def _look_at(
         self, name: str, fingerprint: Fingerprint, now: float, *, at_once: bool
