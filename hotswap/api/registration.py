@@ -34,11 +34,9 @@ def in_words(words: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-async def register(serving: Serving, order: Registration) -> str | None:
-    """Serve a folder under a name; the generation's key, None if it is read later.
-
-    Raises what the library says, with nothing changed.
-    """
+async def register(serving: Serving, order: Registration) -> None:
+    """Serve a folder under a name. Raises what the library says; then nothing has
+    changed."""
     name = order.name
     if name == BASE or name in serving.names:
         raise BadRequest(f"the name `{name}` is the bare model's", "name")
@@ -47,9 +45,8 @@ async def register(serving: Serving, order: Registration) -> str | None:
             f"the name `{name}` asks for the adapter `{other}` of the bare model",
             "name",
         )
-    key = await asyncio.wrap_future(serving.library.register(order))
+    await asyncio.wrap_future(serving.library.register(order))
     await asyncio.wrap_future(serving.engine.seen())
-    return key
 
 
 def warnings(serving: Serving, name: str) -> tuple[str, ...]:

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 
 class Registry:
+    """Its methods are transactions, but for those that read nothing. What a client asks
+    raises why it is refused, with nothing changed; of the rest the engine is told."""
+
     def __init__(
         self,
         read: Callable[[Path], Generation],
@@ -50,6 +53,8 @@ class Registry:
         max_adapters: int,
         max_pinned: int | None,
     ) -> None:
+        """`read`: a folder's generation, checked; beside the library's thread. `post`:
+        to the engine."""
         self._reader = FolderReader(read, sources)
         self._sources = sources
         self.journal = journal
@@ -59,6 +64,7 @@ class Registry:
         self.entries = Entries(post)
 
     def restore(self, name: str, origin: Origin) -> Transaction[None]:
+        """What the journal says was registered. Whatever is wrong with it is told."""
         self.entries.expect(name, origin)
         entry = Entry(self._sources.place(origin.src), origin)
         try:
@@ -95,6 +101,7 @@ class Registry:
         return read.generation.key if read.generation else None
 
     def update(self, order: Update) -> Transaction[None]:
+        """Its files are read if it is preloaded only now."""
         name = order.name
         entry = self._known(name)
         if order.src is not None and order.src != entry.origin.src:
@@ -116,6 +123,7 @@ class Registry:
             self.entries.amend(name, entry)
 
     def unregister(self, name: str) -> None:
+        """A folder of the directory then stays away until its files change."""
         self._known(name)
         self._hooks.unregister(name)
         gone = self._passed_over(name)
@@ -123,15 +131,19 @@ class Registry:
         self.entries.retire(name)
 
     def examine(self, src: str) -> Transaction[Generation]:
+        """Read and check a folder. Nothing changes."""
         read = yield partial(self._reader.source, src, whole=True)
         assert read.generation is not None
         return read.generation
 
     def seen(self, name: str, folder: Path) -> None:
+        """A folder that is new and does not rest yet: its name is loading."""
         if self.entries.get(name) is None:
             self.entries.expect(name, Origin(src=str(folder), is_watched=True))
 
     def found(self, name: str, folder: Path, stamp: str) -> Transaction[Found]:
+        """A folder rests, in the state `stamp`: it is served, or refused and told. What
+        serves under its name goes on until then, and if it is refused."""
         note = self.journal.notes.get(name)
         if note is not None and note.gone == stamp:
             self.entries.forget(name)
@@ -161,6 +173,7 @@ class Registry:
         return Found.GOOD
 
     def gone(self, name: str) -> None:
+        """A folder was taken away. Nobody can refuse that."""
         entry, note = self.entries.get(name), self.journal.notes.get(name)
         if entry is None or entry.origin.is_watched:
             self.journal.keep(name, None)
@@ -171,6 +184,7 @@ class Registry:
         self.entries.forget(name)
 
     def fetch(self, name: str) -> Transaction[None]:
+        """Read what is served and not in memory; a letter brings it, or why not."""
         entry = self.entries.get(name)
         if entry is None:
             return  # retired meanwhile: the engine has its letter
@@ -185,6 +199,7 @@ class Registry:
             self.entries.serve(name, entry, read.generation)
 
     def learn(self, name: str) -> Transaction[None]:
+        """The same for one that was never read."""
         entry = self.entries.get(name)
         if entry is not None and entry.is_unread:
             yield from self.fetch(name)
@@ -198,10 +213,10 @@ class Registry:
 
     def _known(self, name: str) -> Entry:
         entry = self.entries.get(name)
+        if entry is None and self.entries.is_loading(name):
+            raise StillLoading(name)
         if entry is None:
-            raise (StillLoading if self.entries.is_loading(name) else UnknownAdapter)(
-                name
-            )
+            raise UnknownAdapter(name)
         return entry
 
     def _check_room(self, name: str, origin: Origin) -> None:
