@@ -34,10 +34,10 @@ from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.sampling import SamplingParams
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
-from hotswap.library.catalogue import Catalogue
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal
 from hotswap.library.library import Library
+from hotswap.library.registry import Registry
 from hotswap.library.sources import Sources
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded
@@ -111,7 +111,7 @@ def over_http(engine: Engine, loaded: Loaded) -> float:
     """The same through the routes, asked by `benchmarks.serve` in its own process."""
     library = Library()
     library.open(
-        Catalogue(
+        Registry(
             nothing_is_read,
             engine.post,
             sources=Sources([]),

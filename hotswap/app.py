@@ -43,9 +43,9 @@ from hotswap.engine.engine import Engine
 from hotswap.errand import errand
 from hotswap.errors import HotswapError
 from hotswap.library import hooks
-from hotswap.library.catalogue import Catalogue
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
+from hotswap.library.registry import Registry
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
@@ -109,7 +109,7 @@ def build(config: Config) -> Litestar:
         context=loaded.context,
         fetch=library.fetch,
     )
-    library.open(_catalogue(config, runner, engine, own))
+    library.open(_registry(config, runner, engine, own))
     watch = _watch(config, library)
     serving = Serving(
         engine=engine,
@@ -201,12 +201,12 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
     return application
 
 
-def _catalogue(
+def _registry(
     config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
-) -> Catalogue:
+) -> Registry:
     directory, most = adapters_directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
-    return Catalogue(
+    return Registry(
         partial(read, layout=runner.layout, limits=_limits(config)),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),

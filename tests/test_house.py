@@ -46,7 +46,7 @@ ONLY = {
         "hotswap.connections",  # the type of what it serves
     },
     "uvicorn": {"hotswap.serve", "hotswap.connections"},
-    "watchdog": {"hotswap.library.watch", "hotswap.library.observing"},
+    "watchdog": {"hotswap.library.folder_events"},
     "peft": {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.bounds",  # the type of a configuration

@@ -8,10 +8,11 @@ from litestar.params import FromPath
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.report import Report, bad, good
-from hotswap.api import changes
+from hotswap.api import registration
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import AdapterRefused
+from hotswap.library.orders import Update
 
 
 class Validate(Fields, frozen=True, kw_only=True):
@@ -36,7 +37,7 @@ async def validate(request: Request, serving: Injected) -> Report:
 
     A folder that would be refused is an answer, too: `ok` is false.
     """
-    changes.check_enabled(serving)
+    registration.check_enabled(serving)
     src = decode(await request.body(), Validate).src
     try:
         return good(await asyncio.wrap_future(serving.library.examine(src)))
@@ -56,8 +57,8 @@ async def unpin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
 
 
 async def _pinned(serving: Serving, name: str, pinned: bool) -> dict[str, Any]:
-    changes.check_enabled(serving)
-    await changes.update(serving, name, pin=pinned, options={})
+    registration.check_enabled(serving)
+    await registration.update(serving, Update(name=name, pin=pinned))
     return about(serving, serving.adapter(name))
 
 

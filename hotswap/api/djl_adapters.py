@@ -14,7 +14,7 @@ from litestar.params import FromPath
 
 from hotswap.adapters.listing import AdapterState, Listing
 from hotswap.adapters.origin import Origin
-from hotswap.api import changes
+from hotswap.api import registration
 from hotswap.api.djl_shape import (
     boolean,
     check_model,
@@ -24,7 +24,6 @@ from hotswap.api.djl_shape import (
     required,
     status_reply,
 )
-from hotswap.api.listings import find
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
@@ -34,6 +33,7 @@ from hotswap.errors import (
     NotFound,
     UnknownAdapter,
 )
+from hotswap.library.orders import Registration, Update
 
 ALIAS = "x-amzn-sagemaker-adapter-alias"
 _ALL = ["/adapters", "/models/{model:str}/adapters"]
@@ -66,20 +66,20 @@ async def list_adapters(request: Request, serving: Injected) -> Response:
 async def register(request: Request, serving: Injected) -> Response:
     _admit(request, serving)
     given = await _given(request)
-    name, src = required(given, "name"), required(given, "src")
-    alias = request.headers.get(ALIAS)
-    origin = Origin(
-        src=src,
-        preload=boolean(given.get("preload", ["true"])[0]),
-        pin=boolean(given.get("pin", ["false"])[0]),
-        alias=alias,
-        options=_options(given),
+    order = Registration(
+        name=required(given, "name"),
+        origin=Origin(
+            src=required(given, "src"),
+            preload=boolean(given.get("preload", ["true"])[0]),
+            pin=boolean(given.get("pin", ["false"])[0]),
+            alias=request.headers.get(ALIAS),
+            options=_options(given),
+        ),
     )
-    shown = alias or name
-    await _told(changes.register(serving, name, origin), shown)
-    return status_reply(
-        f"Adapter {shown} registered", warnings=changes.warnings(serving, name)
-    )
+    shown = order.origin.alias or order.name
+    await _told(registration.register(serving, order), shown)
+    warnings = registration.warnings(serving, order.name)
+    return status_reply(f"Adapter {shown} registered", warnings=warnings)
 
 
 @get([*_ONE, *_BELOW])
@@ -87,7 +87,7 @@ async def describe(
     request: Request, serving: Injected, name: FromPath[str]
 ) -> Response:
     _admit(request, serving)
-    row = find(serving.engine.status.adapters, name)
+    row = serving.engine.status.adapter(name)
     if row is None or row.state is not AdapterState.READY:
         raise NotFound(_not_found(request.headers.get(ALIAS) or name))
     return reply(_card(serving, row))
@@ -102,18 +102,16 @@ async def update(
         raise MethodNotAllowedException
     _admit(request, serving)
     given = await _given(request)
-    alias = request.headers.get(ALIAS)
-    shown = alias or _alias(serving, name)
-    change = changes.update(
-        serving,
-        name,
+    order = Update(
+        name=name,
+        src=given["src"][0] if "src" in given else None,
         preload=boolean(given["preload"][0]) if "preload" in given else None,
         pin=boolean(given["pin"][0]) if "pin" in given else None,
-        alias=alias,
-        src=given["src"][0] if "src" in given else None,
+        alias=request.headers.get(ALIAS),
         options=_options(given),
     )
-    await _told(change, shown)
+    shown = order.alias or _alias(serving, name)
+    await _told(registration.update(serving, order), shown)
     return status_reply(f"Adapter {shown} updated")
 
 
@@ -124,13 +122,13 @@ async def unregister(
     """Forget it; the requests that it answers now are answered to their end."""
     _admit(request, serving)
     shown = request.headers.get(ALIAS) or _alias(serving, name)
-    await _told(changes.unregister(serving, name), shown)
+    await _told(registration.unregister(serving, name), shown)
     return status_reply(f"Adapter {shown} unregistered")
 
 
 def _admit(request: Request, serving: Serving) -> None:
     check_model(request, serving.names)
-    changes.check_enabled(serving)
+    registration.check_enabled(serving)
 
 
 async def _given(request: Request) -> dict[str, list[str]]:

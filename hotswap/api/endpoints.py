@@ -12,13 +12,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from hotswap.adapters.files import read_file
 from hotswap.errand import errand
-from hotswap.errors import AdapterRefused, StartFailed, UnknownEndpoint
-from hotswap.library.journal import write_json
+from hotswap.errors import UnknownEndpoint
+from hotswap.library.json_file import read_json, write_json
 
 ENDPOINTS_FILE = ".hotswap-endpoints.json"
-_MOST_BYTES = 1 << 26
 
 
 class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,16 +36,8 @@ class Endpoints:
         self.changing = asyncio.Lock()
         self._path = path
         self._patience_s = patience_s
-        self._by_name: dict[str, Endpoint] = {}
-        if path is None:
-            return
-        try:
-            raw = read_file(path.parent, path.name, _MOST_BYTES, code="no_endpoints")
-            if raw is None:
-                return
-            self._by_name = msgspec.json.decode(raw, type=dict[str, Endpoint])
-        except (AdapterRefused, msgspec.MsgspecError) as error:
-            raise StartFailed(f"endpoints {path}: {error}") from None
+        kept = read_json(path, dict[str, Endpoint], "endpoints") if path else None
+        self._by_name = kept or {}
 
     @property
     def by_name(self) -> Mapping[str, Endpoint]:

@@ -7,7 +7,6 @@ from litestar import get
 from litestar.params import FromPath
 
 from hotswap.adapters.listing import AdapterState
-from hotswap.api.listings import find
 from hotswap.api.selection import from_model
 from hotswap.api.serving import Injected, Serving
 from hotswap.errors import UnknownModel
@@ -30,7 +29,7 @@ async def model(serving: Injected, model: FromPath[str]) -> dict[str, Any]:
     for card in _cards(serving):
         if card["id"] == name:
             return card
-    row = find(serving.engine.status.adapters, name)
+    row = serving.engine.status.adapter(name)
     raise UnknownModel(asked, row.reason if row else None)
 
 

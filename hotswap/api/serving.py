@@ -15,7 +15,6 @@ from hotswap.adapters.listing import Listing
 from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.encoders import Encoders, Encoding
 from hotswap.api.endpoints import Endpoints
-from hotswap.api.listings import find, source
 from hotswap.api.prompt import Prompt
 from hotswap.api.running import Ask, Running
 from hotswap.api.selection import Selection, fix, select
@@ -41,6 +40,7 @@ from hotswap.errors import (
 )
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.library.sources import shown
 from hotswap.library.watch import Watch
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
@@ -86,7 +86,7 @@ class Serving:
 
     def adapter(self, name: str) -> Listing:
         """Raises UnknownAdapter."""
-        found = find(self.engine.status.adapters, name)
+        found = self.engine.status.adapter(name)
         if found is None:
             raise UnknownAdapter(name)
         return found
@@ -106,7 +106,7 @@ class Serving:
 
     def source(self, row: Listing) -> str:
         """Where it comes from, as anybody may know it."""
-        return source(row.origin, self.directory, show_paths=self.show_paths)
+        return shown(row.origin.src, self.directory, show_paths=self.show_paths)
 
     def sidecar(self, adapter: str) -> Sidecar:
         """What the adapter's folder asks for by default."""

@@ -10,7 +10,7 @@ from typing import Any
 from litestar import Request, post
 
 from hotswap.adapters.origin import Origin
-from hotswap.api import changes, openai_shape
+from hotswap.api import openai_shape, registration
 from hotswap.api.serving import Injected
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
@@ -20,6 +20,7 @@ from hotswap.errors import (
     NotFound,
     UnknownAdapter,
 )
+from hotswap.library.orders import Registration
 from scheduler import BASE
 
 # Errors on these paths have this shape.
@@ -27,15 +28,23 @@ PATHS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 _WORDS = {"name": "lora_name", "src": "lora_path"}
 
 
-class Load(Fields, frozen=True, kw_only=True):
+class LoadRequest(Fields, frozen=True, kw_only=True):
     lora_name: str = ""
     lora_path: str = ""
     load_inplace: bool = False
     is_3d_lora_weight: bool = False
     expected_generation: str | None = None
 
+    def order(self) -> Registration:
+        return Registration(
+            name=self.lora_name,
+            origin=Origin(src=self.lora_path),
+            replace=self.load_inplace,
+            expected=self.expected_generation,
+        )
 
-class Unload(Fields, frozen=True, kw_only=True):
+
+class UnloadRequest(Fields, frozen=True, kw_only=True):
     lora_name: str = ""
     lora_int_id: int | None = None  # of no effect in vLLM either
 
@@ -54,10 +63,10 @@ def error_body(error: Exception, status: int) -> dict[str, Any]:
 @post("/v1/load_lora_adapter", status_code=200, media_type="text/plain")
 async def load(request: Request, serving: Injected) -> str:
     """Serve a folder under a name; the reply comes when it can be used."""
-    changes.check_enabled(serving)
-    body = decode(await request.body(), Load)
-    name, path = body.lora_name, body.lora_path
-    if not name or not path:
+    registration.check_enabled(serving)
+    body = decode(await request.body(), LoadRequest)
+    name = body.lora_name
+    if not name or not body.lora_path:
         raise BadRequest("Both 'lora_name' and 'lora_path' must be provided.")
     if name == BASE or name in serving.names:
         raise BadRequest(
@@ -67,14 +76,8 @@ async def load(request: Request, serving: Injected) -> str:
     if body.is_3d_lora_weight:
         raise BadRequest("`is_3d_lora_weight` is not supported", "is_3d_lora_weight")
     try:
-        with changes.in_words(_WORDS):
-            await changes.register(
-                serving,
-                name,
-                Origin(src=path),
-                replace=body.load_inplace,
-                expected=body.expected_generation,
-            )
+        with registration.in_words(_WORDS):
+            await registration.register(serving, body.order())
     except AdapterExists:
         raise BadRequest(
             f"The lora adapter '{name}' has already been loaded. If you want to load "
@@ -85,19 +88,19 @@ async def load(request: Request, serving: Injected) -> str:
         if error.code in ("no_source", "no_config") and not error.is_passing:
             raise NotFound(str(error), "lora_path") from None
         raise
-    warned = "".join(f"\nWarning: {w}" for w in changes.warnings(serving, name))
+    warned = "".join(f"\nWarning: {w}" for w in registration.warnings(serving, name))
     return f"Success: LoRA adapter '{name}' added successfully.{warned}"
 
 
 @post("/v1/unload_lora_adapter", status_code=200, media_type="text/plain")
 async def unload(request: Request, serving: Injected) -> str:
     """Forget a name; the requests that it answers now are answered to their end."""
-    changes.check_enabled(serving)
-    name = decode(await request.body(), Unload).lora_name
+    registration.check_enabled(serving)
+    name = decode(await request.body(), UnloadRequest).lora_name
     if not name:
         raise BadRequest("'lora_name' needs to be provided to unload a LoRA adapter.")
     try:
-        await changes.unregister(serving, name)
+        await registration.unregister(serving, name)
     except UnknownAdapter:
         text = f"The lora adapter '{name}' cannot be found."
         raise NotFound(text, "lora_name") from None

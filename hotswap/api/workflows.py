@@ -6,6 +6,7 @@ adapter is registered with the endpoint and goes with the last one that stands f
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from litestar import Request, Response, delete, get, post
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from hotswap.adapters.listing import AdapterState
 from hotswap.adapters.origin import Origin
-from hotswap.api import changes
+from hotswap.api import registration
 from hotswap.api.djl_models import card
 from hotswap.api.djl_shape import (
     boolean,
@@ -25,7 +26,6 @@ from hotswap.api.djl_shape import (
     status_reply,
 )
 from hotswap.api.endpoints import Endpoint
-from hotswap.api.listings import find
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
@@ -36,6 +36,7 @@ from hotswap.errors import (
     NotKept,
     UnknownAdapter,
 )
+from hotswap.library.orders import Registration
 from hotswap.library.sources import check_name
 
 _TEMPLATE = "adapter"
@@ -65,6 +66,15 @@ class Definition(Fields, frozen=True, kw_only=True):
     version: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Workflow:
+    """What was asked for, in either form."""
+
+    name: str
+    endpoint: Endpoint
+    registration: Registration | None  # None: the adapter is there
+
+
 @get("/workflows")
 async def workflows(request: Request, serving: Injected) -> Response:
     """All endpoints, by name."""
@@ -88,25 +98,24 @@ async def workflow(serving: Injected, name: FromPath[str]) -> Response:
 @post("/workflows", status_code=200)
 async def create(request: Request, serving: Injected) -> Response:
     """From a template (`template`, `adapter`, `url`, `model`), or from a definition."""
-    changes.check_enabled(serving)
+    registration.check_enabled(serving)
     given = parameters(request)
     if "template" in given:
-        name, endpoint, origin = _from_template(serving, given)
+        made = _from_template(serving, given)
     elif await request.body():
-        definition = decode(await request.body(), Definition)
-        name, endpoint, origin = _from_definition(serving, definition)
+        made = _from_definition(serving, decode(await request.body(), Definition))
     elif "url" in given:
         raise BadRequest("a definition is not fetched: send it as the body", "url")
     else:
         raise BadRequest("Either parameter url or template is required.")
-    with changes.in_words(_WORDS if "template" in given else {}):
-        check_name(name)
+    with registration.in_words(_WORDS if "template" in given else {}):
+        check_name(made.name)
         async with serving.endpoints.changing:
-            if name in serving.names or name in serving.endpoints.by_name:
-                text = f'Workflow "{name}" is already registered.'
+            if made.name in serving.names or made.name in serving.endpoints.by_name:
+                text = f'Workflow "{made.name}" is already registered.'
                 raise IllegalArgument(text, "name")
-            await _create(serving, name, endpoint, origin)
-    return status_reply(f'Workflow "{name}" registered.')
+            await _create(serving, made)
+    return status_reply(f'Workflow "{made.name}" registered.')
 
 
 @delete("/workflows/{name:str}", status_code=200)
@@ -118,7 +127,7 @@ async def remove(serving: Injected, name: FromPath[str]) -> Response:
         last = all(e.adapter != gone.adapter for e in endpoints.by_name.values())
         if gone.owns_adapter and last:
             try:
-                await changes.unregister(serving, gone.adapter)
+                await registration.unregister(serving, gone.adapter)
             except UnknownAdapter:
                 pass  # somebody was faster
             except BaseException:
@@ -131,34 +140,31 @@ def _version(endpoint: Endpoint) -> dict[str, str]:
     return {} if endpoint.version is None else {"version": endpoint.version}
 
 
-async def _create(
-    serving: Serving, name: str, endpoint: Endpoint, origin: Origin | None
-) -> None:
+async def _create(serving: Serving, made: _Workflow) -> None:
     """Register the adapter if it is not served yet, then note the endpoint."""
-    adapter = endpoint.adapter
-    known = find(serving.engine.status.adapters, adapter)
+    adapter, order = made.endpoint.adapter, made.registration
+    known = serving.engine.status.adapter(adapter)
     is_served = known is not None and known.state is AdapterState.READY
-    if known is None and origin is None:
+    if known is None and order is None:
         raise NotFound(f"The adapter {adapter} was not found")
     brings = False
-    if origin is not None and known is not None and is_served:
-        if origin.src not in (known.origin.src, serving.source(known)):
+    if order is not None and known is not None and is_served:
+        if order.origin.src not in (known.origin.src, serving.source(known)):
             raise AdapterExists(adapter)
-    elif origin is not None:
-        await changes.register(serving, adapter, origin)
+    elif order is not None:
+        await registration.register(serving, order)
         brings = True
     owns = brings or serving.endpoints.is_owned(adapter)
+    endpoint = replace(made.endpoint, owns_adapter=owns)
     try:
-        await _kept(serving.endpoints.put, name, replace(endpoint, owns_adapter=owns))
+        await _kept(serving.endpoints.put, made.name, endpoint)
     except NotKept:
         if brings:
-            await changes.unregister(serving, adapter)
+            await registration.unregister(serving, adapter)
         raise
 
 
-def _from_template(
-    serving: Serving, given: dict[str, list[str]]
-) -> tuple[str, Endpoint, Origin | None]:
+def _from_template(serving: Serving, given: dict[str, list[str]]) -> _Workflow:
     template = given["template"][0]
     if template != _TEMPLATE:
         raise IllegalArgument(
@@ -167,13 +173,13 @@ def _from_template(
     adapter = required(given, "adapter")
     if "model" in given:
         _check_model(serving, given["model"][0])
-    origin = Origin(src=given["url"][0]) if "url" in given else None
-    return adapter, Endpoint(adapter=adapter), origin
+    order = None
+    if "url" in given:
+        order = Registration(name=adapter, origin=Origin(src=given["url"][0]))
+    return _Workflow(adapter, Endpoint(adapter=adapter), order)
 
 
-def _from_definition(
-    serving: Serving, definition: Definition
-) -> tuple[str, Endpoint, Origin]:
+def _from_definition(serving: Serving, definition: Definition) -> _Workflow:
     adapters = definition.configs.adapters
     ref = next(iter(adapters), "")
     if len(adapters) != 1 or definition.workflow != {"out": ("adapter", ref, "in")}:
@@ -188,14 +194,17 @@ def _from_definition(
     for url in definition.models.values():
         _check_model(serving, url)
     options = adapter.options or {}
-    origin = Origin(
-        src=adapter.src,
-        preload=boolean(options.get("preload", "true")),
-        pin=boolean(options.get("pin", "false")),
-        options={k: v for k, v in options.items() if k not in ("preload", "pin")},
+    order = Registration(
+        name=adapter.name or ref,
+        origin=Origin(
+            src=adapter.src,
+            preload=boolean(options.get("preload", "true")),
+            pin=boolean(options.get("pin", "false")),
+            options={k: v for k, v in options.items() if k not in ("preload", "pin")},
+        ),
     )
-    endpoint = Endpoint(adapter=adapter.name or ref, version=definition.version)
-    return definition.name, endpoint, origin
+    endpoint = Endpoint(adapter=order.name, version=definition.version)
+    return _Workflow(definition.name, endpoint, order)
 
 
 def _check_model(serving: Serving, url: str) -> None:

@@ -1,5 +1,6 @@
 """Status: what the world may know of the engine, frozen, replaced whole each step."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 from hotswap.adapters.listing import Listing
@@ -67,6 +68,12 @@ class Status:
     recent: tuple[Recent, ...]  # the last decisions
     counters: Counters
     is_stopping: bool
+
+    def adapter(self, name: str) -> Listing | None:
+        """One of `adapters`, which are sorted by name."""
+        place = bisect_left(self.adapters, name, key=lambda row: row.name)
+        row = self.adapters[place] if place < len(self.adapters) else None
+        return row if row is not None and row.name == name else None
 
 
 def snapshot(

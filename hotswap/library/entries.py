@@ -1,15 +1,23 @@
-"""Entries: what each name stands for, and what a request needs to know of it before it
-reaches the engine. Owned by the library's thread."""
+"""Entries: what each name stands for now. The engine is told of every change by letter.
 
+Owned by the library's thread.
+"""
+
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import NOTHING, Sidecar
+from hotswap.engine.letters import Adopt, Amend, Letter, Loading, Refuse, Retire
+from hotswap.errors import HotswapError
 from hotswap.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 class Found(Enum):
@@ -36,11 +44,14 @@ class Entry:
 
 
 class Entries:
-    """`sidecars`, `aliases` and `tokenizers` are for readers on any thread: replaced
-    whole, never changed, and without the names of which there is nothing to say."""
+    """`sidecars`, `aliases` and `tokenizers` are for readers on any thread, who need
+    them before a request reaches the engine: replaced whole, never changed, and without
+    the names of which there is nothing to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, post: Callable[[Letter], None]) -> None:
+        self._post = post
         self._by_name: dict[str, Entry] = {}
+        self._loading: set[str] = set()  # told to the engine, and no entry yet
         self.sidecars: Mapping[str, Sidecar] = {}
         self.aliases: Mapping[str, str] = {}  # to the adapter's own name
         # What prompts are encoded with; None: the adapter was not read yet
@@ -53,8 +64,54 @@ class Entries:
         """All but that of `name`."""
         return [entry for n, entry in self._by_name.items() if n != name]
 
-    def put(self, name: str, entry: Entry | None) -> None:
-        """Let `name` stand for `entry`; None: for nothing."""
+    def is_loading(self, name: str) -> bool:
+        return name in self._loading
+
+    def expect(self, name: str, origin: Origin) -> None:
+        """Its files have been seen, and are read."""
+        self._loading.add(name)
+        self._post(Loading(name, origin))
+
+    def serve(self, name: str, entry: Entry, generation: Generation | None) -> None:
+        """None: it is read when it is asked for."""
+        entry = replace(
+            entry,
+            is_served=True,
+            generation=generation.key if generation else None,
+            tokenizer=generation.tokenizer if generation else None,
+        )
+        self._put(name, entry)
+        if generation is not None and generation.warnings:
+            log.warning("adapter name=%r: %s", name, "; ".join(generation.warnings))
+        self._post(Adopt(name, generation, entry.origin))
+
+    def amend(self, name: str, entry: Entry) -> None:
+        """The same generation; what was asked for it is another."""
+        self._put(name, entry)
+        self._post(Amend(name, entry.origin))
+
+    def refuse(self, name: str, entry: Entry, error: HotswapError) -> None:
+        """`entry`: what it stands for all the same."""
+        self._put(name, entry)
+        # A registered name keeps its own source, whatever folder was dropped there.
+        is_readable = entry.is_served and not entry.origin.is_watched
+        self._post(
+            Refuse(name, str(error), entry.origin, is_readable, error.is_passing)
+        )
+
+    def retire(self, name: str) -> None:
+        self._put(name, None)
+        self._post(Retire(name))
+
+    def forget(self, name: str) -> None:
+        """Nothing comes of a folder that was seen."""
+        if name in self._loading:
+            self._loading.discard(name)
+            if self.get(name) is None:
+                self._post(Retire(name))
+
+    def _put(self, name: str, entry: Entry | None) -> None:
+        self._loading.discard(name)
         self._by_name.pop(name, None)
         tokenizers = {n: t for n, t in self.tokenizers.items() if n != name}
         if entry is not None:
@@ -63,16 +120,19 @@ class Entries:
                 tokenizers[name] = entry.tokenizer
         self.tokenizers = tokenizers
         if self.sidecars or (entry is not None and entry.sidecar != NOTHING):
-            said = {n: e.sidecar for n, e in self._by_name.items()}
-            self.sidecars = {n: s for n, s in said.items() if s != NOTHING}
-            claims = Counter(a for s in self.sidecars.values() for a in s.aliases)
-            # What two adapters claim is neither's: the wrong one must not answer.
-            self.aliases = {
-                alias: n
-                for n, sidecar in self.sidecars.items()
-                for alias in sidecar.aliases
-                if alias not in self._by_name and claims[alias] == 1
-            }
+            self._read_sidecars()
+
+    def _read_sidecars(self) -> None:
+        said = {n: e.sidecar for n, e in self._by_name.items()}
+        self.sidecars = {n: s for n, s in said.items() if s != NOTHING}
+        claims = Counter(a for s in self.sidecars.values() for a in s.aliases)
+        # What two adapters claim is neither's: the wrong one must not answer.
+        self.aliases = {
+            alias: n
+            for n, sidecar in self.sidecars.items()
+            for alias in sidecar.aliases
+            if alias not in self._by_name and claims[alias] == 1
+        }
 
 
 def kept(known: Entry | None, refused: Entry) -> Entry:

@@ -1,32 +1,25 @@
 """Journal: what was registered over HTTP, so that it comes back after a restart.
 
-One small JSON file, replaced whole: it is written beside its name, flushed to the disk
-and renamed, so that a crash at any moment leaves the old content or the new one. What
-happens to a folder happens whether or not it can be written down: it is kept in memory
-until it can.
+One small JSON file. What a client asks for is refused if it cannot be written down;
+what happens to a folder happens all the same, and is kept in memory until it can.
 """
 
-import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from hotswap.adapters.files import read_file
 from hotswap.adapters.origin import Origin
-from hotswap.errand import Errand, at_disk
-from hotswap.errors import AdapterRefused, NotKept, StartFailed
+from hotswap.errand import Errand
+from hotswap.errors import NotKept
+from hotswap.library.json_file import read_json, write_json
 
 log = logging.getLogger(__name__)
 
 JOURNAL_FILE = ".hotswap.json"
-_MOST_BYTES = 1 << 28
 
 
 class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,23 +47,14 @@ class Journal:
     def __init__(self, path: Path | None, *, patience_s: float = 15.0) -> None:
         """`patience_s`: how long the disk may take to answer. Raises StartFailed if
         there is a journal that cannot be read."""
+        noted = None if path is None else read_json(path, dict[str, Note], "journal")
         self._path = path
         self._patience_s = patience_s
-        self._notes: dict[str, Note] = {}
+        self._notes = noted or {}
         # None: unknown, or not all of it
         self._written: dict[str, Note] | None = self._notes
         self._writing: Errand[None] | None = None  # one that does not come back
         self.trouble: str | None = None  # why it is behind
-        if path is None:
-            return
-        try:
-            raw = read_file(path.parent, path.name, _MOST_BYTES, code="no_journal")
-            if raw is None:
-                return
-            self._notes = msgspec.json.decode(raw, type=dict[str, Note])
-            self._written = self._notes
-        except (AdapterRefused, msgspec.MsgspecError) as error:
-            raise StartFailed(f"journal {path}: {error}") from None
 
     @property
     def notes(self) -> Mapping[str, Note]:
@@ -139,27 +123,3 @@ class Journal:
         if self.trouble is not None:
             log.info("the journal is written again journal=%s", self._path)
         self.trouble = None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a file by `value` as JSON, atomically and durably. Raises OSError."""
-    with at_disk():
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _replace(path, value)
-            os.fsync(folder)  # the rename itself
-        finally:
-            os.close(folder)
-
-
-def _replace(path: Path, value: Any) -> None:
-    handle, beside = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(value, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""Sources: which names and which folders an adapter may have.
+"""Sources: which names and which folders an adapter may have, and how one is shown.
 
 A name is one path segment, printable, of bounded length. A folder lies under one of the
 configured roots, after every symlink in its path and in its files is resolved: what a
@@ -19,7 +19,7 @@ from hotswap.errors import (
     SourceForbidden,
     SourceUnsupported,
 )
-from hotswap.library.looks import NAMES
+from hotswap.library.folder_scan import NAMES
 
 MAX_NAME = 128
 
@@ -69,6 +69,19 @@ class Sources:
         for place in places:
             if not any(place.is_relative_to(root) for root in roots):
                 raise SourceForbidden(src)
+
+
+def shown(src: str, directory: Path | None, *, show_paths: bool) -> str:
+    """A source as anybody may know it, without telling where it lies on the disk.
+
+    In the watched `directory` it is the path that a registration could name.
+    """
+    path = Path(src)
+    if show_paths:
+        return str(path.absolute())
+    if directory is not None and path.absolute().is_relative_to(directory.absolute()):
+        return str(path.absolute().relative_to(directory.absolute()))
+    return path.name if path.is_absolute() else src
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from openai.types.chat import completion_create_params as chat
 from hotswap.api.admin import Validate
 from hotswap.api.djl_adapters import Body
 from hotswap.api.neutral import ANYTHING
-from hotswap.api.vllm import Load, Unload
+from hotswap.api.vllm import LoadRequest, UnloadRequest
 from hotswap.api.wire import (
     Chat,
     Completion,
@@ -36,8 +36,8 @@ LEAST: dict[type[Fields], dict[str, Any]] = {
     Parameters: {},
     StreamOptions: {},
     Invocation: {"inputs": "a"},
-    Load: {},
-    Unload: {},
+    LoadRequest: {},
+    UnloadRequest: {},
     Body: {},
     Validate: {"src": "x"},
     Adapter: {"model": "m", "src": "s"},

@@ -22,7 +22,7 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.tokenizers import FILES
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
-from hotswap.library.reader import Reader
+from hotswap.library.folder_reader import FolderReader
 from hotswap.library.sources import Sources
 from hotswap.model.runner import Runner
 from tests import tiny
@@ -140,7 +140,7 @@ def test_every_file_of_an_adapter_has_a_bound_and_has_to_be_a_file(
 
 
 def whole_refusal(folder: Path, layout: Layout) -> str:
-    reader = Reader(partial(read, layout=layout), Sources([folder.parent]))
+    reader = FolderReader(partial(read, layout=layout), Sources([folder.parent]))
     with pytest.raises(AdapterRefused) as refused:
         errand(partial(reader.source, folder.name, whole=True), patience_s=5)
     return refused.value.reason

@@ -36,11 +36,12 @@ from hotswap.errors import (
     StillLoading,
     UnknownAdapter,
 )
-from hotswap.library.catalogue import Catalogue
 from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
+from hotswap.library.orders import Registration, Update
+from hotswap.library.registry import Registry
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from scheduler import POLICIES, Scheduler
@@ -117,7 +118,7 @@ class House:
             fetch=self.library.fetch,
         )
         self.library.open(
-            Catalogue(
+            Registry(
                 disk.read,
                 self.engine.post,
                 sources=Sources([directory]),
@@ -323,7 +324,7 @@ class Life(RuleBasedStateMachine):
         if name == self.held:
             return  # it would wait
         origin = Origin(src=f".stock/{key}", preload=preload, pin=pin and preload)
-        future = self.house.library.register(name, origin)
+        future = self.house.library.register(Registration(name=name, origin=origin))
         if name in self.served:
             assert isinstance(future.exception(10), AdapterExists)
             return
@@ -354,7 +355,7 @@ class Life(RuleBasedStateMachine):
     def pin(self, name: str, pin: bool) -> None:
         if name == self.held:
             return
-        future = self.house.library.update(name, pin=pin)
+        future = self.house.library.update(Update(name=name, pin=pin))
         known = name in self.served or name in self.failed
         assert isinstance(future.exception(10), UnknownAdapter) is not known
 

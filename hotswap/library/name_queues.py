@@ -1,7 +1,7 @@
-"""Lines: one thread that makes changes; those of one name wait in one line.
+"""Name queues: one thread for all transactions; those of one name in order.
 
-What a change has to read is read beside the thread (`Readers`), so that a slow folder
-holds up its own name only.
+What a transaction has to read is read beside the thread (`ReadPool`), so that a slow
+folder holds up its own name only.
 """
 
 import logging
@@ -16,9 +16,9 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from hotswap.errors import Stopping
-from hotswap.library.catalogue import Change
-from hotswap.library.reader import Read
-from hotswap.library.readers import Readers
+from hotswap.library.folder_reader import Read
+from hotswap.library.read_pool import ReadPool
+from hotswap.library.transaction import Transaction
 from hotswap.outside import said
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ _TICK_S = 1.0
 
 @dataclass(slots=True)
 class _Asked(Generic[T]):
-    """A change that waits or is under way."""
+    """A transaction that waits or is under way."""
 
     key: Hashable
-    change: Change[T]
+    transaction: Transaction[T]
     is_urgent: bool
     future: "Future[T]" = field(default_factory=Future)
 
@@ -43,15 +43,15 @@ class _Asked(Generic[T]):
             self.future.set_exception(Stopping())
 
 
-class Lines:
-    """Called from any thread; futures raise what the changes do."""
+class NameQueues:
+    """Called from any thread; futures raise what the transactions do."""
 
     def __init__(self, tick: Callable[[], bool], *, patience_s: float) -> None:
         """`tick`, on the thread: do what was left to do; whether anything is left.
         `patience_s`: how long the disk may take to answer."""
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._lines: dict[Hashable, deque[_Asked[Any]]] = {}
-        self._readers: Readers[Read] = Readers(self._wake, patience_s)
+        self._queues: dict[Hashable, deque[_Asked[Any]]] = {}
+        self._pool: ReadPool[Read] = ReadPool(self._wake, patience_s)
         self._tick = tick
         self._tick_s = min(_TICK_S, patience_s / 4)
         self._said: set[str] = set()
@@ -76,25 +76,25 @@ class Lines:
         self._work.put(work)
 
     def ask(
-        self, key: Hashable, change: Change[T], *, is_urgent: bool = True
+        self, key: Hashable, transaction: Transaction[T], *, is_urgent: bool = True
     ) -> "Future[T]":
-        """Changes of one `key` are made in order."""
-        asked = _Asked(key, change, is_urgent)
-        self._work.put(partial(self._line_up, asked))
+        """Those of one `key` are made in order."""
+        asked = _Asked(key, transaction, is_urgent)
+        self._work.put(partial(self._enqueue, asked))
         if self._has_ended:
             self._turn_away()
         return asked.future
 
-    def _line_up(self, asked: _Asked[Any]) -> None:
+    def _enqueue(self, asked: _Asked[Any]) -> None:
         if self._has_ended:
             asked.turn_away()
             return
-        line = self._lines.setdefault(asked.key, deque())
-        line.append(asked)
-        if len(line) == 1:
+        waiting = self._queues.setdefault(asked.key, deque())
+        waiting.append(asked)
+        if len(waiting) == 1:
             self._begin(asked)
         elif asked.is_urgent:
-            self._readers.hurry(asked.key)
+            self._pool.hurry(asked.key)
 
     def _begin(self, asked: _Asked[Any]) -> None:
         if self._has_ended:  # it was turned away
@@ -112,9 +112,9 @@ class Lines:
             return
         try:
             if error is not None:
-                work = asked.change.throw(error)
+                work = asked.transaction.throw(error)
             else:
-                work = asked.change.send(read)  # type: ignore[arg-type]  # None: begin
+                work = asked.transaction.send(read)  # type: ignore[arg-type]  # None: begin
         except StopIteration as done:
             asked.future.set_result(done.value)
         except Exception as failure:
@@ -123,24 +123,24 @@ class Lines:
             asked.future.set_exception(RuntimeError(said(failure)))
         else:
             then = partial(self._go_on, asked)
-            self._readers.read(asked.key, work, then, is_urgent=asked.is_urgent)
+            self._pool.read(asked.key, work, then, is_urgent=asked.is_urgent)
             return
         self._end(asked)
 
     def _end(self, asked: _Asked[Any]) -> None:
-        line = self._lines[asked.key]
-        line.popleft()
-        if line:
-            self._work.put(partial(self._begin, line[0]))
+        waiting = self._queues[asked.key]
+        waiting.popleft()
+        if waiting:
+            self._work.put(partial(self._begin, waiting[0]))
         else:
-            del self._lines[asked.key]
+            del self._queues[asked.key]
 
     def _wake(self) -> None:
-        self._work.put(self._look)
+        self._work.put(self._poll)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         if not self._has_ended:
-            self._readers.look()
+            self._pool.poll()
 
     def _run(self) -> None:
         try:
@@ -148,8 +148,8 @@ class Lines:
         finally:
             # Reached by a bug too: nobody may wait for ever.
             self._has_ended = True
-            for line in self._lines.values():
-                for asked in line:
+            for waiting in self._queues.values():
+                for asked in waiting:
                     asked.turn_away()
             self._turn_away()
 
@@ -163,11 +163,11 @@ class Lines:
     def _serve(self) -> None:
         is_behind = False
         while True:
-            is_idle = self._readers.is_idle and not self.stuck and not is_behind
+            is_idle = self._pool.is_idle and not self.stuck and not is_behind
             try:
                 work = self._work.get(timeout=None if is_idle else self._tick_s)
             except queue.Empty:
-                work = self._look
+                work = self._poll
             if work is None:
                 return
             try:
@@ -181,7 +181,7 @@ class Lines:
             self._count()
 
     def _count(self) -> None:
-        stuck = self._readers.stuck
+        stuck = self._pool.stuck
         if stuck != self.stuck:
             log.warning("adapters whose files do not come back: %d", stuck)
         self.stuck = stuck

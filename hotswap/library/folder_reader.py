@@ -1,4 +1,4 @@
-"""Reader: all that is read of one adapter's folder, beside the library's thread.
+"""Folder reader: all that is read of one adapter's folder, beside the library's thread.
 
 Where its files lie is checked here, too: to follow a link is to ask the disk.
 """
@@ -11,7 +11,7 @@ from hotswap.adapters.deltas import Generation
 from hotswap.adapters.files import unreadable
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.errors import AdapterRefused
-from hotswap.library.looks import look
+from hotswap.library.folder_scan import fingerprint_of
 from hotswap.library.sources import Sources
 from hotswap.outside import outside
 
@@ -23,7 +23,7 @@ class Read:
     generation: Generation | None  # None: it is read when asked for
 
 
-class Reader:
+class FolderReader:
     """For any thread."""
 
     def __init__(self, read: Callable[[Path], Generation], sources: Sources) -> None:
@@ -43,11 +43,11 @@ class Reader:
 
     def _folder(self, folder: Path, whole: bool) -> Read:
         try:
-            before = look(folder)
+            before = fingerprint_of(folder)
             sidecar = read_sidecar(folder)
             with outside(_unreadable):  # it says itself what is passing
                 made = self._read(folder) if whole else None
-            is_same = look(folder) == before
+            is_same = fingerprint_of(folder) == before
         except OSError as error:
             raise unreadable(error) from None
         if not is_same:  # the settings of one adapter, the weights of the next

@@ -1,4 +1,4 @@
-"""Readers: read files beside the thread that decides, a few at once.
+"""Read pool: files are read beside the thread that decides, a few at once.
 
 What takes long - a huge adapter, a dead network mount - does not count among the few
 any more, so it holds up nobody; how many there may be in all is bounded. A read whose
@@ -27,12 +27,12 @@ class _Read(Generic[T]):
     then: Callable[[T | None, BaseException | None], None]
 
 
-class Readers(Generic[T]):
-    """Owned by one thread, which calls `look` now and then. A key is read once at a
+class ReadPool(Generic[T]):
+    """Owned by one thread, which calls `poll` now and then. A key is read once at a
     time."""
 
     def __init__(self, wake: Callable[[], None], patience_s: float) -> None:
-        """`wake`, from any thread: it is time to `look`. `patience_s`: how long the
+        """`wake`, from any thread: it is time to `poll`. `patience_s`: how long the
         disk may take to answer, and until when a read counts among the few."""
         self._wake = wake
         self._patience_s = patience_s
@@ -57,13 +57,13 @@ class Readers(Generic[T]):
         *,
         is_urgent: bool,
     ) -> None:
-        """Have `work` done; `then` gets its result or what it raised, in a `look`."""
+        """Have `work` done; `then` gets its result or what it raised, in a `poll`."""
         read = _Read(key, work, then)
         if is_urgent:
             self._waiting.appendleft(read)
         else:
             self._waiting.append(read)
-        self.look()
+        self.poll()
 
     def hurry(self, key: Hashable) -> None:
         """Somebody waits for it: it is the next."""
@@ -73,7 +73,7 @@ class Readers(Generic[T]):
                 self._waiting.appendleft(read)
                 return
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Hand on what is done, give up what is stuck, begin what there is room for."""
         self._stuck = {k: e for k, e in self._stuck.items() if not e.future.done()}
         running, self._running = self._running, []
@@ -93,7 +93,7 @@ class Readers(Generic[T]):
                 continue
             try:
                 errand = Errand(read.work)
-            except OSError:  # no thread is to be had: in a later look
+            except OSError:  # no thread is to be had: in a later poll
                 self._waiting.appendleft(read)
                 break
             self._running.append((read, errand))

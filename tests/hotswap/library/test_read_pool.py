@@ -7,20 +7,21 @@ import pytest
 
 from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
-from hotswap.library.readers import Readers
+from hotswap.library.read_pool import ReadPool
 from tests.conftest import wait_until
 
 PATIENCE_S = 0.05
 
 
 class Table:
-    """Readers, what came of each read, and reads that wait to be let go."""
+    """A read pool, what came of each read, and reads that wait to be let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float) -> None:
         self.woken = threading.Event()
-        self.readers: Readers[str] = Readers(self.woken.set, PATIENCE_S)
+        self.pool: ReadPool[str] = ReadPool(self.woken.set, patience_s)
         self.told: dict[str, str] = {}
         self.gate = threading.Event()
+        self.first = threading.Event()
         self.begun: list[str] = []
 
     def read(self, name: str, kind: str, *, is_urgent: bool = False) -> None:
@@ -28,26 +29,28 @@ class Table:
             self.begun.append(name)
             if kind == "slow":
                 assert self.gate.wait(20)
+            elif kind == "first":
+                assert self.first.wait(20)
             elif kind == "dead":
                 with at_disk():
                     assert self.gate.wait(20)
             return kind
 
         def then(found: str | None, error: BaseException | None) -> None:
-            self.told[name] = found if error is None else str(error)  # type: ignore[assignment]
+            self.told[name] = str(found if error is None else error)
             if isinstance(error, AdapterRefused):
                 assert error.is_passing
 
-        self.readers.read(name, work, then, is_urgent=is_urgent)
+        self.pool.read(name, work, then, is_urgent=is_urgent)
 
     def is_told(self, *names: str) -> bool:
-        self.readers.look()
+        self.pool.poll()
         return self.told.keys() >= set(names)
 
 
 @pytest.fixture
 def table() -> Iterator[Table]:
-    table = Table()
+    table = Table(PATIENCE_S)
     yield table
     table.gate.set()
 
@@ -57,10 +60,10 @@ def test_a_result_is_handed_on_when_somebody_looks(table: Table) -> None:
     assert table.woken.wait(10)
     assert table.told == {}
 
-    table.readers.look()
+    table.pool.poll()
 
     assert table.told == {"one": "plain"}
-    assert table.readers.is_idle
+    assert table.pool.is_idle
 
 
 @pytest.mark.parametrize("kind", ["slow", "dead"])
@@ -74,7 +77,7 @@ def test_those_that_take_long_do_not_hold_up_the_rest(kind: str, table: Table) -
 
     table.gate.set()
     wait_until(lambda: table.is_told(*(f"long{n}" for n in range(6))))
-    wait_until(lambda: table.is_told() and table.readers.is_idle)
+    wait_until(lambda: table.is_told() and table.pool.is_idle)
 
 
 def test_one_whose_disk_does_not_answer_is_given_up_and_one_that_computes_is_not(
@@ -83,14 +86,14 @@ def test_one_whose_disk_does_not_answer_is_given_up_and_one_that_computes_is_not
     table.read("dead", "dead")
     table.read("slow", "slow")
     wait_until(lambda: table.is_told("dead"))
-    wait_until(lambda: table.readers.stuck == 1)
+    wait_until(lambda: table.pool.stuck == 1)
 
     table.read("dead", "plain")  # again, while it has not come back
     assert "has not answered" in table.told.pop("dead")
     assert "slow" not in table.told
 
     table.gate.set()
-    wait_until(lambda: table.is_told("slow") and table.readers.stuck == 0)
+    wait_until(lambda: table.is_told("slow") and table.pool.stuck == 0)
     table.read("dead", "plain")
     wait_until(lambda: table.is_told("dead"))
     assert table.told["dead"] == "plain"
@@ -99,27 +102,31 @@ def test_one_whose_disk_does_not_answer_is_given_up_and_one_that_computes_is_not
 def test_there_is_a_bound_on_reads_that_do_not_come_back(table: Table) -> None:
     for number in range(40):
         table.read(f"dead{number}", "dead")
-    wait_until(lambda: table.is_told() and table.readers.stuck == 32)
+    wait_until(lambda: table.is_told() and table.pool.stuck == 32)
     table.read("last", "plain")
 
-    table.readers.look()
+    table.pool.poll()
     assert len(table.begun) == 32
 
     table.gate.set()
     wait_until(lambda: table.is_told("last"))
 
 
-def test_who_is_waited_for_is_the_next(table: Table) -> None:
-    for name in ("a", "b"):
-        table.read(name, "slow")
+def test_who_is_waited_for_is_the_next() -> None:
+    table = Table(patience_s=60)  # so long a slow one counts among the few
+    table.read("slow", "slow")
+    table.read("first", "first")
+    wait_until(lambda: len(table.begun) == 2)
     for name in ("c", "d"):
         table.read(name, "plain")
     table.read("urgent", "plain", is_urgent=True)
-    table.readers.hurry("d")
+    table.pool.hurry("d")
 
-    waiting = [read.key for read in table.readers._waiting]
+    table.first.set()
+    wait_until(lambda: table.is_told("c"))
+    table.gate.set()
 
-    assert waiting == ["d", "urgent", "c"]
+    assert table.begun[2:] == ["d", "urgent", "c"]
 
 
 def test_what_there_is_no_thread_for_is_read_later_and_holds_up_no_result(
@@ -134,6 +141,6 @@ def test_what_there_is_no_thread_for_is_read_later_and_holds_up_no_result(
         patch.setattr(threading.Thread, "start", refuse)
         table.read("later", "plain")
     assert table.told == {"done": "plain"}
-    assert not table.readers.is_idle
+    assert not table.pool.is_idle
 
     wait_until(lambda: table.is_told("later"))

@@ -1,4 +1,4 @@
-"""Looks: what an adapter's files are like, without reading them.
+"""Folder scan: what adapters' files are like, without reading them.
 
 Only the names that are read are looked at: a training log that grows, or 20,000 files
 beside the weights, concern nobody. An error of looking is not an absence: ENOENT alone
@@ -40,7 +40,7 @@ class Scan:
     is_left: bool = False  # nobody waits for it any more
 
 
-class Looker:
+class FolderScanner:
     """Scans one directory. Owned by one thread, which no dead mount holds up."""
 
     def __init__(self, directory: Path, patience_s: float) -> None:
@@ -79,7 +79,7 @@ class Looker:
             raise TimeoutError("it does not answer")
 
 
-def look(folder: Path) -> Fingerprint:
+def fingerprint_of(folder: Path) -> Fingerprint:
     """Raises OSError."""
     found = []
     for name in NAMES:
@@ -126,7 +126,7 @@ def scan(directory: Path, into: Scan) -> None:
         into.at = name
         try:
             if _is_folder(directory / name):
-                into.folders[name] = look(directory / name)
+                into.folders[name] = fingerprint_of(directory / name)
         except FileNotFoundError:
             continue  # removed just now, or a link that leads nowhere
         except OSError as error:

@@ -1,51 +1,51 @@
-"""Observing: the system's events of the directory that a path leads to now.
+"""Folder events: the system's events of the directory that a path leads to now.
 
 They only save waiting: where there are none - no more watches, a mount that does not
 answer - one has to look again and again.
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
+from watchdog import events
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from hotswap.errand import Errand
-from hotswap.library.looks import Identity
+from hotswap.library.folder_scan import Identity
 
 log = logging.getLogger(__name__)
 
 # Whoever writes a file closes it; our own reading is not heard.
-_EVENTS: list[type[FileSystemEvent]] = [
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
+_HEARD: list[type[events.FileSystemEvent]] = [
+    events.DirCreatedEvent,
+    events.DirDeletedEvent,
+    events.DirMovedEvent,
+    events.FileClosedEvent,
+    events.FileCreatedEvent,
+    events.FileDeletedEvent,
+    events.FileMovedEvent,
 ]
 
 
-class Observing:
+class _Handler(events.FileSystemEventHandler):
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def on_any_event(self, event: events.FileSystemEvent) -> None:
+        self._wake()
+
+
+class FolderEvents:
     """Owned by the watch's thread; `stop` may come from another."""
 
     def __init__(
-        self, handler: FileSystemEventHandler, *, polling: bool, patience_s: float
+        self, wake: Callable[[], None], *, polling: bool, patience_s: float
     ) -> None:
-        self._handler = handler
+        """`wake`, from any thread: something has happened."""
+        self._handler = _Handler(wake)
         self._is_wanted = not polling
         self._patience_s = patience_s
         self._identity: Identity | None = None
@@ -91,7 +91,7 @@ class Observing:
     def _observe(self, directory: Path) -> BaseObserver:
         observer = Observer()  # takes an inotify instance
         observer.schedule(
-            self._handler, str(directory), recursive=True, event_filter=_EVENTS
+            self._handler, str(directory), recursive=True, event_filter=_HEARD
         )
         observer.start()
         return observer

@@ -1,73 +1,14 @@
-"""vLLM's adapter routes: its bodies, its texts, its envelope; and our own listing."""
+"""vLLM's adapter routes: its bodies, its texts, its envelope."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from openai import OpenAI
 
 from hotswap import app
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
-from tests import tiny
 from tests.conftest import Live, settings, wait_until
-
-LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Watched; `one` is there. Below `.shelf`, which is not: `x`, `y`, `cut`."""
-    root = tmp_path_factory.mktemp("adapters")
-    for seed, name in enumerate("xy"):
-        tiny.save_adapter(root / ".shelf" / name, "llama", seed, strength=1.5, r=2)
-    shutil.copytree(root / ".shelf" / "x", root / "one")
-    shutil.copytree(root / ".shelf" / "x", root / ".shelf" / "cut")
-    os.truncate(root / ".shelf" / "cut" / WEIGHTS_FILE, 100)
-    return root
-
-
-@pytest.fixture(scope="module")
-def client(model_folder: Path, directory: Path) -> Iterator[httpx.Client]:
-    with (
-        Live(app.build(settings(model_folder, directory))) as server,
-        server.client() as client,
-    ):
-        wait_until(lambda: "one" in rows(client))
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def unload_afterwards(client: httpx.Client) -> Iterator[None]:
-    yield
-    for name in rows(client):
-        if name != "one":
-            assert client.post(UNLOAD, json={"lora_name": name}).status_code == 200
-
-
-def rows(client: httpx.Client) -> dict[str, dict[str, Any]]:
-    return {each["name"]: each for each in client.get("/v1/adapters").json()["data"]}
-
-
-def load(client: httpx.Client, name: str, path: str, **more: Any) -> httpx.Response:
-    body = {"lora_name": name, "lora_path": path, **more}
-    return client.post(LOAD, json=body)
-
-
-def ask(client: httpx.Client, model: str) -> httpx.Response:
-    body = {"model": model, "prompt": "Hello", "max_tokens": 6, "temperature": 0}
-    return client.post("/v1/completions", json=body)
-
-
-def error(response: httpx.Response, code: int, kind: str) -> str:
-    assert response.status_code == code, response.text
-    body = response.json()["error"]
-    assert set(body) - {"refusal"} == {"message", "type", "param", "code"}
-    assert (body["code"], body["type"]) == (code, kind)
-    return str(body["message"])
+from tests.live.vllm.routes import LOAD, UNLOAD, ask, error, load, rows
 
 
 def test_loaded_is_usable_and_unloaded_is_gone(client: httpx.Client) -> None:
@@ -205,52 +146,3 @@ def test_paths_are_shown_if_the_configuration_says_so(
         str(model_folder),
         str(directory / "one"),
     ]
-
-
-def test_our_listing_tells_all_that_is_known(client: httpx.Client) -> None:
-    load(client, "sql", ".shelf/x")
-    before = rows(client)["sql"]
-
-    ask(client, "sql")
-    wait_until(lambda: rows(client)["sql"]["leases"] == 0)
-    after = client.get("/v1/adapters/sql").json()
-
-    assert before["residency"] in ("host", "slot", "resident")  # as `one` has its files
-    assert after["requests"] == before["requests"] + 1
-    assert (after["state"], after["reason"]) == ("ready", None)
-    assert (after["rank"], after["pinned"], after["preload"]) == (2, False, True)
-    assert after["modules"] > 0
-    assert after["bytes"] > 0
-    assert after["source"] == ".shelf/x"
-    assert client.get("/v1/adapters/none").status_code == 404
-
-
-def test_pinned_and_unpinned(client: httpx.Client) -> None:
-    load(client, "sql", ".shelf/x")
-
-    pinned = client.post("/v1/adapters/sql/pin").json()
-    unpinned = client.post("/v1/adapters/sql/unpin").json()
-    missing = client.post("/v1/adapters/none/pin")
-
-    assert (pinned["name"], pinned["pinned"]) == ("sql", True)
-    assert unpinned["pinned"] is False
-    error(missing, 404, "NotFoundError")
-
-
-def test_a_folder_is_checked_without_being_served(client: httpx.Client) -> None:
-    def check(src: str) -> httpx.Response:
-        return client.post("/v1/adapters/validate", json={"src": src})
-
-    good = check(".shelf/x").json()
-
-    assert good["ok"] is True
-    assert good["generation"] == rows(client)["one"]["generation"]
-    assert (good["rank"], good["bytes"]) == (2, rows(client)["one"]["bytes"])
-    bad = check(".shelf/cut").json()
-    assert (bad["ok"], bad["code"]) == (False, "bad_weights")
-    assert WEIGHTS_FILE in bad["reason"]
-    assert check("none").json()["code"] == "no_source"
-    assert check("/etc").status_code == 403
-    assert check("s3://x/y").status_code == 400
-    assert client.post("/v1/adapters/validate", json={"path": "x"}).status_code == 400
-    assert set(rows(client)) == {"one"}

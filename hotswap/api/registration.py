@@ -1,4 +1,4 @@
-"""Changes: registering, updating and unregistering, whatever shape asks for it.
+"""Registration: adapters come, change and go, whatever shape asks for it.
 
 An answer comes when the change is done and can be seen: the next request may use the
 adapter, and the next listing shows it.
@@ -8,11 +8,10 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from hotswap.adapters.origin import Origin
-from hotswap.api.listings import find
 from hotswap.api.selection import from_model
 from hotswap.api.serving import Serving
 from hotswap.errors import BadRequest, ClientError
+from hotswap.library.orders import Registration, Update
 from scheduler import BASE
 
 
@@ -35,18 +34,10 @@ def in_words(words: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-async def register(
-    serving: Serving,
-    name: str,
-    origin: Origin,
-    *,
-    replace: bool = False,
-    expected: str | None = None,
-) -> str | None:
-    """Serve a folder under `name`; the generation's key, None if it is read later.
-
-    Raises what the library says, with nothing changed.
-    """
+async def register(serving: Serving, order: Registration) -> None:
+    """Serve a folder under a name. Raises what the library says; then nothing has
+    changed."""
+    name = order.name
     if name == BASE or name in serving.names:
         raise BadRequest(f"the name `{name}` is the bare model's", "name")
     if (other := from_model(name, serving.names)) != name:
@@ -54,35 +45,19 @@ async def register(
             f"the name `{name}` asks for the adapter `{other}` of the bare model",
             "name",
         )
-    key = await asyncio.wrap_future(
-        serving.library.register(name, origin, replace=replace, expected=expected)
-    )
+    await asyncio.wrap_future(serving.library.register(order))
     await asyncio.wrap_future(serving.engine.seen())
-    return key
 
 
 def warnings(serving: Serving, name: str) -> tuple[str, ...]:
     """What to know of an adapter that was registered just now."""
-    row = find(serving.engine.status.adapters, name)
+    row = serving.engine.status.adapter(name)
     return row.card.warnings if row is not None and row.card is not None else ()
 
 
-async def update(
-    serving: Serving,
-    name: str,
-    *,
-    preload: bool | None = None,
-    pin: bool | None = None,
-    alias: str | None = None,
-    src: str | None = None,
-    options: Mapping[str, str],
-) -> None:
+async def update(serving: Serving, order: Update) -> None:
     """Change what is given. Raises what the library says, with nothing changed."""
-    await asyncio.wrap_future(
-        serving.library.update(
-            name, preload=preload, pin=pin, alias=alias, src=src, options=options
-        )
-    )
+    await asyncio.wrap_future(serving.library.update(order))
     await asyncio.wrap_future(serving.engine.seen())
 
 

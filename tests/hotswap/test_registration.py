@@ -1,0 +1,75 @@
+"""A change is answered when it can be seen, also if the engine shows it late."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from hotswap.adapters.origin import Origin
+from hotswap.api import registration
+from hotswap.errors import BadRequest
+from hotswap.library.orders import Registration, Update
+
+
+class FakeLibrary:
+    """Whatever it is told is done at once."""
+
+    def _done(self, _: object) -> "Future[str]":
+        future: Future[str] = Future()
+        future.set_result("new")
+        return future
+
+    register = update = unregister = _done
+
+
+@dataclass
+class FakeEngine:
+    """Its status shows a change when the test says so."""
+
+    mark: "Future[None]" = field(default_factory=Future)
+
+    def seen(self) -> "Future[None]":
+        return self.mark
+
+
+@dataclass
+class FakeServing:
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    library: FakeLibrary = field(default_factory=FakeLibrary)
+    names: tuple[str, ...] = ("tiny",)
+
+
+def order(name: str) -> Registration:
+    return Registration(name=name, origin=Origin(src="x"))
+
+
+CHANGES: dict[str, Callable[[Any], Coroutine[Any, Any, object]]] = {
+    "register": lambda serving: registration.register(serving, order("a")),
+    "update": lambda serving: registration.update(serving, Update(name="a", pin=True)),
+    "unregister": lambda serving: registration.unregister(serving, "a"),
+}
+
+
+@pytest.mark.parametrize("what", list(CHANGES))
+async def test_an_answer_waits_until_the_status_shows_the_change(what: str) -> None:
+    serving = FakeServing()
+
+    answer = asyncio.ensure_future(CHANGES[what](serving))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    is_early = answer.done()
+    serving.engine.mark.set_result(None)
+    await asyncio.wait_for(answer, 5)
+
+    assert not is_early
+
+
+@pytest.mark.parametrize("name", ["base", "tiny"])
+async def test_the_bare_models_names_are_not_given_away(name: str) -> None:
+    serving: Any = FakeServing()
+
+    with pytest.raises(BadRequest, match="bare model"):
+        await registration.register(serving, order(name))
