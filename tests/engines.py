@@ -22,6 +22,39 @@ NAMES = ["a", "b", "c", "d"]
 Start = Callable[..., Awaitable[Engine]]
 
 
+def small_scheduler(
+    policy: Policy, *, kv_tokens: int = 1000, max_waiting: int = 1000
+) -> Scheduler:
+    return Scheduler(
+        policy,
+        kv_tokens=kv_tokens,
+        max_batch=4,
+        max_waiting=max_waiting,
+        prefill_tokens=8,
+        max_wait_s=0.05,
+    )
+
+
+def engine_of(
+    model: FakeModel,
+    scheduler: Scheduler,
+    store: Store,
+    fetch: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Engine:
+    """An engine that speaks `FakeTokenizer`'s words. It has not started."""
+    return Engine(
+        model,
+        scheduler,
+        store,
+        FakeTokenizer(),
+        eos=frozenset({EOS}),
+        context=500,
+        fetch=fetch,
+        clock=clock,
+    )
+
+
 @asynccontextmanager
 async def running(
     model: FakeModel,
@@ -35,24 +68,10 @@ async def running(
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Engine]:
     """An engine with an adapter for each of `NAMES`, whose generation has that key."""
-    scheduler = Scheduler(
-        chooser or POLICIES[policy](),
-        kv_tokens=kv_tokens,
-        max_batch=4,
-        max_waiting=max_waiting,
-        prefill_tokens=8,
-        max_wait_s=0.05,
+    scheduler = small_scheduler(
+        chooser or POLICIES[policy](), kv_tokens=kv_tokens, max_waiting=max_waiting
     )
-    engine = Engine(
-        model,
-        scheduler,
-        store or Store(),
-        FakeTokenizer(),
-        eos=frozenset({EOS}),
-        context=500,
-        fetch=fetch,
-        clock=clock,
-    )
+    engine = engine_of(model, scheduler, store or Store(), fetch, clock)
     for name in NAMES:
         engine.post(Adopt(name, generation(name), Origin(src=name)))
     engine.start()
