@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,8 @@ from hotswap.engine.batch import Batch
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Stop, Submit
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.params import GenerationParams
 from hotswap.engine.reception import Reception
-from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
@@ -34,6 +35,7 @@ from hotswap.errors import (
     UnknownAdapter,
 )
 from hotswap.model.rows import Row
+from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler
 from scheduler.policy import Plan, Policy, View, merged, mixed
 from tests.fakes import (
@@ -93,7 +95,13 @@ async def running(
 
 
 def submit(
-    engine: Engine, adapter: str, prompt: int = 3, tokens: int = 10, **letter: object
+    engine: Engine,
+    adapter: str,
+    prompt: int = 3,
+    tokens: int = 10,
+    *,
+    tokenizer: Tokenizer | None = None,
+    **params: Any,
 ) -> Ticket:
     ticket = engine.open_ticket()
     engine.post(
@@ -101,9 +109,8 @@ def submit(
             ticket=ticket,
             adapter=adapter,
             prompt=(PROMPT_TOKEN,) * prompt,
-            max_tokens=tokens,
-            sampling=SamplingParams(temperature=0),
-            **letter,  # type: ignore[arg-type]
+            params=GenerationParams(max_tokens=tokens, temperature=0, **params),
+            tokenizer=tokenizer,
         )
     )
     return ticket
@@ -818,16 +825,14 @@ def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> None:
             clock=lambda: now,
         )
         ticket = Ticket(1, lambda job: None)
-        params = SamplingParams(temperature=0)
+        params = GenerationParams(max_tokens=1, deadline_s=2.0)
 
         reception.take(
             Submit(
                 ticket=ticket,
                 adapter="d",
                 prompt=(1,),
-                max_tokens=1,
-                sampling=params,
-                deadline_s=2.0,
+                params=params,
             )
         )
         now = 1.5

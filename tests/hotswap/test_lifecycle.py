@@ -29,7 +29,7 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
-from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.params import GenerationParams
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -171,8 +171,7 @@ class House:
                 ticket=ticket,
                 adapter=name,
                 prompt=(PROMPT_TOKEN,) * PROMPT,
-                max_tokens=TOKENS,
-                sampling=SamplingParams(temperature=0),
+                params=GenerationParams(max_tokens=TOKENS, temperature=0),
             )
         )
         try:
