@@ -10,8 +10,9 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
-from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.params import GenerationParams
 from hotswap.engine.ticket import Ticket
+from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler
 from scheduler.policy import Policy
 from tests.fakes import EOS, PROMPT_TOKEN, FakeModel, FakeTokenizer, generation
@@ -86,18 +87,23 @@ async def running(
 
 
 def submit(
-    engine: Engine, adapter: str, prompt: int = 3, tokens: int = 10, **letter: Any
+    engine: Engine,
+    adapter: str,
+    prompt: int = 3,
+    tokens: int = 10,
+    *,
+    tokenizer: Tokenizer | None = None,
+    **params: Any,
 ) -> Ticket:
-    """Ask for a greedy answer. `prompt`: its length; `letter`: more fields of it."""
+    """Ask for a greedy answer of so many `tokens` to a prompt of so many."""
     ticket = engine.open_ticket()
     engine.post(
         Submit(
             ticket=ticket,
             adapter=adapter,
             prompt=(PROMPT_TOKEN,) * prompt,
-            max_tokens=tokens,
-            sampling=SamplingParams(temperature=0),
-            **letter,
+            params=GenerationParams(max_tokens=tokens, temperature=0, **params),
+            tokenizer=tokenizer,
         )
     )
     return ticket

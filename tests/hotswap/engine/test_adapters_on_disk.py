@@ -10,8 +10,8 @@ from hotswap.engine.batch import Batch
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Submit
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.params import GenerationParams
 from hotswap.engine.reception import Reception
-from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import OtherTokenizer, StillLoading, Stopping, UnknownAdapter
@@ -136,18 +136,9 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> Non
         clock=lambda: now,
     )
     ticket = Ticket(1, lambda job: None)
-    params = SamplingParams(temperature=0)
+    params = GenerationParams(max_tokens=1, deadline_s=2.0)
 
-    reception.take(
-        Submit(
-            ticket=ticket,
-            adapter="d",
-            prompt=(1,),
-            max_tokens=1,
-            sampling=params,
-            deadline_s=2.0,
-        )
-    )
+    reception.take(Submit(ticket=ticket, adapter="d", prompt=(1,), params=params))
     now = 1.5
     reception.take(Adopt("d", generation("d"), Origin(src="d")))
 
