@@ -79,19 +79,19 @@ class Batch:
             return {}, []
         samples = sample(logits, [sequence.sampler for sequence in sampled])
         pieces: dict[int, Piece] = {}
-        textless: list[tuple[Sequence, HotswapError]] = []
+        failed: list[tuple[Sequence, HotswapError]] = []
         for sequence, chosen in zip(sampled, samples, strict=True):
             if chosen is None:
                 error = StepFailed("the model's logits are not finite")
-                textless.append((sequence, error))
+                failed.append((sequence, error))
                 continue
             try:
                 with outside(_no_text):  # an adapter's own tokenizer, for one
                     pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
             except HotswapError as raised:
                 log.error("no text of token=%d", chosen.token, exc_info=raised)
-                textless.append((sequence, raised))
-        return pieces, textless
+                failed.append((sequence, raised))
+        return pieces, failed
 
     def _row(self, work: Work) -> Row:
         """A job's part of the pass. Opens its KV if this is its first."""

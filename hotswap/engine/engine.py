@@ -47,6 +47,9 @@ class Engine:
         fetch: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`context`: most tokens of a prompt and its answer, as the model has it.
+        `fetch`: asks for an adapter that is on disk to be read; returns at once.
+        """
         self._executor = executor
         self._scheduler = scheduler
         self._store = store

@@ -61,7 +61,7 @@ class StepRunner:
         start = time.perf_counter()
         try:
             with outside(_step_failed):
-                pieces, textless = self._batch.run(step)
+                pieces, failed = self._batch.run(step)
         except HotswapError as error:
             self._failures.fail_step(sequences, error)
             return 0.0
@@ -72,7 +72,7 @@ class StepRunner:
             warm=weights.warm,
         )
         self._report(step, outcome, pieces)
-        for sequence, failure in textless:
+        for sequence, failure in failed:
             self._failures.fail([sequence], failure)
         return outcome.seconds
 
