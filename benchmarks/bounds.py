@@ -31,7 +31,7 @@ from hotswap.api.serving import Serving
 from hotswap.app import routes
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
-from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.params import GenerationParams
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
 from hotswap.library.hooks import Hooks
@@ -89,9 +89,9 @@ async def in_process(engine: Engine) -> float:
                     ticket=ticket,
                     adapter="a0",
                     prompt=prompt,
-                    max_tokens=OUTPUT,
-                    sampling=SamplingParams(temperature=0.0),
-                    ignore_eos=True,
+                    params=GenerationParams(
+                        max_tokens=OUTPUT, temperature=0.0, ignore_eos=True
+                    ),
                 )
             )
             await ticket.accepted()

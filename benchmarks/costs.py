@@ -33,7 +33,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
-from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.params import GenerationParams
 from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.model.calibrate import measure
@@ -106,9 +106,11 @@ async def _send(engine: Engine, trace: Trace) -> None:
                     ticket=ticket,
                     adapter=request.adapter or "",
                     prompt=tuple(1000 + (number * 7 + i) % 997 for i in tokens),
-                    max_tokens=request.output_tokens,
-                    sampling=SamplingParams(temperature=0.0),
-                    ignore_eos=True,
+                    params=GenerationParams(
+                        max_tokens=request.output_tokens,
+                        temperature=0.0,
+                        ignore_eos=True,
+                    ),
                 )
             )
             await ticket.accepted()

@@ -68,4 +68,4 @@ def said(folder: Path, prompt: str | list[int], tokens: int) -> tuple[list[int],
         eos_token_id=[tiny.EOS, own.eos_token_id],
     )
     made = out[0, len(ids) :].tolist()
-    return made, own.decode(made, skip_special_tokens=True)
+    return made, str(own.decode(made, skip_special_tokens=True))

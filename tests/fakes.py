@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.errors import MergeFailed
+from hotswap.errors import MergeFailed, MixFailed
 from hotswap.model.rows import Row
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, Swap
@@ -19,10 +19,10 @@ VOCAB = 2 + len(LETTERS) + 10
 PROMPT_TOKEN = 1
 
 
-def generation(key: str) -> Generation:
+def generation(key: str, tokenizer: Tokenizer | None = None) -> Generation:
     """A generation whose tokens are the letter `key`."""
     delta = Delta(a=torch.ones(1, 1), b=torch.ones(1, 1), scale=1.0)
-    return Generation(key=key, deltas={"layer": delta})
+    return Generation(key=key, deltas={"layer": delta}, tokenizer=tokenizer)
 
 
 @dataclass
@@ -83,7 +83,8 @@ class FakeModel:
         self.seen: dict[int, int] = {}  # tokens computed for each open job
         self.forgotten: list[str] = []
         self.finish_after = finish_after
-        self.fail_next = False
+        self.fail_next: BaseException | None = None  # what the next step raises
+        self.unmixable: set[str] = set()
         self.spoilt: set[str] = set()  # generations whose logits are no numbers
         self.batches: list[list[int]] = []
         self.gate: threading.Semaphore | None = None  # one release lets one step go
@@ -101,9 +102,12 @@ class FakeModel:
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         if self.gate is not None:
             assert self.gate.acquire(timeout=10), "the test forgot a step"
-        if self.fail_next:
-            self.fail_next = False
-            raise RuntimeError("injected")
+        if self.fail_next is not None:
+            error, self.fail_next = self.fail_next, None
+            raise error
+        for row in rows:
+            if mixed and row.generation and row.generation.key in self.unmixable:
+                raise MixFailed(row.generation.key, "injected")
         self.batches.append([row.job for row in rows])
         logits = []
         for row in rows:
@@ -167,3 +171,7 @@ def expected(key: str, prompt: int, tokens: int) -> str:
     return "".join(
         str(p % 10) if p % 2 else key[0] for p in range(prompt, prompt + tokens)
     )
+
+
+class Panic(BaseException):
+    """As what Rust's panics become: no Exception."""

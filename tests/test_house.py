@@ -74,7 +74,7 @@ ONLY = {
         "hotswap.adapters.updates",
         "hotswap.adapters.fidelity",
         "hotswap.engine.sampling",
-        "hotswap.engine.batch",  # the type of the logits it hands on
+        "hotswap.engine.executor",  # the type of the logits
         "hotswap.demo",
     },
     "transformers": {
@@ -99,7 +99,8 @@ ONLY = {
     "hotswap.options": {"hotswap.config", "hotswap.app", "hotswap.cli"},
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
-        "hotswap.engine.engine",
+        "hotswap.engine.engine",  # the clock
+        "hotswap.engine.step_runner",  # how long a step took
         "hotswap.errand",  # how long the disk has not answered
         "hotswap.library.watch",
         "hotswap.model",

@@ -12,17 +12,15 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.djl_schemas import Invocation, Parameters
+from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.prompt import Prompt
-from hotswap.api.running import Answer, Ask, Running, collect, first, primed
+from hotswap.api.running import Answer, Running, collect, primed
 from hotswap.api.serving import Injected, Serving
-from hotswap.api.wire import Invocation, Parameters
-from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest, UnknownEndpoint
 
 _FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
-_MAX_NEW_TOKENS = 30  # DJL's
 
 
 @post("/invocations", status_code=200)
@@ -66,16 +64,15 @@ async def _invoke(
     serving.check_room(len(texts), "inputs")
     if data.stream and len(texts) > 1:
         raise BadRequest("`stream` takes one input, not a list of several", "stream")
-    asks = [
-        _ask(
-            data.parameters,
-            serving.sidecar(adapter),
-            Prompt(text, "inputs"),
-            adapter,
+    requests = [
+        GenerationRequest(
+            prompt=Prompt(text, "inputs"),
+            adapter=adapter,
+            params=data.parameters.to_params(serving.sidecar(adapter)),
         )
         for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True)
     ]
-    running = await serving.open(asks, selection.field)
+    running = await serving.open(requests, selection.field)
     if data.stream:
         lines = await primed(running, _lines(running, data.parameters, texts[0]))
         return Stream(
@@ -88,31 +85,6 @@ async def _invoke(
     ]
     body = items[0] if isinstance(data.inputs, str) else items
     return Response(body, headers=running.headers())
-
-
-def _ask(parameters: Parameters, sidecar: Sidecar, prompt: Prompt, adapter: str) -> Ask:
-    p = parameters
-    temperature = first(p.temperature, sidecar.temperature)
-    # DJL samples only if asked to, by do_sample or by a temperature.
-    samples = p.do_sample if p.do_sample is not None else temperature is not None
-    stop = (*(p.stop_sequences or []), *(p.stop or []))
-    is_silent = p.stop_sequences is None and p.stop is None
-    return Ask(
-        prompt=prompt,
-        adapter=adapter,
-        max_tokens=first(p.max_new_tokens, sidecar.max_tokens) or _MAX_NEW_TOKENS,
-        sampling=SamplingParams(
-            temperature=(1.0 if temperature is None else temperature) if samples else 0,
-            top_p=first(p.top_p, sidecar.top_p) or 1.0,
-            top_k=max(first(p.top_k, sidecar.top_k) or 0, 0),
-            seed=p.seed,
-            logprobs=True,
-        ),
-        stop=sidecar.stop if is_silent else stop,
-        ignore_eos=p.ignore_eos_token,
-        priority=sidecar.priority if p.priority is None else p.priority,
-        deadline_s=p.deadline_s,
-    )
 
 
 def _whole(answer: Answer, parameters: Parameters, text: str) -> dict[str, Any]:

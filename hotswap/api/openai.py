@@ -1,22 +1,21 @@
 """OpenAI's routes: completions and chat completions. HTTP in, HTTP out."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from litestar import Request, Response, post
 from litestar.response import Stream
 
-from hotswap.adapters.sidecar import Sidecar
 from hotswap.api import refusals
+from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.openai_schemas import Chat, Completion, Message
 from hotswap.api.openai_shape import Shape, error_body, event, ran, usage
 from hotswap.api.prompt import Conversation, Prompt
-from hotswap.api.running import Ask, Running, collect, first, primed
+from hotswap.api.running import Running, collect, primed
 from hotswap.api.serving import Injected, Serving
-from hotswap.api.wire import Chat, Completion, Message
-from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.params import GenerationParams
 from hotswap.errors import BadRequest
-
-DEFAULT_COMPLETION_TOKENS = 16  # OpenAI's
 
 
 @post("/v1/completions", status_code=200)
@@ -28,8 +27,8 @@ async def completions(request: Request, serving: Injected) -> Response:
     prompts = [Prompt(item, "prompt") for item in items]
     adapters = selection.for_inputs(len(prompts))
     shape = Shape("cmpl-", "text_completion", "text_completion", data)
-    asks = _asks(serving, data, prompts, adapters, DEFAULT_COMPLETION_TOKENS)
-    running = await serving.open(asks, selection.field)
+    requests = _requests(serving, data, prompts, adapters)
+    running = await serving.open(requests, selection.field)
     return await _answer(request, serving, running, shape)
 
 
@@ -41,8 +40,8 @@ async def chat_completions(request: Request, serving: Injected) -> Response:
     adapters = selection.for_inputs(1)
     prompt = Prompt(_conversation(serving, data, adapters[0]), "messages")
     shape = Shape("chatcmpl-", "chat.completion", "chat.completion.chunk", data)
-    asks = _asks(serving, data, [prompt], adapters, None)
-    running = await serving.open(asks, selection.field)
+    requests = _requests(serving, data, [prompt], adapters)
+    running = await serving.open(requests, selection.field)
     return await _answer(request, serving, running, shape)
 
 
@@ -85,56 +84,30 @@ async def _stream(running: Running, shape: Shape) -> AsyncIterator[bytes]:
         running.close()
 
 
-def _asks(
+def _requests(
     serving: Serving,
     data: Completion | Chat,
     prompts: list[Prompt],
     adapters: list[str],
-    max_tokens: int | None,
-) -> list[Ask]:
-    """`max_tokens`: what is generated where neither body nor sidecar says; None is all
-    that fits."""
-    asked = first(data.max_completion_tokens, data.max_tokens)
-    asks = []
+) -> list[GenerationRequest]:
+    """`n` for each prompt, which share it."""
+    requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
-        sidecar = serving.sidecar(adapter)
-        most = first(first(asked, sidecar.max_tokens), max_tokens)
-        asks += [
-            _ask(data, sidecar, prompt, adapter, max_tokens=most, copy=copy)
-            for copy in range(data.n or 1)
+        params = data.to_params(serving.sidecar(adapter))
+        requests += [
+            GenerationRequest(
+                prompt=prompt, adapter=adapter, params=_of_copy(params, number)
+            )
+            for number in range(data.n or 1)
         ]
-    return asks
+    return requests
 
 
-def _ask(
-    data: Completion | Chat,
-    sidecar: Sidecar,
-    prompt: Prompt,
-    adapter: str,
-    *,
-    max_tokens: int | None,
-    copy: int,
-) -> Ask:
-    stop = (data.stop,) if isinstance(data.stop, str) else data.stop
-    temperature = first(data.temperature, sidecar.temperature)
-    sampling = SamplingParams(
-        temperature=1.0 if temperature is None else temperature,
-        top_p=first(data.top_p, sidecar.top_p) or 1.0,
-        top_k=max(first(data.top_k, sidecar.top_k) or 0, 0),
-        # Copies of one prompt must differ, and differ alike on every call.
-        seed=None if data.seed is None else data.seed + copy,
-    )
-    return Ask(
-        prompt=prompt,
-        adapter=adapter,
-        max_tokens=max_tokens,
-        sampling=sampling,
-        stop=sidecar.stop if stop is None else tuple(stop),
-        stop_tokens=frozenset(data.stop_token_ids or ()),
-        ignore_eos=data.ignore_eos,
-        priority=sidecar.priority if data.priority is None else data.priority,
-        deadline_s=data.deadline_s,
-    )
+def _of_copy(params: GenerationParams, number: int) -> GenerationParams:
+    """Copies of one prompt must differ, and differ alike on every call."""
+    if params.seed is None:
+        return params
+    return replace(params, seed=params.seed + number)
 
 
 def _conversation(serving: Serving, data: Chat, adapter: str) -> Conversation:

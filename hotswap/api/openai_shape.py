@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from hotswap.api.openai_schemas import Chat, Completion
 from hotswap.api.running import Running
 from hotswap.api.serving import Serving
-from hotswap.api.wire import Chat, Completion
 from hotswap.engine.ticket import Finish, Piece
 from hotswap.errors import ClientError
 

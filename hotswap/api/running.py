@@ -7,34 +7,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 from urllib.parse import quote
 
 from litestar import Request
 
-from hotswap.api.prompt import Prompt
-from hotswap.engine.sampling import SamplingParams
+from hotswap.api.generation_request import GenerationRequest
 from hotswap.engine.ticket import Finish, Piece, Ticket
 from hotswap.errors import ClientGone
 from hotswap.library.hooks import Change
 from scheduler import BASE
-
-_N = TypeVar("_N", int, float)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One job to be: a prompt, an adapter ("" is base) and how to generate."""
-
-    prompt: Prompt
-    adapter: str
-    max_tokens: int | None
-    sampling: SamplingParams
-    stop: tuple[str, ...] = ()
-    stop_tokens: frozenset[int] = frozenset()
-    ignore_eos: bool = False
-    priority: int = 0
-    deadline_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -56,12 +37,12 @@ class Running:
 
     def __init__(
         self,
-        asks: Sequence[Ask],
+        requests: Sequence[GenerationRequest],
         tickets: Sequence[Ticket],
         changes: Sequence[Change | None],
     ) -> None:
         """`changes`: what the hooks do to each job's text, None for nothing."""
-        self._asks = asks
+        self._requests = requests
         self._tickets = tickets
         self._changes = changes
         self._modes: dict[int, set[str]] = {}
@@ -69,13 +50,13 @@ class Running:
     @property
     def prompt_tokens(self) -> int:
         """Of each prompt once, however many copies answer it."""
-        prompts = {id(ask.prompt): ask.prompt for ask in self._asks}
+        prompts = {id(each.prompt): each.prompt for each in self._requests}
         return sum(len(prompt.tokens) for prompt in prompts.values())
 
     @property
     def adapters(self) -> list[str]:
         """Each job's, "" is base."""
-        return [ask.adapter for ask in self._asks]
+        return [each.adapter for each in self._requests]
 
     def close(self) -> None:
         for ticket in self._tickets:
@@ -91,7 +72,7 @@ class Running:
         return {
             # Any folder name is an adapter's name, but not any is a header's value.
             "x-hotswap-adapter": _joined(
-                [quote(a.adapter or BASE) for a in self._asks]
+                [quote(each or BASE) for each in self.adapters]
             ),
             "x-hotswap-generation": _joined([t.generation for t in self._tickets]),
             "x-hotswap-mode": _joined(modes),
@@ -115,15 +96,15 @@ class Running:
             async for piece in self._tickets[0].pieces():
                 yield 0, piece
             return
-        merged: asyncio.Queue[tuple[int, Piece | Exception | None]] = asyncio.Queue()
+        pieces: asyncio.Queue[tuple[int, Piece | Exception | None]] = asyncio.Queue()
 
         async def forward(index: int, ticket: Ticket) -> None:
             try:
                 async for piece in ticket.pieces():
-                    merged.put_nowait((index, piece))
-                merged.put_nowait((index, None))
+                    pieces.put_nowait((index, piece))
+                pieces.put_nowait((index, None))
             except Exception as error:
-                merged.put_nowait((index, error))
+                pieces.put_nowait((index, error))
 
         tasks = [
             asyncio.create_task(forward(i, t)) for i, t in enumerate(self._tickets)
@@ -131,7 +112,7 @@ class Running:
         try:
             left = len(tasks)
             while left:
-                index, item = await merged.get()
+                index, item = await pieces.get()
                 if isinstance(item, Exception):
                     raise item
                 if item is None:
@@ -188,11 +169,6 @@ async def _resume(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for chunk in rest:
         yield chunk
-
-
-def first(said: _N | None, default: _N | None) -> _N | None:
-    """What the request says, or what its adapter's folder says."""
-    return default if said is None else said
 
 
 def _joined(values: Sequence[str]) -> str:

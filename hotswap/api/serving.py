@@ -13,20 +13,15 @@ from litestar.di import NamedDependency
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.sidecar import NOTHING, Sidecar
+from hotswap.api.djl_schemas import Invocation
 from hotswap.api.encoders import Encoders, Encoding
 from hotswap.api.endpoints import Endpoints
+from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.openai_schemas import Chat, Completion
 from hotswap.api.prompt import Prompt
-from hotswap.api.running import Ask, Running
+from hotswap.api.running import Running
 from hotswap.api.selection import Selection, fix, select
-from hotswap.api.wire import (
-    MOST_VALUES,
-    Chat,
-    Completion,
-    Invocation,
-    Names,
-    convert,
-    decode,
-)
+from hotswap.api.wire import MOST_VALUES, AdapterFields, convert, decode
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Ticket
@@ -34,7 +29,6 @@ from hotswap.errors import (
     BadRequest,
     OtherTokenizer,
     Overloaded,
-    PromptTooLong,
     UnknownAdapter,
     UnknownModel,
 )
@@ -125,7 +119,7 @@ class Serving:
         if not self.hooks.can_preprocess:
             body = decode(raw, kind, values)
             return body, self._select(request, body, endpoint)
-        selection = self._select(request, decode(raw, Names, values), endpoint)
+        selection = self._select(request, decode(raw, AdapterFields, values), endpoint)
         if len(set(selection.adapters)) > 1:
             raise BadRequest(
                 "`adapters` names several, but this server preprocesses bodies by "
@@ -157,35 +151,37 @@ class Serving:
                 status.queue_s,
             )
 
-    async def open(self, asks: Sequence[Ask], selected_by: str) -> Running:
+    async def open(
+        self, requests: Sequence[GenerationRequest], selected_by: str
+    ) -> Running:
         """Submit all and wait until all are accepted, or raise and leave none behind.
 
         `selected_by` names the adapter's field in errors.
         """
         tickets: list[Ticket] = []
-        changes = [await self.hooks.change(ask.adapter or BASE) for ask in asks]
-        owns = await self._encode_all(asks)
+        changes = [await self.hooks.change(each.adapter or BASE) for each in requests]
+        owns = await self._encode_all(requests)
         try:
-            for ask, own in zip(asks, owns, strict=True):
-                tickets.append(self._submit(ask, own))
-            for index, ask in enumerate(asks):
+            for each, own in zip(requests, owns, strict=True):
+                tickets.append(self._submit(each, own))
+            for index, each in enumerate(requests):
                 for _ in range(_ATTEMPTS):
-                    if await _is_accepted(tickets[index], ask, selected_by):
+                    if await _is_accepted(tickets[index], each, selected_by):
                         break
-                    (own,) = await self._encode_all([ask])
-                    tickets[index] = self._submit(ask, own)
+                    (own,) = await self._encode_all([each])
+                    tickets[index] = self._submit(each, own)
                 else:
-                    raise OtherTokenizer(ask.adapter)
+                    raise OtherTokenizer(each.adapter)
         except BaseException:
             for ticket in tickets:
                 ticket.close()
             raise
-        return Running(asks, tickets, changes)
+        return Running(requests, tickets, changes)
 
     def _select(
         self,
         request: Request,
-        body: Completion | Chat | Invocation | Names,
+        body: Completion | Chat | Invocation | AdapterFields,
         endpoint: str | None,
     ) -> Selection:
         found = select(request, body, self.names)
@@ -196,7 +192,9 @@ class Serving:
             return selection
         return fix(selection, self.endpoints.adapter(endpoint), endpoint)
 
-    async def _encode_all(self, asks: Sequence[Ask]) -> list[Tokenizer | None]:
+    async def _encode_all(
+        self, requests: Sequence[GenerationRequest]
+    ) -> list[Tokenizer | None]:
         """Make the tokens of each prompt; by whom, None is the model's tokenizer.
 
         The event loop encodes what is short and the model's own; the rest is done
@@ -205,17 +203,17 @@ class Serving:
         owns, left = [], _IN_PLACE
         beside: dict[str, list[Encoding]] = {}
         seen: set[Prompt] = set()
-        for ask in asks:
-            own = await self._own_tokenizer(ask.adapter)
+        for each in requests:
+            own = await self._own_tokenizer(each.adapter)
             owns.append(own)
-            if ask.prompt in seen:  # a copy's
+            if each.prompt in seen:  # a copy's
                 continue
-            seen.add(ask.prompt)
-            one = Encoding(ask.prompt, own or self.tokenizer, self.limit, ask.adapter)
+            seen.add(each.prompt)
+            one = Encoding(each.prompt, own or self.tokenizer, self.limit, each.adapter)
             if not one.is_needed:
                 continue
-            if own is not None or ask.prompt.is_templated:
-                beside.setdefault(f"adapter {ask.adapter}", []).append(one)
+            if own is not None or each.prompt.is_templated:
+                beside.setdefault(f"adapter {each.adapter}", []).append(one)
             elif one.size <= left:
                 left -= one.size
                 one()
@@ -225,28 +223,19 @@ class Serving:
             await self.encoders.run(lane, several)
         return owns
 
-    def _submit(self, ask: Ask, own: Tokenizer | None) -> Ticket:
-        (own or self.tokenizer).check(ask.stop_tokens, "stop_token_ids")
-        prompt = len(ask.prompt.tokens)
-        max_tokens = ask.max_tokens or self.limit - prompt
-        if prompt + max(max_tokens, 1) > self.limit:
-            raise PromptTooLong(
-                prompt, max(max_tokens, 1), self.limit, ask.prompt.field
-            )
+    def _submit(self, each: GenerationRequest, own: Tokenizer | None) -> Ticket:
+        (own or self.tokenizer).check(each.params.stop_tokens, "stop_token_ids")
+        prompt = len(each.prompt.tokens)
+        # As the engine does, but by the client's field, and before it has to wait.
+        each.params.answer_tokens(prompt, self.limit, each.prompt.field)
         ticket = self.engine.open_ticket()
         self.engine.post(
             Submit(
                 ticket=ticket,
-                adapter=ask.adapter,
-                prompt=ask.prompt.tokens,
-                max_tokens=max_tokens,
-                sampling=ask.sampling,
-                stop=ask.stop,
-                stop_tokens=ask.stop_tokens,
-                ignore_eos=ask.ignore_eos,
-                priority=ask.priority,
-                deadline_s=ask.deadline_s,
-                weight=self.sidecar(ask.adapter).weight,
+                adapter=each.adapter,
+                prompt=each.prompt.tokens,
+                params=each.params,
+                weight=self.sidecar(each.adapter).weight,
                 tokenizer=own,
             )
         )
@@ -261,7 +250,9 @@ class Serving:
         return tokenizers.get(adapter)
 
 
-async def _is_accepted(ticket: Ticket, ask: Ask, selected_by: str) -> bool:
+async def _is_accepted(
+    ticket: Ticket, each: GenerationRequest, selected_by: str
+) -> bool:
     """False: its prompt has to be encoded again. Raises the engine's refusal."""
     try:
         await ticket.accepted()
@@ -270,7 +261,7 @@ async def _is_accepted(ticket: Ticket, ask: Ask, selected_by: str) -> bool:
     except UnknownAdapter as error:
         error.field = selected_by
         if selected_by == "model":
-            raise UnknownModel(ask.adapter, error.reason) from None
+            raise UnknownModel(each.adapter, error.reason) from None
         raise
     return True
 

@@ -1,4 +1,4 @@
-"""Wire: the bodies of requests, with their ranges. No decisions.
+"""Wire: how any body of a request is read, strictly. Each family has its own schemas.
 
 Unknown fields are refused: a misspelled `adapter` must not be answered by the base
 model. `null` is absent, for every field. `neutral` has the fields of our peers.
@@ -6,10 +6,10 @@ model. `null` is absent, for every field. `neutral` has the fields of our peers.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from hotswap.api import neutral
 from hotswap.errors import BadRequest
@@ -18,19 +18,6 @@ _T = TypeVar("_T")
 MOST_VALUES = 1 << 16  # of a body, beside the tokens of a prompt
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 _NAMED = re.compile(r"field `(\w+)`")
-
-MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
-Temperature = Annotated[float, Meta(ge=0, le=100)]
-TopP = Annotated[float, Meta(gt=0, le=1)]
-TopK = Annotated[int, Meta(ge=-1, le=1 << 31)]
-Seed = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-Copies = Annotated[int, Meta(ge=1, le=64)]
-StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
-StopStrings = Annotated[list[StopString], Meta(max_length=16)]
-TokenId = Annotated[int, Meta(ge=0)]
-TokenIds = Annotated[list[TokenId], Meta(max_length=1000)]
-Priority = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
-Deadline = Annotated[float, Meta(gt=0, le=1e6)]
 
 
 class Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,96 +28,7 @@ class Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inner: ClassVar[Mapping[str, type["Fields"]]] = {}
 
 
-class StreamOptions(Fields, frozen=True, kw_only=True):
-    foreign = neutral.STREAM_OPTIONS
-
-    include_usage: bool = False
-
-
-class _Body(Fields, frozen=True, kw_only=True):
-    """What both OpenAI bodies share. `adapter`, `adapters`, `deadline_s` are additions,
-    and `top_k`, `ignore_eos`, `stop_token_ids`, `priority`, spelled as in vLLM."""
-
-    model: str | None = None
-    adapter: str | None = None
-    adapters: str | list[str | None] | None = None
-    max_tokens: MaxTokens | None = None
-    max_completion_tokens: MaxTokens | None = None  # the same by its newer name
-    temperature: Temperature | None = None
-    top_p: TopP | None = None
-    top_k: TopK | None = None
-    n: Copies | None = None
-    stop: StopString | StopStrings | None = None
-    stop_token_ids: TokenIds | None = None
-    ignore_eos: bool = False
-    seed: Seed | None = None
-    priority: Priority | None = None  # lower is served earlier
-    deadline_s: Deadline | None = None  # for the first token
-    stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
-
-
-class Completion(_Body, frozen=True, kw_only=True):
-    foreign = neutral.COMPLETION
-    inner = {"stream_options": StreamOptions}
-
-    prompt: str | list[str | TokenId | list[TokenId]]
-
-
-class Part(Fields, frozen=True, kw_only=True):
-    type: Literal["text"]
-    text: str
-
-
-class Message(Fields, frozen=True, kw_only=True):
-    """OpenAI's roles `tool` and `function` need tools, which are not supported."""
-
-    foreign = neutral.MESSAGE
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[Part], Meta(min_length=1)]
-
-
-class Chat(_Body, frozen=True, kw_only=True):
-    foreign = neutral.CHAT
-    inner = {"stream_options": StreamOptions, "messages": Message}
-
-    messages: Annotated[list[Message], Meta(min_length=1)]
-
-
-class Parameters(Fields, frozen=True, kw_only=True):
-    """DJL's generation parameters; defaults as its documentation says."""
-
-    foreign = neutral.PARAMETERS
-
-    max_new_tokens: MaxTokens | None = None
-    do_sample: bool | None = None
-    temperature: Temperature | None = None
-    top_k: TopK | None = None
-    top_p: TopP | None = None
-    seed: Seed | None = None
-    stop_sequences: StopStrings | None = None
-    stop: StopStrings | None = None
-    ignore_eos_token: bool = False
-    priority: Priority | None = None
-    deadline_s: Deadline | None = None
-    details: bool = False
-    return_full_text: bool = False
-
-
-class Invocation(Fields, frozen=True, kw_only=True):
-    foreign = neutral.INVOCATION
-    inner = {"parameters": Parameters}
-
-    inputs: str | list[str]
-    adapters: str | list[str | None] | None = None
-    adapter: str | None = None
-    model: str | None = None
-    parameters: Parameters = Parameters()
-    stream: bool = False
-
-
-class Names(Struct, frozen=True, kw_only=True):
+class AdapterFields(Struct, frozen=True, kw_only=True):
     """Of any body, what may name an adapter."""
 
     adapters: str | list[str | None] | None = None

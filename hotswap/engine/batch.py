@@ -6,54 +6,26 @@ until `leave` gives both back.
 
 import logging
 from collections.abc import Iterator
-from collections.abc import Sequence as Seq
-from typing import Protocol
-
-import torch
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.store import Store
+from hotswap.engine.executor import Executor
 from hotswap.engine.sampling import sample
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
 from hotswap.errors import HotswapError, StepFailed
 from hotswap.model.rows import Row
 from hotswap.outside import outside
-from scheduler import Mode, Step, Swap
+from scheduler import Mode, Step, Work
 
 log = logging.getLogger(__name__)
-
-
-class Weights(Protocol):
-    @property
-    def resident(self) -> str: ...
-    @property
-    def warm(self) -> frozenset[str]: ...
-
-    pinned: frozenset[str]
-
-    def activate(self, generation: Generation | None) -> Swap | None: ...
-    def prepare(self, generation: Generation, budget_s: float) -> float | None: ...
-
-
-class Model(Protocol):
-    """What the engine needs of `model.runner.Runner`."""
-
-    @property
-    def weights(self) -> Weights: ...
-    @property
-    def beside_bytes(self) -> int: ...
-    def open(self, job: int, tokens: int) -> None: ...
-    def close(self, job: int) -> None: ...
-    def run(self, rows: Seq[Row], *, mixed: bool) -> torch.Tensor: ...
-    def forget(self, generation: str) -> None: ...
 
 
 class Batch:
     """Owned by the engine thread."""
 
-    def __init__(self, model: Model, store: Store) -> None:
-        self._model = model
+    def __init__(self, executor: Executor, store: Store) -> None:
+        self._executor = executor
         self._store = store
         self._sequences: dict[int, Sequence] = {}
 
@@ -79,64 +51,62 @@ class Batch:
         """Give back what a job held. Forgets a generation that this was the last of."""
         sequence = self._sequences.pop(job)
         if sequence.has_kv:
-            self._model.close(job)
+            self._executor.close(job)
         if sequence.generation is not None:
             self.forget(self._store.release(sequence.generation))
 
     def forget(self, keys: list[str]) -> None:
         """Drop generations that no name and no lease holds."""
         for key in keys:
-            self._model.forget(key)
+            self._executor.forget(key)
 
     def pin(self, keys: frozenset[str]) -> None:
         """Slots that hold these are given up last."""
-        self._model.weights.pinned = keys
+        self._executor.weights.pinned = keys
 
     def run(
         self, step: Step
     ) -> tuple[dict[int, Piece], list[tuple[Sequence, HotswapError]]]:
-        """One forward pass: the piece of each job that got a token, and the sequences
-        that could get none: their logits are no numbers, or their tokenizer raises.
+        """One forward pass. The piece of each job that got a token; and the sequences
+        that could get none: their logits are no numbers, or their tokenizer raised.
 
         The weights are as the step wants them. Mutates the sequences and their KV.
         """
-        rows, sampled = [], []
-        for work in step.work:
-            job, sequence = work.job, self._sequences[work.job.id]
-            if not sequence.has_kv:
-                self._model.open(job.id, job.kv_tokens)
-                sequence.has_kv = True
-            tokens, position = sequence.tokens_for(work.tokens)
-            wants = job.prefilled + work.tokens >= job.prompt_tokens
-            if wants:
-                sampled.append(sequence)
-            rows.append(
-                Row(
-                    job=job.id,
-                    tokens=tokens,
-                    position=position,
-                    generation=sequence.generation,
-                    wants_logits=wants,
-                )
-            )
-        logits = self._model.run(rows, mixed=step.plan.mode is Mode.MIXED)
+        rows = [self._row(work) for work in step.work]
+        logits = self._executor.run(rows, mixed=step.plan.mode is Mode.MIXED)
+        sampled = [self._sequences[row.job] for row in rows if row.wants_logits]
         if not sampled:
             return {}, []
         samples = sample(logits, [sequence.sampler for sequence in sampled])
         pieces: dict[int, Piece] = {}
-        spoilt: list[tuple[Sequence, HotswapError]] = []
+        failed: list[tuple[Sequence, HotswapError]] = []
         for sequence, chosen in zip(sampled, samples, strict=True):
             if chosen is None:
                 error = StepFailed("the model's logits are not finite")
-                spoilt.append((sequence, error))
+                failed.append((sequence, error))
                 continue
             try:
                 with outside(_no_text):  # an adapter's own tokenizer, for one
                     pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
             except HotswapError as raised:
                 log.error("no text of token=%d", chosen.token, exc_info=raised)
-                spoilt.append((sequence, raised))
-        return pieces, spoilt
+                failed.append((sequence, raised))
+        return pieces, failed
+
+    def _row(self, work: Work) -> Row:
+        """A job's part of the pass. Opens its KV if this is its first."""
+        job, sequence = work.job, self._sequences[work.job.id]
+        if not sequence.has_kv:
+            self._executor.open(job.id, job.kv_tokens)
+            sequence.has_kv = True
+        tokens, position = sequence.tokens_for(work.tokens)
+        return Row(
+            job=job.id,
+            tokens=tokens,
+            position=position,
+            generation=sequence.generation,
+            wants_logits=job.prefilled + work.tokens >= job.prompt_tokens,
+        )
 
 
 def _no_text(text: str) -> StepFailed:

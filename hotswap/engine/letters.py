@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.engine.sampling import SamplingParams
+from hotswap.engine.params import GenerationParams
 from hotswap.engine.ticket import Ticket
 from hotswap.tokenizer import Tokenizer
 
@@ -17,13 +17,7 @@ class Submit:
     ticket: Ticket
     adapter: str  # "" is base
     prompt: tuple[int, ...]
-    max_tokens: int
-    sampling: SamplingParams
-    stop: tuple[str, ...] = ()
-    stop_tokens: frozenset[int] = frozenset()
-    ignore_eos: bool = False
-    priority: int = 0  # lower is served earlier
-    deadline_s: float | None = None  # for the first token, from now
+    params: GenerationParams
     weight: float = 1.0  # the adapter's share beside others
     tokenizer: Tokenizer | None = None  # that made the prompt; None is the model's
 

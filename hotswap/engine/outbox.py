@@ -4,7 +4,7 @@ import logging
 from asyncio import AbstractEventLoop
 from collections import defaultdict
 
-from hotswap.engine.ticket import Event, Ticket
+from hotswap.engine.ticket import Ticket, TicketEvent
 
 log = logging.getLogger(__name__)
 
@@ -13,10 +13,10 @@ class Outbox:
     """Filled and emptied by the engine thread; tickets are read by event loops."""
 
     def __init__(self) -> None:
-        self._events: defaultdict[AbstractEventLoop, list[tuple[Ticket, Event]]]
+        self._events: defaultdict[AbstractEventLoop, list[tuple[Ticket, TicketEvent]]]
         self._events = defaultdict(list)
 
-    def put(self, ticket: Ticket, event: Event) -> None:
+    def put(self, ticket: Ticket, event: TicketEvent) -> None:
         self._events[ticket.loop].append((ticket, event))
 
     def deliver(self) -> None:
@@ -29,6 +29,6 @@ class Outbox:
         self._events.clear()
 
 
-def _hand_over(events: list[tuple[Ticket, Event]]) -> None:
+def _hand_over(events: list[tuple[Ticket, TicketEvent]]) -> None:
     for ticket, event in events:
         ticket.deliver(event)

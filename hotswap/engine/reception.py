@@ -33,7 +33,6 @@ from hotswap.errors import (
     InternalError,
     OtherTokenizer,
     Overloaded,
-    PromptTooLong,
     StillLoading,
     Stopping,
 )
@@ -176,9 +175,7 @@ class Reception:
     def _check(self, letter: Submit) -> None:
         if self.drain_until is not None:
             raise Stopping
-        prompt = len(letter.prompt)
-        if prompt + letter.max_tokens > self._limit:
-            raise PromptTooLong(prompt, letter.max_tokens, self._limit, "prompt")
+        self._answer_tokens(letter)
         # What waits for the disk is counted with what waits for the scheduler.
         awaited = sum(map(len, self._awaited.values()))
         if awaited + self._scheduler.waiting >= self._scheduler.max_waiting:
@@ -204,23 +201,27 @@ class Reception:
     def _sequence(
         self, letter: Submit, generation: Generation | None, since: float
     ) -> Sequence:
-        due = letter.deadline_s
+        due = letter.params.deadline_s
         job = Job(
             id=letter.ticket.job,
             generation=_key(generation),
             prompt_tokens=len(letter.prompt),
-            max_tokens=letter.max_tokens,
+            max_tokens=self._answer_tokens(letter),
             arrival=self._clock(),
             rank=generation.rank if generation else 0,
             can_merge=generation is None or generation.can_merge,
             can_mix=generation is None or generation.can_mix,
-            priority=letter.priority,
+            priority=letter.params.priority,
             deadline=None if due is None else since + due,
             weight=letter.weight,
         )
         tokenizer = letter.tokenizer or self._tokenizer
         eos = self._eos | (letter.tokenizer.eos if letter.tokenizer else frozenset())
         return Sequence(job, letter, generation, tokenizer, eos)
+
+    def _answer_tokens(self, letter: Submit) -> int:
+        prompt = len(letter.prompt)
+        return letter.params.answer_tokens(prompt, self._limit, "prompt")
 
     def _cancel(self, job: int) -> None:
         if job in self._batch:

@@ -11,16 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingParams:
-    """How to choose a token. Temperature 0 is greedy; `top_k` 0 means all tokens."""
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int | None = None
-    logprobs: bool = False
+from hotswap.engine.params import GenerationParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +23,7 @@ class Sample:
 class Sampler:
     """One job's choice and its random numbers."""
 
-    def __init__(self, params: SamplingParams) -> None:
+    def __init__(self, params: GenerationParams) -> None:
         self.params = params
         self._random = random.Random(params.seed)  # None: from the system's entropy
 
@@ -46,7 +37,7 @@ class Sampler:
         params = self.params
         uniform = self._random.random()
         scaled = (logits - logits.max()) / params.temperature
-        k = min(params.top_k, logits.numel()) if params.top_k else logits.numel()
+        k = min(params.top_k, logits.numel()) if params.top_k > 0 else logits.numel()
         if k < logits.numel():
             values, ids = scaled.topk(k)
         else:

@@ -23,13 +23,13 @@ class Sequence:
         self.job = job
         self.ticket = letter.ticket
         self.generation = generation
-        self.sampler = Sampler(letter.sampling)
+        self.params = letter.params
+        self.sampler = Sampler(letter.params)
         self.has_kv = False
         self._tokens = list(letter.prompt)
-        self._eos = frozenset() if letter.ignore_eos else eos
-        self._stop_tokens = letter.stop_tokens
+        self._eos = frozenset() if letter.params.ignore_eos else eos
         self._text = Detokenizer(tokenizer)
-        self._stops = StopStrings(letter.stop)
+        self._stops = StopStrings(letter.params.stop)
 
     def tokens_for(self, count: int) -> tuple[list[int], int]:
         """The next `count` tokens to compute, and the position of the first."""
@@ -42,9 +42,10 @@ class Sequence:
         """Take a sampled token; the piece says what it means to the client."""
         self._tokens.append(sample.token)
         finish: Finish | None = None
-        if sample.token in self._eos or sample.token in self._stop_tokens:
+        is_stop = sample.token in self.params.stop_tokens
+        if is_stop or sample.token in self._eos:
             text = self._stops_with(self._text.flush())
-            finish = "stop" if sample.token in self._stop_tokens else "eos"
+            finish = "stop" if is_stop else "eos"
         else:
             text, met = self._stops.push(self._text.push(sample.token))
             if met:

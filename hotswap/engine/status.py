@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.store import Store
-from hotswap.engine.batch import Model
+from hotswap.engine.executor import Executor
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
 
@@ -79,7 +79,7 @@ class Status:
 def snapshot(
     store: Store,
     scheduler: Scheduler,
-    model: Model,
+    executor: Executor,
     counters: Counters,
     *,
     is_stopping: bool,
@@ -87,14 +87,14 @@ def snapshot(
     """The state now. On the engine thread."""
     return Status(
         adapters=store.listing(),
-        resident=model.weights.resident,
-        warm=model.weights.warm,
+        resident=executor.weights.resident,
+        warm=executor.weights.warm,
         waiting=scheduler.waiting,
         live=scheduler.live,
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
         loaded_bytes=store.loaded_bytes,
-        beside_bytes=model.beside_bytes,
+        beside_bytes=executor.beside_bytes,
         costs=scheduler.costs.table(),
         cost_error=scheduler.costs.error,
         wait_bound_s=scheduler.wait_bound_s,

@@ -34,21 +34,21 @@ class Accepted:
     generation: str
 
 
-Event = Accepted | Piece | HotswapError
+TicketEvent = Accepted | Piece | HotswapError
 
 
 class Ticket:
-    """Made on the event loop by `Engine.submit`; `deliver` runs there too."""
+    """Made on the event loop by `Engine.open_ticket`; `deliver` runs there too."""
 
     def __init__(self, job: int, cancel: Callable[[int], None]) -> None:
         self.job = job
         self.loop = asyncio.get_running_loop()
         self.generation = ""
         self._cancel = cancel
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[TicketEvent] = asyncio.Queue()
         self._is_over = False
 
-    def deliver(self, event: Event) -> None:
+    def deliver(self, event: TicketEvent) -> None:
         self._events.put_nowait(event)
 
     async def accepted(self) -> None:
@@ -71,7 +71,7 @@ class Ticket:
             self._is_over = True
             self._cancel(self.job)
 
-    async def _next(self) -> Event:
+    async def _next(self) -> TicketEvent:
         event = await self._events.get()
         if isinstance(event, HotswapError):
             self._is_over = True

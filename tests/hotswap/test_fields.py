@@ -11,19 +11,11 @@ from openai.types.chat import completion_create_params as chat
 
 from hotswap.api.admin import Validate
 from hotswap.api.djl_adapters import Body
+from hotswap.api.djl_schemas import Invocation, Parameters
 from hotswap.api.neutral import ANYTHING
+from hotswap.api.openai_schemas import Chat, Completion, Message, StreamOptions
 from hotswap.api.vllm import LoadRequest, UnloadRequest
-from hotswap.api.wire import (
-    Chat,
-    Completion,
-    Fields,
-    Invocation,
-    Message,
-    Parameters,
-    StreamOptions,
-    convert,
-    decode,
-)
+from hotswap.api.wire import Fields, convert, decode
 from hotswap.api.workflows import Adapter, Definition
 from hotswap.errors import BadRequest
 

@@ -10,8 +10,8 @@ from hotswap.app import routes
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Accepted, Finish, Piece
 from scheduler import Mode
+from tests.engines import running, submit
 from tests.fakes import FakeModel
-from tests.hotswap.test_engine import running, submit
 from tests.hotswap.test_requests import FakeEngine, serving_of
 
 DIGIT_SEVEN = 2 + 26 + 7

@@ -180,11 +180,11 @@ def test_a_sidecar_speaks_where_the_request_is_silent(
 ) -> None:
     letter = told(client, engine, path, "said")
 
-    assert letter.stop == ("#",)
-    assert letter.max_tokens == 5
-    assert (letter.priority, letter.weight) == (-1, 2.0)
-    sampling = letter.sampling
-    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.5, 0.9, 7)
+    assert letter.params.stop == ("#",)
+    assert letter.params.max_tokens == 5
+    assert (letter.params.priority, letter.weight) == (-1, 2.0)
+    params = letter.params
+    assert (params.temperature, params.top_p, params.top_k) == (0.5, 0.9, 7)
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -206,12 +206,12 @@ def test_what_the_request_says_wins_over_the_sidecar(
         deadline_s=1.5,
     )
 
-    assert letter.stop == ()
-    assert letter.max_tokens == 2
-    assert (letter.priority, letter.deadline_s) == (0, 1.5)
-    sampling = letter.sampling
-    assert (sampling.temperature, sampling.top_p) == (0.25, 0.5)
-    assert (sampling.top_k, sampling.seed) == (3, 1)
+    assert letter.params.stop == ()
+    assert letter.params.max_tokens == 2
+    assert (letter.params.priority, letter.params.deadline_s) == (0, 1.5)
+    params = letter.params
+    assert (params.temperature, params.top_p) == (0.25, 0.5)
+    assert (params.top_k, params.seed) == (3, 1)
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -221,12 +221,12 @@ def test_without_a_sidecar_each_route_has_its_own_defaults(
 ) -> None:
     letter = told(client, engine, path, adapter)
 
-    limits = {"/v1/completions": 16, "/v1/chat/completions": 97, "/invocations": 30}
-    assert letter.max_tokens == limits[path]
-    assert letter.sampling.temperature == (0 if path == "/invocations" else 1)
-    assert (letter.sampling.top_p, letter.sampling.top_k) == (1, 0)
-    assert (letter.stop, letter.priority, letter.weight) == ((), 0, 1.0)
-    assert letter.deadline_s is None
+    limits = {"/v1/completions": 16, "/v1/chat/completions": None, "/invocations": 30}
+    assert letter.params.max_tokens == limits[path]
+    assert letter.params.temperature == (0 if path == "/invocations" else 1)
+    assert (letter.params.top_p, letter.params.top_k) == (1, 0)
+    assert (letter.params.stop, letter.params.priority, letter.weight) == ((), 0, 1.0)
+    assert letter.params.deadline_s is None
 
 
 def test_do_sample_of_a_request_decides_over_a_sidecars_temperature(
@@ -235,8 +235,8 @@ def test_do_sample_of_a_request_decides_over_a_sidecars_temperature(
     greedy = told(client, engine, "/invocations", "said", do_sample=False)
     sampled = told(client, engine, "/invocations", "said", do_sample=True)
 
-    assert greedy.sampling.temperature == 0
-    assert sampled.sampling.temperature == 0.5
+    assert greedy.params.temperature == 0
+    assert sampled.params.temperature == 0.5
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_aliases_and_endpoints_stand_for_the_adapter_with_its_sidecar(
 ) -> None:
     letter = told(client, engine, path, adapter)
 
-    assert (letter.adapter, letter.priority) == ("said", -1)
+    assert (letter.adapter, letter.params.priority) == ("said", -1)
 
 
 @pytest.mark.parametrize("name", ["base", "tiny", "tiny:base"])

@@ -5,21 +5,22 @@ from collections import Counter
 import pytest
 import torch
 
-from hotswap.engine.sampling import Sampler, SamplingParams, sample
+from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling import Sampler, sample
 
 RANDOM = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(8, 100, generator=RANDOM) * 3
 
 
 def draw(logits: torch.Tensor, count: int, **params: object) -> list[int]:
-    sampler = Sampler(SamplingParams(**params))  # type: ignore[arg-type]
+    sampler = Sampler(GenerationParams(**params))  # type: ignore[arg-type]
     return [sample(logits[None], [sampler])[0].token for _ in range(count)]
 
 
 def test_the_same_seed_gives_the_same_tokens_whatever_else_is_in_the_batch() -> None:
     alone = draw(LOGITS[0], 20, seed=7)
-    ours = Sampler(SamplingParams(seed=7))
-    others = [Sampler(SamplingParams(seed=n)) for n in range(7)]
+    ours = Sampler(GenerationParams(seed=7))
+    others = [Sampler(GenerationParams(seed=n)) for n in range(7)]
 
     beside = [
         sample(LOGITS.roll(n % 3, 0)[[n % 3, *range(7)]], [ours, *others])[0].token
@@ -74,7 +75,7 @@ def test_extreme_parameters_still_give_a_token() -> None:
 
 
 def test_the_log_probability_is_that_of_the_token() -> None:
-    sampler = Sampler(SamplingParams(temperature=0, logprobs=True))
+    sampler = Sampler(GenerationParams(temperature=0, logprobs=True))
 
     found = sample(LOGITS[:1], [sampler])[0]
 
@@ -88,7 +89,7 @@ def test_logits_that_are_not_finite_give_no_token_and_harm_no_other(bad: float) 
     broken[1, 5] = bad
 
     def samplers() -> list[Sampler]:
-        return [Sampler(SamplingParams(seed=n)) for n in range(8)]
+        return [Sampler(GenerationParams(seed=n)) for n in range(8)]
 
     found, wanted = sample(broken, samplers()), sample(LOGITS, samplers())
 

@@ -8,7 +8,7 @@ from litestar import Request
 from litestar.testing import TestClient
 
 from hotswap.api.selection import select
-from hotswap.api.wire import Names
+from hotswap.api.wire import AdapterFields
 from hotswap.app import routes
 from hotswap.errors import BadRequest
 from tests.hotswap.test_requests import FakeEngine, FakeLibrary, serving_of
@@ -135,7 +135,7 @@ def test_a_header_that_comes_twice_is_refused(name: str) -> None:
     request = Request({**scope, "path": "/", "method": "POST"})  # type: ignore
 
     with pytest.raises(BadRequest, match="more than once"):
-        select(request, Names(), ["tiny"])
+        select(request, AdapterFields(), ["tiny"])
 
 
 @pytest.mark.parametrize("field", ["adapter_id", "adapter_source", "merged_adapters"])

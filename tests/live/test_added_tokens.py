@@ -1,6 +1,5 @@
-"""An adapter with tokens of its own, over HTTP, beside those that lack them."""
+"""An adapter with tokens of its own, over HTTP; and those that lack them."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from tests import added, tiny
 from tests.added import STOP, THINK
 from tests.conftest import Live, settings, wait_until
-from tests.live.test_every_kind import said_by
 
 pytestmark = [
     pytest.mark.slow,
@@ -156,29 +154,6 @@ def test_djls_form_has_the_same_text(client: httpx.Client, folders: Path) -> Non
     assert response.json()["generated_text"] == wanted
 
 
-def test_all_at_once_each_is_written_in_its_own_tokens(
-    server: Live, folders: Path
-) -> None:
-    plain = tiny.adapted(
-        tiny.model("llama"), 1, 1.5, r=2, target_modules=tiny.TARGETS["llama"]
-    )
-    wanted = {}
-    for prompt in PROMPTS:
-        wanted["grown", prompt] = added.said(folders / "grown", prompt, 16)[1]
-        wanted["plain", prompt] = said_by(plain, prompt)
-        wanted["base", prompt] = said_by(tiny.model("llama"), prompt)
-
-    async def ask(http: httpx.AsyncClient, name: str, prompt: str) -> str:
-        body = {"model": name, "prompt": prompt, "max_tokens": 16, "temperature": 0}
-        return text_of(await http.post(COMPLETIONS, json=body))
-
-    async def scene() -> list[str]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            return await asyncio.gather(*(ask(http, *which) for which in wanted))
-
-    assert asyncio.run(scene()) == list(wanted.values())
-
-
 @pytest.mark.parametrize("name", ["base", "plain", "templated", "bare"])
 def test_tokens_that_a_tokenizer_lacks_are_refused(
     name: str, client: httpx.Client
@@ -247,45 +222,3 @@ def test_an_adapter_that_is_read_when_asked_for_knows_its_tokens_at_once(
         assert text_of(response) == wanted
     finally:
         client.delete("/adapters/lazy")
-
-
-def test_an_adapter_replaced_under_load_is_never_told_the_tokens_of_the_other(
-    server: Live, folders: Path
-) -> None:
-    plain = tiny.adapted(
-        tiny.model("llama"), 1, 1.5, r=2, target_modules=tiny.TARGETS["llama"]
-    )
-    prompt = PROMPTS[1]
-    wanted = {
-        "plain": said_by(plain, prompt),
-        "grown": added.said(folders / "grown", prompt, 16)[1],
-    }
-    body = {"model": "turn", "prompt": prompt, "max_tokens": 16, "temperature": 0}
-    got: list[str] = []
-
-    async def ask(http: httpx.AsyncClient) -> str:
-        return text_of(await http.post(COMPLETIONS, json=body))
-
-    async def ask_on(http: httpx.AsyncClient) -> None:
-        for _ in range(8):
-            got.append(await ask(http))
-
-    async def load(http: httpx.AsyncClient, source: str) -> None:
-        asked = {"lora_name": "turn", "lora_path": source, "load_inplace": True}
-        done = await http.post("/v1/load_lora_adapter", json=asked)
-        assert done.status_code == 200, done.text
-
-    async def scene() -> None:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            await load(http, "plain")
-            asking = asyncio.gather(*(ask_on(http) for _ in range(6)))
-            for source in ("grown", "plain") * 3:
-                await load(http, source)
-                assert await ask(http) == wanted[source]
-            await asking
-            await http.delete("/adapters/turn")
-
-    asyncio.run(scene())
-
-    assert len(got) == 48
-    assert set(got) <= set(wanted.values())

@@ -13,6 +13,7 @@ from hotswap import app
 from tests import tiny
 from tests.conftest import Live, settings
 from tests.formats import FORMATS
+from tests.oracle import said_by
 
 KINDS = [
     "LoRA",
@@ -26,24 +27,10 @@ PROMPTS = ["Hello", "1 2 3 4", "abcabcabc"]
 TOKENS = 16
 
 
-@torch.no_grad()
-def said_by(model: torch.nn.Module, prompt: str) -> str:
-    """Greedy, without any cache."""
-    tokenizer = tiny.tokenizer()
-    ids = list(tokenizer(prompt).input_ids)
-    made: list[int] = []
-    while len(made) < TOKENS:
-        best = int(model(input_ids=torch.tensor([ids + made])).logits[0, -1].argmax())
-        if best == tiny.EOS:
-            break
-        made.append(best)
-    return str(tokenizer.decode(made, skip_special_tokens=True))
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapters
 @pytest.mark.parametrize("policy", ["affinity", "fcfs-mixed", "fcfs-merged"])
-def test_each_request_gets_the_answer_of_peft_whatever_runs_beside_it(
+async def test_each_request_gets_the_answer_of_peft_whatever_runs_beside_it(
     policy: str, model_folder: Path, tmp_path: Path
 ) -> None:
     models: dict[str, torch.nn.Module] = {"base": tiny.model("llama")}
@@ -54,7 +41,7 @@ def test_each_request_gets_the_answer_of_peft_whatever_runs_beside_it(
         base = tiny.model("llama")
         models[name] = PeftModel.from_pretrained(base, tmp_path / name).eval()
         mixes[name] = given.mixes
-    wanted = {(n, p): said_by(m, p) for n, m in models.items() for p in PROMPTS}
+    wanted = {(n, p): said_by(m, p, TOKENS) for n, m in models.items() for p in PROMPTS}
     asked = list(wanted) * 3
     random.Random(0).shuffle(asked)
 
@@ -66,14 +53,11 @@ def test_each_request_gets_the_answer_of_peft_whatever_runs_beside_it(
             assert "mixed" not in answer.headers["x-hotswap-mode"]
         return str(answer.json()["choices"][0]["text"])
 
-    async def all_at_once(url: str) -> list[str]:
-        async with httpx.AsyncClient(base_url=url, timeout=120) as http:
-            return await asyncio.gather(*(ask(http, *which) for which in asked))
-
     configured = settings(model_folder, tmp_path, policy=policy, max_wait_s=0.05)
     with Live(app.build(configured)) as server:
-        found = asyncio.run(all_at_once(server.url))
-        listed = httpx.get(f"{server.url}/v1/adapters").json()["data"]
+        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http:
+            found = await asyncio.gather(*(ask(http, *which) for which in asked))
+            listed = (await http.get("/v1/adapters")).json()["data"]
 
     assert {row["name"]: row["can_mix"] for row in listed} == mixes
     wrong = [

@@ -53,7 +53,7 @@ def listed(client: httpx.Client) -> dict[str, dict[str, Any]]:
 
 def has_read(client: httpx.Client, name: str) -> bool:
     """Whether the folder was found, and is served or refused."""
-    return listed(client).get(name, {}).get("state", "loading") != "loading"
+    return bool(listed(client).get(name, {}).get("state", "loading") != "loading")
 
 
 def ask(client: httpx.Client, adapter: str, **fields: Any) -> httpx.Response:

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def drop(url: str, folder: Path, target: Path) -> str:
     return str(listed(url)[target.name]["generation"])
 
 
-def test_two_hundred_requests_in_flight_each_belong_to_one_generation(
+async def test_two_hundred_requests_in_flight_each_belong_to_one_generation(
     server: Live, directory: Path, kinds: Path
 ) -> None:
     url = server.url
@@ -80,35 +81,30 @@ def test_two_hundred_requests_in_flight_each_belong_to_one_generation(
         text = answer.json()["choices"][0]["text"]
         return answer.headers["x-hotswap-generation"], text
 
-    async def replace() -> None:
+    def is_served(generation: str) -> bool:
+        return bool(listed(url)["one"]["generation"] == generation)
+
+    def replace() -> None:
         for name in ("y", "x", "y"):
             shutil.copy(kinds / name / WEIGHTS_FILE, directory / "one" / ".next")
             os.replace(directory / "one" / ".next", directory / "one" / WEIGHTS_FILE)
-            async with asyncio.timeout(30):
-                while listed(url)["one"]["generation"] != generations[name]:
-                    await asyncio.sleep(0.01)
+            wait_until(partial(is_served, generations[name]), limit_s=30)
 
-    async def scene() -> list[tuple[str, str]]:
-        limits = httpx.Limits(max_connections=200)
-        answers: list[tuple[str, str]] = []
-        async with httpx.AsyncClient(
-            base_url=url, timeout=120, limits=limits
-        ) as client:
-            first = [asyncio.create_task(ask(client)) for _ in range(200)]
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            changing = asyncio.create_task(asyncio.to_thread(asyncio.run, replace()))
+    answers: list[tuple[str, str]] = []
+    limits = httpx.Limits(max_connections=200)
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+        first = [asyncio.create_task(ask(client)) for _ in range(200)]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        changing = asyncio.create_task(asyncio.to_thread(replace))
 
-            async def follow(task: asyncio.Task[tuple[str, str]]) -> None:
-                answers.append(await task)
-                while not changing.done():
-                    answers.append(await ask(client))
+        async def follow(task: asyncio.Task[tuple[str, str]]) -> None:
+            answers.append(await task)
+            while not changing.done():
+                answers.append(await ask(client))
 
-            await asyncio.gather(*map(follow, first))
-            await changing
-            answers.append(await ask(client))
-        return answers
-
-    answers = asyncio.run(scene())
+        await asyncio.gather(*map(follow, first))
+        await changing
+        answers.append(await ask(client))
 
     assert len(answers) > 200
     for generation, text in answers:

@@ -25,7 +25,7 @@ def served(
     settings.write_text(
         f"[server]\ndrain_s = {drain_s}\n[memory]\nslots = 1\nkv_tokens = 2000\n"
     )
-    command = [sys.executable, "-m", "hotswap.cli", "serve", model]
+    command: list[str | Path] = [sys.executable, "-m", "hotswap.cli", "serve", model]
     command += ["--adapters", adapters, "--port", str(port), "--config", settings]
     with spawned(command, port, tmp_path / "log") as server:
         yield f"http://127.0.0.1:{port}", server

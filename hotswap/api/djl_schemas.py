@@ -1,0 +1,53 @@
+"""DJL Serving's body: inputs, and the parameters of their answers."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.api import neutral
+from hotswap.api.generation_fields import GenerationFields, MaxTokens, StopStrings
+from hotswap.api.wire import Fields
+from hotswap.engine.params import GenerationParams
+
+
+class Parameters(GenerationFields, frozen=True, kw_only=True):
+    """DJL's generation parameters; defaults as its documentation says."""
+
+    defaults = GenerationParams(max_tokens=30, temperature=0.0, logprobs=True)
+    foreign = neutral.PARAMETERS
+
+    max_new_tokens: MaxTokens | None = None
+    do_sample: bool | None = None
+    stop_sequences: StopStrings | None = None
+    stop: StopStrings | None = None
+    ignore_eos_token: bool = False
+    details: bool = False
+    return_full_text: bool = False
+
+    def to_params(self, sidecar: Sidecar) -> GenerationParams:
+        is_silent = self.stop_sequences is None and self.stop is None
+        stop = (*(self.stop_sequences or ()), *(self.stop or ()))
+        defaults = self.defaults
+        if self.do_sample:
+            defaults = replace(defaults, temperature=1.0)
+        params = self.filled(
+            defaults,
+            sidecar,
+            max_tokens=self.max_new_tokens,
+            stop=None if is_silent else stop,
+            ignore_eos=self.ignore_eos_token,
+        )
+        # DJL samples only if asked to, by do_sample or by a temperature.
+        return replace(params, temperature=0.0) if self.do_sample is False else params
+
+
+class Invocation(Fields, frozen=True, kw_only=True):
+    foreign = neutral.INVOCATION
+    inner: ClassVar = {"parameters": Parameters}
+
+    inputs: str | list[str]
+    adapters: str | list[str | None] | None = None
+    adapter: str | None = None
+    model: str | None = None
+    parameters: Parameters = Parameters()
+    stream: bool = False

@@ -1,0 +1,50 @@
+"""Generation fields: what a body of every family says of generating, in one spelling.
+
+A family adds its own fields, and makes of all of them a `GenerationParams`: what the
+request says; else what its adapter's sidecar says; else what the family does.
+"""
+
+from dataclasses import fields, replace
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.wire import Fields
+from hotswap.engine.params import GenerationParams
+
+MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
+StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
+StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+
+# A sidecar's field of the same name is a parameter's default.
+_OF_SIDECAR = {field.name for field in fields(GenerationParams)} & {
+    *Sidecar.__struct_fields__
+}
+
+
+class GenerationFields(Fields, frozen=True, kw_only=True):
+    """None is silence. `defaults`: what the family does where nobody says anything.
+    `priority` and `deadline_s` are additions of ours."""
+
+    defaults: ClassVar[GenerationParams]
+
+    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=1 << 31)] | None = None
+    seed: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None
+    # Lower is served earlier.
+    priority: Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)] | None = None
+    deadline_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None  # for a first token
+
+    def filled(
+        self, defaults: GenerationParams, sidecar: Sidecar, **own: object
+    ) -> GenerationParams:
+        """The parameters; `own` is what this family spells in its own way."""
+        alike = GenerationFields.__struct_fields__
+        folder = {name: getattr(sidecar, name) for name in _OF_SIDECAR}
+        request = {name: getattr(self, name) for name in alike} | own
+        told: dict[str, Any] = {}
+        for values in (folder, request):
+            told |= {name: each for name, each in values.items() if each is not None}
+        return replace(defaults, **told)

@@ -1,0 +1,84 @@
+"""OpenAI's bodies: completions and chat completions."""
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.api import neutral
+from hotswap.api.generation_fields import (
+    GenerationFields,
+    MaxTokens,
+    StopString,
+    StopStrings,
+)
+from hotswap.api.wire import Fields
+from hotswap.engine.params import GenerationParams
+
+TokenId = Annotated[int, Meta(ge=0)]
+
+
+class StreamOptions(Fields, frozen=True, kw_only=True):
+    foreign = neutral.STREAM_OPTIONS
+
+    include_usage: bool = False
+
+
+class OpenAIBody(GenerationFields, frozen=True, kw_only=True):
+    """What both bodies share. `adapter` and `adapters` are additions, and `top_k`,
+    `ignore_eos`, `stop_token_ids`, spelled as in vLLM."""
+
+    model: str | None = None
+    adapter: str | None = None
+    adapters: str | list[str | None] | None = None
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None  # the same by its newer name
+    n: Annotated[int, Meta(ge=1, le=64)] | None = None
+    stop: StopString | StopStrings | None = None
+    stop_token_ids: Annotated[list[TokenId], Meta(max_length=1000)] | None = None
+    ignore_eos: bool = False
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+
+    def to_params(self, sidecar: Sidecar) -> GenerationParams:
+        most, stop = self.max_completion_tokens, self.stop
+        if isinstance(stop, str):
+            stop = [stop]
+        return self.filled(
+            self.defaults,
+            sidecar,
+            max_tokens=self.max_tokens if most is None else most,
+            stop=None if stop is None else tuple(stop),
+            stop_tokens=frozenset(self.stop_token_ids or ()),
+            ignore_eos=self.ignore_eos,
+        )
+
+
+class Completion(OpenAIBody, frozen=True, kw_only=True):
+    defaults = GenerationParams(max_tokens=16)  # OpenAI's
+    foreign = neutral.COMPLETION
+    inner: ClassVar = {"stream_options": StreamOptions}
+
+    prompt: str | list[str | TokenId | list[TokenId]]
+
+
+class Part(Fields, frozen=True, kw_only=True):
+    type: Literal["text"]
+    text: str
+
+
+class Message(Fields, frozen=True, kw_only=True):
+    """OpenAI's roles `tool` and `function` need tools, which are not supported."""
+
+    foreign = neutral.MESSAGE
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[list[Part], Meta(min_length=1)]
+
+
+class Chat(OpenAIBody, frozen=True, kw_only=True):
+    defaults = GenerationParams()
+    foreign = neutral.CHAT
+    inner: ClassVar = {"stream_options": StreamOptions, "messages": Message}
+
+    messages: Annotated[list[Message], Meta(min_length=1)]
