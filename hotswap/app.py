@@ -21,6 +21,7 @@ from litestar.openapi import OpenAPIConfig
 from hotswap import __version__
 from hotswap.adapters.checkpoint import Limits, read
 from hotswap.adapters.store import Store
+from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.api import (
     admin,
     djl,
@@ -109,7 +110,7 @@ def build(config: Config) -> Litestar:
         context=loaded.context,
         fetch=library.fetch,
     )
-    library.open(_catalogue(config, runner, engine, own))
+    library.open(_catalogue(config, loaded, runner, engine, own))
     watch = _watch(config, library)
     serving = Serving(
         engine=engine,
@@ -202,12 +203,17 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
 
 
 def _catalogue(
-    config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
+    config: Config, loaded: Loaded, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Catalogue:
     directory, most = adapters_directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     return Catalogue(
-        partial(read, layout=runner.layout, limits=_limits(config)),
+        partial(
+            read,
+            layout=runner.layout,
+            limits=_limits(config),
+            tokenizers=Tokenizers(loaded.tokenizer),
+        ),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),

@@ -8,7 +8,6 @@ from transformers import PreTrainedModel
 
 from hotswap.adapters.deltas import Generation, bytes_of
 from hotswap.adapters.layout import Layout, hollow, hollowed
-from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.errors import StartFailed
 from hotswap.model.budget import shares
 from hotswap.model.device import Device, device_of, free_host_bytes
@@ -138,7 +137,6 @@ def _layout(
         skeleton=skeleton,
         golden={path: p.golden_of(path) for p in places for path in p.parts},
         base=loaded.name,
-        tokenizers=Tokenizers(loaded.tokenizer),
     )
 
 
