@@ -98,7 +98,7 @@ def build(config: Config) -> Litestar:
     store = Store(
         reserved={base, *also_base},
         max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
-        max_bytes=runner.memory["adapter_bytes"],
+        max_bytes=runner.memory.adapter_bytes,
     )
     library = Library()
     engine = Engine(

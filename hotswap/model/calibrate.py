@@ -165,7 +165,7 @@ def _digest(runner: Runner, max_batch: int) -> str:
         runner.kind,
         runner.dtype,
         sorted(runner.layout.linear.items()),
-        runner.memory["golden_stays"],
+        runner.memory.golden_stays,
         max_batch,
     )
 

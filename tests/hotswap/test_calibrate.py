@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ class Clockwork:
 
     kv_tokens, context, head, dtype = 8192, 8192, "head", torch.float32
     layout = SimpleNamespace(linear={"layer": (4, 4)})
-    kind, memory = "clockwork", MappingProxyType({"golden_stays": True})
+    kind, memory = "clockwork", SimpleNamespace(golden_stays=True)
 
     def __init__(self, seed: int, slowness: float = 1.0) -> None:
         self.now = 0.0

@@ -56,17 +56,21 @@ def logits(
 
 
 def slot(runner: Runner) -> list[torch.Tensor]:
-    places = runner.weights._places
-    return [place.weight.cpu() for place in places if isinstance(place, Linear)]
+    swappables = runner.weights.swappables
+    return [
+        swappable.weight.cpu()
+        for swappable in swappables
+        if isinstance(swappable, Linear)
+    ]
 
 
 def test_golden_is_where_the_budget_says(cuda: Runner) -> None:
-    stays = bool(cuda.memory["golden_stays"])
-    for place in cuda.weights._places:
-        if isinstance(place, Linear):
-            assert place.golden.is_cuda is stays
-            assert place.golden.is_pinned() is not stays
-            assert place.weight.is_cuda
+    stays = bool(cuda.memory.golden_stays)
+    for swappable in cuda.weights.swappables:
+        if isinstance(swappable, Linear):
+            assert swappable.golden.is_cuda is stays
+            assert swappable.golden.is_pinned() is not stays
+            assert swappable.weight.is_cuda
 
 
 def test_golden_is_bit_identical_after_swaps(
@@ -97,7 +101,7 @@ def test_a_merge_is_the_cpus_to_the_last_bit_of_its_type(
 
     with device.side():
         merge(source, delta, out, device)
-    device.mark().wait()
+    device.record().wait()
 
     exact = golden.double() + 0.7 * (delta.b.double() @ delta.a.double())
     eps = torch.finfo(dtype).eps

@@ -10,7 +10,7 @@ from transformers.pytorch_utils import Conv1D
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
 from hotswap.errors import MergeFailed
-from hotswap.model.beside import Beside
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Host
 from hotswap.model.kernels import Plain, kernels_for
 from hotswap.model.linear import Linear, replace_linears
@@ -39,7 +39,7 @@ def read_all(folders: Path, runner: Runner) -> list[Generation]:
 def slot_bytes(runner: Runner) -> dict[str, bytes]:
     """What every module computes with now."""
     found = {}
-    for linear in runner.weights._places:
+    for linear in runner.weights.swappables:
         if not isinstance(linear, Linear):
             continue
         weight = linear.weight.to_dense() if linear.weight.is_mkldnn else linear.weight
@@ -106,8 +106,8 @@ def test_a_failure_in_the_middle_of_a_merge_leaves_golden_resident_and_untouched
 
 def test_the_checksum_notices_one_changed_bit() -> None:
     model = tiny.model("llama")
-    beside = Beside(torch.float32, torch.device("cpu"), Plain())
-    linears = replace_linears(model, beside, Plain())
+    lora = BatchedLora(torch.float32, torch.device("cpu"), Plain())
+    linears = replace_linears(model, lora, Plain())
     weights = Weights(linears, slots=1, device=Host())
     before = weights.checksum()
 
@@ -139,8 +139,8 @@ def test_a_merge_accumulates_in_float32_and_rounds_once(
             continue
         deltas[f"m{n}"] = Delta(a=a, b=b, scale=0.7)
         exact.append(golden.double() + 0.7 * (b.double() @ a.double()))
-    beside = Beside(dtype, torch.device("cpu"), Plain())
-    linear = Linear(modules, Plain(), beside)
+    lora = BatchedLora(dtype, torch.device("cpu"), Plain())
+    linear = Linear(modules, Plain(), lora)
     before = linear.golden.clone()
 
     out = linear.build(Generation(key="g", deltas=deltas), None, Host()).weight
@@ -162,7 +162,7 @@ def test_the_kernels_of_this_machine_compute_what_plain_ones_do(
     fast, plain = kernels_for(dtype, torch.device("cpu")), Plain()
     x, weight = torch.randn(rows, 100).to(dtype), torch.randn(70, 100).to(dtype)
     bias, other = torch.randn(70).to(dtype), torch.randn(rows, 70).to(dtype)
-    prepared = fast.prepare(weight)
+    prepared = fast.pack(weight)
     tolerance = {"atol": 0.2, "rtol": 0.02} if dtype is torch.bfloat16 else {}
 
     for ours, theirs in (
