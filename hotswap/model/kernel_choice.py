@@ -32,7 +32,7 @@ _LIMIT_S = 0.7
 _SILU_LIMIT_S = 0.2
 _SILU_ROWS = (1, 16, 64, 128, 256)
 # Of a weight with more elements so many are tried, of more shapes the heaviest.
-_ELEMENTS = 1 << 20
+ELEMENTS = 1 << 20
 _SHAPES = 6
 # A layout for 256 rows was that for 16 wherever it was looked at.
 _PACKED_FOR = (1, 16)
@@ -104,7 +104,7 @@ def products_of(model: PreTrainedModel) -> list[Product]:
             found[outputs, inputs, module is head] += 1
     products = []
     for (outputs, inputs, is_head), count in found.items():
-        tried = min(outputs, max(1, _ELEMENTS // inputs))
+        tried = min(outputs, max(1, ELEMENTS // inputs))
         products.append(Product(tried, inputs, count * outputs / tried, is_head))
     products.sort(key=lambda p: -p.count * p.outputs * p.inputs)
     return products[:_SHAPES]

@@ -7,6 +7,7 @@ import torch
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
+from hotswap.model import runner as runner_module
 from hotswap.model.calibrate import measure
 from hotswap.model.device import Cuda
 from hotswap.model.kv import KV
@@ -148,17 +149,22 @@ def test_a_slot_built_while_steps_run_is_the_one_built_alone(
         assert torch.equal(now, then)
 
 
-def test_a_flip_waits_for_the_side(model_folder: Path, adapter_folders: Path) -> None:
+def test_a_flip_waits_for_the_side(
+    model_folder: Path, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Cuda(torch.device("cuda"))
+    monkeypatch.setattr(runner_module, "device_of", lambda _: device)
     loaded = load(str(model_folder), "float32", "cuda")
     cuda = Runner(loaded, slots=1, kv_tokens=1024)
     a, b = generations(adapter_folders, cuda)[:2]
     cuda.weights.activate(a)
     alone = slot(cuda)
     cuda.weights.activate(b)
-    side = cuda._device._side  # type: ignore[attr-defined]
+    much = torch.ones(4096, 4096, device="cuda")
 
-    with torch.cuda.stream(side):
-        torch.cuda._sleep(50_000_000)  # a side that is far behind
+    with device.side():
+        for _ in range(30):  # a side that is far behind
+            torch.mm(much, much)
     cuda.weights.activate(a)
 
     for now, then in zip(slot(cuda), alone, strict=True):

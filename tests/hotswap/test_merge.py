@@ -23,7 +23,9 @@ def test_a_merge_accumulates_in_float32_and_rounds_once(
     modules: dict[str, torch.nn.Module] = {}
     deltas, exact = {}, []
     for n in range(count):
-        made = Conv1D(700, 400) if kind == "conv1d" else torch.nn.Linear(400, 700)
+        made: torch.nn.Linear | Conv1D = torch.nn.Linear(400, 700)
+        if kind == "conv1d":
+            made = Conv1D(700, 400)  # type: ignore[no-untyped-call]
         made.weight.data.normal_()
         modules[f"m{n}"] = made.to(dtype)
         golden = made.weight.data.t() if kind == "conv1d" else made.weight.data

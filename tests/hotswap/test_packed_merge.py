@@ -167,7 +167,8 @@ def wide() -> PreTrainedModel:
         head_dim=16,
         max_position_embeddings=128,
     )
-    made = LlamaForCausalLM(config).eval()
+    made = LlamaForCausalLM(config)
+    made.train(False)
     for parameter in made.parameters():
         if parameter.dim() > 1:
             parameter.data.normal_(0, 0.12)
