@@ -16,9 +16,10 @@ import torch
 from hotswap.errors import StartFailed
 from hotswap.model import attention_interface
 from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.linear import Linear, is_mergeable, replace_linears
+from hotswap.model.linear import Linear, replace_linears
 from hotswap.model.llama import Llama
 from hotswap.model.load import Loaded
+from hotswap.model.mergeable import is_mergeable
 from hotswap.model.per_sequence import PerSequence
 from hotswap.model.ragged_batch import RaggedBatch
 from hotswap.model.rows import Row

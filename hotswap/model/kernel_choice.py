@@ -22,8 +22,8 @@ from hotswap.adapters.deltas import bytes_of
 from hotswap.cache import keep, recall
 from hotswap.model.device import free_host_bytes
 from hotswap.model.kernels import Kernels, OneDNN, Plain, kernels_for
-from hotswap.model.linear import head_of, is_mergeable
 from hotswap.model.machine import digest
+from hotswap.model.mergeable import head_of, is_mergeable
 from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race, shortest
 
 log = logging.getLogger(__name__)

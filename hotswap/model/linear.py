@@ -2,8 +2,9 @@
 
 It takes the place of one `nn.Linear` (weight [out, in]) or GPT-2 `Conv1D` (weight
 [in, out]), or of several that share their input, stacked along the outputs. `weight`
-and `bias` are what `Weights` last pointed it to, the weight as the kernels packed it.
-Knows no slots.
+and `bias` are what `Weights` last pointed it to, the weight as the kernels packed it:
+golden, or what `build` merged, `W0 + scale B A`. In a mixed step its `LoraStack` adds
+to golden's output what the rows' own adapters make of the input. Knows no slots.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Device
 from hotswap.model.kernels import Kernels
 from hotswap.model.merge import merge
+from hotswap.model.mergeable import head_of, is_mergeable
 from hotswap.model.packed_merge import blocks_of, merge_packed
 
 
@@ -203,24 +205,6 @@ def replace_linears(
             setattr(model.get_submodule(parent), name, linear)
             found.append(linear)
     return found
-
-
-def head_of(model: nn.Module) -> nn.Module | None:
-    """The output head, whose rows are those that want logits."""
-    getter = getattr(model, "get_output_embeddings", None)
-    head = getter() if getter else None
-    return head if isinstance(head, nn.Module) else None
-
-
-def head_path(model: nn.Module) -> str:
-    """Of the output head; "" if there is none."""
-    head = head_of(model)
-    return next((path for path, m in model.named_modules() if m is head), "")
-
-
-def is_mergeable(module: nn.Module) -> bool:
-    # Exact types: a subclass (quantised, sharded) may compute something else.
-    return type(module) is nn.Linear or type(module) is Conv1D
 
 
 def _weight(module: nn.Module) -> torch.Tensor:

@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 
 from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.kernels import Kernels
-from hotswap.model.linear import Linear, head_of, is_mergeable
+from hotswap.model.linear import Linear
+from hotswap.model.mergeable import head_of, is_mergeable
 from hotswap.model.ragged_batch import Inputs
 
 _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")

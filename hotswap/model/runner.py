@@ -11,8 +11,9 @@ from hotswap.model.budget import Demand, plan_memory
 from hotswap.model.device import Device, device_of, free_host_bytes
 from hotswap.model.eviction import evict_golden
 from hotswap.model.forward_choice import ChosenForward, choose_forward
-from hotswap.model.linear import Linear, head_path
+from hotswap.model.linear import Linear
 from hotswap.model.load import Loaded
+from hotswap.model.mergeable import head_path
 from hotswap.model.other_parameters import other_parameters
 from hotswap.model.rows import Row
 from hotswap.model.slots import Swappable

@@ -1,4 +1,4 @@
-"""Slots: what one holds, one on its way to a generation, and the swappables it is for.
+"""Slots: what one holds, one on its way to a generation, and `Swappable`.
 
 Values that `Weights` alone mutates.
 """
