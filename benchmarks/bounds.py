@@ -39,6 +39,7 @@ from hotswap.library.journal import Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.sources import Sources
+from hotswap.model.budget import MemoryPlan
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
@@ -107,7 +108,7 @@ def nothing_is_read(folder: Path) -> Generation:
     raise AdapterRefused("no_source", f"{folder}: the adapters are made in memory")
 
 
-def over_http(engine: Engine, loaded: Loaded) -> float:
+def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
     """The same through the routes, asked by `benchmarks.serve` in its own process."""
     library = Library()
     library.open(
@@ -128,7 +129,7 @@ def over_http(engine: Engine, loaded: Loaded) -> float:
         limit=8192,
         max_waiting=1000,
         started_at=0,
-        memory={},
+        memory=memory,
         library=library,
         endpoints=Endpoints(None),
         hooks=Hooks(),
@@ -217,7 +218,7 @@ def idle_and_http(
     few = lambda: make_engine(runner, loaded, made[:1])  # noqa: E731
     many = lambda: make_engine(runner, loaded, [made[0], *idle])  # noqa: E731
     rounds = [
-        (run_engine(few), run_engine(many), over_http(few(), loaded))
+        (run_engine(few), run_engine(many), over_http(few(), loaded, runner.memory))
         for _ in range(ROUNDS)
     ]
     return [statistics.median(speeds) for speeds in zip(*rounds, strict=True)]
@@ -228,7 +229,7 @@ def main() -> None:
     runner = errand(lambda: Runner(loaded, slots=4, kv_tokens=CLIENTS * 2001))
     made = errand(lambda: adapters(runner, 8, rank=16))
     print("| what | measured |\n|---|---|")
-    weights, token = runner.memory["slot_bytes"], runner.memory["kv_token_bytes"]
+    weights, token = runner.memory.slot_bytes, runner.memory.kv_token_bytes
     short, long = (weights + CLIENTS * n * token for n in (100, 2000))
     results = told({"bytes read at 2000 / 100": long / short})
     short_ms, long_ms = (errand(lambda n=n: step_ms(runner, n)) for n in (100, 2000))

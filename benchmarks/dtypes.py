@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hotswap.demo.__main__ import model_file
-from hotswap.model.choice import products_of, time_silu, time_ways, ways_of
+from hotswap.model.kernel_choice import products_of, time_silu, time_ways, ways_of
 from hotswap.model.load import convert_gguf
 from hotswap.model.timing import STEPS, apart_from, best
 

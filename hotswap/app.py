@@ -21,6 +21,7 @@ from litestar.openapi import OpenAPIConfig
 from hotswap import __version__
 from hotswap.adapters.checkpoint import Limits, read
 from hotswap.adapters.store import Store
+from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.api import (
     admin,
     djl,
@@ -97,7 +98,7 @@ def build(config: Config) -> Litestar:
     store = Store(
         reserved={base, *also_base},
         max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
-        max_bytes=runner.memory["adapter_bytes"],
+        max_bytes=runner.memory.adapter_bytes,
     )
     library = Library()
     engine = Engine(
@@ -109,7 +110,7 @@ def build(config: Config) -> Litestar:
         context=loaded.context,
         fetch=library.fetch,
     )
-    library.open(_registry(config, runner, engine, own))
+    library.open(_registry(config, loaded, runner, engine, own))
     watch = _watch(config, library)
     serving = Serving(
         engine=engine,
@@ -202,12 +203,17 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
 
 
 def _registry(
-    config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
+    config: Config, loaded: Loaded, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Registry:
     directory, most = adapters_directory(config), config.lora.max_cpu_loras
     roots = [Path(root) for root in config.adapters.roots]
     return Registry(
-        partial(read, layout=runner.layout, limits=_limits(config)),
+        partial(
+            read,
+            layout=runner.layout,
+            limits=_limits(config),
+            tokenizers=Tokenizers(loaded.tokenizer),
+        ),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),

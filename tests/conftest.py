@@ -18,7 +18,7 @@ from litestar import Litestar
 
 from hotswap import app, config, connections
 from hotswap.model import load as load_module
-from hotswap.model.choice import Chosen
+from hotswap.model.kernel_choice import ChosenKernels
 from hotswap.model.kernels import kernels_for
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
@@ -44,8 +44,8 @@ def _same_kernels() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
             load_module,
-            "choose",
-            lambda model, dtypes, device: Chosen(
+            "choose_kernels",
+            lambda model, dtypes, device: ChosenKernels(
                 dtypes[0], kernels_for(dtypes[0], device)
             ),
         )

@@ -53,7 +53,8 @@ def model(architecture: str, *, tied: bool = False) -> PreTrainedModel:
                 parameter.normal_(0, 0.12)
             else:  # biases and norms: away from their neutral start
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    return made.eval()
+    made.train(False)
+    return made
 
 
 def _make(architecture: str, tied: bool) -> PreTrainedModel:
@@ -66,8 +67,8 @@ def _make(architecture: str, tied: bool) -> PreTrainedModel:
         case "mistral":  # a window shorter than the prompts
             return MistralForCausalLM(MistralConfig(**sizes, sliding_window=4))
         case "gemma2":  # softcap: runs row by row
-            window = {"sliding_window": 4, "query_pre_attn_scalar": 12}
-            return Gemma2ForCausalLM(Gemma2Config(**sizes, **window))
+            sizes |= {"sliding_window": 4, "query_pre_attn_scalar": 12}
+            return Gemma2ForCausalLM(Gemma2Config(**sizes))
         case "gpt2":
             return GPT2LMHeadModel(
                 GPT2Config(
@@ -139,7 +140,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     inner = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(
+    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=inner, eos_token="<eos>", pad_token="<eos>", bos_token="<bos>"
     )
     made.add_tokens(["<x>", "<y>"])

@@ -25,6 +25,7 @@ from hotswap.adapters.peft_config import parse
 from hotswap.adapters.settings import CONFIG_FILE, unusual
 from hotswap.adapters.sidecar import SIDECAR_FILE, read_sidecar
 from hotswap.adapters.tensors import tensors_of
+from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.adapters.updates import absent_targets, prove, updates
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.errors import AdapterRefused
@@ -55,13 +56,18 @@ class Limits:
     other_base: Literal["warn", "refuse"] = "warn"
 
 
-def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generation:
-    """Read and check one folder. Raises AdapterRefused and nothing else; never half a
-    generation."""
+def read(
+    folder: Path,
+    layout: Layout,
+    limits: Limits | None = None,
+    tokenizers: Tokenizers | None = None,
+) -> Generation:
+    """Read and check one folder; its tokenizer only if `tokenizers`, the model's, are
+    given. Raises AdapterRefused and nothing else; never half a generation."""
     try:
         with outside(lambda said: AdapterRefused("unexpected", f"it ends in {said}")):
             try:
-                return _read(folder, layout, limits or Limits())
+                return _read(folder, layout, limits or Limits(), tokenizers)
             except OSError as error:  # no room for a copy, no process for a trial
                 raise unreadable(error) from None
     except AdapterRefused as error:
@@ -71,7 +77,9 @@ def read(folder: Path, layout: Layout, limits: Limits | None = None) -> Generati
         raise AdapterRefused(error.code, reason, is_passing=error.is_passing) from error
 
 
-def _read(folder: Path, layout: Layout, limits: Limits) -> Generation:
+def _read(
+    folder: Path, layout: Layout, limits: Limits, tokenizers: Tokenizers | None
+) -> Generation:
     try:
         raw_config, raw_weights = _read_files(folder, layout, limits)
     except AdapterRefused as error:
@@ -89,8 +97,14 @@ def _read(folder: Path, layout: Layout, limits: Limits) -> Generation:
     warnings += renamings + absent_targets(config, layout)
     _check_targets({*made, *others}, limits)
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
-    tokenizer, warned = _tokenizer(folder, layout, added, sidecar.chat_template)
+    tokens = known_tokens(layout.skeleton) + added
+    tokenizer, warned = _tokenizer(folder, tokenizers, tokens, sidecar.chat_template)
     warnings += warned
+    if tokenizer is None and added:
+        warnings += (
+            f"it has {added} tokens that the model's tokenizer does not know: they "
+            "can neither be written in a prompt nor read in an answer",
+        )
     written_in = tokenizer.key.encode() if tokenizer else b""
     digest = hashlib.sha256(raw_config + raw_weights + written_in).hexdigest()
     generation = Generation(
@@ -159,20 +173,13 @@ def _most_bytes(layout: Layout) -> int:
 
 
 def _tokenizer(
-    folder: Path, layout: Layout, added: int, template: str | None
+    folder: Path, tokenizers: Tokenizers | None, tokens: int, template: str | None
 ) -> tuple[Tokenizer | None, tuple[str, ...]]:
-    """The folder's own, and what to know of it."""
-    tokens = known_tokens(layout.skeleton) + added
-    own: Tokenizer | None = None
-    warnings: tuple[str, ...] = ()
-    if layout.tokenizers is not None:
-        own = layout.tokenizers.of(folder, tokens)
-        warnings = layout.tokenizers.tried(own, template)
-    if own is None and added:
-        warnings += (
-            f"it has {added} tokens that the model's tokenizer does not know: they "
-            "can neither be written in a prompt nor read in an answer",
-        )
+    """The folder's own, and what to know of it. `tokens`: as many does it know."""
+    if tokenizers is None:
+        return None, ()
+    own = tokenizers.of(folder, tokens)
+    warnings = tokenizers.tried(own, template)
     if own is not None and own.unknown:
         warnings += (
             f"its tokenizer has {own.unknown} tokens for which there are no weights: "

@@ -15,16 +15,13 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.adapters.tokenizers import Tokenizers
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """`linear`: [out, in] of each linear module; `others`: the paths of all others.
 
     `golden`: the parameters of each module that has any, by name, in the module's own
-    orientation. Never written. `base`: what the model is called. `tokenizers`: the
-    model's, to compare the adapter's own with.
+    orientation. Never written. `base`: what the model is called.
     """
 
     linear: Mapping[str, tuple[int, int]]
@@ -32,7 +29,6 @@ class Layout:
     skeleton: PreTrainedModel
     golden: Mapping[str, Mapping[str, torch.Tensor]] = field(repr=False)
     base: str = ""
-    tokenizers: Tokenizers | None = None
 
     def matrix(self, path: str) -> torch.Tensor:
         """Golden of a linear module, seen as [out, in]."""

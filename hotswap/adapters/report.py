@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from hotswap.adapters.checkpoint import Layout, Limits, read
 from hotswap.adapters.deltas import Generation
+from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.errors import AdapterRefused
 
 
@@ -30,10 +31,15 @@ class Report(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def report(folder: Path, layout: Layout, limits: Limits | None = None) -> Report:
+def report(
+    folder: Path,
+    layout: Layout,
+    limits: Limits | None = None,
+    tokenizers: Tokenizers | None = None,
+) -> Report:
     """Read and check the folder, and keep nothing of it."""
     try:
-        return good(read(folder, layout, limits))
+        return good(read(folder, layout, limits, tokenizers))
     except AdapterRefused as error:
         return bad(error)
 

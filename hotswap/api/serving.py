@@ -36,6 +36,7 @@ from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
 from hotswap.library.sources import shown
 from hotswap.library.watch import Watch
+from hotswap.model.budget import MemoryPlan
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
@@ -50,7 +51,7 @@ _IN_PLACE = 4_000
 class Serving:
     """`base`, `also_base`: the names of the bare model, the first is what answers say.
     `limit`: most tokens of a prompt and its answer. `max_waiting`: most jobs that wait.
-    `memory`: bytes, by what holds them. `directory`: the one that is watched.
+    `memory`: what holds how much. `directory`: the one that is watched.
     `show_paths`: whether listings may tell where files lie. `answers`: how many went
     out, by HTTP code."""
 
@@ -60,7 +61,7 @@ class Serving:
     limit: int
     max_waiting: int
     started_at: int
-    memory: dict[str, int]
+    memory: MemoryPlan
     library: Library
     endpoints: Endpoints
     hooks: Hooks

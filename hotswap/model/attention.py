@@ -22,7 +22,7 @@ _SHORT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Segment:
     """Rows [row, row + tokens) of the step are positions from `position` of `span`."""
 
     row: int
@@ -48,10 +48,10 @@ class _Prefill:
 
 @dataclass(slots=True)
 class Attention:
-    """One step's places, and what follows from them for each sliding window."""
+    """One step's segments, and what follows from them for each sliding window."""
 
     kv: KV
-    places: list[Place]
+    segments: list[Segment]
     device: torch.device
     write: torch.Tensor = field(init=False)  # [tokens] arena rows of the step's rows
     _plans: dict[int | None, tuple[list[_Decode], list[_Prefill]]] = field(
@@ -60,7 +60,9 @@ class Attention:
 
     def __post_init__(self) -> None:
         rows = [
-            p.span.start + p.position + i for p in self.places for i in range(p.tokens)
+            p.span.start + p.position + i
+            for p in self.segments
+            for i in range(p.tokens)
         ]
         self.write = torch.tensor(rows, device=self.device)
 
@@ -79,14 +81,14 @@ class Attention:
         decodes, prefills = self._plan(window, q.dtype)
         out = None
         for d in decodes:
-            mixed = _decode(d, q, keys, values, scaling)
+            attended = _decode(d, q, keys, values, scaling)
             if d.rows is None:
-                return mixed
+                return attended
             if out is None:
                 out = q.new_empty((*q.shape[:2], values.shape[-1]))
-            out.index_copy_(0, d.rows, mixed)
+            out.index_copy_(0, d.rows, attended)
         for p in prefills:
-            mixed = sdpa(
+            attended = sdpa(
                 q[p.rows].transpose(0, 1)[None],
                 keys[p.seen].transpose(0, 1)[None],
                 values[p.seen].transpose(0, 1)[None],
@@ -95,11 +97,11 @@ class Attention:
                 scale=scaling,
                 enable_gqa=q.shape[1] != keys.shape[1],
             )[0].transpose(0, 1)
-            if out is None and len(self.places) == 1:
-                return mixed
+            if out is None and len(self.segments) == 1:
+                return attended
             if out is None:
                 out = q.new_empty((*q.shape[:2], values.shape[-1]))
-            out[p.rows] = mixed
+            out[p.rows] = attended
         assert out is not None, "a step without rows"
         return out
 
@@ -108,16 +110,16 @@ class Attention:
     ) -> tuple[list[_Decode], list[_Prefill]]:
         """Built once for a step and a window, used by all layers."""
         if window not in self._plans:
-            groups: defaultdict[int, list[Place]] = defaultdict(list)
+            groups: defaultdict[int, list[Segment]] = defaultdict(list)
             decodes, prefills = [], []
-            for place in self.places:
-                seen = min(place.position + 1, window or place.position + 1)
-                if place.tokens > 1:
-                    prefills.append(self._prefill(place, window, dtype))
+            for segment in self.segments:
+                seen = min(segment.position + 1, window or segment.position + 1)
+                if segment.tokens > 1:
+                    prefills.append(self._prefill(segment, window, dtype))
                 elif seen > _LONG:
-                    decodes.append(self._alone(place, window))
+                    decodes.append(self._alone(segment, window))
                 else:
-                    groups[max(seen - 1, _SHORT).bit_length()].append(place)
+                    groups[max(seen - 1, _SHORT).bit_length()].append(segment)
             for together in groups.values():
                 if len(together) == 1:
                     decodes.append(self._alone(together[0], window))
@@ -126,22 +128,22 @@ class Attention:
             self._plans[window] = decodes, prefills
         return self._plans[window]
 
-    def _rows(self, places: list[Place]) -> torch.Tensor | None:
-        if len(places) == len(self.places):
+    def _rows(self, segments: list[Segment]) -> torch.Tensor | None:
+        if len(segments) == len(self.segments):
             return None
-        return torch.tensor([p.row for p in places], device=self.device)
+        return torch.tensor([p.row for p in segments], device=self.device)
 
-    def _alone(self, place: Place, window: int | None) -> _Decode:
-        seen = min(place.position + 1, window or place.position + 1)
-        stop = place.span.start + place.position + 1
-        return _Decode(self._rows([place]), slice(stop - seen, stop), 1, None)
+    def _alone(self, segment: Segment, window: int | None) -> _Decode:
+        seen = min(segment.position + 1, window or segment.position + 1)
+        stop = segment.span.start + segment.position + 1
+        return _Decode(self._rows([segment]), slice(stop - seen, stop), 1, None)
 
     def _together(
-        self, places: list[Place], window: int | None, dtype: torch.dtype
+        self, segments: list[Segment], window: int | None, dtype: torch.dtype
     ) -> _Decode:
-        ends = torch.tensor([p.span.start + p.position + 1 for p in places])
+        ends = torch.tensor([p.span.start + p.position + 1 for p in segments])
         seen = torch.tensor(
-            [min(p.position + 1, window or p.position + 1) for p in places]
+            [min(p.position + 1, window or p.position + 1) for p in segments]
         )
         steps = torch.arange(int(seen.max()))
         starts = (ends - seen)[:, None]
@@ -152,24 +154,26 @@ class Attention:
             mask = torch.zeros(inside.shape, dtype=dtype)
             mask.masked_fill_(~inside, float("-inf"))
             mask = mask[:, None, None, :].to(self.device)
-        return _Decode(self._rows(places), gather.to(self.device), len(places), mask)
+        return _Decode(
+            self._rows(segments), gather.to(self.device), len(segments), mask
+        )
 
     def _prefill(
-        self, place: Place, window: int | None, dtype: torch.dtype
+        self, segment: Segment, window: int | None, dtype: torch.dtype
     ) -> _Prefill:
-        first = max(0, place.position + 1 - window) if window else 0
-        stop = place.position + place.tokens
+        first = max(0, segment.position + 1 - window) if window else 0
+        stop = segment.position + segment.tokens
         mask = None
-        if place.position or (window and stop > window):
-            query = torch.arange(place.position, stop, device=self.device)[:, None]
+        if segment.position or (window and stop > window):
+            query = torch.arange(segment.position, stop, device=self.device)[:, None]
             key = torch.arange(first, stop, device=self.device)
             hidden = key > query
             if window:
                 hidden |= key <= query - window
             mask = torch.zeros(hidden.shape, dtype=dtype, device=self.device)
             mask.masked_fill_(hidden, float("-inf"))
-        start = place.span.start
-        rows = slice(place.row, place.row + place.tokens)
+        start = segment.span.start
+        rows = slice(segment.row, segment.row + segment.tokens)
         return _Prefill(rows, slice(start + first, start + stop), mask)
 
 
@@ -188,11 +192,11 @@ def _decode(
     else:
         k, v = keys.index_select(0, d.gather), values.index_select(0, d.gather)
     kv_heads = keys.shape[1]
-    mixed = sdpa(
+    attended = sdpa(
         q.view(d.n, kv_heads, q.shape[1] // kv_heads, q.shape[-1]),
         k.view(d.n, -1, *k.shape[1:]).transpose(1, 2),
         v.view(d.n, -1, *v.shape[1:]).transpose(1, 2),
         attn_mask=d.mask,
         scale=scaling,
     )
-    return mixed.reshape(d.n, q.shape[1], -1)
+    return attended.reshape(d.n, q.shape[1], -1)

@@ -31,10 +31,10 @@ _ADAPTERS = 4
 _PROMPT = 128  # tokens, shared by the sequences
 _FIRST_PROMPT = 16  # in the first round
 _CONTEXT = 256  # of each sequence, in the step that tells what context takes
-_ROUNDS = 4
+ROUNDS = 4
 _ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
-_FAR = 2.5  # times: kept costs that are as far off are measured again
-_LIMIT_S = 20.0  # then serving begins with what was seen
+FAR = 2.5  # times: kept costs that are as far off are measured again
+LIMIT_S = 20.0  # then serving begins with what was seen
 
 Outcome = Swap | tuple[Shape, float]
 """A swap, or a step and its seconds."""
@@ -59,7 +59,7 @@ def calibrate(runner: Runner, max_batch: int) -> Costs:
         known = None
     if known is not None and known.trials >= _ENOUGH * len(_kinds(runner, max_batch)):
         return known.costs
-    found = measure(runner, max_batch, known=known, limit_s=_LIMIT_S)
+    found = measure(runner, max_batch, known=known, limit_s=LIMIT_S)
     keep("calibration", key, {"trials": found.trials, "costs": found.costs.state()})
     return found.costs
 
@@ -75,11 +75,11 @@ def _known(key: str) -> Measured | None:
 def _still_holds(runner: Runner, costs: Costs) -> bool:
     """Whether one sequence takes about as long as the costs say."""
     measured = []
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         *_, (shape, seconds), _ = _steps(runner, Mode.MERGED, [], 1, prompt=1)
         measured.append(seconds)
     expected = costs.step_s(shape)
-    return expected / _FAR <= min(measured) <= expected * _FAR
+    return expected / FAR <= min(measured) <= expected * FAR
 
 
 def measure(
@@ -101,7 +101,7 @@ def measure(
     modes = set(Mode) if known else set()
     # The first round pays for fresh memory and for code never run: better than nothing.
     rough, costs = Costs(), known.costs if known else Costs()
-    total = _ROUNDS * len(kinds)
+    total = ROUNDS * len(kinds)
     with progress("calibrating", 100, time.perf_counter) as tell:
         for trial, outcome in _outcomes(runner, made, kinds, range(trials, total)):
             trials = trial + 1
@@ -165,7 +165,7 @@ def _digest(runner: Runner, max_batch: int) -> str:
         runner.kind,
         runner.dtype,
         sorted(runner.layout.linear.items()),
-        runner.memory["golden_stays"],
+        runner.memory.golden_stays,
         max_batch,
     )
 

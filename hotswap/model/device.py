@@ -2,12 +2,12 @@
 
 Slots are built on the *side*: on a GPU a stream of its own, so that a slot is built
 while steps run; on the CPU there is none, and whatever was asked for is done when the
-call returns. A mark tells how far the side has come.
+call returns. An event, CUDA's word, tells whether the side has come to it.
 
 How memory stays right on a GPU, without `record_stream`: all that is allocated on the
 side returns to the side's own pool, and `side` begins by waiting for the steps queued
 so far. So no buffer is written anew while an earlier step may still read it. In the
-other direction nobody reads a buffer before a mark set after its last write is past.
+other direction nobody reads a buffer before an event after its last write is done.
 
 `Cuda` was never run by those who wrote it: they had no GPU. The tests marked `gpu` are
 what it has to pass.
@@ -22,17 +22,17 @@ from typing import Protocol, Self
 import torch
 
 
-class Mark(Protocol):
+class Event(Protocol):
     """A point in the side's work."""
 
-    def is_past(self) -> bool:
+    def is_done(self) -> bool:
         """Whether all that was queued before it is done."""
 
     def wait(self) -> None:
-        """Block until it is past."""
+        """Block until it is."""
 
     def since(self, earlier: Self) -> float:
-        """Seconds of the side's work between two marks that are past."""
+        """Seconds of the side's work between two events that are done."""
 
 
 class Device(Protocol):
@@ -57,20 +57,20 @@ class Device(Protocol):
     def side(self) -> AbstractContextManager[None]:
         """Within it, work is queued on the side, after the steps queued so far."""
 
-    def mark(self) -> Mark: ...
+    def record(self) -> Event: ...
     def finish(self) -> None:
         """Block until the steps queued so far are done. The side may go on."""
 
 
-class HostMark:
+class HostEvent:
     def __init__(self) -> None:
         self._at = time.perf_counter()
 
-    def is_past(self) -> bool:
+    def is_done(self) -> bool:
         return True
 
     def wait(self) -> None: ...
-    def since(self, earlier: "HostMark") -> float:
+    def since(self, earlier: "HostEvent") -> float:
         return self._at - earlier._at
 
 
@@ -90,23 +90,23 @@ class Host:
     def side(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def mark(self) -> HostMark:
-        return HostMark()
+    def record(self) -> HostEvent:
+        return HostEvent()
 
     def finish(self) -> None: ...
 
 
-class CudaMark:
+class CudaEvent:
     def __init__(self, event: torch.cuda.Event) -> None:
         self._event = event
 
-    def is_past(self) -> bool:
+    def is_done(self) -> bool:
         return bool(self._event.query())
 
     def wait(self) -> None:
         self._event.synchronize()
 
-    def since(self, earlier: "CudaMark") -> float:
+    def since(self, earlier: "CudaEvent") -> float:
         return float(earlier._event.elapsed_time(self._event)) / 1e3
 
 
@@ -139,10 +139,10 @@ class Cuda:
         with torch.cuda.stream(self._side):
             yield
 
-    def mark(self) -> CudaMark:
+    def record(self) -> CudaEvent:
         event = torch.cuda.Event(enable_timing=True)
         event.record(self._side)
-        return CudaMark(event)
+        return CudaEvent(event)
 
     def finish(self) -> None:
         torch.cuda.current_stream(self._device).synchronize()

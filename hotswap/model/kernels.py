@@ -5,7 +5,7 @@ CPU's vector units want and fuses activation, product or sum into the same pass:
 2 times faster for the few rows of a decoding step. Its ops are those that torch's own
 compiler emits (torch/_inductor/mkldnn_ir.py), no documented API: `kernels_for` tries
 them once and falls back to `Plain`. Which of the two is faster is measured: see
-`choice`.
+`kernel_choice`.
 """
 
 import logging
@@ -21,16 +21,16 @@ Bias = Tensor | None
 
 
 class Kernels(Protocol):
-    """`x` is [rows, in], a weight [out, in] as `prepare` returned it."""
+    """`x` is [rows, in], a weight [out, in] as `pack` returned it."""
 
     @property
     def copies(self) -> bool:
-        """Whether a prepared weight has memory of its own."""
+        """Whether a packed weight has memory of its own."""
 
-    def prepare(self, weight: Tensor) -> Tensor: ...
+    def pack(self, weight: Tensor) -> Tensor: ...
     def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
-        """Memory to merge into and then to `prepare`: that of `before`, a weight
-        prepared earlier that nobody needs any more, or other. Its content is lost."""
+        """Memory to merge into and then to `pack`: that of `before`, a weight
+        packed earlier that nobody needs any more, or other. Its content is lost."""
 
     def linear(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor: ...
     def linear_silu(self, x: Tensor, weight: Tensor, bias: Bias) -> Tensor: ...
@@ -45,7 +45,7 @@ class Kernels(Protocol):
 class Plain:
     copies = False
 
-    def prepare(self, weight: Tensor) -> Tensor:
+    def pack(self, weight: Tensor) -> Tensor:
         return weight
 
     def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
@@ -82,10 +82,10 @@ class OneDNN:
         self._reorder = ops._reorder_linear_weight.default
         self._unary = ops._linear_pointwise.default
         self._binary = ops._linear_pointwise.binary
-        # Where a weight is merged before `prepare` takes its copy, by shape
+        # Where a weight is merged before `pack` takes its copy, by shape
         self._scratch: dict[torch.Size, Tensor] = {}
 
-    def prepare(self, weight: Tensor) -> Tensor:
+    def pack(self, weight: Tensor) -> Tensor:
         return self._reorder(weight, self._rows)
 
     def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
@@ -129,7 +129,7 @@ def _tried(kernels: OneDNN, dtype: torch.dtype) -> OneDNN:
     x = torch.randn(3, 64, generator=random).to(dtype)
     weight = torch.randn(32, 64, generator=random).to(dtype)
     bias, other = weight[:, 0].clone(), x[:, :32].clone()
-    plain, packed = Plain(), kernels.prepare(weight)
+    plain, packed = Plain(), kernels.pack(weight)
     for ours, theirs in (
         (kernels.linear(x, packed, bias), plain.linear(x, weight, bias)),
         (kernels.linear_silu(x, packed, bias), plain.linear_silu(x, weight, bias)),

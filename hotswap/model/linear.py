@@ -2,8 +2,9 @@
 
 It takes the place of one `nn.Linear` (weight [out, in]) or GPT-2 `Conv1D` (weight
 [in, out]), or of several that share their input, stacked along the outputs. `weight`
-and `bias` are what `Weights` last pointed it to, the weight as the kernels prepared it.
-Knows no slots.
+and `bias` are what `Weights` last pointed it to, the weight as the kernels packed it:
+golden, or what `build` merged, `W0 + scale B A`. In a mixed step its `LoraStack` adds
+to golden's output what the rows' own adapters make of the input. Knows no slots.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,17 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.deltas import Generation
-from hotswap.model.beside import Beside
-from hotswap.model.blocked import blocks_of, merge_blocks
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Device
 from hotswap.model.kernels import Kernels
 from hotswap.model.merge import merge
+from hotswap.model.mergeable import head_of, is_mergeable
+from hotswap.model.packed_merge import blocks_of, merge_packed
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
-    """What a slot holds for a Linear: [out, in] as prepared, and [out] or None."""
+class LinearTensors:
+    """What a Linear computes with: [out, in] as packed, and [out] or None."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -37,7 +39,7 @@ class Linear(nn.Module):
         self,
         modules: Mapping[str, nn.Module],
         kernels: Kernels,
-        beside: Beside,
+        lora: BatchedLora,
         *,
         is_head: bool = False,
     ) -> None:
@@ -51,14 +53,16 @@ class Linear(nn.Module):
         # Plain tensors: a Parameter could not be re-pointed as cheaply.
         self.golden = weights[0] if len(weights) == 1 else torch.cat(weights)
         self._bias = _stacked_bias(list(modules.values()), self.golden)
-        self._golden: Filling | None = Filling(kernels.prepare(self.golden), self._bias)
+        self._golden: LinearTensors | None = LinearTensors(
+            kernels.pack(self.golden), self._bias
+        )
         self.weight, self.bias = self._golden.weight, self._bias
         # Golden's shape and type where the model computes, of no memory
         self._form = self.golden.new_empty(()).expand(self.golden.shape)
         self._is_turned = {p: isinstance(m, Conv1D) for p, m in modules.items()}
-        self.beside = beside
+        self.lora = lora
         self._kernels = kernels
-        self._stack = beside.stack(self.parts, is_head=is_head)
+        self._stack = lora.stack(self.parts, is_head=is_head)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As the module it replaces, on any leading dimensions."""
@@ -99,9 +103,9 @@ class Linear(nn.Module):
 
     @property
     def golden_tensors(self) -> list[torch.Tensor]:
-        """Golden as loaded, and as prepared."""
-        prepared = self._golden.weight if self._golden else None
-        every = (self.golden, prepared, self._bias)
+        """Golden as loaded, and as packed."""
+        packed = self._golden.weight if self._golden else None
+        every = (self.golden, packed, self._bias)
         return [tensor for tensor in every if tensor is not None]
 
     def golden_of(self, path: str) -> Mapping[str, torch.Tensor]:
@@ -113,8 +117,8 @@ class Linear(nn.Module):
 
     @torch.no_grad()
     def build(
-        self, generation: Generation, before: Filling | None, device: Device
-    ) -> Filling:
+        self, generation: Generation, before: LinearTensors | None, device: Device
+    ) -> LinearTensors:
         """Golden with the adapter merged, rounded once. May use the memory of `before`.
 
         Each part depends on golden and the adapter alone.
@@ -139,12 +143,12 @@ class Linear(nn.Module):
             target.copy_(weight, non_blocking=True)
             if "bias" in made:
                 bias = self._with_bias(bias, rows, made["bias"], out.shape[0])
-        return Filling(self._kernels.prepare(out), bias)
+        return LinearTensors(self._kernels.pack(out), bias)
 
     def _build_packed(
-        self, generation: Generation, before: Filling | None
-    ) -> Filling | None:
-        """The same straight from golden as prepared, where that can be done."""
+        self, generation: Generation, before: LinearTensors | None
+    ) -> LinearTensors | None:
+        """The same straight from golden as packed, where that can be done."""
         if self._golden is None or not generation.rewrites.keys().isdisjoint(
             self.parts
         ):
@@ -157,7 +161,7 @@ class Linear(nn.Module):
         if before is not None and before.weight.shape == self._form.shape:
             packed = before.weight
         else:
-            packed = self._kernels.prepare(self.golden)
+            packed = self._kernels.pack(self.golden)
         out = blocks_of(packed, self._kernels)
         if out is None or out.shape != golden.shape:
             return None
@@ -165,17 +169,17 @@ class Linear(nn.Module):
             block = golden.shape[2]
             part = slice(rows.start // block, rows.stop // block)
             if path in generation.deltas:
-                merge_blocks(golden[part], generation.deltas[path], out[part])
+                merge_packed(golden[part], generation.deltas[path], out[part])
             else:
                 out[part].copy_(golden[part])
-        return Filling(packed, self._bias)
+        return LinearTensors(packed, self._bias)
 
-    def point(self, filling: Filling | None) -> None:
+    def point(self, tensors: LinearTensors | None) -> None:
         """To a slot's content, or (None) to golden."""
-        filling = filling or self._golden
-        assert filling is not None, "golden is not where the model computes"
+        tensors = tensors or self._golden
+        assert tensors is not None, "golden is not where the model computes"
         # Plain tensors. Module's own way to set them is most of a warm swap.
-        self.__dict__.update(weight=filling.weight, bias=filling.bias)
+        self.__dict__.update(weight=tensors.weight, bias=tensors.bias)
 
     def _with_bias(
         self, bias: torch.Tensor | None, rows: slice, made: torch.Tensor, size: int
@@ -188,29 +192,19 @@ class Linear(nn.Module):
         return whole
 
 
-def replace_linears(model: nn.Module, beside: Beside, kernels: Kernels) -> list[Linear]:
+def replace_linears(
+    model: nn.Module, lora: BatchedLora, kernels: Kernels
+) -> list[Linear]:
     """Put a `Linear` in the place of every mergeable module. Mutates `model`."""
     found = []
     head = head_of(model)
     for path, module in list(model.named_modules()):
         if is_mergeable(module):
             parent, _, name = path.rpartition(".")
-            linear = Linear({path: module}, kernels, beside, is_head=module is head)
+            linear = Linear({path: module}, kernels, lora, is_head=module is head)
             setattr(model.get_submodule(parent), name, linear)
             found.append(linear)
     return found
-
-
-def head_of(model: nn.Module) -> nn.Module | None:
-    """The output head, whose rows are those that want logits."""
-    getter = getattr(model, "get_output_embeddings", None)
-    head = getter() if getter else None
-    return head if isinstance(head, nn.Module) else None
-
-
-def is_mergeable(module: nn.Module) -> bool:
-    # Exact types: a subclass (quantised, sharded) may compute something else.
-    return type(module) is nn.Linear or type(module) is Conv1D
 
 
 def _weight(module: nn.Module) -> torch.Tensor:

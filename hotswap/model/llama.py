@@ -2,8 +2,9 @@
 
 It computes what transformers' modules compute, from their own weights, in a third of
 the operations: one product for q, k and v; silu, product and residual sums inside the
-products they follow; the rotation as one multiply-add. `fit` proves at load that
-its logits are transformers' own; otherwise `interface` serves the model.
+products they follow; the rotation as one multiply-add. `forward_choice`
+proves at load that its logits are transformers' own; otherwise `attention_interface`
+serves the model.
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from hotswap.model.beside import Beside
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.kernels import Kernels
-from hotswap.model.linear import Linear, head_of, is_mergeable
-from hotswap.model.packed import Inputs
+from hotswap.model.linear import Linear
+from hotswap.model.mergeable import head_of, is_mergeable
+from hotswap.model.ragged_batch import Inputs
 
 _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 
@@ -35,10 +37,10 @@ class _Norm:
 
 
 class Llama:
-    """A `packed.Network`. Keeps what it needs of the model's tensors."""
+    """A `ragged_batch.Network`. Keeps what it needs of the model's tensors."""
 
     def __init__(
-        self, model: PreTrainedModel, beside: Beside, kernels: Kernels
+        self, model: PreTrainedModel, lora: BatchedLora, kernels: Kernels
     ) -> None:
         inner = model.model
         head = head_of(model)
@@ -47,10 +49,10 @@ class Llama:
         self._rotary = inner.rotary_emb
         self._norm = _norm(inner.norm)
         self._layers = [
-            _Layer(f"model.layers.{index}", layer, beside, kernels)
+            _Layer(f"model.layers.{index}", layer, lora, kernels)
             for index, layer in enumerate(inner.layers)
         ]
-        self._head = Linear({"lm_head": head}, kernels, beside, is_head=True)
+        self._head = Linear({"lm_head": head}, kernels, lora, is_head=True)
         self.linears = [
             *(linear for layer in self._layers for linear in layer.linears),
             self._head,
@@ -58,7 +60,7 @@ class Llama:
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
-        """Whether the architecture is one of ours; `fit` proves the rest."""
+        """Whether the architecture is one of ours; `forward_choice` proves the rest."""
         return (
             type(model).__name__ in _CLASSES
             and model.config.hidden_act == "silu"
@@ -83,12 +85,14 @@ class Llama:
 
 
 class _Layer:
-    def __init__(self, path: str, layer: Any, beside: Beside, kernels: Kernels) -> None:
+    def __init__(
+        self, path: str, layer: Any, lora: BatchedLora, kernels: Kernels
+    ) -> None:
         attention, mlp = layer.self_attn, layer.mlp
 
         def linear(inside: Any, prefix: str, *names: str) -> Linear:
             modules = {f"{path}.{prefix}.{n}": getattr(inside, n) for n in names}
-            return Linear(modules, kernels, beside)
+            return Linear(modules, kernels, lora)
 
         self._qkv = linear(attention, "self_attn", "q_proj", "k_proj", "v_proj")
         self._o = linear(attention, "self_attn", "o_proj")
@@ -119,7 +123,7 @@ class _Layer:
         heads = self._qkv.rows(self._norm(x)).view(x.shape[0], -1, self._head_dim)
         qk, v = heads[:, : self._rotated], heads[:, self._rotated :]
         qk = torch.addcmul(qk * cos, qk.roll(self._head_dim // 2, -1), sin)
-        mixed = inputs.attention.attend(
+        attended = inputs.attention.attend(
             index,
             qk[:, : self._queries],
             qk[:, self._queries :],
@@ -127,7 +131,7 @@ class _Layer:
             scaling=self._scaling,
             window=self._window,
         ).reshape(x.shape[0], -1)
-        x = self._o.add(mixed, x)
+        x = self._o.add(attended, x)
         h = self._mlp_norm(x)
         return self._down.add(self._up.mul(h, self._gate.silu(h)), x)
 

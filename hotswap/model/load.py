@@ -25,8 +25,8 @@ from transformers import (
 from hotswap.adapters.base_name import base_name
 from hotswap.cache import cache_dir
 from hotswap.errors import StartFailed
-from hotswap.model.choice import choose
 from hotswap.model.hub import is_on_hub
+from hotswap.model.kernel_choice import choose_kernels
 from hotswap.model.kernels import Kernels
 from hotswap.model.source import check, is_hub_id
 from hotswap.outside import said
@@ -73,7 +73,7 @@ def load(source: str, dtype: str, device: str) -> Loaded:
         dtypes = [model.dtype]
         if dtype == "auto" and where.type == "cpu":
             dtypes += [torch.float32] * (model.dtype is not torch.float32)
-        chosen = choose(model, dtypes, where)
+        chosen = choose_kernels(model, dtypes, where)
         if chosen.dtype is not model.dtype:
             model.float()  # the only other candidate
         # `to` is wrapped in a decorator whose types mypy cannot follow.
@@ -107,7 +107,7 @@ def convert_gguf(path: Path) -> Path:
         AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(
             partial
         )
-        # Packed GGUF weights could be neither saved nor merged.
+        # Quantised GGUF weights could be neither saved nor merged.
         AutoModelForCausalLM.from_pretrained(
             path.parent,
             gguf_file=path.name,

@@ -5,20 +5,20 @@ attention or state is made of. Slower: weights are read once for each row.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from hotswap.model.beside import Beside
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.rows import Row
 
 
 class PerSequence:
-    def __init__(self, model: PreTrainedModel, beside: Beside, plain: str) -> None:
+    def __init__(self, model: PreTrainedModel, lora: BatchedLora, plain: str) -> None:
         model.set_attn_implementation(plain)
         self._model = model
-        self._beside = beside
+        self._lora = lora
         self._caches: dict[int, Cache] = {}
         self.token_bytes = 0
 
@@ -37,12 +37,12 @@ class PerSequence:
     def _forward(self, row: Row, *, mixed: bool) -> torch.Tensor:
         cache = self._caches[row.job]
         ids = torch.tensor([list(row.tokens)], device=self._model.device)
-        beside = nullcontext()
+        mapped: AbstractContextManager[None] = nullcontext()
         if mixed:
             # The head sees the last row alone, whether or not it is asked for.
             own = row.generation
-            beside = self._beside.step([own] * len(row.tokens), [own])  # type: ignore[assignment]
-        with torch.inference_mode(), beside:
+            mapped = self._lora.step([own] * len(row.tokens), [own])
+        with torch.inference_mode(), mapped:
             logits = self._model(
                 input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits

@@ -1,26 +1,23 @@
 """Runner: a loaded model ready to serve - its weights, its KV, its forward pass."""
 
-import logging
 from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel
 
 from hotswap.adapters.deltas import Generation, bytes_of
-from hotswap.adapters.layout import Layout, hollow, hollowed
-from hotswap.adapters.tokenizers import Tokenizers
-from hotswap.errors import StartFailed
-from hotswap.model.budget import shares
+from hotswap.adapters.layout import Layout, hollowed
+from hotswap.model.budget import Demand, plan_memory
 from hotswap.model.device import Device, device_of, free_host_bytes
-from hotswap.model.fit import fit
-from hotswap.model.linear import Linear, head_of
+from hotswap.model.eviction import evict_golden
+from hotswap.model.forward_choice import ChosenForward, choose_forward
+from hotswap.model.linear import Linear
 from hotswap.model.load import Loaded
-from hotswap.model.loose import loose_of
+from hotswap.model.mergeable import head_path
+from hotswap.model.other_parameters import other_parameters
 from hotswap.model.rows import Row
-from hotswap.model.slots import Place
+from hotswap.model.slots import Swappable
 from hotswap.model.weights import Weights
-
-log = logging.getLogger(__name__)
 
 
 class Runner:
@@ -34,63 +31,36 @@ class Runner:
         kv_tokens: int | None = None,
         budget_bytes: int | None = None,
     ) -> None:
-        model = loaded.model
-        loaded_bytes = bytes_of(model.parameters())
-        skeleton = hollowed(model)  # before any module of it is replaced
-        self.dtype = model.dtype
-        kernels = loaded.kernels
-        head = head_of(model)
-        self.head = next((p for p, m in model.named_modules() if m is head), "")
-        fitted = fit(loaded, kernels)
-        linears = fitted.linears
-        if not linears:
-            raise StartFailed(
-                f"model {loaded.name}: it has no linear layer to merge into"
-            )
-        places: list[Place] = [*linears, *loose_of(model, linears)]
-        # Most adapters leave the embedding and the norms alone: they are not counted.
-        slot_bytes = sum(linear.golden.nbytes for linear in linears)
-        # Beside what was loaded, whose memory a CPU's plain kernels compute in.
-        prepared_bytes = slot_bytes if kernels.copies else 0
-        device = device_of(model.device)
-        budget = budget_bytes or device.budget_bytes()
-        share = shares(
-            budget,
-            budget if device.is_host else free_host_bytes() // 2,
-            slot_bytes=slot_bytes,
-            golden_bytes=prepared_bytes if device.is_host else slot_bytes,
-            token_bytes=fitted.token_bytes,
-            context=loaded.context,
+        model, device = loaded.model, device_of(loaded.model.device)
+        self.dtype, self.context = model.dtype, loaded.context
+        self.head = head_path(model)
+        # Of the model as it was loaded, before any module of it is replaced
+        skeleton, loaded_bytes = hollowed(model), bytes_of(model.parameters())
+
+        chosen = choose_forward(loaded)
+        linears, others = chosen.linears, other_parameters(model, chosen.linears)
+        self.memory = plan_memory(
+            _demand(loaded, chosen, device, loaded_bytes),
+            budget_bytes or device.budget_bytes(),
             slots=slots,
             kv_tokens=kv_tokens,
         )
-        if not share.golden_stays:
-            log.warning("golden leaves the device: no slot fits beside it")
-            for linear in linears:
-                _leave(linear, model, device)
-        self.layout = _layout(loaded, skeleton, places)
-        self.kind = fitted.kind
-        self.context = loaded.context
-        self.kv_tokens = share.kv_tokens
-        self.weights = Weights(places, share.slots, device)
-        self.memory = {
-            "budget_bytes": budget,
-            "golden_bytes": loaded_bytes + prepared_bytes * share.golden_stays,
-            "slot_bytes": slot_bytes,
-            "slots": share.slots,
-            "kv_token_bytes": fitted.token_bytes,
-            "kv_tokens": share.kv_tokens,
-            "adapter_bytes": share.adapter_bytes,
-            "golden_stays": share.golden_stays,
-        }
+        if not self.memory.golden_stays:
+            evict_golden(linears, model, device)
+
+        swappables: list[Swappable] = [*linears, *others]
+        self.layout = _layout(loaded.name, skeleton, swappables)
+        self.weights = Weights(swappables, self.memory.slots, device)
+        self.kind = chosen.kind
+        self.kv_tokens = self.memory.kv_tokens
         self._device = device
-        self._beside = fitted.beside
-        self._forward = fitted.forward(share.kv_tokens)
+        self._lora = chosen.lora
+        self._forward = chosen.forward(self.kv_tokens)
 
     @property
     def beside_bytes(self) -> int:
         """Memory of the device that adapters take to run beside golden."""
-        return self._beside.nbytes
+        return self._lora.nbytes
 
     # The KV is made in a forward pass, and may be moved here.
     @torch.inference_mode()
@@ -110,7 +80,7 @@ class Runner:
         anything is computed.
         """
         if mixed:
-            self._beside.seat(row.generation for row in rows if row.generation)
+            self._lora.load(row.generation for row in rows if row.generation)
         logits = self._forward.run(rows, mixed=mixed)
         self._device.finish()
         return logits
@@ -119,34 +89,42 @@ class Runner:
         """Drop what is kept of a generation that nobody uses any more."""
         key = generation if isinstance(generation, str) else generation.key
         self.weights.forget(key)
-        self._beside.forget(key)
+        self._lora.forget(key)
+
+
+def _demand(
+    loaded: Loaded, chosen: ChosenForward, device: Device, loaded_bytes: int
+) -> Demand:
+    # Most adapters leave the embedding and the norms alone: they are not counted.
+    slot_bytes = sum(linear.golden.nbytes for linear in chosen.linears)
+    packed_bytes = slot_bytes if loaded.kernels.copies else 0
+    return Demand(
+        loaded_bytes=loaded_bytes,
+        packed_bytes=packed_bytes,
+        slot_bytes=slot_bytes,
+        kv_token_bytes=chosen.token_bytes,
+        context=loaded.context,
+        # A CPU's plain kernels compute in the memory that was loaded.
+        can_leave=bool(packed_bytes) or not device.is_host,
+        host_bytes=None if device.is_host else free_host_bytes() // 2,
+    )
 
 
 def _layout(
-    loaded: Loaded, skeleton: PreTrainedModel, places: Sequence[Place]
+    base: str, skeleton: PreTrainedModel, swappables: Sequence[Swappable]
 ) -> Layout:
+    """What the adapters of this model have to fit."""
     shapes = {
-        path: (rows.stop - rows.start, place.golden.shape[1])
-        for place in places
-        if isinstance(place, Linear)
-        for path, rows in place.parts.items()
+        path: (rows.stop - rows.start, swappable.golden.shape[1])
+        for swappable in swappables
+        if isinstance(swappable, Linear)
+        for path, rows in swappable.parts.items()
     }
     modules = (path for path, _ in skeleton.named_modules() if path)
     return Layout(
         linear=shapes,
         others=frozenset(path for path in modules if path not in shapes),
         skeleton=skeleton,
-        golden={path: p.golden_of(path) for p in places for path in p.parts},
-        base=loaded.name,
-        tokenizers=Tokenizers(loaded.tokenizer),
+        golden={path: p.golden_of(path) for p in swappables for path in p.parts},
+        base=base,
     )
-
-
-def _leave(linear: Linear, model: PreTrainedModel, device: Device) -> None:
-    """Golden of one layer leaves; the model it was made from lets go of it, too."""
-    linear.leave(device)
-    for path in linear.parts:
-        module = model.get_submodule(path)
-        if not isinstance(module, Linear):
-            for name, parameter in module.named_parameters(recurse=False):
-                setattr(module, name, hollow(parameter.shape))

@@ -1,4 +1,4 @@
-"""Slots: what one holds, one on its way to a generation, and the places it is for.
+"""Slots: what one holds, one on its way to a generation, and `Swappable`.
 
 Values that `Weights` alone mutates.
 """
@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import torch
 
 from hotswap.adapters.deltas import Generation
-from hotswap.model.device import Device, Mark
+from hotswap.model.device import Device, Event
 
 
-class Place(Protocol):
-    """Parameters that can be pointed to a slot's content: `Linear` or `Loose`."""
+class Swappable(Protocol):
+    """Parameters that can be pointed to a slot's content, as a `Linear`'s."""
 
     @property
     def parts(self) -> Mapping[str, slice]:
@@ -38,8 +38,8 @@ class Place(Protocol):
 @dataclass(slots=True)
 class Slot:
     holds: Generation | None = None
-    # Of the places that the adapter touches
-    content: dict[Place, Any] = field(default_factory=dict)
+    # Of the swappables that the adapter touches
+    content: dict[Swappable, Any] = field(default_factory=dict)
     # What it is worth to keep: see `Weights`
     uses: int = 0
     build_s: float = 0.0
@@ -52,14 +52,14 @@ class Build:
 
     slot: Slot
     generation: Generation
-    rest: Iterator[Place]
-    before: dict[Place, Any] | None = None  # contents to use again, once begun
+    rest: Iterator[Swappable]
+    before: dict[Swappable, Any] | None = None  # contents to use again, once begun
     is_queued: bool = False  # all of it; the device may still be at it
-    slices: list[tuple[Mark, Mark]] = field(default_factory=list)  # begin and end
+    slices: list[tuple[Event, Event]] = field(default_factory=list)  # begin and end
 
     @property
     def is_whole(self) -> bool:
-        return self.is_queued and self.slices[-1][1].is_past()
+        return self.is_queued and self.slices[-1][1].is_done()
 
     @property
     def seconds(self) -> float:

@@ -23,27 +23,29 @@ import torch
 from hotswap.adapters.deltas import Generation
 from hotswap.errors import MergeFailed
 from hotswap.model.device import Device
-from hotswap.model.slots import Build, Place, Slot
+from hotswap.model.slots import Build, Slot, Swappable
 from scheduler import BASE, Swap
 
 _BARE = Generation(key=BASE, deltas={})
 
 
 class Weights:
-    """Owned by the engine thread. Points the places it was given, which may have been
-    told to `leave` before."""
+    """Owned by the engine thread. Points the `swappables` it was given, which may have
+    been told to `leave` before."""
 
-    def __init__(self, places: Sequence[Place], slots: int, device: Device) -> None:
+    def __init__(
+        self, swappables: Sequence[Swappable], slots: int, device: Device
+    ) -> None:
         assert slots >= 1
-        self._places = places
+        self.swappables = swappables
         self._device = device
         self._slots = [Slot() for _ in range(slots)]
         self._resident: Slot | None = None
         self.pinned: frozenset[str] = frozenset()  # keys to keep while others can go
-        self._away: frozenset[Place] = frozenset()  # that do not point to golden
+        self._away: frozenset[Swappable] = frozenset()  # that do not point to golden
         self._build: Build | None = None
         self._age = 0.0
-        self._has_golden = all(place.has_golden for place in places)
+        self._has_golden = all(swappable.has_golden for swappable in swappables)
         self._to_golden()
 
     @property
@@ -69,7 +71,7 @@ class Weights:
     def activate(self, generation: Generation | None) -> Swap | None:
         """Make `generation` (None: golden) resident. None if it was already.
 
-        Mutates a slot's buffers and every place's pointers. Raises MergeFailed with
+        Mutates a slot's buffers and every swappable's pointers. Raises MergeFailed with
         golden resident; for golden itself only where it has left, with none.
         """
         wanted = generation or _BARE
@@ -115,11 +117,11 @@ class Weights:
                 self._leave()
 
     def checksum(self) -> str:
-        """SHA-256 over every golden tensor, as loaded and as prepared."""
+        """SHA-256 over every golden tensor, as loaded and as packed."""
         digest = hashlib.sha256()
-        for place in self._places:
-            digest.update(repr(place.parts).encode())
-            for tensor in place.golden_tensors:
+        for swappable in self.swappables:
+            digest.update(repr(swappable.parts).encode())
+            for tensor in swappable.golden_tensors:
                 plain = tensor.to_dense() if tensor.is_mkldnn else tensor
                 raw = plain.contiguous().view(torch.uint8)
                 digest.update(raw.cpu().numpy().tobytes())
@@ -156,9 +158,10 @@ class Weights:
         if slot.holds is not None and slot is not self._resident:
             self._age = slot.worth
         touched = [
-            place
-            for place in self._places
-            if not place.has_golden or not generation.paths.isdisjoint(place.parts)
+            swappable
+            for swappable in self.swappables
+            if not swappable.has_golden
+            or not generation.paths.isdisjoint(swappable.parts)
         ]
         self._build = Build(slot, generation, iter(touched))
         return self._build
@@ -170,7 +173,7 @@ class Weights:
         return build.slot, self._hold(build)
 
     def _go_on(self, build: Build, budget_s: float | None) -> None:
-        """Queue place after place until the budget is spent; None: all, and wait."""
+        """Queue one after the other until the budget is spent; None: all, and wait."""
         slot, start = build.slot, time.perf_counter()
         if build.before is None:
             if slot is self._resident:
@@ -179,9 +182,9 @@ class Weights:
             slot.holds, slot.uses = None, 0
         try:
             with self._device.side():
-                begin = self._device.mark()
+                begin = self._device.record()
                 self._queue(build, None if budget_s is None else start + budget_s)
-                build.slices.append((begin, self._device.mark()))
+                build.slices.append((begin, self._device.record()))
             if budget_s is None:
                 build.slices[-1][1].wait()
         except Exception as error:  # whatever PEFT's own merges raise
@@ -193,10 +196,10 @@ class Weights:
 
     def _queue(self, build: Build, until: float | None) -> None:
         assert build.before is not None
-        for place in build.rest:
-            before = build.before.pop(place, None)
-            made = place.build(build.generation, before, self._device)
-            build.slot.content[place] = made
+        for swappable in build.rest:
+            before = build.before.pop(swappable, None)
+            made = swappable.build(build.generation, before, self._device)
+            build.slot.content[swappable] = made
             if until is not None and time.perf_counter() > until:
                 return
         build.is_queued = True
@@ -223,9 +226,9 @@ class Weights:
 
     def _point_to(self, slot: Slot | None) -> None:
         content = slot.content if slot else {}
-        for place in self._away - content.keys():
-            place.point(None)
-        for place, filling in content.items():
-            place.point(filling)
+        for swappable in self._away - content.keys():
+            swappable.point(None)
+        for swappable, tensors in content.items():
+            swappable.point(tensors)
         self._away = frozenset(content)
         self._resident = slot

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_what_was_measured_is_used_at_the_next_start(
 ) -> None:
     first = calibrate(runner, max_batch=4)
     monkeypatch.setattr(module, "measure", None)  # would fail if called
-    monkeypatch.setattr(module, "_FAR", 1e9)  # however busy the machine is
+    monkeypatch.setattr(module, "FAR", 1e9)  # however busy the machine is
 
     second = calibrate(runner, max_batch=4)
 
@@ -93,7 +93,7 @@ class Clockwork:
 
     kv_tokens, context, head, dtype = 8192, 8192, "head", torch.float32
     layout = SimpleNamespace(linear={"layer": (4, 4)})
-    kind, memory = "clockwork", MappingProxyType({"golden_stays": True})
+    kind, memory = "clockwork", SimpleNamespace(golden_stays=True)
 
     def __init__(self, seed: int, slowness: float = 1.0) -> None:
         self.now = 0.0
@@ -160,7 +160,7 @@ def test_a_slow_machine_serves_after_the_limit_with_costs_of_every_kind(
     costs = calibrate(machine, 16)  # type: ignore[arg-type]
 
     a_step = machine.step_s(Mode.MIXED, 16, 4, 128, 0)
-    assert machine.now < module._LIMIT_S + 1.5 * a_step
+    assert machine.now < module.LIMIT_S + 1.5 * a_step
     assert costs.swap_s(warm=False, rank=16) > 1e3 * costs.swap_s(warm=True) > 0
     for mode in Mode:
         one = machine.step_s(mode, 1, 1, 0, 100)
@@ -177,13 +177,13 @@ def test_what_was_cut_short_is_gone_on_with_at_the_next_start_until_it_is_whole(
         monkeypatch.setattr(module, "time", machine)
         calibrate(machine, 16)  # type: ignore[arg-type]
         starts.append(machine.now)
-        if starts[-1] < module._LIMIT_S / 2:
+        if starts[-1] < module.LIMIT_S / 2:
             break
 
     a_step = machine.step_s(Mode.MIXED, 16, 4, 128, 0)
-    looks = module._ROUNDS * 3 * machine.step_s(Mode.MERGED, 1, 0, 1, 255)
+    looks = module.ROUNDS * 3 * machine.step_s(Mode.MERGED, 1, 0, 1, 255)
     assert 2 < len(starts) < 10
-    assert max(starts) < looks + module._LIMIT_S + 1.5 * a_step
+    assert max(starts) < looks + module.LIMIT_S + 1.5 * a_step
     assert starts[-1] < 1.5 * looks  # all was known
 
 

@@ -7,6 +7,7 @@ import torch
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
+from hotswap.model import runner as runner_module
 from hotswap.model.calibrate import measure
 from hotswap.model.device import Cuda
 from hotswap.model.kv import KV
@@ -56,17 +57,21 @@ def logits(
 
 
 def slot(runner: Runner) -> list[torch.Tensor]:
-    places = runner.weights._places
-    return [place.weight.cpu() for place in places if isinstance(place, Linear)]
+    swappables = runner.weights.swappables
+    return [
+        swappable.weight.cpu()
+        for swappable in swappables
+        if isinstance(swappable, Linear)
+    ]
 
 
 def test_golden_is_where_the_budget_says(cuda: Runner) -> None:
-    stays = bool(cuda.memory["golden_stays"])
-    for place in cuda.weights._places:
-        if isinstance(place, Linear):
-            assert place.golden.is_cuda is stays
-            assert place.golden.is_pinned() is not stays
-            assert place.weight.is_cuda
+    stays = bool(cuda.memory.golden_stays)
+    for swappable in cuda.weights.swappables:
+        if isinstance(swappable, Linear):
+            assert swappable.golden.is_cuda is stays
+            assert swappable.golden.is_pinned() is not stays
+            assert swappable.weight.is_cuda
 
 
 def test_golden_is_bit_identical_after_swaps(
@@ -97,7 +102,7 @@ def test_a_merge_is_the_cpus_to_the_last_bit_of_its_type(
 
     with device.side():
         merge(source, delta, out, device)
-    device.mark().wait()
+    device.record().wait()
 
     exact = golden.double() + 0.7 * (delta.b.double() @ delta.a.double())
     eps = torch.finfo(dtype).eps
@@ -144,17 +149,22 @@ def test_a_slot_built_while_steps_run_is_the_one_built_alone(
         assert torch.equal(now, then)
 
 
-def test_a_flip_waits_for_the_side(model_folder: Path, adapter_folders: Path) -> None:
+def test_a_flip_waits_for_the_side(
+    model_folder: Path, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Cuda(torch.device("cuda"))
+    monkeypatch.setattr(runner_module, "device_of", lambda _: device)
     loaded = load(str(model_folder), "float32", "cuda")
     cuda = Runner(loaded, slots=1, kv_tokens=1024)
     a, b = generations(adapter_folders, cuda)[:2]
     cuda.weights.activate(a)
     alone = slot(cuda)
     cuda.weights.activate(b)
-    side = cuda._device._side  # type: ignore[attr-defined]
+    much = torch.ones(4096, 4096, device="cuda")
 
-    with torch.cuda.stream(side):
-        torch.cuda._sleep(50_000_000)  # a side that is far behind
+    with device.side():
+        for _ in range(30):  # a side that is far behind
+            torch.mm(much, much)
     cuda.weights.activate(a)
 
     for now, then in zip(slot(cuda), alone, strict=True):

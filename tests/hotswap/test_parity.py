@@ -39,8 +39,10 @@ CASES = [
 def make_runner(
     architecture: str, *, tied: bool = False, dtype: torch.dtype = torch.float32
 ) -> Runner:
+    model = tiny.model(architecture, tied=tied)
+    model.to(dtype)  # type: ignore[arg-type]  # hidden behind a decorator
     loaded = Loaded(
-        model=tiny.model(architecture, tied=tied).to(dtype),
+        model=model,
         tokenizer=tiny.tokenizer(),
         name=architecture,
         context=512,
@@ -75,7 +77,7 @@ def logits(
 
 def oracle(model: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        whole = model(input_ids=torch.tensor([PROMPT])).logits[0]
+        whole: torch.Tensor = model(input_ids=torch.tensor([PROMPT])).logits[0]
     return whole[[2, 5, 6, 7, 8, 9]]
 
 

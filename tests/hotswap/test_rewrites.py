@@ -343,7 +343,7 @@ def test_a_slot_holds_the_float32_merge_of_peft_rounded_once(
 
     runner.weights.activate(read(mixture / kind, runner.layout))
 
-    for place in runner.weights._places:
+    for place in runner.weights.swappables:
         for path, rows in place.parts.items():
             name = f"{path}.weight"
             if isinstance(place, Linear):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hotswap.model import choice as module
-from hotswap.model.choice import choose, products_of
+from hotswap.model import kernel_choice as module
+from hotswap.model.kernel_choice import choose_kernels, products_of
 from hotswap.model.kernels import OneDNN, Plain
 from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race
 from tests import tiny
@@ -128,14 +128,13 @@ def test_silu_is_computed_where_the_timing_says(
     boundary: int | None, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels = OneDNN(16, boundary)
-    seen: list[str] = []
-    monkeypatch.setattr(
-        kernels, "_unary", lambda x, w, b, what, *_: seen.append(what) or x
-    )
+    x, weight = torch.ones(3, 4), kernels.pack(torch.ones(4, 4))
+    monkeypatch.setattr(kernels, "linear", lambda x, *_: -x)  # the product, if apart
 
-    kernels.linear_silu(torch.ones(3, 4), torch.ones(4, 4), None)
+    found = kernels.linear_silu(x, weight, None)
 
-    assert seen == (["swish"] if fused else ["none"])
+    product = 4 * x if fused else -x
+    torch.testing.assert_close(found, torch.nn.functional.silu(product))
 
 
 def test_every_layer_counts_with_its_shape_and_the_head_apart() -> None:
@@ -158,7 +157,7 @@ def test_every_layer_counts_with_its_shape_and_the_head_apart() -> None:
 def test_of_a_large_weight_some_outputs_stand_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_ELEMENTS", 480)
+    monkeypatch.setattr(module, "ELEMENTS", 480)
 
     products = products_of(tiny.model("llama"))
 
@@ -180,22 +179,20 @@ def test_what_was_chosen_is_kept_for_this_model_and_number_of_threads(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny.model("llama").bfloat16()
-    first = choose(model, [BF16, F32], CPU)
-    timed = module._timed
-    monkeypatch.setattr(module, "_timed", None)  # would fail if called
-
-    second = choose(model, [BF16, F32], CPU)
+    first = choose_kernels(model, [BF16, F32], CPU)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "time_ways", None)  # would fail if called
+        second = choose_kernels(model, [BF16, F32], CPU)
 
     assert (first.dtype, type(first.kernels)) == (second.dtype, type(second.kernels))
-    monkeypatch.setattr(module, "_timed", timed)
     (file,) = cache.iterdir()
     other = file.read_text().replace(json.loads(file.read_text())["dtype"], "float8")
     for spoilt in ('{"dtype": 3}', "{", other):
         file.write_text(spoilt)
-        choose(model, [BF16, F32], CPU)
+        choose_kernels(model, [BF16, F32], CPU)
         assert file.read_text() != spoilt
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    choose(model, [BF16, F32], CPU)
+    choose_kernels(model, [BF16, F32], CPU)
     assert len(list(cache.iterdir())) == 2
 
 
@@ -204,8 +201,8 @@ def test_a_type_that_was_asked_for_is_taken_and_a_gpu_keeps_the_models_own(
 ) -> None:
     model = tiny.model("llama").bfloat16()
 
-    assert choose(model, [BF16], CPU).dtype is BF16
-    on_gpu = choose(model, [BF16, F32], torch.device("cuda"))
+    assert choose_kernels(model, [BF16], CPU).dtype is BF16
+    on_gpu = choose_kernels(model, [BF16, F32], torch.device("cuda"))
     assert on_gpu.dtype is BF16
     assert isinstance(on_gpu.kernels, Plain)
 

@@ -121,12 +121,12 @@ def test_without_a_template_of_its_own_the_models_is_used(
 
 
 def test_tokens_without_weights_are_refused_and_warned_of(
-    layout: Layout, tmp_path: Path
+    layout: Layout, tokenizers: Tokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     added.tokenizer().save_pretrained(tmp_path)
 
-    generation = read(tmp_path, layout)
+    generation = read(tmp_path, layout, tokenizers=tokenizers)
 
     (warning,) = generation.warnings
     assert "2 tokens for which there are no weights" in warning
@@ -138,14 +138,14 @@ def test_tokens_without_weights_are_refused_and_warned_of(
 
 
 def test_the_same_weights_in_other_tokens_are_another_generation(
-    layout: Layout, tmp_path: Path
+    layout: Layout, tokenizers: Tokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
-    before = read(tmp_path, layout)
+    before = read(tmp_path, layout, tokenizers=tokenizers)
     tiny.tokenizer().save_pretrained(tmp_path)
-    same = read(tmp_path, layout)
+    same = read(tmp_path, layout, tokenizers=tokenizers)
     added.tokenizer().save_pretrained(tmp_path)
-    other = read(tmp_path, layout)
+    other = read(tmp_path, layout, tokenizers=tokenizers)
 
     assert same.key == before.key
     assert same.tokenizer is None
@@ -155,14 +155,14 @@ def test_the_same_weights_in_other_tokens_are_another_generation(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"model": 1}', b"\xff\x00"])
 def test_a_broken_one_refuses_the_adapter(
-    content: bytes, layout: Layout, tmp_path: Path
+    content: bytes, layout: Layout, tokenizers: Tokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     added.tokenizer().save_pretrained(tmp_path)
     (tmp_path / TOKENIZER_FILE).write_bytes(content)
 
     with pytest.raises(AdapterRefused, match=TOKENIZER_FILE) as refused:
-        read(tmp_path, layout)
+        read(tmp_path, layout, tokenizers=tokenizers)
 
     assert refused.value.code == "bad_tokenizer"
 
@@ -352,20 +352,20 @@ def test_a_template_that_cannot_be_read_refuses_the_adapter(
     ],
 )
 def test_a_template_that_fails_a_plain_message_is_warned_of_and_the_rest_served(
-    name: str, content: str, layout: Layout, tmp_path: Path
+    name: str, content: str, layout: Layout, tokenizers: Tokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     (tmp_path / name).write_text(content)
 
-    (warning,) = read(tmp_path, layout).warnings
+    (warning,) = read(tmp_path, layout, tokenizers=tokenizers).warnings
 
     assert warning.startswith("a chat of one plain message fails: the chat template")
 
 
 def test_a_template_that_is_fine_is_not_warned_of(
-    layout: Layout, tmp_path: Path
+    layout: Layout, tokenizers: Tokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     (tmp_path / "chat_template.jinja").write_text(OWN_TEMPLATE)
 
-    assert read(tmp_path, layout).warnings == ()
+    assert read(tmp_path, layout, tokenizers=tokenizers).warnings == ()

@@ -1,4 +1,4 @@
-"""Fit: find the fastest forward pass that computes what transformers computes.
+"""ForwardChoice: the fastest forward pass that computes what transformers computes.
 
 The candidates, fastest first: `llama`, for the architectures it knows; `interface`,
 for any model whose attention can be replaced; `alone`, each row by itself on
@@ -7,20 +7,21 @@ transformers' own cache, for all the rest. Each has to prove itself on probes.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import torch
 
 from hotswap.errors import StartFailed
-from hotswap.model import interface
-from hotswap.model.beside import Beside
-from hotswap.model.kernels import Kernels
+from hotswap.model import attention_interface
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.linear import Linear, replace_linears
 from hotswap.model.llama import Llama
 from hotswap.model.load import Loaded
-from hotswap.model.packed import Packed
+from hotswap.model.mergeable import is_mergeable
 from hotswap.model.per_sequence import PerSequence
+from hotswap.model.ragged_batch import RaggedBatch
 from hotswap.model.rows import Row
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _TOLERANCE = {torch.float32: 1e-4}
 
 
 class Forward(Protocol):
-    """How rows become logits: `Packed` or `PerSequence`."""
+    """How rows become logits: `RaggedBatch` or `PerSequence`."""
 
     @property
     def token_bytes(self) -> int: ...
@@ -39,56 +40,43 @@ class Forward(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """`forward` makes the pass for so many KV tokens."""
+class ChosenForward:
+    """`forward` makes the pass for so many KV tokens; one takes `token_bytes` in it."""
 
     kind: str
     forward: Callable[[int], Forward]
     linears: list[Linear]
-    beside: Beside
+    lora: BatchedLora
     token_bytes: int = 0
 
 
-def fit(loaded: Loaded, kernels: Kernels) -> Fitted:
+_Candidate = Callable[[Loaded], ChosenForward]
+
+
+def choose_forward(loaded: Loaded) -> ChosenForward:
     """The first candidate that is right. Mutates the model if it must.
 
-    Raises StartFailed if none is.
+    Raises StartFailed if none is, or if the model has no layer to merge into.
     """
     model = loaded.model
+    if not any(is_mergeable(module) for module in model.modules()):
+        raise StartFailed(f"model {loaded.name}: it has no linear layer to merge into")
     probes = _probes(model.config.get_text_config().vocab_size)
     with torch.inference_mode():
         wanted = [
             model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1]
             for ids in probes
         ]
-    plain = model.config._attn_implementation or "eager"
-    candidates = [lambda: _alone(loaded, kernels, plain)]
-    if not _mixes_jobs(loaded):
-        candidates.insert(0, lambda: _interface(loaded, kernels))
-        if Llama.fits(model):
-            candidates.insert(0, lambda: _llama(loaded, kernels))
-        reason = ""
-    else:
-        reason = "its rotary frequencies depend on the longest job"
+    candidates, reason = _candidates(loaded)
     for candidate in candidates:
         try:
-            fitted = candidate()
-            forward = fitted.forward(32)
+            chosen = candidate(loaded)
+            forward = chosen.forward(32)
             if _agree(_probe(forward, probes), wanted):
                 if reason:
-                    log.warning(
-                        "model %s is served by the pass %r (%s)",
-                        loaded.name,
-                        fitted.kind,
-                        reason,
-                    )
-                return Fitted(
-                    fitted.kind,
-                    fitted.forward,
-                    fitted.linears,
-                    fitted.beside,
-                    forward.token_bytes,
-                )
+                    what = (loaded.name, chosen.kind, reason)
+                    log.warning("model %s is served by the pass %r (%s)", *what)
+                return replace(chosen, token_bytes=forward.token_bytes)
             reason = "its logits differ"
         except Exception as error:
             # Any failure of any architecture means the same: not this way.
@@ -96,45 +84,58 @@ def fit(loaded: Loaded, kernels: Kernels) -> Fitted:
     raise StartFailed(f"model {loaded.name}: it cannot be run ({reason})")
 
 
-def _llama(loaded: Loaded, kernels: Kernels) -> Fitted:
-    beside = Beside(loaded.model.dtype, loaded.model.device, kernels)
-    network = Llama(loaded.model, beside, kernels)
-    device = loaded.model.device
-    return Fitted(
+def _candidates(loaded: Loaded) -> tuple[list[_Candidate], str]:
+    """Those to try, and why a faster one is not."""
+    plain = loaded.model.config._attn_implementation or "eager"
+    alone = partial(_alone, plain=plain)
+    if _mixes_jobs(loaded):
+        return [alone], "its rotary frequencies depend on the longest job"
+    if Llama.fits(loaded.model):
+        return [_llama, _interface, alone], ""
+    return [_interface, alone], ""
+
+
+def _llama(loaded: Loaded) -> ChosenForward:
+    model, kernels = loaded.model, loaded.kernels
+    lora = BatchedLora(model.dtype, model.device, kernels)
+    llama = Llama(model, lora, kernels)
+    return ChosenForward(
         "llama",
-        lambda capacity: Packed(network, beside, capacity, device),
-        network.linears,
-        beside,
+        lambda capacity: RaggedBatch(llama, lora, capacity, model.device),
+        llama.linears,
+        lora,
     )
 
 
-def _interface(loaded: Loaded, kernels: Kernels) -> Fitted:
+def _interface(loaded: Loaded) -> ChosenForward:
     model = loaded.model
-    beside, linears = _replaced(loaded, kernels)
-    return Fitted(
+    lora, linears = _replaced(loaded)
+    return ChosenForward(
         "interface",
-        lambda capacity: Packed(
-            interface.network(model), beside, capacity, model.device
+        lambda capacity: RaggedBatch(
+            attention_interface.network(model), lora, capacity, model.device
         ),
         linears,
-        beside,
+        lora,
     )
 
 
-def _alone(loaded: Loaded, kernels: Kernels, plain: str) -> Fitted:
+def _alone(loaded: Loaded, plain: str) -> ChosenForward:
     model = loaded.model
-    beside, linears = _replaced(loaded, kernels)
-    return Fitted("alone", lambda _: PerSequence(model, beside, plain), linears, beside)
+    lora, linears = _replaced(loaded)
+    return ChosenForward(
+        "alone", lambda _: PerSequence(model, lora, plain), linears, lora
+    )
 
 
-def _replaced(loaded: Loaded, kernels: Kernels) -> tuple[Beside, list[Linear]]:
+def _replaced(loaded: Loaded) -> tuple[BatchedLora, list[Linear]]:
     """The model's linear layers made ours; a second call finds them."""
     model = loaded.model
     found = [m for m in model.modules() if isinstance(m, Linear)]
     if found:
-        return found[0].beside, found
-    beside = Beside(model.dtype, model.device, kernels)
-    return beside, replace_linears(model, beside, kernels)
+        return found[0].lora, found
+    lora = BatchedLora(model.dtype, model.device, loaded.kernels)
+    return lora, replace_linears(model, lora, loaded.kernels)
 
 
 def _mixes_jobs(loaded: Loaded) -> bool:

@@ -1,10 +1,10 @@
-"""The packed pass: which numbers of rows a network meets."""
+"""The ragged batch: which numbers of rows a network meets."""
 
 import torch
 
-from hotswap.model.beside import Beside
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.kernels import Plain
-from hotswap.model.packed import Inputs, Packed
+from hotswap.model.ragged_batch import Inputs, RaggedBatch
 from hotswap.model.rows import Row
 from tests.fakes import generation
 
@@ -27,10 +27,10 @@ class Network:
 
 def test_steps_of_all_sizes_are_computed_in_a_few_and_fill_no_kv_of_jobs() -> None:
     network = Network()
-    beside = Beside(torch.float32, CPU, Plain())
-    packed = Packed(network, beside, CAPACITY, CPU)
-    packed.open(1, CAPACITY - 3)  # all there is, but for
-    packed.open(2, 3)
+    lora = BatchedLora(torch.float32, CPU, Plain())
+    batch = RaggedBatch(network, lora, CAPACITY, CPU)
+    batch.open(1, CAPACITY - 3)  # all there is, but for
+    batch.open(2, 3)
     for tokens in range(1, 257):
         for mixed in (False, True):
             rows = [
@@ -43,7 +43,7 @@ def test_steps_of_all_sizes_are_computed_in_a_few_and_fill_no_kv_of_jobs() -> No
                 )
                 for job, count in ((1, tokens), (2, 2))
             ]
-            logits = packed.run(rows, mixed=mixed)
+            logits = batch.run(rows, mixed=mixed)
             assert logits.shape == (2, 1)
             # Of its own positions alone: the last one attends mostly to itself.
             assert float(logits[1]) < 1.0
@@ -55,8 +55,8 @@ def test_steps_of_all_sizes_are_computed_in_a_few_and_fill_no_kv_of_jobs() -> No
 
 def test_the_tokens_that_fill_a_step_are_nobodys_in_a_mixed_step() -> None:
     met: list[int] = []
-    beside = Beside(torch.float32, CPU, Plain())
-    layer = beside.stack({"layer": slice(0, 1)})
+    lora = BatchedLora(torch.float32, CPU, Plain())
+    layer = lora.stack({"layer": slice(0, 1)})
 
     def network(inputs: Inputs) -> torch.Tensor:
         x = torch.ones(len(inputs.ids), 1)
@@ -64,11 +64,11 @@ def test_the_tokens_that_fill_a_step_are_nobodys_in_a_mixed_step() -> None:
         met.append(int((y != 0).sum()))
         return y.index_select(0, inputs.last)
 
-    packed = Packed(network, beside, CAPACITY, CPU)
-    packed.open(1, 100)
+    batch = RaggedBatch(network, lora, CAPACITY, CPU)
+    batch.open(1, 100)
     own = generation("a")
-    beside.seat([own])
+    lora.load([own])
     row = Row(job=1, tokens=[7] * 20, position=0, generation=own, wants_logits=True)
-    packed.run([row], mixed=True)
+    batch.run([row], mixed=True)
 
     assert met == [20]

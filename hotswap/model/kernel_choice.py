@@ -1,4 +1,4 @@
-"""Choice: the type and the kernels that serve a model, as timed on this machine.
+"""KernelChoice: the type and the kernels that serve a model, as timed on this machine.
 
 The model's own layer shapes are tried in each way they could be served, for about half
 a second. What was found is kept in the cache folder for the next start.
@@ -22,8 +22,8 @@ from hotswap.adapters.deltas import bytes_of
 from hotswap.cache import keep, recall
 from hotswap.model.device import free_host_bytes
 from hotswap.model.kernels import Kernels, OneDNN, Plain, kernels_for
-from hotswap.model.linear import head_of, is_mergeable
 from hotswap.model.machine import digest
+from hotswap.model.mergeable import head_of, is_mergeable
 from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race, shortest
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _LIMIT_S = 0.7
 _SILU_LIMIT_S = 0.2
 _SILU_ROWS = (1, 16, 64, 128, 256)
 # Of a weight with more elements so many are tried, of more shapes the heaviest.
-_ELEMENTS = 1 << 20
+ELEMENTS = 1 << 20
 _SHAPES = 6
 # A layout for 256 rows was that for 16 wherever it was looked at.
 _PACKED_FOR = (1, 16)
@@ -40,7 +40,7 @@ _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenKernels:
     dtype: torch.dtype
     kernels: Kernels
 
@@ -68,13 +68,13 @@ class Product:
     is_head: bool
 
 
-def choose(
+def choose_kernels(
     model: PreTrainedModel, dtypes: Sequence[torch.dtype], device: torch.device
-) -> Chosen:
+) -> ChosenKernels:
     """The fastest of `dtypes` for the CPU, and its kernels; elsewhere the first."""
     products = products_of(model)
     if device.type != "cpu" or not products:
-        return Chosen(dtypes[0], Plain())
+        return ChosenKernels(dtypes[0], Plain())
     ways = ways_of(model, dtypes)
     key = digest(products, dtypes)
     kept = _kept(key)
@@ -82,7 +82,7 @@ def choose(
         kept = _timed(products, ways)
         keep("kernels", key, msgspec.to_builtins(kept))
     log.info("computing in %s: %s", kept.way, kept.why)
-    return Chosen(kept.way.dtype, _kernels(kept.way, kept.apart_from))
+    return ChosenKernels(kept.way.dtype, _kernels(kept.way, kept.apart_from))
 
 
 def _kept(key: str) -> Kept | None:
@@ -104,7 +104,7 @@ def products_of(model: PreTrainedModel) -> list[Product]:
             found[outputs, inputs, module is head] += 1
     products = []
     for (outputs, inputs, is_head), count in found.items():
-        tried = min(outputs, max(1, _ELEMENTS // inputs))
+        tried = min(outputs, max(1, ELEMENTS // inputs))
         products.append(Product(tried, inputs, count * outputs / tried, is_head))
     products.sort(key=lambda p: -p.count * p.outputs * p.inputs)
     return products[:_SHAPES]
@@ -141,7 +141,7 @@ def time_silu(products: Sequence[Product], way: Way) -> dict[str, dict[int, floa
     for rows in _SILU_ROWS:
         x = _made_up(rows, product.inputs, way.dtype)
         runs = {
-            how: partial(_seconds, each.linear_silu, x, each.prepare(weight))
+            how: partial(_seconds, each.linear_silu, x, each.pack(weight))
             for how, each in kernels.items()
         }
         until = time.perf_counter() + _SILU_LIMIT_S / len(_SILU_ROWS)
@@ -165,7 +165,7 @@ class _Products:
         kernels = _kernels(way, None)
         self._linear, self._dtype = kernels.linear, way.dtype
         self._products = [
-            (kernels.prepare(_made_up(p.outputs, p.inputs, way.dtype)), p)
+            (kernels.pack(_made_up(p.outputs, p.inputs, way.dtype)), p)
             for p in products
         ]
 

@@ -1,4 +1,4 @@
-"""Loose: the parameters of a module that is not linear - an embedding, a norm.
+"""OtherParameters: those of a module that is not linear - an embedding, a norm.
 
 A slot may hold others in their place; they are pointed to as a Linear's weight is.
 """
@@ -13,7 +13,7 @@ from hotswap.model.device import Device
 from hotswap.model.linear import Linear
 
 
-class Loose:
+class OtherParameters:
     """Whoever computes with the parameters has to keep the `nn.Parameter`s."""
 
     has_golden = True
@@ -53,11 +53,13 @@ class Loose:
             parameter.data = (content or self._golden).get(name, self._golden[name])
 
 
-def loose_of(model: nn.Module, linears: list[Linear]) -> list[Loose]:
+def other_parameters(model: nn.Module, linears: list[Linear]) -> list[OtherParameters]:
     """Every module of the model with parameters of its own that are in no Linear."""
     taken = {path for linear in linears for path in linear.parts}
     return [
-        Loose(path, own) for path, own in _own_parameters(model) if path not in taken
+        OtherParameters(path, own)
+        for path, own in _own_parameters(model)
+        if path not in taken
     ]
 
 

@@ -1,14 +1,14 @@
-"""Interface: a transformers model as a network, its attention replaced by ours.
+"""AttentionInterface: a transformers model as a network, with our attention in it.
 
 Serves every architecture whose attention calls transformers' attention interface and
-whose layers treat tokens independently otherwise; `fit` proves it at load.
+whose layers treat tokens independently otherwise; `forward_choice` proves it at load.
 """
 
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 
 from hotswap.model.attention import Attention
-from hotswap.model.packed import Inputs, Network
+from hotswap.model.ragged_batch import Inputs, Network
 
 NAME = "hotswap"
 

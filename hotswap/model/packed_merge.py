@@ -1,4 +1,4 @@
-"""Blocked: merging a weight in the layout that oneDNN packs it in.
+"""PackedMerge: merging a weight in the layout that oneDNN packs it in.
 
 In float32 a packed [out, in] is blocks of outputs, [out / block, in, block]. There the
 update is one batched product, and a slot is written in one pass over golden, in place:
@@ -21,17 +21,17 @@ _BLOCKS = (64, 48, 32, 24, 16, 8)  # outputs; one is whole vectors of some CPU
 
 
 def blocks_of(packed: torch.Tensor, kernels: Kernels) -> torch.Tensor | None:
-    """The memory of a weight that `kernels` prepared as [out / block, in, block]; None
+    """The memory of a weight that `kernels` packed as [out / block, in, block]; None
     if it is laid out otherwise."""
     if not packed.is_mkldnn or packed.dtype is not torch.float32:
         return None
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPS):
         return None
-    block = _block(packed.shape, _descriptor(packed), kernels.prepare)
+    block = _block(packed.shape, _descriptor(packed), kernels.pack)
     return None if block is None else _view(packed, block)
 
 
-def merge_blocks(golden: torch.Tensor, delta: Delta, out: torch.Tensor) -> None:
+def merge_packed(golden: torch.Tensor, delta: Delta, out: torch.Tensor) -> None:
     """Write `golden + scale * b @ a` to `out`, both [out / block, in, block], summed in
     float32. Mutates `out` only."""
     count, columns, block = golden.shape
@@ -44,12 +44,12 @@ def merge_blocks(golden: torch.Tensor, delta: Delta, out: torch.Tensor) -> None:
 def _block(
     shape: torch.Size,
     descriptor: bytes,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
+    pack: Callable[[torch.Tensor], torch.Tensor],
 ) -> int | None:
     """Outputs in a block of a weight with this shape and descriptor."""
     random = torch.Generator().manual_seed(0)
     weight = torch.rand(shape, generator=random)
-    packed = prepare(weight)
+    packed = pack(weight)
     # Padded, or packed otherwise than before: with another number of threads
     if _nbytes(packed) != weight.nbytes or _descriptor(packed) != descriptor:
         return None

@@ -1,18 +1,18 @@
-"""Packed: one forward pass over all rows of a step, on the KV arena.
+"""RaggedBatch: one forward pass over all rows of a step, on the KV arena.
 
-All rows come as one sequence of tokens, rows of each job together. What computes it is
-a `Network`: `llama` for the architectures it knows, `interface` for any transformers
-model whose attention can be replaced.
+The tokens of all jobs come as one sequence without padding, those of a job together
+(vLLM's flat batch). What computes it is a `Network`: `llama` for the architectures it
+knows, `attention_interface` for any transformers model whose attention can be replaced.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
-from hotswap.model.attention import Attention, Place
-from hotswap.model.beside import Beside
+from hotswap.model.attention import Attention, Segment
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.kv import KV, Span
 from hotswap.model.rows import Row
 
@@ -35,14 +35,14 @@ Network = Callable[[Inputs], torch.Tensor]
 """Logits [rows that want them, vocab]. Writes the KV."""
 
 
-class Packed:
+class RaggedBatch:
     """Owned by the engine thread."""
 
     def __init__(
-        self, network: Network, beside: Beside, capacity: int, device: torch.device
+        self, network: Network, lora: BatchedLora, capacity: int, device: torch.device
     ) -> None:
         self._network = network
-        self._beside = beside
+        self._lora = lora
         self._fill = _FILL if device.type == "cpu" else 1
         self._kv = KV(capacity + self._fill)
         self._nobody = self._kv.reserve(self._fill)  # whose tokens fill a step up
@@ -64,34 +64,36 @@ class Packed:
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
         inputs = self._inputs(rows)
-        beside = nullcontext()
+        mapped: AbstractContextManager[None] = nullcontext()
         if mixed:
             tokens = [row.generation for row in rows for _ in row.tokens]
             tokens += [None] * (len(inputs.ids) - len(tokens))
             logits = [row.generation for row in rows if row.wants_logits]
-            beside = self._beside.step(tokens, logits)  # type: ignore[assignment]
-        with torch.inference_mode(), beside:
+            mapped = self._lora.step(tokens, logits)
+        with torch.inference_mode(), mapped:
             return self._network(inputs).float()
 
     def _inputs(self, rows: Sequence[Row]) -> Inputs:
-        places: list[Place] = []
+        segments: list[Segment] = []
         ids: list[int] = []
         positions: list[int] = []
         last: list[int] = []
         for row in rows:
             tokens = len(row.tokens)
-            places.append(Place(len(ids), tokens, row.position, self._spans[row.job]))
+            segments.append(
+                Segment(len(ids), tokens, row.position, self._spans[row.job])
+            )
             ids.extend(row.tokens)
             positions.extend(range(row.position, row.position + tokens))
             if row.wants_logits:
                 last.append(len(ids) - 1)
         if rest := -len(ids) % self._fill if len(ids) > self._fill else 0:
-            places.append(Place(len(ids), rest, 0, self._nobody))
+            segments.append(Segment(len(ids), rest, 0, self._nobody))
             ids.extend([0] * rest)
             positions.extend(range(rest))
         return Inputs(
             ids=torch.tensor(ids, device=self._device),
             positions=torch.tensor(positions, device=self._device),
             last=torch.tensor(last, dtype=torch.long, device=self._device),
-            attention=Attention(self._kv, places, self._device),
+            attention=Attention(self._kv, segments, self._device),
         )

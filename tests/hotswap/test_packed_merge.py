@@ -9,12 +9,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.deltas import Delta, Generation
-from hotswap.model.beside import Beside
-from hotswap.model.blocked import blocks_of
+from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Host
 from hotswap.model.kernels import Plain, kernels_for
-from hotswap.model.linear import Filling, Linear
+from hotswap.model.linear import Linear, LinearTensors
 from hotswap.model.load import Loaded
+from hotswap.model.packed_merge import blocks_of
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from tests import tiny
@@ -24,7 +24,7 @@ KERNELS = kernels_for(torch.float32, CPU)
 
 
 def is_blocked_here() -> bool:
-    packed = KERNELS.prepare(torch.zeros(64, 64))
+    packed = KERNELS.pack(torch.zeros(64, 64))
     return blocks_of(packed, KERNELS) is not None
 
 
@@ -37,7 +37,7 @@ def stacked(*rows: int, columns: int = 80) -> Linear:
     """Modules of so many outputs under each other."""
     torch.manual_seed(0)
     modules = {f"m{n}": torch.nn.Linear(columns, r) for n, r in enumerate(rows)}
-    return Linear(modules, KERNELS, Beside(torch.float32, CPU, KERNELS))
+    return Linear(modules, KERNELS, BatchedLora(torch.float32, CPU, KERNELS))
 
 
 def update(
@@ -53,7 +53,7 @@ def update(
     return Generation(key=f"g{seed}", deltas=deltas)
 
 
-def dense(filling: Filling) -> torch.Tensor:
+def dense(filling: LinearTensors) -> torch.Tensor:
     weight = filling.weight
     return weight.to_dense() if weight.is_mkldnn else weight
 
@@ -123,7 +123,7 @@ def test_a_weight_packed_with_another_number_of_threads_is_not_misread() -> None
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            packed[threads] = KERNELS.prepare(weight)
+            packed[threads] = KERNELS.pack(weight)
         for tensor in packed.values():  # with two threads still
             blocks = blocks_of(tensor, KERNELS)
             if blocks is not None:
@@ -138,7 +138,7 @@ def test_other_layouts_have_no_blocks() -> None:
 
     assert blocks_of(torch.zeros(64, 64), plain) is None
     for shape in ((70, 64), (64, 70), (63, 16)):  # padded
-        packed = KERNELS.prepare(torch.zeros(shape))
+        packed = KERNELS.pack(torch.zeros(shape))
         assert blocks_of(packed, KERNELS) is None
 
 
@@ -146,10 +146,10 @@ def test_a_layout_that_looks_alike_is_not_taken_for_blocks() -> None:
     class Turned(Plain):
         """Packs another order of the same size."""
 
-        def prepare(self, weight: torch.Tensor) -> torch.Tensor:
-            return KERNELS.prepare(weight.flip(0))
+        def pack(self, weight: torch.Tensor) -> torch.Tensor:
+            return KERNELS.pack(weight.flip(0))
 
-    packed = Turned().prepare(torch.zeros(64, 64))
+    packed = Turned().pack(torch.zeros(64, 64))
 
     assert blocks_of(packed, Turned()) is None
 
@@ -167,7 +167,8 @@ def wide() -> PreTrainedModel:
         head_dim=16,
         max_position_embeddings=128,
     )
-    made = LlamaForCausalLM(config).eval()
+    made = LlamaForCausalLM(config)
+    made.train(False)
     for parameter in made.parameters():
         if parameter.dim() > 1:
             parameter.data.normal_(0, 0.12)
