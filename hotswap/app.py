@@ -51,7 +51,7 @@ from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
-from hotswap.options import check_dtype
+from hotswap.options import check_dtype, unless_auto
 from hotswap.start import adapters_directory
 from hotswap.templates import RENDERER
 from hotswap.tokenizer import Tokenizer
@@ -86,9 +86,9 @@ def build(config: Config) -> Litestar:
         max_batch=schedule.max_batch,
         max_waiting=schedule.max_waiting,
         prefill_tokens=schedule.prefill_tokens,
-        max_wait_s=schedule.max_wait_s,
+        max_wait_s=2 * schedule.patience_s,
         switch_budget=schedule.switch_budget,
-        max_adapters=None if lora.max_loras == "auto" else lora.max_loras,
+        max_adapters=unless_auto(lora.max_loras),
         builds_beside=runner.weights.builds_beside,
         costs=costs,
     )
@@ -96,7 +96,7 @@ def build(config: Config) -> Litestar:
     base, *also_base = config.server.served_model_names or (loaded.name,)
     store = Store(
         reserved={base, *also_base},
-        max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
+        max_loaded=unless_auto(lora.max_cpu_loras),
         max_bytes=runner.memory["adapter_bytes"],
     )
     library = Library()
@@ -136,14 +136,14 @@ def build(config: Config) -> Litestar:
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     """The model, ready to run, and what its steps cost."""
-    loaded = load(config.model.path, config.model.dtype, config.model.device)
-    memory = config.memory
-    budget = None if memory.budget_gb == "auto" else int(memory.budget_gb * 2**30)
+    model, memory = config.model, config.memory
+    loaded = load(model.path, unless_auto(model.dtype), unless_auto(model.device))
+    budget_gb = unless_auto(memory.budget_gb)
     runner = Runner(
         loaded,
-        slots=None if memory.slots == "auto" else memory.slots,
-        kv_tokens=None if memory.kv_tokens == "auto" else memory.kv_tokens,
-        budget_bytes=budget,
+        slots=unless_auto(memory.slots),
+        kv_tokens=unless_auto(memory.kv_tokens),
+        budget_bytes=None if budget_gb is None else int(budget_gb * 2**30),
     )
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
@@ -204,7 +204,7 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
 def _catalogue(
     config: Config, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Catalogue:
-    directory, most = adapters_directory(config), config.lora.max_cpu_loras
+    directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]
     return Catalogue(
         partial(read, layout=runner.layout, limits=_limits(config)),
@@ -213,15 +213,14 @@ def _catalogue(
         journal=Journal(directory / JOURNAL_FILE if directory else None),
         hooks=own,
         max_adapters=config.adapters.max_adapters,
-        max_pinned=None if most == "auto" else most,
+        max_pinned=unless_auto(config.lora.max_cpu_loras),
     )
 
 
 def _limits(config: Config) -> Limits:
-    rank, most = config.lora.max_lora_rank, config.adapters.max_bytes
     return Limits(
-        max_rank=None if rank == "auto" else rank,
-        max_bytes=None if most == "auto" else most,
+        max_rank=unless_auto(config.lora.max_lora_rank),
+        max_bytes=unless_auto(config.adapters.max_bytes),
         max_merge_loss=config.adapters.max_merge_loss,
         other_base=config.adapters.other_base,
         targets=tuple(config.lora.target_modules),

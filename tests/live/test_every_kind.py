@@ -70,7 +70,7 @@ def test_each_request_gets_the_answer_of_peft_whatever_runs_beside_it(
         async with httpx.AsyncClient(base_url=url, timeout=120) as http:
             return await asyncio.gather(*(ask(http, *which) for which in asked))
 
-    configured = settings(model_folder, tmp_path, policy=policy, max_wait_s=0.05)
+    configured = settings(model_folder, tmp_path, policy=policy, patience_s=0.025)
     with Live(app.build(configured)) as server:
         found = asyncio.run(all_at_once(server.url))
         listed = httpx.get(f"{server.url}/v1/adapters").json()["data"]

@@ -74,7 +74,7 @@ def served(
     config = place / "config.toml"
     config.write_text(
         "[memory]\nkv_tokens = 32768\n[adapters]\nquiet_s = 0.1\n"
-        "[schedule]\nmax_wait_s = 1.0\n"  # half of it a first token may wait
+        "[schedule]\npatience_s = 0.5\n"  # so long a first token may wait
     )
     command = [sys.executable, "-m", "hotswap.cli", "serve", model_folder]
     command += ["--adapters", adapters, "--port", str(port), "--config", config]
