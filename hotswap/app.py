@@ -26,17 +26,17 @@ from hotswap.api import (
     djl,
     djl_adapters,
     djl_models,
+    error_responses,
     events,
     models,
     openai,
     operations,
-    refusals,
     vllm,
     workflows,
 )
-from hotswap.api.browsers import PLAIN, Browsers
-from hotswap.api.edge import Edge
+from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.api.middleware import Middleware
 from hotswap.api.serving import Serving
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
@@ -130,8 +130,8 @@ def build(config: Config) -> Litestar:
         model_path=config.model.path,
     )
     server = config.server
-    browsers = Browsers(hosts=server.hosts, origins=server.cors_origins)
-    return routes(serving, server.drain_s, browsers)
+    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+    return routes(serving, server.drain_s, pages)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -148,7 +148,7 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Litestar:
+def routes(serving: Serving, drain_s: float, pages: CrossOrigin = PLAIN) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
@@ -179,9 +179,9 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
         [route for part in PARTS for route in part.ROUTES],
         dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
         exception_handlers={
-            HotswapError: refusals.ours,
-            HTTPException: refusals.theirs,
-            Exception: refusals.bug,
+            HotswapError: error_responses.known_error,
+            HTTPException: error_responses.router_error,
+            Exception: error_responses.unexpected_error,
         },
         lifespan=[lifespan],
         state=State(
@@ -191,13 +191,13 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
                 "answers": serving.answers,
             }
         ),
-        before_request=browsers.admit,
-        cors_config=browsers.cors(),
+        before_request=pages.admit,
+        cors_config=pages.cors(),
         logging_config=None,  # the command line configures logging
         openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
     )
     # Around the routing, too: what no route matches is an answer like any other.
-    application.asgi_handler = Edge(application.asgi_handler, serving.answers)
+    application.asgi_handler = Middleware(application.asgi_handler, serving.answers)
     return application
 
 

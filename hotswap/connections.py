@@ -29,7 +29,7 @@ _BUSY = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """`head_s`: from the connection, or from its first byte, to the end of a request's
     head. `idle_s`: between two requests; more than the 60 s of usual proxies.
     `linger_s`: for the rest of a body nobody wants. `write_s`: without reading."""
@@ -46,7 +46,7 @@ def http(
     host: str,
     port: int,
     drain_s: float,
-    limits: Limits | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> uvicorn.Config:
     """uvicorn's settings. Raises this process' soft limit of descriptors."""
     most, at_once = room(_descriptors(), _open())
@@ -55,7 +55,7 @@ def http(
         host=host,
         port=port,
         http=partial(  # type: ignore[arg-type]
-            Connection, limits=limits or Limits(), most=most
+            Connection, limits=limits or ConnectionLimits(), most=most
         ),
         ws="none",
         log_config=None,
@@ -78,7 +78,9 @@ def room(descriptors: int, used: int) -> tuple[int, int]:
 class Connection(H11Protocol):
     """One connection. Everything here runs on the event loop."""
 
-    def __init__(self, *args: Any, limits: Limits, most: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, limits: ConnectionLimits, most: int, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._most = most

@@ -13,13 +13,14 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.api.prompt import Prompt
 from hotswap.api.running import Answer, Ask, Running, collect, first, primed
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Invocation, Parameters
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Piece
-from hotswap.errors import BadRequest, UnknownEndpoint
+from hotswap.errors import BadRequest
 
 _FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 _MAX_NEW_TOKENS = 30  # DJL's

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from hotswap.adapters.files import read_file
+from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.errand import errand
-from hotswap.errors import AdapterRefused, StartFailed, UnknownEndpoint
+from hotswap.errors import AdapterRefused, StartFailed
 from hotswap.library.journal import write_json
 
 ENDPOINTS_FILE = ".hotswap-endpoints.json"

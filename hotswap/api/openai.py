@@ -7,7 +7,7 @@ from litestar import Request, Response, post
 from litestar.response import Stream
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api import refusals
+from hotswap.api import error_responses
 from hotswap.api.openai_shape import Shape, error_body, event, ran, usage
 from hotswap.api.prompt import Conversation, Prompt
 from hotswap.api.running import Ask, Running, collect, first, primed
@@ -80,7 +80,7 @@ async def _stream(running: Running, shape: Shape) -> AsyncIterator[bytes]:
         yield b"data: [DONE]\n\n"
     except Exception as error:
         # The status is out already: the error can only be an event.
-        yield event(error_body(error, refusals.status(error)))
+        yield event(error_body(error, error_responses.status(error)))
     finally:
         running.close()
 

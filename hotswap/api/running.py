@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from litestar import Request
 
+from hotswap.api.http_errors import ClientGone
 from hotswap.api.prompt import Prompt
 from hotswap.engine.sampling import SamplingParams
 from hotswap.engine.ticket import Finish, Piece, Ticket
-from hotswap.errors import ClientGone
 from hotswap.library.hooks import Change
 from scheduler import BASE
 

@@ -18,8 +18,8 @@ from litestar.datastructures import State
 from litestar.response import Stream
 
 from hotswap import connections
-from hotswap.api.edge import Edge
-from hotswap.connections import Limits, room
+from hotswap.api.middleware import Middleware
+from hotswap.connections import ConnectionLimits, room
 from tests.conftest import free_port, wait_until
 
 GET = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -64,14 +64,14 @@ class Served:
             state=State({"answers": self.answers}),
             logging_config=None,
         )
-        app.asgi_handler = Edge(app.asgi_handler, self.answers, body_s=LONG)
+        app.asgi_handler = Middleware(app.asgi_handler, self.answers, body_s=LONG)
         self.port = free_port()
         http = connections.http(
             app,
             host="127.0.0.1",
             port=self.port,
             drain_s=1,
-            limits=Limits(**{**PATIENT, **limits}),
+            limits=ConnectionLimits(**{**PATIENT, **limits}),
         )
         if most is not None:
             http.http.keywords["most"] = most  # type: ignore[union-attr]
