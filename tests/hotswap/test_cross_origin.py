@@ -161,7 +161,8 @@ def test_only_pages_that_are_named_may_read_answers(
     def preflight(client: TestClient, origin: str) -> str | None:
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         answer = client.options("/v1/completions", headers=asked)
-        return answer.headers.get("access-control-allow-origin")
+        origin_told: str | None = answer.headers.get("access-control-allow-origin")
+        return origin_told
 
     assert preflight(client, OURS) is None
     assert preflight(open_to_ours, OURS) == OURS
