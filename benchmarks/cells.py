@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from benchmarks.baselines import CONTENDERS
 from benchmarks.machines import machine, taught
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
-from scheduler import POLICIES, Job, Mode, Scheduler, Shape
+from scheduler import Job, Mode, Scheduler, Shape
 from scheduler.simulate import Run, Table, simulate
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
@@ -100,7 +101,7 @@ def make_scheduler(
     policy: str, table: Table, waiting: int, kv_tokens: int = KV_TOKENS
 ) -> Scheduler:
     return Scheduler(
-        POLICIES[policy](),
+        CONTENDERS[policy](),
         kv_tokens=kv_tokens,
         max_batch=BATCH,
         max_waiting=waiting,

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from itertools import chain, combinations, count, product
 from random import Random
 
+from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import ASKED, RANK, SLOTS, make_scheduler
 from benchmarks.machines import machine
-from scheduler import BASE, POLICIES, Job, Mode, Shape
+from scheduler import BASE, Job, Mode, Shape
 from scheduler.simulate import Table, simulate
 
 ADAPTERS = 3
@@ -173,7 +174,7 @@ def main() -> None:
         table = machine(name)
         bursts = [make_burst(seed) for seed in seeds]
         best = [Clairvoyant(burst, table).best() for burst in bursts]
-        for policy, told in product(POLICIES, (False, True)):
+        for policy, told in product(CONTENDERS, (False, True)):
             found = [play(policy, burst, table, told=told) for burst in bursts]
             pairs = list(zip(found, best, strict=True))
             total = [mine.total / least.total - 1 for mine, least in pairs]

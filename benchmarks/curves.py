@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from benchmarks.cells import Cell, Told, capacity, play
 
-POLICIES = ("affinity", "fcfs-mixed", "fcfs-merged", "dlora-credits")
+SHOWN = ("affinity", "fcfs-mixed", "fcfs-merged", "dlora-credits")
 ADAPTERS = (1, 2, 5, 20, 100)
 LOADS = (0.3, 0.5, 0.7, 0.9, 1.1)
 Point = tuple[str, Cell, float]
@@ -32,7 +32,7 @@ def points(requests: int) -> dict[str, list[Point]]:
     )
     full = capacity(cell)
     found: dict[str, list[Point]] = {}
-    for policy in POLICIES:
+    for policy in SHOWN:
         found[f"adapters, {policy}"] = [
             (policy, replace(cell, adapters=count), 0.0) for count in ADAPTERS
         ]

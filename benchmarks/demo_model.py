@@ -8,7 +8,7 @@ from hotswap.model.load import Loaded, convert_gguf, load
 from hotswap.model.runner import Runner
 
 
-def load_model(dtype: str = "auto") -> Loaded:
+def load_model(dtype: str | None = None) -> Loaded:
     """In bfloat16, or float32 where the CPU was seen to be faster in it."""
     return load(str(convert_gguf(model_file())), dtype, "cpu")
 

@@ -21,6 +21,7 @@ import json
 from dataclasses import replace
 from statistics import fmean
 
+from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import (
     KV_TOKENS,
     RANK,
@@ -31,7 +32,7 @@ from benchmarks.cells import (
     tell,
 )
 from benchmarks.machines import machine, taught
-from scheduler import POLICIES, Job, Mode, Scheduler, Shape
+from scheduler import Job, Mode, Scheduler, Shape
 from scheduler.policy import Plan, View, merged, mixed
 from scheduler.simulate import Run, simulate
 
@@ -51,7 +52,7 @@ def played(
     """Latencies whole and per token, tokens per second, and the longest wait."""
     table = machine(cell.machine)
     scheduler = Scheduler(
-        POLICIES[policy](),
+        CONTENDERS[policy](),
         kv_tokens=KV_TOKENS,
         max_batch=16,
         max_waiting=cell.requests,

@@ -62,7 +62,7 @@ class InProcess:
 
     def __init__(self, model: Path, adapter: Path, environment: Path) -> None:
         self._runner = Runner(
-            load(str(model), "auto", "cpu"),
+            load(str(model), None, "cpu"),
             slots=1,
             kv_tokens=SEQUENCES * (PROMPT + OUTPUT),
         )

@@ -28,6 +28,7 @@ from dataclasses import replace
 from itertools import product
 from statistics import geometric_mean, median
 
+from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import (
     RANK,
     Cell,
@@ -40,7 +41,7 @@ from benchmarks.cells import (
 )
 from benchmarks.machines import machine
 from benchmarks.quiet import Beside, beside
-from scheduler import POLICIES, Job, Outcome, Step
+from scheduler import Job, Outcome, Step
 
 MACHINES = ("this", "h100")
 FIXED = ("fcfs-mixed", "fcfs-merged", "longest-queue", "slora-peft")
@@ -84,7 +85,7 @@ Found = list[tuple[Cell, list[Results], list[float]]]  # of all seeds, and the c
 
 def serve(cell: Cell) -> tuple[Results, float]:
     rate = 0.0 if cell.is_closed else float(cell.load) * capacity(cell)
-    told = {policy: play(policy, cell, rate) for policy in POLICIES}
+    told = {policy: play(policy, cell, rate) for policy in CONTENDERS}
     return told, ceiling(cell, rate)
 
 
@@ -111,7 +112,7 @@ def row(cell: Cell, results: list[Results]) -> str:
     figures = " ".join(
         f"{geometric_mean(told[policy].tokens_per_s for told in results):7.0f} "
         f"{geometric_mean(told[policy].ttft_p99 for told in results):6.2f}"
-        for policy in POLICIES
+        for policy in CONTENDERS
     )
     return (
         f"{cell.machine:5}{cell.zipf:4}{cell.stay:4}{cell.adapters:4} "
@@ -151,7 +152,7 @@ def busy_figures(busy: Found) -> dict[str, float]:
     """Against each policy, and against the best of the fixed ones; by load what there
     is to gain at most."""
     figures = {}
-    for policy in list(POLICIES)[1:]:
+    for policy in list(CONTENDERS)[1:]:
         gains = [against(results, policy) for _, results, _ in busy]
         figures[f"mean against {policy}, busy"] = geometric_mean(gains)
         figures[f"least against {policy}, busy"] = min(gains)
@@ -223,7 +224,7 @@ def quiet_figures(names: Iterable[str], pool: ProcessPoolExecutor) -> dict[str, 
     """Prints what each policy does for a quiet adapter beside a flood."""
     heads = [field.replace("_", " ") for field in Beside.__slots__]
     print("a quiet adapter beside a flood, virtual seconds:", *heads, sep=" | ")
-    cases = list(product(names, POLICIES))
+    cases = list(product(names, CONTENDERS))
     served = pool.map(beside, *zip(*((p, name) for name, p in cases), strict=True))
     figures = {}
     for (name, policy), told in zip(cases, served, strict=True):
@@ -246,7 +247,7 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python", end=" ")
     print(f"{platform.python_version()}; virtual seconds, tokens/s and p99 TTFT")
-    print("machine zipf stay adapters load:", *POLICIES, "| against best fixed")
+    print("machine zipf stay adapters load:", *CONTENDERS, "| against best fixed")
     names = [args.machine] if args.machine else MACHINES
     with ProcessPoolExecutor() as pool:
         if args.quiet:

@@ -3,8 +3,9 @@
 import statistics
 from collections import defaultdict
 
+from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import BATCH, Told, tell
-from scheduler import POLICIES, Costs, Job, Mode, Outcome, Scheduler, Shape, Step
+from scheduler import Costs, Job, Mode, Outcome, Scheduler, Shape, Step
 from scheduler.simulate import Run
 
 KV_TOKENS, RANK = 8192, 16
@@ -15,7 +16,7 @@ class Watched(Scheduler):
 
     def __init__(self, policy: str, costs: Costs) -> None:
         super().__init__(
-            POLICIES[policy](),
+            CONTENDERS[policy](),
             kv_tokens=KV_TOKENS,
             max_batch=BATCH,
             max_waiting=1000,

@@ -27,17 +27,17 @@ from hotswap.api import (
     djl,
     djl_adapters,
     djl_models,
+    error_responses,
     events,
     models,
     openai,
     operations,
-    refusals,
     vllm,
     workflows,
 )
-from hotswap.api.browsers import PLAIN, Browsers
-from hotswap.api.edge import Edge
+from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.api.middleware import Middleware
 from hotswap.api.serving import Serving
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
@@ -52,7 +52,7 @@ from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
-from hotswap.options import check_dtype
+from hotswap.options import check_dtype, unless_auto
 from hotswap.start import adapters_directory
 from hotswap.templates import RENDERER
 from hotswap.tokenizer import Tokenizer
@@ -87,9 +87,9 @@ def build(config: Config) -> Litestar:
         max_batch=schedule.max_batch,
         max_waiting=schedule.max_waiting,
         prefill_tokens=schedule.prefill_tokens,
-        max_wait_s=schedule.max_wait_s,
+        max_wait_s=2 * schedule.patience_s,
         switch_budget=schedule.switch_budget,
-        max_adapters=None if lora.max_loras == "auto" else lora.max_loras,
+        max_adapters=unless_auto(lora.max_loras),
         builds_beside=runner.weights.builds_beside,
         costs=costs,
     )
@@ -97,7 +97,7 @@ def build(config: Config) -> Litestar:
     base, *also_base = config.server.served_model_names or (loaded.name,)
     store = Store(
         reserved={base, *also_base},
-        max_loaded=None if lora.max_cpu_loras == "auto" else lora.max_cpu_loras,
+        max_loaded=unless_auto(lora.max_cpu_loras),
         max_bytes=runner.memory.adapter_bytes,
     )
     library = Library()
@@ -131,25 +131,25 @@ def build(config: Config) -> Litestar:
         model_path=config.model.path,
     )
     server = config.server
-    browsers = Browsers(hosts=server.hosts, origins=server.cors_origins)
-    return routes(serving, server.drain_s, browsers)
+    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+    return routes(serving, server.drain_s, pages)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     """The model, ready to run, and what its steps cost."""
-    loaded = load(config.model.path, config.model.dtype, config.model.device)
-    memory = config.memory
-    budget = None if memory.budget_gb == "auto" else int(memory.budget_gb * 2**30)
+    model, memory = config.model, config.memory
+    loaded = load(model.path, unless_auto(model.dtype), unless_auto(model.device))
+    budget_gb = unless_auto(memory.budget_gb)
     runner = Runner(
         loaded,
-        slots=None if memory.slots == "auto" else memory.slots,
-        kv_tokens=None if memory.kv_tokens == "auto" else memory.kv_tokens,
-        budget_bytes=budget,
+        slots=unless_auto(memory.slots),
+        kv_tokens=unless_auto(memory.kv_tokens),
+        budget_bytes=None if budget_gb is None else int(budget_gb * 2**30),
     )
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Litestar:
+def routes(serving: Serving, drain_s: float, pages: CrossOrigin = PLAIN) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
@@ -180,9 +180,9 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
         [route for part in PARTS for route in part.ROUTES],
         dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
         exception_handlers={
-            HotswapError: refusals.ours,
-            HTTPException: refusals.theirs,
-            Exception: refusals.bug,
+            HotswapError: error_responses.known_error,
+            HTTPException: error_responses.router_error,
+            Exception: error_responses.unexpected_error,
         },
         lifespan=[lifespan],
         state=State(
@@ -192,20 +192,20 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
                 "answers": serving.answers,
             }
         ),
-        before_request=browsers.admit,
-        cors_config=browsers.cors(),
+        before_request=pages.admit,
+        cors_config=pages.cors(),
         logging_config=None,  # the command line configures logging
         openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
     )
     # Around the routing, too: what no route matches is an answer like any other.
-    application.asgi_handler = Edge(application.asgi_handler, serving.answers)
+    application.asgi_handler = Middleware(application.asgi_handler, serving.answers)
     return application
 
 
 def _registry(
     config: Config, loaded: Loaded, runner: Runner, engine: Engine, own: hooks.Hooks
 ) -> Registry:
-    directory, most = adapters_directory(config), config.lora.max_cpu_loras
+    directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]
     return Registry(
         partial(
@@ -219,15 +219,14 @@ def _registry(
         journal=Journal(directory / JOURNAL_FILE if directory else None),
         hooks=own,
         max_adapters=config.adapters.max_adapters,
-        max_pinned=None if most == "auto" else most,
+        max_pinned=unless_auto(config.lora.max_cpu_loras),
     )
 
 
 def _limits(config: Config) -> Limits:
-    rank, most = config.lora.max_lora_rank, config.adapters.max_bytes
     return Limits(
-        max_rank=None if rank == "auto" else rank,
-        max_bytes=None if most == "auto" else most,
+        max_rank=unless_auto(config.lora.max_lora_rank),
+        max_bytes=unless_auto(config.adapters.max_bytes),
         max_merge_loss=config.adapters.max_merge_loss,
         other_base=config.adapters.other_base,
         targets=tuple(config.lora.target_modules),

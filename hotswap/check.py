@@ -9,11 +9,13 @@ from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.config import Config
 from hotswap.model.load import load
 from hotswap.model.runner import Runner
+from hotswap.options import unless_auto
 
 
 def run(settings: Config, adapter: Path, *, as_json: bool) -> int:
     """Print it; the exit status. Raises StartFailed for the model."""
-    loaded = load(settings.model.path, settings.model.dtype, settings.model.device)
+    chosen = settings.model
+    loaded = load(chosen.path, unless_auto(chosen.dtype), unless_auto(chosen.device))
     runner = Runner(loaded, slots=1, kv_tokens=1)
     found = report(adapter, runner.layout, tokenizers=Tokenizers(loaded.tokenizer))
     print(msgspec.json.encode(found).decode() if as_json else text(adapter, found))

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,13 +21,42 @@ from hotswap.model import source
 
 log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """`usage`: a flag and its value, or a place on the line. `parsing`: argparse's."""
+
+    usage: str
+    about: str
+    parsing: dict[str, Any] = field(default_factory=dict)
+
+
+_MODEL = "folder, .gguf file or hub id"
+# What sets a key of the configuration on the command line of `serve`.
+FLAGS = {
+    "model.path": Flag("MODEL", _MODEL, {"nargs": "?"}),
+    "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
+    "server.port": Flag("--port PORT", "to listen on", {"type": int}),
+    "server.host": Flag("--host HOST", "to listen on"),
+    "server.served_model_names": Flag(
+        "--served-model-name NAME",
+        "what the base model is called, in place of its own name; the first is what "
+        "answers say",
+        {"nargs": "+", "action": "extend"},
+    ),
+    "model.dtype": Flag(
+        "--dtype DTYPE", "auto (the fastest), float32, bfloat16 or float16"
+    ),
+    "model.device": Flag("--device DEVICE", "auto, cpu or cuda"),
+}
+
 _ABOUT = "Serve a model and its LoRA adapters, or check an adapter."
 
 
 def main() -> None:
     """Exit status 0 is success, 1 a refused adapter, 2 a bad flag, file or model, 3 a
     server that did not start, 4 one that a bug has ended."""
-    args = _parser().parse_args()
+    args = parser().parse_args()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -38,62 +68,47 @@ def main() -> None:
         sys.exit(130)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hotswap", description=_ABOUT)
-    parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {__version__}"
-    )
-    commands = parser.add_subparsers(required=True)
+def parser() -> argparse.ArgumentParser:
+    """Where a flag sets a key of the configuration, its `dest` is `section.key`."""
+    made = argparse.ArgumentParser(prog="hotswap", description=_ABOUT)
+    made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = made.add_subparsers(required=True)
     serve = commands.add_parser("serve", help="serve a model and its adapters")
-    serve.add_argument("model", nargs="?", help="folder, .gguf file or hub id")
-    serve.add_argument("--adapters", metavar="DIR", help="the directory to watch")
-    serve.add_argument("--port", type=int)
-    serve.add_argument("--host")
     serve.add_argument("--config", type=Path, metavar="FILE", help="TOML")
-    serve.add_argument(
-        "--served-model-name",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="what the base model is called, in place of its own name; the first is "
-        "what answers say",
-    )
-    _model_flags(serve)
+    for key, flag in FLAGS.items():
+        _add(serve, key, flag)
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", help="validate an adapter, without serving it")
     check.add_argument("adapter", type=Path, metavar="ADAPTER_DIR")
-    check.add_argument("--model", required=True)
     check.add_argument("--json", action="store_true", help="one JSON object")
-    _model_flags(check)
+    _add(check, "model.path", Flag("--model MODEL", _MODEL, {"required": True}))
+    for key in ("model.dtype", "model.device"):
+        _add(check, key, FLAGS[key])
     check.set_defaults(run=_check)
-    return parser
+    return made
 
 
-def _model_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--dtype", help="auto (the fastest), float32, bfloat16 or float16"
+def _add(command: argparse.ArgumentParser, key: str, flag: Flag) -> None:
+    name, _, metavar = flag.usage.rpartition(" ")
+    names = [name] if name else []
+    command.add_argument(
+        *names, dest=key, metavar=metavar, help=flag.about, **flag.parsing
     )
-    parser.add_argument("--device", help="auto, cpu or cuda")
 
 
-def _flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    model = {"path": args.model, "dtype": args.dtype, "device": args.device}
-    if not hasattr(args, "port"):
-        return {"model": model}
-    return {
-        "server": {
-            "host": args.host,
-            "port": args.port,
-            "served_model_names": args.served_model_name,
-        },
-        "model": model,
-        "adapters": {"directory": args.adapters},
-    }
+def flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What the line sets, by section and key; None is not set."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in vars(args).items():
+        section, dot, key = name.partition(".")
+        if dot:
+            found.setdefault(section, {})[key] = value
+    return found
 
 
 def _serve(args: argparse.Namespace) -> int:
     begun_s = time.monotonic()
-    settings = config.load(args.config, _flags(args), os.environ)
+    settings = config.load(args.config, flags(args), os.environ)
     for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
         log.warning("%s", line)
     with start.ready(settings) as bound:
@@ -101,7 +116,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    settings = config.load(None, _flags(args))
+    settings = config.load(None, flags(args))
     source.check(settings.model.path)
     return int(_heavy("hotswap.check").run(settings, args.adapter, as_json=args.json))
 

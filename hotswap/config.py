@@ -2,7 +2,8 @@
 
 Every flag of the command line is a key here; a flag wins over the file, and the file
 over the environment. Unknown keys and values out of range are refused with the place
-they stand at.
+they stand at. What a key means is said above it and nowhere else: docs/configuration.md
+and configs/default.toml are made from these lines (`python -m hotswap.config_docs`).
 """
 
 from collections.abc import Mapping
@@ -14,59 +15,66 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hotswap.errors import StartFailed
-from hotswap.options import Lora, check, from_environment
+from hotswap.options import Auto, Count, LoraConfig, check, from_environment
+from scheduler import POLICIES
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
-Count = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(gt=0, lt=1)]
-ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
-Policy = Literal[
-    "affinity",
-    "fcfs-mixed",
-    "fcfs-merged",
-    "longest-queue",
-    "slora-peft",
-    "dlora",
-    "dlora-credits",
-    "vtc",
+Device = Annotated[
+    str,
+    Meta(
+        pattern=r"^(auto|cpu|(cuda|xpu|mps)(:\d+)?)$",
+        examples=["auto", "cpu", "cuda", "cuda:1", "xpu", "mps"],
+    ),
 ]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Policy = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
+ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
+
+# Keys of earlier versions: the one of now, and how its value follows from the old one.
+RENAMED = {
+    "schedule.max_wait_s": ("patience_s", "half of what max_wait_s was"),
+}
 
 
-class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # The address to listen on, or a name of it.
     host: str = "127.0.0.1"
+    # The port to listen on; 0 is any that is free.
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     # After SIGTERM: how long accepted jobs may take to finish.
     drain_s: Annotated[float, Meta(ge=0, le=1e6)] = 30.0
-    # Where files lie, in listings; else folders are named without their path.
+    # Show where files lie, in listings; else folders are named without their path.
     show_paths: bool = False
     # What the base model is called, in place of its own name; answers say the first.
     served_model_names: tuple[ModelName, ...] = ()
-    # Names of this server that its Host may have, besides IP addresses and those that
-    # nobody can register (no dot, .localhost, .local, .internal).
+    # Names of this server that the Host of a managing request may have, besides IP
+    # addresses and those that nobody can register (no dot, .localhost, .local,
+    # .internal).
     hosts: tuple[str, ...] = ()
     # Pages that may call it from a browser, as https://example.com; "*" is any.
     cors_origins: tuple[str, ...] = ()
 
 
-class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # A Hugging Face folder, a .gguf file, or a hub id.
     path: str = ""
     # "auto" is the model's own, or float32 on a CPU that was seen to be faster in it.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|(cuda|xpu|mps)(:\d+)?)$")] = "auto"
+    # The processor it runs on; "auto" is a GPU that is there, else the CPU.
+    device: Device = "auto"
 
 
-class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # For slots, KV and adapters together; "auto" is half of what is free after loading,
     # on a GPU 7/8 of it. There adapters are in host memory and do not count.
-    budget_gb: Positive | Literal["auto"] = "auto"
+    budget_gb: Positive | Auto = "auto"
     # Merged weight sets kept at once; "auto" is what half of the budget holds.
-    slots: Count | Literal["auto"] = "auto"
-    # Tokens whose keys and values fit; "auto" is what a quarter holds.
-    kv_tokens: Count | Literal["auto"] = "auto"
+    slots: Count | Auto = "auto"
+    # Tokens whose keys and values fit; "auto" is what a quarter of the budget holds.
+    kv_tokens: Count | Auto = "auto"
 
 
-class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # The directory that is watched: each folder in it is an adapter.
     directory: str = ""
     # A folder is read when its files have not changed for so long.
@@ -77,39 +85,44 @@ class Adapters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roots: tuple[str, ...] = ()
     # Adapters known at once, in memory or on disk.
     max_adapters: Count = 10_000
-    # A larger file of weights is refused; "auto" is the whole model in float32.
-    max_bytes: Count | Literal["auto"] = "auto"
+    # A larger file of weights is refused; "auto" is one as large as the whole model in
+    # float32.
+    max_bytes: Count | Auto = "auto"
     # One whose merge would lose a larger share of its update is served mixed only.
     max_merge_loss: Annotated[float, Meta(ge=0, le=1)] = 0.5
     # What it means that an adapter says it was trained on another model.
     other_base: Literal["warn", "refuse"] = "warn"
 
 
-class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # Who chooses the next step; those besides "affinity" are there to compare it with.
     policy: Policy = "affinity"
+    # Jobs in one step.
     max_batch: Count = 16
+    # More waiting jobs are refused with 429.
     max_waiting: Count = 1000
     # Prompt tokens computed in one step, beside the decoding jobs.
     prefill_tokens: Count = 256
-    # After half of it the default policy serves a job that waits for its first token.
-    max_wait_s: Positive = 2.0
-    # Share of time that swaps may take.
+    # A job that has waited so long for its first token has the next step; a stream that
+    # has waited so long for its next one likewise.
+    patience_s: Positive = 1.0
+    # Share of time that swaps may take, in the long run.
     switch_budget: Share = 0.05
 
 
-class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HooksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Your own functions: a module's dotted name or the path of a .py file.
     module: str = ""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    server: Server = Server()
-    model: Model = Model()
-    memory: Memory = Memory()
-    adapters: Adapters = Adapters()
-    schedule: Schedule = Schedule()
-    lora: Lora = Lora()
-    hooks: Hooks = Hooks()
+    server: ServerConfig = ServerConfig()
+    model: ModelConfig = ModelConfig()
+    memory: MemoryConfig = MemoryConfig()
+    adapters: AdaptersConfig = AdaptersConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    lora: LoraConfig = LoraConfig()
+    hooks: HooksConfig = HooksConfig()
 
 
 def load(
@@ -121,16 +134,7 @@ def load(
 
     Raises StartFailed.
     """
-    values: dict[str, Any] = {}
-    where = "flags"
-    if path is not None:
-        where = str(path)
-        try:
-            values = msgspec.toml.decode(path.read_bytes())
-        except OSError as error:
-            raise StartFailed(f"config {path}: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise StartFailed(f"config {path}: {error}") from None
+    where, values = ("flags", {}) if path is None else (str(path), _read(path))
     for section, given in flags.items():
         inner = values.setdefault(section, {})
         if isinstance(inner, dict):
@@ -141,9 +145,34 @@ def load(
         inner = values.setdefault(section, {})
         if isinstance(inner, dict):
             values[section] = given | inner
+    _check_renamed(values, where)
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         raise StartFailed(f"config {where}: {error}") from None
+    policy = config.schedule.policy
+    if policy not in POLICIES:
+        raise StartFailed(
+            f"config {where}: schedule.policy: there is no {policy}, but "
+            f"{', '.join(POLICIES)}"
+        )
     check(config.lora)
     return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file's values by section. Raises StartFailed."""
+    try:
+        return dict(msgspec.toml.decode(path.read_bytes()))
+    except OSError as error:
+        raise StartFailed(f"config {path}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise StartFailed(f"config {path}: {error}") from None
+
+
+def _check_renamed(values: Mapping[str, Any], where: str) -> None:
+    """Raises StartFailed for a key that has another name now."""
+    for old, (new, how) in RENAMED.items():
+        section, _, key = old.partition(".")
+        if isinstance(values.get(section), dict) and key in values[section]:
+            raise StartFailed(f"config {where}: {old} is now {section}.{new}, {how}")

@@ -29,15 +29,17 @@ _BUSY = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """`head_s`: from the connection, or from its first byte, to the end of a request's
     head. `idle_s`: between two requests; more than the 60 s of usual proxies.
-    `linger_s`: for the rest of a body nobody wants. `write_s`: without reading."""
+    `linger_s`: for the rest of a body nobody wants. `write_s`: without reading.
+    `connections`: at once; None is what the descriptors allow."""
 
     head_s: float = 20
     idle_s: float = 75
     linger_s: float = 5
     write_s: float = 60
+    connections: int | None = None
 
 
 def http(
@@ -46,16 +48,16 @@ def http(
     host: str,
     port: int,
     drain_s: float,
-    limits: Limits | None = None,
+    limits: ConnectionLimits = ConnectionLimits(),
 ) -> uvicorn.Config:
     """uvicorn's settings. Raises this process' soft limit of descriptors."""
-    most, at_once = room(_descriptors(), _open())
+    most, at_once = room(descriptors(), _open())
     return uvicorn.Config(
         application,
         host=host,
         port=port,
         http=partial(  # type: ignore[arg-type]
-            Connection, limits=limits or Limits(), most=most
+            Connection, limits=limits, most=limits.connections or most
         ),
         ws="none",
         log_config=None,
@@ -78,7 +80,9 @@ def room(descriptors: int, used: int) -> tuple[int, int]:
 class Connection(H11Protocol):
     """One connection. Everything here runs on the event loop."""
 
-    def __init__(self, *args: Any, limits: Limits, most: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, limits: ConnectionLimits, most: int, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._most = most
@@ -172,7 +176,7 @@ class Connection(H11Protocol):
                 timer.cancel()
 
 
-def _descriptors() -> int:
+def descriptors() -> int:
     """How many this process may have open; the soft limit is raised to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

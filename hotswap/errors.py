@@ -1,4 +1,5 @@
-"""Every error that a client or an operator can meet. Knows no HTTP.
+"""Every error that a client or an operator can meet. Knows no HTTP and no server's
+words: what only HTTP or DJL's routes know is in `api/http_errors` and `api/djl_errors`.
 
 HotswapError
 ├── ClientError              the request is at fault; `field` names where
@@ -7,17 +8,10 @@ HotswapError
 │   ├── UnknownModel         `model` names nothing that is served
 │   ├── UnknownAdapter       no such adapter, or it is not served; says why
 │   ├── NotFound             what the path names is not there
-│   ├── UnknownEndpoint      a path names neither the model nor an endpoint
-│   ├── IllegalArgument      a parameter that DJL answers as a conflict
-│   ├── IllegalNumber        the same for what is no number
 │   ├── AdapterExists        the name is taken
 │   ├── GenerationMismatch   the name stands for another generation than expected
 │   ├── SourceUnsupported    a URL where a folder was expected
-│   ├── SourceForbidden      the folder lies outside the configured roots
-│   ├── NotJson              a body that does not say that it is JSON
-│   ├── CrossSite            a web page of a place that is not allowed asks
-│   ├── BodyTooSlow          the body did not come in time
-│   └── ClientGone           the client has left; nobody reads this
+│   └── SourceForbidden      the folder lies outside the configured roots
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
@@ -92,27 +86,9 @@ class NotFound(ClientError):
     pass
 
 
-class UnknownEndpoint(ClientError):
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Model or workflow not found: {name}")
-
-
-class IllegalArgument(ClientError):
-    pass
-
-
-class IllegalNumber(ClientError):
-    def __init__(self, text: str, field: str) -> None:
-        super().__init__(f'For input string: "{text}"', field)
-
-
 class AdapterExists(ClientError):
     def __init__(self, adapter: str) -> None:
-        super().__init__(
-            f"The adapter {adapter} already exists. If you want to replace it, please "
-            "unregistering before registering a new adapter with the same name.",
-            "name",
-        )
+        super().__init__(f"The adapter {adapter} already exists.", "name")
         self.adapter = adapter
 
 
@@ -141,28 +117,6 @@ class SourceForbidden(ClientError):
             "adapters directory and `roots` under [adapters]",
             "src",
         )
-
-
-class NotJson(ClientError):
-    def __init__(self, said: str) -> None:
-        super().__init__(
-            f"the body's content type is `{said}`: send `application/json`",
-            "Content-Type",
-        )
-
-
-class CrossSite(ClientError):
-    pass
-
-
-class BodyTooSlow(ClientError):
-    def __init__(self, limit_s: float) -> None:
-        super().__init__(f"the body did not come within {limit_s:g} s")
-
-
-class ClientGone(ClientError):
-    def __init__(self) -> None:
-        super().__init__("the client has left")
 
 
 class AdapterRefused(HotswapError):

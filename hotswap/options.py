@@ -1,12 +1,13 @@
 """Options: DJL Serving's and vLLM's settings for LoRA, by their own names.
 
 Each is a key of the section [lora] and an environment variable OPTION_NAME. It acts,
-or a value that could not be honoured ends the start, or, where nothing is lost without
-it, is warned about in one line. None is ignored in silence.
+or is one of `NEVER_ACT`: a value that could not be honoured ends the start, one without
+which nothing is lost is warned about in one line. None is ignored in silence.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,23 +15,33 @@ from msgspec import Meta, Struct
 from hotswap.errors import StartFailed
 
 Count = Annotated[int, Meta(ge=1)]
+Auto = Literal["auto"]
+_T = TypeVar("_T")
 _PREFIX = "OPTION_"
+_DIRECTORY = f"{_PREFIX}ADAPTERS"
 
 
-class Lora(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # false: nothing is watched or registered, the bare model alone is served.
+def unless_auto(value: _T | Auto) -> _T | None:
+    """None for "auto", which leaves the choice to the part that is configured: here
+    alone the word has a meaning."""
+    return None if value == "auto" else value
+
+
+class LoraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # If false, nothing is watched or registered: the bare model alone is served.
     enable_lora: bool = True
     # Most different adapters in one mixed step; "auto" is no limit.
-    max_loras: Count | Literal["auto"] = "auto"
+    max_loras: Count | Auto = "auto"
     # Adapters of a higher rank are refused; "auto" is no limit.
-    max_lora_rank: Count | Literal["auto"] = "auto"
-    # Adapters kept in host memory; others are read again when they are asked for.
-    max_cpu_loras: Count | Literal["auto"] = "auto"
+    max_lora_rank: Count | Auto = "auto"
+    # Adapters kept in host memory, others are read again when they are asked for;
+    # "auto" is no limit but the memory.
+    max_cpu_loras: Count | Auto = "auto"
     # Last parts of the names of modules that may be adapted; empty is all.
     target_modules: list[str] = []
     # "auto" is the model's own; another is refused.
     lora_dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
-    # Known, but without a meaning here: see `check` and `warnings`.
+    # Known, but without a meaning here: see NEVER_ACT.
     fully_sharded_loras: bool | None = None
     lora_extra_vocab_size: Annotated[int, Meta(ge=0)] | None = None
     long_lora_scaling_factors: str | float | list[float] | None = None
@@ -38,32 +49,68 @@ class Lora(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_mm_loras: dict[str, str] | None = None
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """What OPTION_... variables set, by section. Raises StartFailed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeverActs:
+    """`reason`: what a person who has set it is told. `ends_start`: answers would not
+    be those that were asked for. `harmless`: the value that asks for nothing."""
 
-    OPTION_ADAPTERS is the directory that is watched.
-    """
-    lora: dict[str, Any] = {}
-    found: dict[str, dict[str, Any]] = {"lora": lora}
-    fields = {field.name: field.type for field in msgspec.structs.fields(Lora)}
-    for variable, text in environment.items():
-        key = variable.removeprefix(_PREFIX).lower()
-        if variable == f"{_PREFIX}ADAPTERS":
-            found["adapters"] = {"directory": text}
-        elif variable.startswith(_PREFIX) and key in fields:
+    reason: str
+    ends_start: bool = False
+    harmless: object = None
+
+
+NEVER_ACT = {
+    "fully_sharded_loras": NeverActs(
+        reason="there is one device, nothing to shard", harmless=False
+    ),
+    "lora_extra_vocab_size": NeverActs(
+        reason="no limit is needed, nothing is set aside for tokens that adapters add"
+    ),
+    "long_lora_scaling_factors": NeverActs(
+        reason="long-context LoRA is not supported", ends_start=True
+    ),
+    "is_peft_model": NeverActs(
+        reason="serve the base model and put the PEFT model into the adapters "
+        "directory",
+        ends_start=True,
+        harmless=False,
+    ),
+    "default_mm_loras": NeverActs(
+        reason="the model has no modality but text", ends_start=True, harmless={}
+    ),
+}
+
+
+def variables() -> dict[str, tuple[str, str]]:
+    """The section and the key that each variable of the environment sets."""
+    keys = {f"{_PREFIX}{key.upper()}": key for key in LoraConfig.__struct_fields__}
+    return {
+        _DIRECTORY: ("adapters", "directory"),
+        **{variable: ("lora", key) for variable, key in keys.items()},
+    }
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What OPTION_... variables set, by section. Raises StartFailed."""
+    found: dict[str, dict[str, Any]] = {}
+    types = {field.name: field.type for field in msgspec.structs.fields(LoraConfig)}
+    for variable, (section, key) in variables().items():
+        text = environment.get(variable)
+        if text is None:
+            continue
+        value: Any = text
+        if section == "lora":
             try:
-                lora[key] = msgspec.convert(
-                    _value(key, text), fields[key], strict=False
-                )
+                value = msgspec.convert(_value(key, text), types[key], strict=False)
             except msgspec.MsgspecError as error:
                 raise StartFailed(f"environment {variable}={text}: {error}") from None
+        found.setdefault(section, {})[key] = value
     return found
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:
     """OPTION_... variables that mean nothing here, as lines to warn with."""
-    known = {f"{_PREFIX}{name.upper()}" for name in Lora.__struct_fields__}
-    known.add(f"{_PREFIX}ADAPTERS")
+    known = variables()
     return [
         f"environment {variable}: this server has no such option"
         for variable in sorted(environment)
@@ -71,46 +118,40 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-def check(lora: Lora) -> None:
+def check(lora: LoraConfig) -> None:
     """Raises StartFailed for what would change answers if it were ignored."""
-    if lora.long_lora_scaling_factors is not None:
-        raise StartFailed(
-            "lora.long_lora_scaling_factors: long-context LoRA is not supported"
-        )
-    if lora.is_peft_model:
-        raise StartFailed(
-            "lora.is_peft_model: serve the base model and put the PEFT model into the "
-            "adapters directory"
-        )
-    if lora.default_mm_loras:
-        raise StartFailed("lora.default_mm_loras: the model has no modality but text")
-    most, kept = lora.max_loras, lora.max_cpu_loras
-    if most != "auto" and kept != "auto" and kept < most:
+    for key, why in _set_in_vain(lora):
+        if why.ends_start:
+            raise StartFailed(f"lora.{key}: {why.reason}")
+    most, kept = unless_auto(lora.max_loras), unless_auto(lora.max_cpu_loras)
+    if most is not None and kept is not None and kept < most:
         raise StartFailed(
             f"lora.max_cpu_loras: {kept} is less than lora.max_loras = {most}"
         )
 
 
-def check_dtype(lora: Lora, dtype: str) -> None:
+def check_dtype(lora: LoraConfig, dtype: str) -> None:
     """Raises StartFailed if `lora_dtype` is not the model's type."""
-    if lora.lora_dtype not in ("auto", dtype):
+    if unless_auto(lora.lora_dtype) not in (None, dtype):
         raise StartFailed(
             f"lora.lora_dtype: {lora.lora_dtype} is not the model's type, {dtype}, in "
             "which every adapter runs"
         )
 
 
-def warnings(lora: Lora) -> list[str]:
+def warnings(lora: LoraConfig) -> list[str]:
     """A line for each value that is set and has nothing to act on."""
-    lines = []
-    if lora.fully_sharded_loras:
-        lines.append("lora.fully_sharded_loras: there is one device, nothing to shard")
-    if lora.lora_extra_vocab_size is not None:
-        lines.append(
-            "lora.lora_extra_vocab_size: no limit is needed, nothing is set aside for "
-            "tokens that adapters add"
-        )
-    return lines
+    return [
+        f"lora.{key}: {why.reason}"
+        for key, why in _set_in_vain(lora)
+        if not why.ends_start
+    ]
+
+
+def _set_in_vain(lora: LoraConfig) -> Iterator[tuple[str, NeverActs]]:
+    for key, why in NEVER_ACT.items():
+        if getattr(lora, key) not in (None, why.harmless):
+            yield key, why
 
 
 def _value(key: str, text: str) -> Any:

@@ -37,6 +37,7 @@ FLOORS = [
     # Imports no floor with torch in it: it loads the two by name, when all that can be
     # checked without them is checked.
     {"hotswap.cli"},
+    {"hotswap.config_docs"},
     {"hotswap.demo"},
 ]
 ONLY = {
@@ -95,8 +96,15 @@ ONLY = {
         "hotswap.serve",
         "hotswap.check",
         "hotswap.cli",
+        "hotswap.config_docs",
     },
-    "hotswap.options": {"hotswap.config", "hotswap.app", "hotswap.cli"},
+    "hotswap.options": {
+        "hotswap.config",
+        "hotswap.config_docs",
+        "hotswap.app",
+        "hotswap.check",
+        "hotswap.cli",
+    },
     "hotswap.api.wire": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",  # the clock

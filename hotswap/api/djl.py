@@ -12,13 +12,14 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.api.djl_schemas import Invocation, Parameters
 from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.prompt import Prompt
 from hotswap.api.running import Answer, Running, collect, primed
 from hotswap.api.serving import Injected, Serving
 from hotswap.engine.ticket import Piece
-from hotswap.errors import BadRequest, UnknownEndpoint
+from hotswap.errors import BadRequest
 
 _FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 

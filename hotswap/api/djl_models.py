@@ -5,9 +5,9 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
+from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.api.djl_shape import page, reply
 from hotswap.api.serving import Injected, Serving
-from hotswap.errors import UnknownEndpoint
 
 
 @get("/models")

@@ -7,26 +7,36 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response
 
+from hotswap.api.djl_errors import IllegalArgument, IllegalNumber, UnknownEndpoint
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
     BadRequest,
     GenerationMismatch,
     HotswapError,
-    IllegalArgument,
-    IllegalNumber,
     NotFound,
     Overloaded,
     SourceUnsupported,
     StillLoading,
     Stopping,
-    UnknownEndpoint,
+    UnknownAdapter,
+    UnknownModel,
+    Vetoed,
 )
 
 # Errors on these paths have this shape.
 PATHS = ("/invocations", "/predictions", "/models", "/adapters", "/workflows", "/ping")
 MOST_IN_A_PAGE = 100
 
+# The codes that are others than ours.
+STATUS: dict[type[HotswapError], int] = {
+    SourceUnsupported: 409,
+    AdapterRefused: 424,
+    UnknownAdapter: 424,
+    UnknownModel: 424,
+    Vetoed: 424,
+    Overloaded: 503,
+}
 # The names its clients know the errors by: those of Java's classes.
 _KINDS: dict[type[Exception], str] = {
     IllegalArgument: "IllegalArgumentException",
@@ -44,6 +54,11 @@ _BY_STATUS = {
     404: ("ResourceNotFoundException", "Requested resource is not found"),
     405: ("MethodNotAllowedException", "Requested method is not allowed"),
 }
+# DJL's words, as they are.
+_HOW_TO_REPLACE = (
+    " If you want to replace it, please unregistering before registering a new adapter "
+    "with the same name."
+)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _T = TypeVar("_T")
 
@@ -63,6 +78,8 @@ def error_body(error: Exception, status: int) -> dict[str, Any]:
         text = f"{wording} {text}" if status == 404 else wording
     elif status >= 500:
         kind = "InternalServerException"
+    if isinstance(error, AdapterExists):
+        text += _HOW_TO_REPLACE
     body = {"code": status, "type": kind, "message": text, "error": text}
     if isinstance(error, AdapterRefused):
         body["refusal"] = error.code

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.errand import errand
-from hotswap.errors import UnknownEndpoint
 from hotswap.library.json_file import read_json, write_json
 
 ENDPOINTS_FILE = ".hotswap-endpoints.json"

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.response import Stream
 
-from hotswap.api import refusals
+from hotswap.api import error_responses
 from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.openai_schemas import Chat, Completion, Message
 from hotswap.api.openai_shape import Shape, error_body, event, ran, usage
@@ -79,7 +79,7 @@ async def _stream(running: Running, shape: Shape) -> AsyncIterator[bytes]:
         yield b"data: [DONE]\n\n"
     except Exception as error:
         # The status is out already: the error can only be an event.
-        yield event(error_body(error, refusals.status(error)))
+        yield event(error_body(error, error_responses.status(error)))
     finally:
         running.close()
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from litestar import Request
 
 from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.http_errors import ClientGone
 from hotswap.engine.ticket import Finish, Piece, Ticket
-from hotswap.errors import ClientGone
 from hotswap.library.hooks import Change
 from scheduler import BASE
 

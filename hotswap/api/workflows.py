@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from hotswap.adapters.listing import AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.api import registration
+from hotswap.api.djl_errors import IllegalArgument
 from hotswap.api.djl_models import card
 from hotswap.api.djl_shape import (
     boolean,
@@ -31,7 +32,6 @@ from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
     BadRequest,
-    IllegalArgument,
     NotFound,
     NotKept,
     UnknownAdapter,

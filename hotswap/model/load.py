@@ -52,8 +52,11 @@ class Loaded:
     kernels: Kernels
 
 
-def load(source: str, dtype: str, device: str) -> Loaded:
-    """Raises StartFailed with one line that names what is wrong."""
+def load(source: str, dtype: str | None, device: str | None) -> Loaded:
+    """`dtype`, `device` None: what suits the model and this machine.
+
+    Raises StartFailed with one line that names what is wrong.
+    """
     check(source)
     where = _device(device)
     begun_s = time.perf_counter()
@@ -66,12 +69,12 @@ def load(source: str, dtype: str, device: str) -> Loaded:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=only_cached)
         model = AutoModelForCausalLM.from_pretrained(
             source,
-            dtype="auto" if dtype == "auto" else _DTYPES[dtype],
+            dtype="auto" if dtype is None else _DTYPES[dtype],
             local_files_only=only_cached,
         )
         model.eval().requires_grad_(False)
         dtypes = [model.dtype]
-        if dtype == "auto" and where.type == "cpu":
+        if dtype is None and where.type == "cpu":
             dtypes += [torch.float32] * (model.dtype is not torch.float32)
         chosen = choose_kernels(model, dtypes, where)
         if chosen.dtype is not model.dtype:
@@ -124,9 +127,9 @@ def convert_gguf(path: Path) -> Path:
     return target
 
 
-def _device(wanted: str) -> torch.device:
+def _device(wanted: str | None) -> torch.device:
     """Raises StartFailed if it is not here."""
-    if wanted == "auto":
+    if wanted is None:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=wanted).device

@@ -4,9 +4,10 @@ from itertools import product
 
 import pytest
 
+from benchmarks.baselines import CONTENDERS
 from benchmarks.clairvoyant import Clairvoyant, Request, make_burst, play
 from benchmarks.machines import machine
-from scheduler import POLICIES, Mode, Shape
+from scheduler import Mode, Shape
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +21,7 @@ def test_no_policy_does_better_than_the_one_who_knows_the_future(
 
     best = Clairvoyant(burst, table).best()
 
-    for policy, told in product(POLICIES, (False, True)):
+    for policy, told in product(CONTENDERS, (False, True)):
         found = play(policy, burst, table, told=told)
         assert best.total <= found.total * (1 + 1e-9), policy
         assert best.latency <= found.latency * (1 + 1e-9), policy

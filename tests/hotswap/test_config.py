@@ -1,20 +1,15 @@
-"""Whatever is wrong at the start ends it with one line that names it."""
+"""Whatever is wrong with file or flags ends the start with one line that names it."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hotswap import cli, config
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap import cli, config, config_docs
 from hotswap.errors import StartFailed
-from hotswap.model.load import load
+from scheduler import POLICIES
 
+ROOT = Path(__file__).parents[2]
 BAD_VALUES = {
     "an unknown section": ("[sever]\nport = 1", "sever"),
     "an unknown key": ("[server]\nprot = 1", "prot"),
@@ -33,7 +28,8 @@ BAD_VALUES = {
     "quiet of no time": ("[adapters]\nquiet_s = 0", "adapters.quiet_s"),
     "an unknown policy": ('[schedule]\npolicy = "best"', "schedule.policy"),
     "a batch that is true": ("[schedule]\nmax_batch = true", "schedule.max_batch"),
-    "a wait without end": ("[schedule]\nmax_wait_s = inf", "schedule.max_wait_s"),
+    "a wait without end": ("[schedule]\npatience_s = inf", "schedule.patience_s"),
+    "a key by its old name": ("[schedule]\nmax_wait_s = 2.0", "schedule.patience_s"),
 }
 
 
@@ -95,127 +91,86 @@ def test_a_bad_flag_is_named(section: str, key: str, value: object) -> None:
 def test_a_flag_wins_over_the_file_and_an_absent_flag_does_not(tmp_path: Path) -> None:
     path = tmp_path / "hotswap.toml"
     path.write_text('[server]\nport = 1\nhost = "0.0.0.0"\n[schedule]\nmax_batch = 3')
-    flags = {"server": {"port": 2, "host": None}, "model": {"path": "here"}}
+    flags: dict[str, dict[str, Any]] = {
+        "server": {"port": 2, "host": None},
+        "model": {"path": "here"},
+    }
 
     found = config.load(path, flags)
 
     assert (found.server.port, found.server.host) == (2, "0.0.0.0")
     assert found.model.path == "here"
     assert found.schedule.max_batch == 3
-    assert found.schedule.policy == config.Schedule().policy
+    assert found.schedule.policy == config.ScheduleConfig().policy
 
 
 def test_without_file_and_flags_everything_has_its_default() -> None:
     assert config.load(None, {}) == config.Config()
 
 
-def cut_weights(model: Path) -> None:
-    os.truncate(model / "model.safetensors", 1000)
-
-
-def no_weights(model: Path) -> None:
-    (model / "model.safetensors").unlink()
-
-
-def no_config(model: Path) -> None:
-    (model / "config.json").unlink()
-
-
-def bad_config(model: Path) -> None:
-    (model / "config.json").write_text("{")
-
-
-def list_config(model: Path) -> None:
-    (model / "config.json").write_text("[]")
-
-
-def bad_tokenizer(model: Path) -> None:
-    (model / "tokenizer.json").write_text("{")
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [cut_weights, no_weights, no_config, bad_config, list_config, bad_tokenizer],
-)
-def test_a_broken_model_is_refused_in_one_line_that_names_it(
-    spoil: Any, model_folder: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(model_folder, tmp_path / "broken")
-    spoil(tmp_path / "broken")
-
-    with pytest.raises(StartFailed) as failed:
-        load(str(tmp_path / "broken"), "float32", "cpu")
-
-    assert str(tmp_path / "broken") in str(failed.value)
-    assert "\n" not in str(failed.value)
-
-
-def test_a_file_that_is_no_gguf_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"no magic")
-
-    with pytest.raises(StartFailed) as failed:
-        load(str(path), "float32", "cpu")
-
-    assert "model.gguf" in str(failed.value)
-    assert "\n" not in str(failed.value)
-
-
-def test_an_unknown_device_is_refused_in_one_line(model_folder: Path) -> None:
-    with pytest.raises(StartFailed) as failed:
-        load(str(model_folder), "float32", "abacus")
-
-    assert "abacus" in str(failed.value)
-    assert "\n" not in str(failed.value)
-
-
-def hotswap(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command as a shell would, never reaching for the network."""
-    return subprocess.run(
-        [sys.executable, "-m", "hotswap.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
-
-
-@pytest.mark.slow
-def test_check_says_ok_of_a_good_adapter_and_exits_with_0(
-    model_folder: Path, adapter_folders: Path
-) -> None:
-    done = hotswap("check", adapter_folders / "a3", "--model", model_folder)
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
-    assert "rank 8" in done.stdout
-
-
-@pytest.mark.slow
-def test_check_names_what_is_wrong_with_a_bad_adapter_and_exits_with_1(
-    model_folder: Path, adapter_folders: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(adapter_folders / "a0", tmp_path / "bad")
-    os.truncate(tmp_path / "bad" / WEIGHTS_FILE, 100)
-
-    done = hotswap("check", tmp_path / "bad", "--model", model_folder)
-    as_json = hotswap("check", tmp_path / "bad", "--model", model_folder, "--json")
-
-    assert json.loads(as_json.stdout)["code"] == "bad_weights"
-    assert done.returncode == as_json.returncode == 1
-    (line,) = done.stdout.splitlines()
-    assert line.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
-    assert "Traceback" not in done.stderr
-
-
 def test_every_served_model_name_of_the_command_line_is_kept_in_order() -> None:
     line = "serve m --served-model-name a org/b:v1 --port 1 --served-model-name c"
 
-    flags = cli._flags(cli._parser().parse_args(line.split()))
+    flags = cli.flags(cli.parser().parse_args(line.split()))
 
     names = config.load(None, flags).server.served_model_names
     assert names == ("a", "org/b:v1", "c")
+
+
+def test_a_key_by_its_old_name_is_told_the_new_one_and_how_to_convert() -> None:
+    said = refusal(None, {"schedule": {"max_wait_s": 2.0}})
+
+    assert said == (
+        "config flags: schedule.max_wait_s is now schedule.patience_s, half of what "
+        "max_wait_s was"
+    )
+
+
+def test_a_policy_that_is_not_there_is_told_which_are() -> None:
+    said = refusal(None, {"schedule": {"policy": "vtc"}})
+
+    for name in POLICIES:
+        assert config.load(None, {"schedule": {"policy": name}}).schedule.policy == name
+        assert name in said
+
+
+def test_every_flag_that_sets_a_key_sets_one_that_is_there() -> None:
+    keys = {
+        f"{section}.{key}"
+        for section in config.Config.__struct_fields__
+        for key in getattr(config.Config(), section).__struct_fields__
+    }
+
+    assert cli.FLAGS.keys() <= keys
+
+
+@pytest.mark.parametrize(
+    ("file", "made"),
+    [
+        (config_docs.PAGE, config_docs.page),
+        (config_docs.DEFAULTS, config_docs.defaults),
+    ],
+    ids=["docs/configuration.md", "configs/default.toml"],
+)
+def test_what_is_made_from_the_structs_says_what_they_say(
+    file: Path, made: Any
+) -> None:
+    text = (ROOT / file).read_text()
+
+    assert text == made(), "run: python -m hotswap.config_docs"
+
+
+def test_the_file_of_defaults_says_what_is_the_default() -> None:
+    assert config.load(ROOT / config_docs.DEFAULTS, {}) == config.Config()
+
+
+def test_a_new_key_is_a_row_of_the_page_and_a_line_of_the_file() -> None:
+    (port,) = [key for key in config_docs.keys("server") if key.name == "port"]
+    (quiet,) = [key for key in config_docs.keys("adapters") if key.name == "quiet_s"]
+    (most,) = [key for key in config_docs.keys("lora") if key.name == "max_loras"]
+
+    assert port.type == "integer >= 0, <= 65535"
+    assert (port.default, port.flag) == ("8080", "--port PORT")
+    assert quiet.meaning.startswith("A folder is read when its files have not changed")
+    assert (most.type, most.default) == ("integer >= 1 or `auto`", '"auto"')
+    assert most.variable == "OPTION_MAX_LORAS"

@@ -1,138 +1,15 @@
 """Connections: what is idle, slow or deaf is closed, and descriptors are kept back."""
 
-import asyncio
 import resource
-import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-import uvicorn
-from litestar import Litestar, Request, get, post
-from litestar.datastructures import State
-from litestar.response import Stream
 
-from hotswap import connections
-from hotswap.api.edge import Edge
-from hotswap.connections import Limits, room
-from tests.conftest import free_port, wait_until
-
-GET = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n"
-POST = b"POST /take HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-LONG = 30.0  # longer than any test
-PATIENT = {"head_s": LONG, "idle_s": LONG, "linger_s": LONG, "write_s": LONG}
-
-
-@get("/hi")
-async def hi() -> str:
-    return "hi"
-
-
-@get("/much")
-async def much() -> Stream:
-    async def endless() -> Any:
-        while True:
-            yield b"x" * 65536
-            await asyncio.sleep(0)
-
-    return Stream(endless())
-
-
-@post("/take")
-async def take(request: Request) -> str:
-    return str(len(await request.body()))
-
-
-@post("/refuse")
-async def refuse() -> str:
-    return "no need to read that"
-
-
-class Served:
-    """A server with the limits given, in a thread."""
-
-    def __init__(self, **limits: Any) -> None:
-        most = limits.pop("most", None)
-        self.answers: Counter[int] = Counter()
-        app = Litestar(
-            [hi, much, take, refuse],
-            state=State({"answers": self.answers}),
-            logging_config=None,
-        )
-        app.asgi_handler = Edge(app.asgi_handler, self.answers, body_s=LONG)
-        self.port = free_port()
-        http = connections.http(
-            app,
-            host="127.0.0.1",
-            port=self.port,
-            drain_s=1,
-            limits=Limits(**{**PATIENT, **limits}),
-        )
-        if most is not None:
-            http.http.keywords["most"] = most  # type: ignore[union-attr]
-        self.server = uvicorn.Server(http)
-
-    @property
-    def open(self) -> int:
-        return len(self.server.server_state.connections)
-
-    def connect(self, sent: bytes = b"") -> socket.socket:
-        """A connection that the server has taken, with bytes on their way."""
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        if sent:
-            sock.sendall(sent)
-        return sock
-
-
-@contextmanager
-def served(**limits: Any) -> Iterator[Served]:
-    server = Served(**limits)
-    thread = threading.Thread(target=server.server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.server.started)
-        yield server
-    finally:
-        server.server.should_exit = server.server.force_exit = True
-        thread.join(20)
-    assert not thread.is_alive()
-
-
-def answer(sock: socket.socket) -> bytes:
-    """One whole answer; the connection stays."""
-    found = b""
-    while b"\r\n\r\n" not in found:
-        found += sock.recv(65536)
-    head, _, body = found.partition(b"\r\n\r\n")
-    size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-    while len(body) < size:
-        body += sock.recv(65536)
-    return head
-
-
-def rest(sock: socket.socket) -> bytes:
-    """All that comes until the server closes."""
-    found = b""
-    try:
-        while part := sock.recv(65536):
-            found += part
-    except ConnectionResetError:
-        pass
-    return found
-
-
-def is_closed(sock: socket.socket) -> bool:
-    try:
-        return sock.recv(1) == b""
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
+from hotswap.connections import room
+from tests.conftest import wait_until
+from tests.raw_http import GET, POST, answer, is_closed, rest, served
 
 
 @pytest.mark.parametrize("head", [b"", b"G", GET[:-2], POST[:30]])
@@ -194,7 +71,7 @@ def test_a_client_that_does_not_read_its_answer_is_left() -> None:
 
 
 def test_the_connection_that_is_idle_longest_gives_way_to_a_newcomer() -> None:
-    with served(most=3) as server:
+    with served(connections=3) as server:
         socks = []
         for _ in range(3):
             socks.append(server.connect(GET))
@@ -213,7 +90,7 @@ def test_the_connection_that_is_idle_longest_gives_way_to_a_newcomer() -> None:
 
 
 def test_a_newcomer_is_refused_at_once_if_all_others_are_being_answered() -> None:
-    with served(most=2) as server:
+    with served(connections=2) as server:
         busy = [server.connect(POST % 10) for _ in range(2)]
         wait_until(lambda: len(server.server.server_state.tasks) == 2)
 
@@ -256,7 +133,7 @@ def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one() -> None:
     code = (
         "import resource; from hotswap import connections; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512)); "
-        "most = connections._descriptors(); "
+        "most = connections.descriptors(); "
         "print(most, resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 512

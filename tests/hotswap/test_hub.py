@@ -49,7 +49,7 @@ def test_an_unknown_id_is_asked_for_once_and_refused_in_one_line(
     asked.raises = raised
 
     with pytest.raises(StartFailed) as failed:
-        load("nobody/nothing", "auto", "cpu")
+        load("nobody/nothing", None, "cpu")
 
     assert asked.asked == 1
     assert "nobody/nothing" in str(failed.value)
@@ -70,7 +70,7 @@ def test_without_the_hub_the_cached_copy_is_served_and_nothing_else_is_asked(
     monkeypatch.setattr("hotswap.model.load.AutoTokenizer.from_pretrained", from_cache)
 
     with pytest.raises(StartFailed, match="not all of it"):
-        load("some/model", "auto", "cpu")
+        load("some/model", None, "cpu")
 
     assert seen == [("some/model", True)]
     assert asked.asked == 1

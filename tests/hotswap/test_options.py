@@ -10,9 +10,8 @@ import pytest
 
 from hotswap import config, options
 from hotswap.errors import StartFailed
-from hotswap.options import Lora
+from hotswap.options import LoraConfig, unless_auto
 
-DEFAULTS = Path(__file__).parent.parent.parent / "configs" / "default.toml"
 # Rows of the options table that are read, as a variable's text and what it means.
 ACTING: dict[str, tuple[str, str, object]] = {
     "enable_lora": ("false", "enable_lora", False),
@@ -23,6 +22,7 @@ ACTING: dict[str, tuple[str, str, object]] = {
     "target_modules": ("q_proj, v_proj", "target_modules", ["q_proj", "v_proj"]),
     "target_modules as JSON": ('["q_proj"]', "target_modules", ["q_proj"]),
     "lora_dtype": ("bfloat16", "lora_dtype", "bfloat16"),
+    "auto": ("auto", "max_loras", "auto"),
 }
 REFUSED = {
     "long_lora_scaling_factors": ["4.0", "3.0,4.0", "[3.0, 4.0]"],
@@ -43,7 +43,7 @@ BAD = [
 ]
 
 
-def load(environment: dict[str, str], **lora: Any) -> Lora:
+def load(environment: dict[str, str], **lora: Any) -> LoraConfig:
     return config.load(None, {"lora": lora}, environment).lora
 
 
@@ -57,7 +57,7 @@ def refusal(environment: dict[str, str], **lora: Any) -> str:
 def test_no_row_of_the_table_is_forgotten() -> None:
     tested = {key for _, key, _ in ACTING.values()} | REFUSED.keys() | WARNED.keys()
 
-    assert tested == set(Lora.__struct_fields__)
+    assert tested == set(LoraConfig.__struct_fields__)
 
 
 @pytest.mark.parametrize(("text", "key", "value"), ACTING.values(), ids=list(ACTING))
@@ -107,6 +107,11 @@ def test_an_option_that_nobody_knows_is_warned_about() -> None:
     assert "OPTION_MAX_LORA:" in line
 
 
+def test_auto_leaves_the_choice_to_whom_it_is_handed() -> None:
+    assert unless_auto(load({}, max_loras="auto").max_loras) is None
+    assert unless_auto(load({}, max_loras=4).max_loras) == 4
+
+
 def test_the_host_must_hold_what_a_step_may_use() -> None:
     said = refusal({}, max_loras=8, max_cpu_loras=4)
 
@@ -115,10 +120,10 @@ def test_the_host_must_hold_what_a_step_may_use() -> None:
 
 
 def test_adapters_run_in_the_models_type() -> None:
-    options.check_dtype(Lora(), "bfloat16")
-    options.check_dtype(Lora(lora_dtype="bfloat16"), "bfloat16")
+    options.check_dtype(LoraConfig(), "bfloat16")
+    options.check_dtype(LoraConfig(lora_dtype="bfloat16"), "bfloat16")
     with pytest.raises(StartFailed, match=r"lora\.lora_dtype: float16"):
-        options.check_dtype(Lora(lora_dtype="float16"), "bfloat16")
+        options.check_dtype(LoraConfig(lora_dtype="float16"), "bfloat16")
 
 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_environment(
@@ -142,10 +147,6 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_environment(
     assert with_file.lora.max_lora_rank == 8
     assert with_file.adapters.directory == "file"
     assert with_flag.adapters.directory == "flag"
-
-
-def test_the_file_of_defaults_says_what_is_the_default() -> None:
-    assert config.load(DEFAULTS, {}) == config.Config()
 
 
 def test_a_misspelled_key_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -180,8 +180,9 @@ def test_an_adapters_directory_has_one_server(
         assert str(tmp_path) in str(failed.value)
     with ready(chosen):
         assert list(tmp_path.iterdir()) == []
-    lora, server = {"enable_lora": False}, {"port": 0}
-    without = settings(model_folder, tmp_path, lora=lora, server=server)
+    without = settings(
+        model_folder, tmp_path, lora={"enable_lora": False}, server={"port": 0}
+    )
     with locked(tmp_path), ready(without):
         pass  # it does not look at the directory
 

@@ -53,7 +53,7 @@ async def test_each_request_gets_the_answer_of_peft_whatever_runs_beside_it(
             assert "mixed" not in answer.headers["x-hotswap-mode"]
         return str(answer.json()["choices"][0]["text"])
 
-    configured = settings(model_folder, tmp_path, policy=policy, max_wait_s=0.05)
+    configured = settings(model_folder, tmp_path, policy=policy, patience_s=0.025)
     with Live(app.build(configured)) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=120) as http:
             found = await asyncio.gather(*(ask(http, *which) for which in asked))

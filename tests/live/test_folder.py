@@ -37,7 +37,7 @@ def directory(tmp_path: Path, kinds: Path) -> Path:
 @pytest.fixture
 def client(model_folder: Path, directory: Path) -> Iterator[httpx.Client]:
     # A short wait, so that a newcomer is served in the middle of an old stream.
-    built = app.build(settings(model_folder, directory, max_wait_s=0.1))
+    built = app.build(settings(model_folder, directory, patience_s=0.05))
     with (
         Live(built) as server,
         server.client() as client,

@@ -44,7 +44,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(model_folder: Path, directory: Path) -> Iterator[Live]:
-    with Live(app.build(settings(model_folder, directory, max_wait_s=0.1))) as live:
+    with Live(app.build(settings(model_folder, directory, patience_s=0.05))) as live:
         yield live
 
 

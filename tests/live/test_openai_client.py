@@ -249,6 +249,6 @@ def test_a_client_that_leaves_is_one_line_at_debug_level_and_no_traceback(
 
     assert not [r for r in caplog.records if r.exc_info]
     lines = [r for r in caplog.records if "/v1/completions" in r.getMessage()]
-    lines = [r for r in lines if r.name == "hotswap.api.edge"]
+    lines = [r for r in lines if r.name == "hotswap.api.middleware"]
     assert [r.levelno for r in lines] == [logging.DEBUG]
     assert (" 200 " if streams else " 499 ") in lines[0].getMessage()

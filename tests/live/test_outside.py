@@ -1,33 +1,30 @@
-"""Code and bodies from outside: whatever they are, nobody else waits for them."""
+"""Templates and tokenizers of adapters: whatever they do, nobody waits for them."""
 
-import gc
 import json
 import shutil
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from hotswap import app
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.tokenizers import TOKENIZER_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny
-from tests.conftest import NO_TLS, Live, settings, wait_until
+from tests.conftest import Live, wait_until
 from tests.hotswap.test_tokenizers import HOSTILE
+from tests.live.lag import LAG_S, lag_while, lasting
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes adapters
 ]
-COMPLETIONS, CHAT, DJL = "/v1/completions", "/v1/chat/completions", "/invocations"
-LAG_S = 0.25
-LONGEST = 1000  # characters of a token that the model has
+COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
 ENDLESS = (
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -72,18 +69,9 @@ def panicking(folder: Path, how: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """Its model has a long token: only then is a long text not refused unread."""
-    model = tiny.save_model(tmp_path_factory.mktemp("model") / "tiny")
-    spoken = tiny.tokenizer()
-    spoken.add_tokens(["~" * LONGEST])
-    spoken.save_pretrained(model)
-    application = app.build(settings(model, directory))
-    gc.collect()  # as the real command does
-    gc.freeze()
-    with Live(application) as live:
+def server(model_folder: Path, directory: Path) -> Iterator[Live]:
+    with lasting(model_folder, directory) as live:
         yield live
-    gc.unfreeze()
     assert not RENDERER.children, "a process outlives the server"
 
 
@@ -107,98 +95,6 @@ def complete(client: httpx.Client, adapter: str) -> httpx.Response:
     return client.post(COMPLETIONS, json=body)
 
 
-def lag_while(server: Live, work: Callable[[], None]) -> float:
-    """The longest that `/health/live` took, in seconds, while `work` was done."""
-    worst = 0.0
-    thread = threading.Thread(target=work)
-    with httpx.Client(base_url=server.url, verify=NO_TLS, timeout=120) as client:
-        client.get("/health/live")
-        thread.start()
-        while True:
-            is_last = not thread.is_alive()
-            start = time.monotonic()
-            assert client.get("/health/live").status_code == 200
-            worst = max(worst, time.monotonic() - start)
-            if is_last:
-                return worst
-
-
-def numbered(count: int) -> bytes:
-    return b",".join(b'"%d":1' % number for number in range(count))
-
-
-def message(content: str, count: int = 1) -> bytes:
-    one = b'{"role":"user","content":"%s"}' % content.encode()
-    return b'{"messages":[%s]}' % b",".join([one] * count)
-
-
-BODIES: dict[str, tuple[str, bytes]] = {
-    "many prompts, many copies": (
-        COMPLETIONS,
-        b'{"prompt":[%s],"n":64}' % b",".join([b"[5]"] * 5000),
-    ),
-    "many texts": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b'"a"'] * 5000)),
-    "many inputs": (DJL, b'{"inputs":[%s]}' % b",".join([b'"a"'] * 5000)),
-    "as many as may wait": (
-        COMPLETIONS,
-        b'{"prompt":[%s],"max_tokens":1000}' % b",".join([b'"a b"'] * 1000),
-    ),
-    "as many as are answered": (
-        COMPLETIONS,
-        b'{"prompt":[%s],"max_tokens":1}' % b",".join([b'"a b"'] * 1000),
-    ),
-    "copies with long stops": (
-        COMPLETIONS,
-        b'{"prompt":"a","n":64,"max_tokens":8,"stop":[%s]}'
-        % b",".join(b'"%s%d"' % (b"a" * 990, end) for end in range(16)),
-    ),
-    "many adapters": (
-        DJL,
-        b'{"inputs":"a","adapters":[%s]}' % b",".join([b'"x"'] * 1_000_000),
-    ),
-    "many lists": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b"[]"] * 3_000_000)),
-    "fewer lists": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b"[5]"] * 65_000)),
-    "a large object": (
-        COMPLETIONS,
-        b'{"prompt":"a","logit_bias":{%s}}' % numbered(65_000),
-    ),
-    "many tokens": (COMPLETIONS, b'{"prompt":[%s]}' % b",".join([b"5"] * 65_000)),
-    "many ends": (
-        COMPLETIONS,
-        b'{"prompt":"a","n":64,"stop_token_ids":[%s]}' % b",".join([b"5"] * 65_000),
-    ),
-    "9 MB": (COMPLETIONS, b'{"prompt":"%s"}' % (b"ab " * 3_000_000)),
-    "9 MB of one word": (DJL, b'{"inputs":"%s"}' % (b"ab" * 4_500_000)),
-    "500 KB": (COMPLETIONS, b'{"prompt":"%s"}' % (b"ab " * 160_000)),
-    "500 KB of one word": (DJL, b'{"inputs":"%s"}' % (b"ab" * 250_000)),
-    "long texts": (
-        COMPLETIONS,
-        b'{"prompt":[%s]}' % b",".join([b'"%s"' % (b"ab " * 1000)] * 200),
-    ),
-    "a conversation of 9 MB": (CHAT, message("ab " * 3_000_000)),
-    "a conversation of 500 KB": (CHAT, message("ab " * 160_000)),
-    "a long conversation": (CHAT, message("", 60_000)),
-}
-
-
-@pytest.mark.parametrize("name", BODIES)
-def test_nobody_waits_for_a_body_that_asks_for_too_much(
-    name: str, server: Live
-) -> None:
-    path, body = BODIES[name]
-
-    def post() -> None:
-        with server.client() as client:
-            answer = client.post(path, content=body)
-            statuses.add(answer.status_code)
-
-    statuses: set[int] = set()
-    # A busy machine makes somebody wait now and then, the body would always.
-    assert any(lag_while(server, post) < LAG_S for _ in range(3))
-    is_answered = "answered" in name or "stops" in name
-    assert statuses == {200 if is_answered else 400}
-
-
 def test_nobody_waits_for_templates_that_do_not_end(
     server: Live, client: httpx.Client
 ) -> None:
@@ -216,7 +112,7 @@ def test_nobody_waits_for_templates_that_do_not_end(
         for thread in threads:
             thread.join()
 
-    waits = []
+    waits: list[float] = []
 
     def meanwhile() -> None:
         while crowd.is_alive():

@@ -86,7 +86,7 @@ def test_eight_concurrent_clients_get_what_each_gets_alone(
         return await asyncio.gather(*(one(url, n) for n in range(8)))
 
     configured = settings(
-        model_folder, adapter_folders, policy=policy, max_wait_s=0.05, max_batch=6
+        model_folder, adapter_folders, policy=policy, patience_s=0.025, max_batch=6
     )
     with Live(app.build(configured)) as server:
         alone = serial(server.url)
@@ -118,7 +118,7 @@ def test_the_same_greedy_text_alone_merged_mixed_parked_and_streaming(
         ("affinity", ""),
     ):
         configured = settings(
-            model_folder, adapter_folders, policy=policy, max_wait_s=0.01
+            model_folder, adapter_folders, policy=policy, patience_s=0.005
         )
         with Live(app.build(configured)) as server:
             batch = httpx.post(f"{server.url}/invocations", json=body, timeout=60)

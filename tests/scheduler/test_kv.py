@@ -2,7 +2,8 @@
 
 import pytest
 
-from scheduler import POLICIES, Idle
+from benchmarks.baselines import CONTENDERS
+from scheduler import Idle
 from scheduler.job import JobState
 from tests.scheduler.traces import (
     Merge,
@@ -138,7 +139,7 @@ def test_whatever_was_admitted_can_finish() -> None:
     assert all(each.generated == each.max_tokens for each in jobs)
 
 
-@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("policy", CONTENDERS)
 def test_one_who_may_not_pass_another_in_want_of_kv_ends_no_policy(policy: str) -> None:
     it = scheduler(policy, kv_tokens=60)
     jobs = [

@@ -5,7 +5,8 @@ from functools import cache
 
 import pytest
 
-from scheduler import BASE, POLICIES, Job, Mode
+from benchmarks.baselines import CONTENDERS
+from scheduler import BASE, Job, Mode
 from scheduler.job import JobState
 from scheduler.simulate import Run, simulate
 from tests.scheduler.traces import (
@@ -19,7 +20,7 @@ from tests.scheduler.traces import (
     scheduler,
 )
 
-every_policy = pytest.mark.parametrize("policy", list(POLICIES))
+every_policy = pytest.mark.parametrize("policy", CONTENDERS)
 every_trace = pytest.mark.parametrize("trace", list(TRACES))
 
 

@@ -10,7 +10,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from scheduler import BASE, POLICIES, BacklogFull, Idle, Job, Mode, Scheduler, Step
+from benchmarks.baselines import CONTENDERS
+from scheduler import BASE, BacklogFull, Idle, Job, Mode, Scheduler, Step
 from scheduler.job import JobState
 from tests.scheduler.traces import Whim, decided, job, outcome, scheduler
 
@@ -31,7 +32,7 @@ class Interleaving(RuleBasedStateMachine):
         self.now = 0.0
         self.step: Step | None = None
 
-    @initialize(policy=st.sampled_from([*POLICIES, *range(3)]))
+    @initialize(policy=st.sampled_from([*CONTENDERS, *range(3)]))
     def start(self, policy: str | int) -> None:
         self.scheduler = scheduler(
             policy if isinstance(policy, str) else Whim(policy),

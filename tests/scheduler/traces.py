@@ -7,9 +7,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from benchmarks.baselines import CONTENDERS
 from scheduler import (
     BASE,
-    POLICIES,
     Costs,
     Idle,
     Job,
@@ -128,7 +128,7 @@ def scheduler(
 ) -> Scheduler:
     """`checked`: after every move, which takes as long as there are jobs."""
     return (Checked if checked else Scheduler)(
-        POLICIES[policy]() if isinstance(policy, str) else policy,
+        CONTENDERS[policy]() if isinstance(policy, str) else policy,
         kv_tokens=kv_tokens,
         max_batch=max_batch,
         max_waiting=max_waiting,

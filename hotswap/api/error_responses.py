@@ -1,30 +1,27 @@
-"""Refusals: the one table of HTTP codes, and every error in the shape of its route."""
+"""Error responses: the one table of HTTP codes; every error in its route's shape."""
 
 import logging
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
 
 from hotswap.api import djl_shape, openai_shape, vllm
+from hotswap.api.djl_errors import IllegalArgument, IllegalNumber, UnknownEndpoint
+from hotswap.api.http_errors import BodyTooSlow, ClientGone, CrossSite, NotJson
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
     BadRequest,
-    BodyTooSlow,
-    ClientGone,
-    CrossSite,
     GenerationMismatch,
     HotswapError,
-    IllegalArgument,
-    IllegalNumber,
     InternalError,
     MergeFailed,
     MixFailed,
     NoRoom,
     NotFound,
-    NotJson,
     NotKept,
     OtherTokenizer,
     Overloaded,
@@ -35,14 +32,13 @@ from hotswap.errors import (
     StillLoading,
     Stopping,
     UnknownAdapter,
-    UnknownEndpoint,
     UnknownModel,
     Vetoed,
 )
 
 log = logging.getLogger(__name__)
 
-# The one table of HTTP codes, and what DJL's routes answer differently.
+# The one table of HTTP codes; `djl_shape.STATUS` has those that DJL's routes change.
 STATUS: dict[type[HotswapError], int] = {
     BadRequest: 400,
     PromptTooLong: 400,
@@ -73,17 +69,6 @@ STATUS: dict[type[HotswapError], int] = {
     Stopping: 503,
     NoRoom: 507,
 }
-DJL_STATUS = {
-    **STATUS,
-    SourceUnsupported: 409,
-    AdapterRefused: 424,
-    UnknownAdapter: 424,
-    UnknownModel: 424,
-    Vetoed: 424,
-    Overloaded: 503,
-}
-
-
 _FAMILIES = (
     "OpenAI's are /v1/completions, /v1/chat/completions and /v1/models; DJL's "
     "/invocations, /predictions/NAME, /models, /adapters, /workflows and /ping; vLLM's "
@@ -92,18 +77,23 @@ _FAMILIES = (
 )
 
 
-def status(error: Exception, table: Mapping[type[HotswapError], int] = STATUS) -> int:
-    """The HTTP code of an error, by OpenAI's table if no other, whether or not it is
-    one of ours. What may go well later, with nothing changed by who asks, says so."""
+def status(
+    error: Exception, changed: Mapping[type[HotswapError], int] = MappingProxyType({})
+) -> int:
+    """The HTTP code of an error, whether or not it is one of ours; `changed`: where a
+    family of routes has other codes. What may go well later, with nothing changed by
+    who asks, says so."""
     if not isinstance(error, HotswapError):
         return 500
-    return 503 if error.is_passing else table.get(type(error), 500)
+    kind = type(error)
+    return 503 if error.is_passing else changed.get(kind, STATUS.get(kind, 500))
 
 
-def ours(request: Request, error: HotswapError) -> Response:
+def known_error(request: Request, error: HotswapError) -> Response:
+    """One of our own tree."""
     if isinstance(error, ClientGone):
         log.debug("the client has left path=%r", request.scope["path"])
-    code = status(error, DJL_STATUS if _is_djl(request) else STATUS)
+    code = status(error, djl_shape.STATUS) if _is_djl(request) else status(error)
     answer = _answer(request, error, code)
     retry_after_s = getattr(error, "retry_after_s", 1.0 if error.is_passing else None)
     if retry_after_s is not None:
@@ -111,7 +101,7 @@ def ours(request: Request, error: HotswapError) -> Response:
     return answer
 
 
-def theirs(request: Request, error: HTTPException) -> Response:
+def router_error(request: Request, error: HTTPException) -> Response:
     """Litestar's own: no such route, another method, a body too large."""
     text = error.detail
     if isinstance(error, NotFoundException):
@@ -122,7 +112,8 @@ def theirs(request: Request, error: HTTPException) -> Response:
     return answer
 
 
-def bug(request: Request, error: Exception) -> Response:
+def unexpected_error(request: Request, error: Exception) -> Response:
+    """A bug: the client is told nothing of it, the log all."""
     log.exception("unexpected error path=%r", request.scope["path"], exc_info=error)
     return _answer(request, HotswapError("internal error, see the server's log"), 500)
 

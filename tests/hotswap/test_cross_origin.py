@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from litestar.testing import TestClient
 
-from hotswap.api.browsers import PLAIN, Browsers
+from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.app import routes
 from tests.hotswap.test_requests import FakeEngine, serving_of
 
@@ -31,10 +31,10 @@ MANAGING = [
 ]
 
 
-def client_of(browsers: Browsers) -> TestClient:
+def client_of(pages: CrossOrigin) -> TestClient:
     # Without LoRA, management says so once it is admitted.
     serving = serving_of(FakeEngine(), is_lora_enabled=False)
-    return TestClient(routes(serving, 0, browsers))
+    return TestClient(routes(serving, 0, pages))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def open_to_ours() -> Iterator[TestClient]:
-    with client_of(Browsers(hosts=["hotswap.example"], origins=[OURS])) as client:
+    with client_of(CrossOrigin(hosts=["hotswap.example"], origins=[OURS])) as client:
         yield client
 
 
@@ -161,7 +161,8 @@ def test_only_pages_that_are_named_may_read_answers(
     def preflight(client: TestClient, origin: str) -> str | None:
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         answer = client.options("/v1/completions", headers=asked)
-        return answer.headers.get("access-control-allow-origin")
+        origin_told: str | None = answer.headers.get("access-control-allow-origin")
+        return origin_told
 
     assert preflight(client, OURS) is None
     assert preflight(open_to_ours, OURS) == OURS

@@ -1,4 +1,4 @@
-"""Edge: what every HTTP request passes on its way in, and every answer on its way out.
+"""Middleware: what every HTTP request passes on its way in, and every answer out.
 
 A body must come within `BODY_S`, and all unfinished bodies together hold at most
 `MOST_BYTES`: beyond that the largest one gives way, so that no pile of half-sent bodies
@@ -17,7 +17,8 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from hotswap.errors import BodyTooSlow, ClientGone, Overloaded
+from hotswap.api.http_errors import BodyTooSlow, ClientGone
+from hotswap.errors import Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ MOST_BYTES = 64 << 20
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-class Edge:
+class Middleware:
     """Wraps an application; `answers` counts what went out, by HTTP code."""
 
     def __init__(

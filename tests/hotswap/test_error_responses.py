@@ -1,13 +1,14 @@
-"""Every error that can reach a client has a code in both tables."""
+"""Every error that can reach a client has a code, in every family of routes."""
 
 import json
 
 import pytest
 from litestar.testing import RequestFactory
 
-from hotswap.api import refusals
-from hotswap.api.refusals import DJL_STATUS, STATUS
+from hotswap.api import djl_shape, error_responses
+from hotswap.api.error_responses import STATUS
 from hotswap.errors import (
+    AdapterExists,
     AdapterRefused,
     ClientError,
     HotswapError,
@@ -24,20 +25,20 @@ def tree(root: type[HotswapError]) -> set[type[HotswapError]]:
 
 def test_every_error_has_a_code() -> None:
     assert set(STATUS) == tree(HotswapError) - NEVER_SENT
-    assert set(DJL_STATUS) == set(STATUS)
+    assert djl_shape.STATUS.keys() <= STATUS.keys()
 
 
 def test_an_error_of_the_request_is_never_the_servers() -> None:
     for kind in tree(ClientError) - NEVER_SENT:
         assert 400 <= STATUS[kind] < 500
-        assert 400 <= DJL_STATUS[kind] < 500
+        assert 400 <= djl_shape.STATUS.get(kind, 400) < 500
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/invocations"])
 def test_an_adapter_that_is_being_read_is_to_be_asked_again_soon(path: str) -> None:
     request = RequestFactory().post(path)
 
-    answer = refusals.ours(request, StillLoading("pirate"))
+    answer = error_responses.known_error(request, StillLoading("pirate"))
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "`pirate` is being read" in json.dumps(answer.content)
@@ -50,7 +51,20 @@ def test_files_that_cannot_be_read_just_now_are_to_be_asked_for_again(
     request = RequestFactory().post(path)
     passing = AdapterRefused("no_config", "too many open files", is_passing=True)
 
-    answer = refusals.ours(request, passing)
+    answer = error_responses.known_error(request, passing)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert refusals.ours(request, AdapterRefused("x", "y")).status_code in (422, 424)
+    assert error_responses.known_error(
+        request, AdapterRefused("x", "y")
+    ).status_code in (422, 424)
+
+
+def test_djls_routes_tell_a_taken_name_in_djls_words() -> None:
+    answer = {
+        path: str(error_responses.known_error(request, AdapterExists("a")).content)
+        for path in ("/adapters", "/v1/adapters")
+        for request in [RequestFactory().post(path)]
+    }
+
+    assert "a already exists. If you want to replace it" in answer["/adapters"]
+    assert "replace" not in answer["/v1/adapters"]

@@ -1,4 +1,4 @@
-"""Browsers: what a web page may ask of this server.
+"""Cross-origin: what a web page may ask of this server.
 
 Any page that somebody on this machine opens can send requests here. It cannot read the
 answers (no CORS headers go out but to `[server] cors_origins`), but what it sends
@@ -31,7 +31,7 @@ from urllib.parse import SplitResult, urlsplit
 from litestar import Request
 from litestar.config.cors import CORSConfig
 
-from hotswap.errors import CrossSite, NotJson
+from hotswap.api.http_errors import CrossSite, NotJson
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"
@@ -51,7 +51,7 @@ _OPEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Browsers:
+class CrossOrigin:
     """`hosts`: names of this server, besides those that can be nobody else's.
     `origins`: pages that may ask anything, "*" for all."""
 
@@ -111,7 +111,7 @@ class Browsers:
 
 
 # Nothing but the rules.
-PLAIN = Browsers()
+PLAIN = CrossOrigin()
 
 
 def _split(url: str) -> SplitResult:

@@ -1,0 +1,33 @@
+"""HTTP errors: what only a request over HTTP can be at fault of, before anybody has
+looked into its body. Part of the errors' tree.
+
+ClientError
+├── NotJson                  a body that does not say that it is JSON
+├── CrossSite                a web page of a place that is not allowed asks
+├── BodyTooSlow              the body did not come in time
+└── ClientGone               the client has left; nobody reads this
+"""
+
+from hotswap.errors import ClientError
+
+
+class NotJson(ClientError):
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"the body's content type is `{said}`: send `application/json`",
+            "Content-Type",
+        )
+
+
+class CrossSite(ClientError):
+    pass
+
+
+class BodyTooSlow(ClientError):
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"the body did not come within {limit_s:g} s")
+
+
+class ClientGone(ClientError):
+    def __init__(self) -> None:
+        super().__init__("the client has left")

@@ -1,0 +1,52 @@
+"""The command `hotswap check`, as a shell runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hotswap.adapters.checkpoint import WEIGHTS_FILE
+
+
+def hotswap(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as a shell would, never reaching for the network."""
+    return subprocess.run(
+        [sys.executable, "-m", "hotswap.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+
+
+@pytest.mark.slow
+def test_check_says_ok_of_a_good_adapter_and_exits_with_0(
+    model_folder: Path, adapter_folders: Path
+) -> None:
+    done = hotswap("check", adapter_folders / "a3", "--model", model_folder)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
+    assert "rank 8" in done.stdout
+
+
+@pytest.mark.slow
+def test_check_names_what_is_wrong_with_a_bad_adapter_and_exits_with_1(
+    model_folder: Path, adapter_folders: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(adapter_folders / "a0", tmp_path / "bad")
+    os.truncate(tmp_path / "bad" / WEIGHTS_FILE, 100)
+
+    done = hotswap("check", tmp_path / "bad", "--model", model_folder)
+    as_json = hotswap("check", tmp_path / "bad", "--model", model_folder, "--json")
+
+    assert json.loads(as_json.stdout)["code"] == "bad_weights"
+    assert done.returncode == as_json.returncode == 1
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
+    assert "Traceback" not in done.stderr
