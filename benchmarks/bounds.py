@@ -44,7 +44,7 @@ from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from hotswap.tokenizer import Tokenizer
-from scheduler import POLICIES, Scheduler
+from scheduler import POLICIES, Scheduler, SchedulerLimits
 
 CLIENTS, PROMPT, OUTPUT = 16, 80, 64
 ROUNDS = 3
@@ -54,11 +54,13 @@ PORT = 18431
 def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) -> Engine:
     scheduler = Scheduler(
         POLICIES["affinity"](),
-        kv_tokens=runner.kv_tokens,
-        max_batch=CLIENTS,
-        max_waiting=1000,
-        prefill_tokens=256,
-        max_wait_s=2.0,
+        SchedulerLimits(
+            kv_tokens=runner.kv_tokens,
+            max_batch=CLIENTS,
+            max_waiting=1000,
+            prefill_tokens=256,
+            patience_s=1.0,
+        ),
         costs=errand(lambda: calibrate(runner, CLIENTS)),
     )
     tokenizer = Tokenizer(loaded.tokenizer)

@@ -1,11 +1,11 @@
-"""Policies against each other on the twin: `python -m benchmarks.policies`.
+"""Policies against each other on the simulator: `python -m benchmarks.policies`.
 
 Every policy serves the same traces, cell by cell of a grid: popularity of the adapters
 (zipf), how often a request is for what the one before it was for (stay), adapters, and
 load (closed loops; Poisson at a share of the capacity, which is what the better of
 always mixed and always merged serves). `--full` runs the whole grid, which takes hours
 on two cores; without it every second value. The scheduler learns its costs from the
-twin as from an engine; the cost tables are in `benchmarks.machines`.
+simulator as from an engine; the cost tables are in `benchmarks.machines`.
 
 Told for each cell: tokens per second until nine tenths of the answers have ended
 (`best fixed`: the better of fcfs-mixed and fcfs-merged, chosen with hindsight), and the
@@ -187,7 +187,7 @@ def run(cells: list[Cell], seeds: int, pool: ProcessPoolExecutor) -> Found:
 def speed() -> dict[str, float]:
     """Of the scheduler itself, in time of this machine's processor: a decision of
     affinity with 10,000 jobs of 1,000 adapters waiting, and a request of a long trace
-    on the twin."""
+    on the simulator."""
     scheduler = make_scheduler("affinity", machine("h100"), waiting=10_000)
     for number in range(10_000):
         scheduler.submit(
@@ -217,7 +217,7 @@ def speed() -> dict[str, float]:
     start = time.process_time()
     play("affinity", cell, 36.0)
     each = (time.process_time() - start) / cell.requests
-    return {"decide us": 1e6 * median(seconds), "twin, s per 100,000": 1e5 * each}
+    return {"decide us": 1e6 * median(seconds), "simulator, s per 100,000": 1e5 * each}
 
 
 def quiet_figures(names: Iterable[str], pool: ProcessPoolExecutor) -> dict[str, float]:

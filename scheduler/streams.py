@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from scheduler.backlog import Backlog
 from scheduler.group import Group
+from scheduler.limits import SchedulerLimits
 from scheduler.policy import Begun
 
 _NOBODY = Begun((), (), (), 0)
@@ -24,10 +25,10 @@ _NOBODY = Begun((), (), (), 0)
 class Streams:
     """Owned by the scheduler."""
 
-    def __init__(self, backlog: Backlog, *, max_batch: int, patience_s: float) -> None:
+    def __init__(self, backlog: Backlog, limits: SchedulerLimits) -> None:
         self._backlog = backlog
-        self._max_batch = max_batch
-        self._patience_s = patience_s
+        self._max_batch = limits.max_batch
+        self._patience_s = limits.patience_s
         # By generation that has streams, least recently served first: when that was,
         # by the number of the step and by the clock.
         self._served: dict[str, tuple[int, float]] = {}

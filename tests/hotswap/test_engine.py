@@ -34,7 +34,7 @@ from hotswap.errors import (
     UnknownAdapter,
 )
 from hotswap.model.rows import Row
-from scheduler import POLICIES, Scheduler
+from scheduler import POLICIES, Scheduler, SchedulerLimits
 from scheduler.policy import Plan, Policy, View, merged, mixed
 from tests.fakes import (
     EOS,
@@ -64,11 +64,13 @@ async def running(
 ) -> AsyncIterator[Engine]:
     scheduler = Scheduler(
         chooser or POLICIES[policy](),
-        kv_tokens=kv_tokens,
-        max_batch=max_batch,
-        max_waiting=max_waiting,
-        prefill_tokens=8,
-        max_wait_s=0.05,
+        SchedulerLimits(
+            kv_tokens=kv_tokens,
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            prefill_tokens=8,
+            patience_s=0.025,
+        ),
     )
     engine = Engine(
         model,

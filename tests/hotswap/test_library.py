@@ -40,8 +40,8 @@ from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.sources import Sources
-from tests.conftest import wait_until
 from tests.fakes import LoudTokenizer, generation
+from tests.servers import wait_until
 
 LOUD = "l"  # a generation that brings its own tokenizer
 Start = Callable[..., Library]

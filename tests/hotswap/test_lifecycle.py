@@ -43,7 +43,7 @@ from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
-from scheduler import POLICIES, Scheduler
+from scheduler import POLICIES, Scheduler, SchedulerLimits
 from tests.fakes import (
     EOS,
     PROMPT_TOKEN,
@@ -100,11 +100,13 @@ class House:
         self.under_way: list[tuple[str, Future[Any]]] = []
         scheduler = Scheduler(
             POLICIES["affinity"](),
-            kv_tokens=1000,
-            max_batch=4,
-            max_waiting=1000,
-            prefill_tokens=8,
-            max_wait_s=0.05,
+            SchedulerLimits(
+                kv_tokens=1000,
+                max_batch=4,
+                max_waiting=1000,
+                prefill_tokens=8,
+                patience_s=0.025,
+            ),
         )
         self.library = Library()
         self.engine = Engine(

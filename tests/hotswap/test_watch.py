@@ -18,7 +18,7 @@ from hotswap.library import looks, observing
 from hotswap.library import watch as watch_module
 from hotswap.library.entries import Found
 from hotswap.library.watch import GRACE_S, Watch
-from tests.conftest import wait_until
+from tests.servers import wait_until
 
 Event = tuple[str, str]
 QUIET_S = 10.0

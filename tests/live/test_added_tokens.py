@@ -13,8 +13,8 @@ from hotswap import app
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from tests import added, tiny
 from tests.added import STOP, THINK
-from tests.conftest import Live, settings, wait_until
 from tests.live.test_every_kind import said_by
+from tests.servers import Live, settings, wait_until
 
 pytestmark = [
     pytest.mark.slow,

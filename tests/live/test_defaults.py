@@ -12,7 +12,7 @@ import pytest
 from hotswap import app
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 GREEDY = {"temperature": 0}

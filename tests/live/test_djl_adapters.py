@@ -12,7 +12,7 @@ import pytest
 
 from hotswap import app
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 ALIAS = "X-Amzn-SageMaker-Adapter-Alias"
 FORMS = ["/adapters", "/models/tiny/adapters"]

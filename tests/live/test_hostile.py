@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from tests import tiny
-from tests.conftest import NO_TLS, free_port, spawned, wait_until
+from tests.servers import NO_TLS, free_port, spawned, wait_until
 
 pytestmark = pytest.mark.slow
 

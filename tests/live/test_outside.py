@@ -18,8 +18,8 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.tokenizers import TOKENIZER_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny
-from tests.conftest import NO_TLS, Live, settings, wait_until
 from tests.hotswap.test_tokenizers import HOSTILE
+from tests.servers import NO_TLS, Live, settings, wait_until
 
 pytestmark = [
     pytest.mark.slow,

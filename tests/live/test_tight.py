@@ -8,7 +8,7 @@ import msgspec
 
 from hotswap import app
 from hotswap.config import Memory
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 NAMES = ["a0", "a1", "a2", ""] * 3
 

@@ -13,7 +13,7 @@ from openai import OpenAI
 from hotswap import app
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 

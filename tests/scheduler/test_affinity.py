@@ -12,7 +12,7 @@ import pytest
 
 from scheduler import BASE, POLICIES, Mode, Outcome, Swap
 from scheduler.lengths import Lengths
-from scheduler.policy import Plan, View, merged, mixed
+from scheduler.policy import Aside, Plan, View, merged, mixed
 from scheduler.simulate import simulate
 from tests.scheduler.traces import (
     Machine,
@@ -35,7 +35,7 @@ class Then:
 
     def choose(self, view: View) -> Plan:
         if view.backlog.unanswered and not self.is_set_up:
-            return Plan(mode=Mode.MIXED, why="first tokens", aside=True)
+            return Plan(mode=Mode.MIXED, why="first tokens", aside=Aside.FIRST_TOKENS)
         self.is_set_up = True
         turn, self.turn = self.turn, None
         return turn or self._affinity.choose(view)
@@ -195,7 +195,7 @@ def test_a_slot_in_the_making_is_finished_before_another_is_begun() -> None:
 def test_a_mixture_that_becomes_one_sided_is_merged_without_losing_a_job() -> None:
     machine = flat(0.010, 0.030, swap_s=0.100)
     trace = [job(n, "ab"[n % 4 == 0], tokens=60, arrival=0.02 * n) for n in range(40)]
-    it = scheduler("affinity", max_wait_s=100.0, max_batch=16, prefill_tokens=256)
+    it = scheduler("affinity", patience_s=50.0, max_batch=16, prefill_tokens=256)
 
     run = simulate(it, trace, machine, slots=1)
 
@@ -203,14 +203,14 @@ def test_a_mixture_that_becomes_one_sided_is_merged_without_losing_a_job() -> No
     assert len(run.finished_at) == 40
 
 
-class MergesUntilOwed:
+class MergesUntilOverdue:
     """Keeps `a` merged, whoever comes, until somebody's patience is over."""
 
     def __init__(self) -> None:
         self._affinity = POLICIES["affinity"]()
 
     def choose(self, view: View) -> Plan:
-        return merged("a", "") if view.owed is None else self._affinity.choose(view)
+        return merged("a", "") if view.overdue is None else self._affinity.choose(view)
 
 
 @pytest.mark.parametrize("warm", ["ab", "a"])
@@ -221,7 +221,11 @@ def test_first_tokens_come_merged_if_that_computes_more_and_the_slot_is_built(
     """Eight prompts fill a step; beside one prompt a mixed step has the rows of `a`."""
     machine = Machine(adapter=0.004, prefill=0.001)
     it = scheduler(
-        MergesUntilOwed(), max_batch=8, prefill_tokens=64, max_wait_s=1.0, costs=machine
+        MergesUntilOverdue(),
+        max_batch=8,
+        prefill_tokens=64,
+        patience_s=0.5,
+        costs=machine,
     )
     for number in range(8):
         it.submit(job(number, "a", prompt=1, tokens=50, arrival=0.0))
@@ -245,7 +249,7 @@ def test_without_a_slot_to_build_beside_a_merged_only_stream_gets_its_turns() ->
     it = scheduler(
         kv_tokens=10**6,
         costs=machine,
-        max_wait_s=0.5,
+        patience_s=0.25,
         builds_beside=False,
         policy="affinity",
     )

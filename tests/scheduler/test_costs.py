@@ -6,17 +6,17 @@ from random import Random
 
 import pytest
 
-from scheduler import Costs, Mode, Shape
+from scheduler import Costs, Mode, StepShape
 from tests.scheduler.traces import Machine
 
 RANK = 16
 
 
-def decoding(mode: Mode, sequences: int, adapters: int) -> Shape:
-    return Shape(mode, sequences, adapters, RANK * adapters)
+def decoding(mode: Mode, sequences: int, adapters: int) -> StepShape:
+    return StepShape(mode, sequences, adapters, RANK * adapters)
 
 
-def shapes(seed: int) -> Iterator[Shape]:
+def shapes(seed: int) -> Iterator[StepShape]:
     """Steps as a server makes them: most decode only, some prefill."""
     random = Random(seed)
     while True:
@@ -53,7 +53,7 @@ def test_before_the_first_outcome_everything_is_free() -> None:
 def test_one_outcome_is_enough_to_predict_the_same_step() -> None:
     costs = Costs()
 
-    shape = Shape(Mode.MIXED, 8, 3, 48, 100)
+    shape = StepShape(Mode.MIXED, 8, 3, 48, 100)
     costs.learn_step(shape, 0.02)
 
     assert costs.step_s(shape) == pytest.approx(0.02, rel=1e-3)
@@ -257,11 +257,11 @@ def test_equal_outcomes_of_any_size_are_learned_and_break_nothing(
     costs = Costs()
 
     for sequences in (1, 4, 16) * 50:
-        costs.learn_step(Shape(Mode.MIXED, sequences, 1, 16, 0, 100), seconds)
+        costs.learn_step(StepShape(Mode.MIXED, sequences, 1, 16, 0, 100), seconds)
         costs.learn_swap(warm=True, seconds=seconds)
         costs.learn_swap(warm=False, seconds=seconds, rank=16)
 
-    found = costs.step_s(Shape(Mode.MIXED, 4, 1, 16, 0, 100))
+    found = costs.step_s(StepShape(Mode.MIXED, 4, 1, 16, 0, 100))
     assert found == pytest.approx(seconds, rel=0.05)
     assert costs.swap_s(warm=True) == pytest.approx(seconds, rel=0.05)
     assert costs.swap_s(warm=False, rank=16) == pytest.approx(seconds, rel=0.05)
@@ -284,12 +284,12 @@ def test_a_real_calibration_leaves_no_weights_that_only_cancel_out() -> None:
     costs = Costs()
 
     for *shape, ms in _CALIBRATION:
-        costs.learn_step(Shape(Mode.MIXED, *shape), ms / 1e3)
+        costs.learn_step(StepShape(Mode.MIXED, *shape), ms / 1e3)
 
     for *shape, ms in _CALIBRATION[-9:]:
-        expected = 1e3 * costs.step_s(Shape(Mode.MIXED, *shape))
+        expected = 1e3 * costs.step_s(StepShape(Mode.MIXED, *shape))
         assert ms / 1.7 < expected < 1.7 * ms
-    assert 0.08 < costs.step_s(Shape(Mode.MIXED, 16, 8, 128, 0, 1600)) < 0.4
+    assert 0.08 < costs.step_s(StepShape(Mode.MIXED, 16, 8, 128, 0, 1600)) < 0.4
 
 
 def test_a_lasting_change_of_swaps_of_one_rank_is_followed_within_tens() -> None:

@@ -28,7 +28,7 @@ every_trace = pytest.mark.parametrize("trace", list(TRACES))
 def served(policy: str, trace: str, kv_tokens: int = 200) -> tuple[list[Job], Run]:
     """The books are checked after every step on the way."""
     jobs = TRACES[trace]()
-    it = scheduler(policy, kv_tokens=kv_tokens, max_batch=6, max_wait_s=0.5)
+    it = scheduler(policy, kv_tokens=kv_tokens, max_batch=6, patience_s=0.25)
     return jobs, simulate(it, jobs, Machine(), slots=2)
 
 
@@ -117,7 +117,7 @@ def test_no_job_runs_in_a_mode_it_must_not_have(policy: str, trace: str) -> None
 def test_a_mixed_step_has_no_more_adapters_than_allowed(
     policy: str, trace: str
 ) -> None:
-    it = scheduler(policy, max_batch=6, max_wait_s=0.5, max_adapters=2)
+    it = scheduler(policy, max_batch=6, patience_s=0.25, max_adapters=2)
 
     run = simulate(it, TRACES[trace](), Machine(), slots=2)
 

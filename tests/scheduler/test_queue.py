@@ -1,4 +1,4 @@
-"""How long the queue should take, against how long it takes on the twin."""
+"""How long the queue should take, against how long it takes on the simulator."""
 
 from statistics import median
 

@@ -136,7 +136,7 @@ def test_no_gap_within_a_quiet_adapters_stream_is_longer_than_its_bound(
 ) -> None:
     trace, costs = MADE[adversary](), MACHINES[machine]()
     made = scheduler(
-        "affinity", max_wait_s=1.0, costs=costs, checked=False,
+        "affinity", patience_s=0.5, costs=costs, checked=False,
         kv_tokens=kv_tokens, max_batch=BATCH, prefill_tokens=64,
         max_adapters=max_adapters,
     )  # fmt: skip

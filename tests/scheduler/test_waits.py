@@ -8,7 +8,7 @@ from scheduler import Costs, Job
 from scheduler.simulate import Run, simulate
 from tests.scheduler.traces import Machine, advance, decided, ids, job, scheduler
 
-MAX_WAIT_S = 1.0
+PATIENCE_S = 0.5
 
 
 def pattern(names: str, *, every_s: float = 0.050, jobs: int = 160) -> list[Job]:
@@ -75,7 +75,7 @@ MACHINES = {
 
 def waits_and_bounds(trace: list[Job], machine: Costs, **limits: int) -> list[float]:
     """For each job, what was left of its bound when its first token came, seconds."""
-    it = scheduler("affinity", max_wait_s=MAX_WAIT_S, costs=machine, **limits)
+    it = scheduler("affinity", patience_s=PATIENCE_S, costs=machine, **limits)
     promised: dict[int, float] = {}
     submit = it.submit
 
@@ -134,7 +134,7 @@ def test_the_bound_is_the_formula_of_its_docstring() -> None:
         step=0.010, sequence=0.0, adapter=0.001, prefill=0.0, cold=0.05, warm=0.001
     )
     it = scheduler(
-        "affinity", max_batch=4, prefill_tokens=16, max_wait_s=2.0, costs=machine
+        "affinity", max_batch=4, prefill_tokens=16, patience_s=1.0, costs=machine
     )
     aside = 0.010 + 4 * 0.001 + 0.001
     step = 0.010 + 4 * 0.001 + 0.05
@@ -170,8 +170,8 @@ def test_policies_without_a_bound_promise_none() -> None:
 
 
 def test_a_job_whose_patience_is_over_has_the_next_step() -> None:
-    """`a` fills the batch for ever and merging it pays; half of 1.0 is patience."""
-    it = scheduler("affinity", kv_tokens=10_000, max_batch=4, max_wait_s=1.0)
+    """`a` fills the batch for ever and merging it pays."""
+    it = scheduler("affinity", kv_tokens=10_000, max_batch=4, patience_s=0.5)
     for n in range(8):
         it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
     for _ in range(4):
@@ -188,7 +188,7 @@ def test_a_deadline_is_met_that_patience_would_miss() -> None:
     waits = {}
     for deadline in (None, 0.3):
         it = scheduler(
-            "affinity", kv_tokens=10_000, max_batch=4, max_wait_s=4.0, costs=Machine()
+            "affinity", kv_tokens=10_000, max_batch=4, patience_s=2.0, costs=Machine()
         )
         for n in range(8):
             it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
@@ -234,7 +234,7 @@ def test_without_a_bound_a_cold_adapter_waits_for_as_long_as_a_hot_one_is_busy()
     waits = {}
     for policy in ("affinity", "longest-queue"):
         trace = pattern("AAAAAAAAAAAAAAAAAAAB", every_s=0.004, jobs=400)
-        it = scheduler(policy, kv_tokens=10**5, max_wait_s=MAX_WAIT_S, costs=Machine())
+        it = scheduler(policy, kv_tokens=10**5, patience_s=PATIENCE_S, costs=Machine())
         waits[policy] = longest_wait(trace, simulate(it, trace, Machine(), slots=2))
 
     assert waits["affinity"] < waits["longest-queue"] / 2
@@ -243,7 +243,7 @@ def test_without_a_bound_a_cold_adapter_waits_for_as_long_as_a_hot_one_is_busy()
 def test_vtc_lets_nobody_close_the_seats_whose_head_lacks_kv() -> None:
     trace = merged_only(4)
     it = scheduler(
-        "vtc", kv_tokens=400, max_batch=6, prefill_tokens=64, max_wait_s=0.5,
+        "vtc", kv_tokens=400, max_batch=6, prefill_tokens=64, patience_s=0.25,
         costs=Machine(),
     )  # fmt: skip
 
@@ -267,7 +267,7 @@ def test_nobody_stands_behind_all_the_first_tokens_of_a_flood(
         for n in range(10 * len(quiet))
     ]
     it = scheduler(
-        "affinity", kv_tokens=10**5, max_wait_s=MAX_WAIT_S, costs=costs, checked=False
+        "affinity", kv_tokens=10**5, patience_s=PATIENCE_S, costs=costs, checked=False
     )
     clients = {"flood": len(flood)} | dict.fromkeys(quiet, 1)
     run = simulate(it, flood + others, costs, slots=3, clients=clients)
@@ -279,4 +279,4 @@ def test_nobody_stands_behind_all_the_first_tokens_of_a_flood(
     ]
     assert waits
     # Patience, and a few steps for each of them: not one for each of the flood
-    assert max(waits) < MAX_WAIT_S / 2 + 0.2 * (1 + len(quiet))
+    assert max(waits) < PATIENCE_S + 0.2 * (1 + len(quiet))

@@ -16,8 +16,9 @@ from scheduler import (
     Mode,
     Outcome,
     Scheduler,
-    Shape,
+    SchedulerLimits,
     Step,
+    StepShape,
 )
 from scheduler.policy import Plan, Policy, View, merged, mixed
 from scheduler.scheduler import Decision
@@ -63,7 +64,7 @@ class Machine(Costs):
         self._rank, self._context = rank, context
         self._swap_times = {True: warm, False: cold}
 
-    def step_s(self, shape: Shape) -> float:
+    def step_s(self, shape: StepShape) -> float:
         step, sequence, adapter, prefill = self._parts
         beside = shape.adapters * adapter + shape.ranks * self._rank
         rows = shape.sequences * sequence + shape.context_tokens * self._context
@@ -119,7 +120,7 @@ def scheduler(
     max_batch: int = 8,
     max_waiting: int = 1000,
     prefill_tokens: int = 16,
-    max_wait_s: float = 2.0,
+    patience_s: float = 1.0,
     max_adapters: int | None = None,
     switch_budget: float = 0.05,
     builds_beside: bool = True,
@@ -129,13 +130,15 @@ def scheduler(
     """`checked`: after every move, which takes as long as there are jobs."""
     return (Checked if checked else Scheduler)(
         CONTENDERS[policy]() if isinstance(policy, str) else policy,
-        kv_tokens=kv_tokens,
-        max_batch=max_batch,
-        max_waiting=max_waiting,
-        prefill_tokens=prefill_tokens,
-        max_wait_s=max_wait_s,
-        max_adapters=max_adapters,
-        switch_budget=switch_budget,
+        SchedulerLimits(
+            kv_tokens=kv_tokens,
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            prefill_tokens=prefill_tokens,
+            patience_s=patience_s,
+            max_adapters=max_adapters,
+            switch_budget=switch_budget,
+        ),
         builds_beside=builds_beside,
         costs=costs,
     )
