@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -216,8 +217,8 @@ def idle_and_http(
 ) -> list[float]:
     """Tokens per second with one adapter, with 1,000, and over HTTP; medians."""
     idle = [Generation(key=f"idle-{n}", deltas=made[1].deltas) for n in range(999)]
-    few = lambda: make_engine(runner, loaded, made[:1])  # noqa: E731
-    many = lambda: make_engine(runner, loaded, [made[0], *idle])  # noqa: E731
+    few = partial(make_engine, runner, loaded, made[:1])
+    many = partial(make_engine, runner, loaded, [made[0], *idle])
     rounds = [
         (run_engine(few), run_engine(many), over_http(few(), loaded))
         for _ in range(ROUNDS)
@@ -233,7 +234,7 @@ def main() -> None:
     weights, token = runner.memory["slot_bytes"], runner.memory["kv_token_bytes"]
     short, long = (weights + CLIENTS * n * token for n in (100, 2000))
     results = told({"bytes read at 2000 / 100": long / short})
-    short_ms, long_ms = (errand(lambda n=n: step_ms(runner, n)) for n in (100, 2000))
+    short_ms, long_ms = (errand(partial(step_ms, runner, n)) for n in (100, 2000))
     results |= told({"step at 2000 / 100": long_ms / short_ms})
     one, thousand, http = idle_and_http(runner, loaded, made)
     results |= told({"in process, tokens/s": one, "HTTP / in process": http / one})

@@ -35,11 +35,11 @@ from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.sampling import SamplingParams
-from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.model.calibrate import measure
 from hotswap.model.load import Loaded
 from hotswap.model.runner import Runner
+from hotswap.tokenizer import Tokenizer
 from scheduler import Costs, Job
 from scheduler.simulate import Table, simulate
 

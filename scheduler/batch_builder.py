@@ -56,6 +56,9 @@ class BatchBuilder:
             pass  # whoever is next may be seated all the same
         while not seats.is_full and not seats.offer(_rest(seats, plan, backlog)):
             pass  # fewer kinds of jobs may be seated now
+        is_mixed = plan.mode is Mode.MIXED
+        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
+        assert not wrong, f"{plan} is not allowed for {wrong}"
         return seats
 
     def step(self, plan: Plan, seats: Seats) -> Step:

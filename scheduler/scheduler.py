@@ -12,7 +12,7 @@ from collections import deque
 from scheduler.accounts import Accounts
 from scheduler.backlog import Backlog
 from scheduler.batch_builder import BatchBuilder
-from scheduler.costs import Costs, Mode
+from scheduler.costs import Costs
 from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.group import Group
 from scheduler.job import BASE, Job, JobEvent, JobState
@@ -147,9 +147,6 @@ class Scheduler:
         plan = self._policy.choose(self._view(now, front, newcomer, overdue, barred))
         seats = self._builder.seats(plan, overdue, free, barred)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
-        is_mixed = plan.mode is Mode.MIXED
-        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
-        assert not wrong, f"{plan} is not allowed for {wrong}"
         self._move(seats)
         if plan.aside is None:
             self._turn = plan

@@ -29,6 +29,7 @@ from itertools import cycle, islice
 
 from scheduler.costs import Mode, StepShape
 from scheduler.policies.asides import due, for_first_tokens, for_streams, newcomers_call
+from scheduler.policies.building import is_building, without_stall
 from scheduler.policy import Bounds, Load, Plan, View, merged, mixed
 
 CLEAR_GAIN = 1.05
@@ -49,12 +50,12 @@ class Affinity:
         if view.overdue is not None and self._was_overdue:
             return for_first_tokens(view, view.overdue, "its patience is over")
         turn = view.turn
-        if turn is not None and _is_building(view, turn):
+        if turn is not None and is_building(view, turn):
             # A few steps; changing one's mind would waste them.
             best = plan = replace(turn, first=())
         else:
             best = _best(view)
-            plan = _without_stall(view, best)
+            plan = without_stall(view, best)
         aside = _for_late(view, plan)
         if aside is not None:
             return aside
@@ -79,16 +80,6 @@ class Affinity:
         one for overdue first tokens at most."""
         turns = bounds.streams * (bounds.aside_s + bounds.step_s)
         return bounds.patience_s + 2 * bounds.step_s + turns
-
-
-def _is_building(view: View, turn: Plan) -> bool:
-    going = turn.prepare
-    return (
-        going is not None
-        and going in view.loads
-        and going not in view.warm
-        and bool(view.front.generations)
-    )
 
 
 def _best(view: View) -> Plan:
@@ -233,20 +224,3 @@ def _for_late(view: View, plan: Plan) -> Plan | None:
     if plan.generation is None and view.loads[late[0]].can_mix:
         return None  # it sits first
     return for_streams(view, late, plan.generation)[0]
-
-
-def _without_stall(view: View, plan: Plan) -> Plan:
-    """`plan`; or if it needs a swap longer than a step while streams run, a mixed turn
-    that serves everybody while the slot is built beside it."""
-    if plan.generation is None or plan.generation in view.warm:
-        return plan
-    if not view.builds_beside:
-        return plan  # it would be waited for in vain
-    front = view.front
-    shape = StepShape(Mode.MIXED, len(front.generations), front.adapters, front.ranks)
-    step = view.costs.step_s(shape)
-    rank = view.loads[plan.generation].rank
-    streams = any(view.loads[name].live for name in front.generations)
-    if not streams or view.costs.swap_s(warm=False, rank=rank) <= step:
-        return plan
-    return mixed(plan.why, prepare=plan.generation)

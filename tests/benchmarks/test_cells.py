@@ -10,7 +10,7 @@ import pytest
 from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import Cell, ceiling, make_jobs, make_trace, play, tell
 from benchmarks.machines import H100, machine, taught
-from benchmarks.policies import speed
+from benchmarks.speed import speed
 from scheduler import Mode, StepShape
 from scheduler.simulate import Run
 

@@ -5,7 +5,7 @@ from statistics import median
 import pytest
 
 from scheduler import BacklogFull, Job, Scheduler
-from scheduler.scheduler import Decision
+from scheduler.decision import Decision
 from scheduler.simulate import simulate
 from tests.scheduler.traces import Machine, job, scheduler
 

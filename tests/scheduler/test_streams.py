@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from scheduler import Costs, Job, Outcome, Scheduler, Step
-from scheduler.scheduler import Decision
+from scheduler.decision import Decision
 from scheduler.simulate import Run, simulate
-from tests.scheduler.test_waits import ADVERSARIES, MACHINES
+from tests.scheduler.adversaries import ADVERSARIES, MACHINES
 from tests.scheduler.traces import TRACES, Machine, job, scheduler
 
 BATCH, FLOOD, ANSWER = 8, 40, 16

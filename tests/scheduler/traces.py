@@ -20,8 +20,8 @@ from scheduler import (
     Step,
     StepShape,
 )
+from scheduler.decision import Decision
 from scheduler.policy import Plan, Policy, View, merged, mixed
-from scheduler.scheduler import Decision
 
 
 def job(
@@ -73,6 +73,17 @@ class Machine(Costs):
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:
         return self._swap_times[warm]
+
+
+def flat(merged_s: float, mixed_s: float, swap_s: float = 0.0) -> Machine:
+    """Steps that cost the same whatever their size; `mixed_s` is for two adapters."""
+    return Machine(
+        step=merged_s,
+        sequence=0.0,
+        adapter=(mixed_s - merged_s) / 2,
+        warm=swap_s,
+        cold=swap_s,
+    )
 
 
 class Checked(Scheduler):
