@@ -96,7 +96,7 @@ class Front(NamedTuple):
     context_tokens: int
 
 
-class Begun(NamedTuple):
+class StreamsView(NamedTuple):
     """The generations whose streams must not fall behind, the one served longest ago
     first. `quiet`: all of them, while there is a flood. `due`: who comes before others
     in a mixed step. `late`: who must have the next step. `streaming`: how many have
@@ -137,7 +137,7 @@ class View(NamedTuple):
     warm: frozenset[str]  # generations that some slot holds, base always among them
     newcomer: Load | None  # of the first unanswered job that can run
     overdue: Load | None  # of the job whose patience or deadline is over, if it can run
-    begun: Begun  # streams that must not fall behind
+    streams: StreamsView  # streams that must not fall behind
     in_credit: Set[str]  # generations with some of their share of time left
     swap_budget_s: float  # what may be spent on swaps now
     free_kv_tokens: int

@@ -203,7 +203,7 @@ class Scheduler:
             warm=self._warm,
             newcomer=self._group(newcomer),
             overdue=self._group(overdue),
-            begun=self._streams.begun(now),
+            streams=self._streams.view(now),
             in_credit=self._accounts.in_credit,
             swap_budget_s=self._accounts.swap_budget_s,
             free_kv_tokens=self.free_kv_tokens,
@@ -222,7 +222,7 @@ class Scheduler:
         """Who was seated runs; who ran and was not is parked."""
         if seats.jobs == self._running:
             return
-        for job in seats.newcomers:
+        for job in seats.admitted:
             job.move(JobEvent.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens

@@ -18,7 +18,7 @@ class Seats:
         self, limits: SchedulerLimits, *, free_kv_tokens: int, barred_after: int | None
     ) -> None:
         self.jobs: list[Job] = []
-        self.newcomers: list[Job] = []
+        self.admitted: list[Job] = []
         self.adapters: set[str] = set()
         self.is_closed = False  # to waiting jobs
         self._ids: set[int] = set()
@@ -74,5 +74,5 @@ class Seats:
         if self.is_closed:
             return False
         self._free -= job.kv_tokens
-        self.newcomers.append(job)
+        self.admitted.append(job)
         return True

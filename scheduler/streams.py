@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from scheduler.backlog import Backlog
 from scheduler.group import Group
 from scheduler.limits import SchedulerLimits
-from scheduler.policy import Begun
+from scheduler.policy import StreamsView
 
-_NOBODY = Begun((), (), (), 0)
+_NOBODY = StreamsView((), (), (), 0)
 
 
 class Streams:
@@ -55,7 +55,7 @@ class Streams:
         if not group.streams:
             self._served.pop(group.generation, None)
 
-    def begun(self, now: float) -> Begun:
+    def view(self, now: float) -> StreamsView:
         if not self._served:
             return _NOBODY
         groups = self._backlog.groups
@@ -76,4 +76,4 @@ class Streams:
             elif is_old and jobs <= max(seats, 1.0):
                 due.append(name)
                 late.append(name)
-        return Begun(tuple(quiet), tuple(due), tuple(late), len(self._served))
+        return StreamsView(tuple(quiet), tuple(due), tuple(late), len(self._served))

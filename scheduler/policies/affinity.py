@@ -42,7 +42,7 @@ class Affinity:
         self._was_overdue = False  # the last step went to an overdue first token
 
     def choose(self, view: View) -> Plan:
-        late = view.begun.late
+        late = view.streams.late
         # Late streams and overdue first tokens that cannot share a step take turns.
         self._was_overdue = view.overdue is not None and not (
             self._was_overdue and late
@@ -62,7 +62,7 @@ class Affinity:
         if best.generation and not late and newcomers_call(view, best.generation):
             assert view.newcomer is not None
             return for_first_tokens(view, view.newcomer, "a newcomer")
-        if plan.generation is None and view.begun.due:
+        if plan.generation is None and view.streams.due:
             return replace(plan, first=due(view) + plan.first)
         return plan
 
@@ -172,8 +172,8 @@ def _merged_rate(view: View, load: Load, sequences: int, mixed_rate: float) -> f
     shape = StepShape(Mode.MERGED, sequences, 0, 0, 0, context)
     seconds = max(view.costs.step_s(shape), 1e-9)
     is_lost = sequences / seconds * CLEAR_GAIN < mixed_rate
-    if load.jobs > view.max_batch and view.begun.quiet:
-        _, rows, aside_s = for_streams(view, view.begun.quiet, load.generation)
+    if load.jobs > view.max_batch and view.streams.quiet:
+        _, rows, aside_s = for_streams(view, view.streams.quiet, load.generation)
         sequences, seconds = sequences + rows, seconds + aside_s
     if load.generation != view.resident and not is_lost:
         warm = load.generation in view.warm
@@ -218,7 +218,7 @@ def _mixed_plan(view: View, why: str) -> Plan:
 
 def _for_late(view: View, plan: Plan) -> Plan | None:
     """A step aside for streams that are late, if the plan leaves the first one out."""
-    late = view.begun.late
+    late = view.streams.late
     if not late or plan.generation == late[0]:
         return None
     if plan.generation is None and view.loads[late[0]].can_mix:

@@ -75,7 +75,7 @@ def for_streams(
         flood = None
     out = 0 if flood is None else flood.live
     n = max(min(len(view.backlog.live) - out, view.max_batch), 1)
-    adapters = min(view.begun.streaming, n)
+    adapters = min(view.streams.streaming, n)
     shape = StepShape(Mode.MIXED, n, adapters, adapters * load.rank)
     beside = view.costs.step_s(shape)
     if (
@@ -95,7 +95,7 @@ def for_streams(
 
 
 def due(view: View) -> tuple[str, ...]:
-    return seated(view, view.begun.due)
+    return seated(view, view.streams.due)
 
 
 def seated(view: View, names: tuple[str, ...]) -> tuple[str, ...]:
