@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -45,7 +46,7 @@ from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 from hotswap.tokenizer import Tokenizer
-from scheduler import POLICIES, Scheduler
+from scheduler import POLICIES, Scheduler, SchedulerLimits
 
 CLIENTS, PROMPT, OUTPUT = 16, 80, 64
 ROUNDS = 3
@@ -55,11 +56,13 @@ PORT = 18431
 def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) -> Engine:
     scheduler = Scheduler(
         POLICIES["affinity"](),
-        kv_tokens=runner.kv_tokens,
-        max_batch=CLIENTS,
-        max_waiting=1000,
-        prefill_tokens=256,
-        max_wait_s=2.0,
+        SchedulerLimits(
+            kv_tokens=runner.kv_tokens,
+            max_batch=CLIENTS,
+            max_waiting=1000,
+            prefill_tokens=256,
+            patience_s=1.0,
+        ),
         costs=errand(lambda: calibrate(runner, CLIENTS)),
     )
     tokenizer = Tokenizer(loaded.tokenizer)
@@ -215,8 +218,8 @@ def idle_and_http(
 ) -> list[float]:
     """Tokens per second with one adapter, with 1,000, and over HTTP; medians."""
     idle = [Generation(key=f"idle-{n}", deltas=made[1].deltas) for n in range(999)]
-    few = lambda: make_engine(runner, loaded, made[:1])  # noqa: E731
-    many = lambda: make_engine(runner, loaded, [made[0], *idle])  # noqa: E731
+    few = partial(make_engine, runner, loaded, made[:1])
+    many = partial(make_engine, runner, loaded, [made[0], *idle])
     rounds = [
         (run_engine(few), run_engine(many), over_http(few(), loaded, runner.memory))
         for _ in range(ROUNDS)
@@ -232,7 +235,7 @@ def main() -> None:
     weights, token = runner.memory.slot_bytes, runner.memory.kv_token_bytes
     short, long = (weights + CLIENTS * n * token for n in (100, 2000))
     results = told({"bytes read at 2000 / 100": long / short})
-    short_ms, long_ms = (errand(lambda n=n: step_ms(runner, n)) for n in (100, 2000))
+    short_ms, long_ms = (errand(partial(step_ms, runner, n)) for n in (100, 2000))
     results |= told({"step at 2000 / 100": long_ms / short_ms})
     one, thousand, http = idle_and_http(runner, loaded, made)
     results |= told({"in process, tokens/s": one, "HTTP / in process": http / one})

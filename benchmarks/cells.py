@@ -1,4 +1,4 @@
-"""Cells: one trace through one policy on the twin, and what is told of the run.
+"""Cells: one trace through one policy on the simulator, and what is told of the run.
 
 A job asks for 256 tokens and ends by itself, as most do, so that no policy knows how
 long an answer will be. Prompts are lognormal around 80 tokens, answers around 48.
@@ -12,7 +12,7 @@ from functools import cache
 from benchmarks.baselines import CONTENDERS
 from benchmarks.machines import machine, taught
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
-from scheduler import Job, Mode, Scheduler, Shape
+from scheduler import Job, Mode, Scheduler, SchedulerLimits, StepShape
 from scheduler.simulate import Run, Table, simulate
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
@@ -102,11 +102,13 @@ def make_scheduler(
 ) -> Scheduler:
     return Scheduler(
         CONTENDERS[policy](),
-        kv_tokens=kv_tokens,
-        max_batch=BATCH,
-        max_waiting=waiting,
-        prefill_tokens=256,
-        max_wait_s=2.0,
+        SchedulerLimits(
+            kv_tokens=kv_tokens,
+            max_batch=BATCH,
+            max_waiting=waiting,
+            prefill_tokens=256,
+            patience_s=1.0,
+        ),
         costs=taught(table),
     )
 
@@ -118,7 +120,7 @@ class Free:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def step_s(self, shape: Shape) -> float:
+    def step_s(self, shape: StepShape) -> float:
         return self._table.step_s(shape._replace(mode=Mode.MERGED))
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:

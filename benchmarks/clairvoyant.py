@@ -1,14 +1,15 @@
 """Regret: the policies against a plan that knows the future: `python -m
 benchmarks.clairvoyant`.
 
-Small bursts on the twin: up to 12 requests for three adapters, all there at once, with
-answers of at most 12 tokens. The clairvoyant knows how long each answer will be and the
-cost table itself, and searches all plans: at every step, one generation merged, or any
-set of them mixed. Twice, for the least total time and for the least mean latency. All
-jobs of a generation go together, and prompts are short enough to share one step. The
-policies do not know the table: they learn, as from an engine. They play twice: without
-knowing how long answers will be (each asks for 256 tokens), and `told` the lengths, so
-that what is lost by not knowing shows apart from what is lost by choosing.
+Small bursts on the simulator: up to 12 requests for three adapters, all there at once,
+with answers of at most 12 tokens. The clairvoyant knows how long each answer will be
+and the cost table itself, and searches all plans: at every step, one generation merged,
+or any set of them mixed. Twice, for the least total time and for the least mean
+latency. All jobs of a generation go together, and prompts are short enough to share one
+step. The policies do not know the table: they learn, as from an engine. They play
+twice: without knowing how long answers will be (each asks for 256 tokens), and `told`
+the lengths, so that what is lost by not knowing shows apart from what is lost by
+choosing.
 
 Told: regret = the policy's result / the clairvoyant's - 1, median and worst.
 """
@@ -25,7 +26,7 @@ from random import Random
 from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import ASKED, RANK, SLOTS, make_scheduler
 from benchmarks.machines import machine
-from scheduler import BASE, Job, Mode, Shape
+from scheduler import BASE, Job, Mode, StepShape
 from scheduler.simulate import Table, simulate
 
 ADAPTERS = 3
@@ -118,7 +119,7 @@ class Clairvoyant:
                 prefill += prompts
         ranks = RANK * len(chosen)
         return self._table.step_s(
-            Shape(mode, sequences, len(chosen), ranks, prefill, context)
+            StepShape(mode, sequences, len(chosen), ranks, prefill, context)
         )
 
 
@@ -141,7 +142,7 @@ def make_burst(seed: int) -> list[Request]:
 
 
 def play(policy: str, burst: list[Request], table: Table, *, told: bool) -> Result:
-    """What the policy makes of the burst on the twin, `told` the lengths or not."""
+    """What the policy makes of the simulated burst, `told` the lengths or not."""
     jobs = [
         Job(
             id=number,

@@ -1,17 +1,18 @@
-"""The cost model and the twin against the real engine: `python -m benchmarks.costs`.
+"""Cost model and simulator against the real engine: `python -m benchmarks.costs`.
 
 One real engine in process (SmolLM2-135M, eight made-up adapters of rank 16 on all
 linear modules, four slots, a batch of 16) is calibrated, warmed up on a trace of its
 own, and then serves three traces under three policies: closed loops of 16 clients
 without and with `stay`, and Poisson arrivals at nine tenths of capacity. The costs go
-on learning from run to run, as in a server. The twin serves each trace by the costs as
-they stand after the engine has served it, at the speed that the machine had meanwhile,
-which on a shared one moves by half: one factor for each mode, one for cold swaps.
+on learning from run to run, as in a server. The simulator serves each trace by the
+costs as they stand after the engine has served it, at the speed that the machine had
+meanwhile, which on a shared one moves by half: one factor for each mode, one for cold
+swaps.
 
 Told: median relative error of the predictions of steps, by mode, and of cold swaps,
 each made before its outcome was known; tokens per second, mean and 99th percentile of
 the time to the first token, mean latency per token of an answer, share of time in
-swaps; and twin / engine for throughput and mean latency.
+swaps; and simulator / engine for throughput and mean latency.
 
 Hides: answers end at their `max_tokens`, so the policies know how long they will be;
 HTTP is left out; with so few requests a single slow step shows in a percentile.
@@ -34,11 +35,11 @@ from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.params import GenerationParams
-from hotswap.engine.text import Tokenizer
 from hotswap.errand import errand
 from hotswap.model.calibrate import measure
 from hotswap.model.load import Loaded
 from hotswap.model.runner import Runner
+from hotswap.tokenizer import Tokenizer
 from scheduler import Costs, Job
 from scheduler.simulate import Table, simulate
 
@@ -120,7 +121,7 @@ async def _send(engine: Engine, trace: Trace) -> None:
     await asyncio.gather(*(client(n) for n in range(len(trace.requests))))
 
 
-def on_twin(trace: Trace, policy: str, costs: Costs, table: Table) -> Watched:
+def on_simulator(trace: Trace, policy: str, costs: Costs, table: Table) -> Watched:
     """By `table`; its scheduler starts from `costs`."""
     watched = Watched(policy, _copy(costs))
     jobs = [
@@ -152,10 +153,10 @@ def make_trace(seed: int, requests: int, when: str, stay: float) -> Trace:
 
 
 def capacity(requests: int, table: Costs) -> float:
-    """Requests per second of the better fixed policy, always busy, by the twin."""
+    """Requests per second of the better fixed policy, always busy, by the simulator."""
     trace = make_trace(SEED, requests, CLOSED, 0.5)
     best = max(
-        on_twin(trace, policy, table, table).told().tokens_per_s
+        on_simulator(trace, policy, table, table).told().tokens_per_s
         for policy in ("fcfs-mixed", "fcfs-merged")
     )
     return best / statistics.fmean(r.output_tokens for r in trace.requests)
@@ -165,24 +166,26 @@ def _copy(costs: Costs) -> Costs:
     return Costs.restored(costs.state())
 
 
-def row(name: str, policy: str, real: Told, twin: Told) -> str:
+def row(name: str, policy: str, real: Told, simulator: Told) -> str:
     return (
         f"| {name} | {policy} | {real.tokens_per_s:.1f} | {real.ttft_mean:.2f} "
         f"| {real.ttft_p99:.2f} | {real.latency:.3f} | {real.swap_share:.3f} "
-        f"| {real.merged_share:.2f} | {twin.tokens_per_s / real.tokens_per_s:.3f} "
-        f"| {twin.latency / real.latency:.3f} |"
+        f"| {real.merged_share:.2f} | {simulator.tokens_per_s / real.tokens_per_s:.3f} "
+        f"| {simulator.latency / real.latency:.3f} |"
     )
 
 
 def summary(found: Sequence[tuple[Told, Told]]) -> dict[str, float]:
-    """How far the twin is off, over all runs."""
-    rates = [abs(twin.tokens_per_s / real.tokens_per_s - 1) for real, twin in found]
-    times = [abs(twin.latency / real.latency - 1) for real, twin in found]
+    """How far the simulator is off, over all runs."""
+    rates = [
+        abs(simulator.tokens_per_s / real.tokens_per_s - 1) for real, simulator in found
+    ]
+    times = [abs(simulator.latency / real.latency - 1) for real, simulator in found]
     return {
-        "twin off throughput, median": statistics.median(rates),
-        "twin off throughput, most": max(rates),
-        "twin off mean latency, median": statistics.median(times),
-        "twin off mean latency, most": max(times),
+        "simulator off throughput, median": statistics.median(rates),
+        "simulator off throughput, most": max(rates),
+        "simulator off mean latency, median": statistics.median(times),
+        "simulator off mean latency, most": max(times),
     }
 
 
@@ -205,7 +208,7 @@ def main() -> None:
     print(
         "| trace | policy | tokens/s | TTFT mean, s | p99 | latency, s/token", end=" "
     )
-    print("| swaps | merged rows | twin / engine, tokens/s | latency |")
+    print("| swaps | merged rows | simulator / engine, tokens/s | latency |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     errors: dict[str, list[float]] = defaultdict(list)
     found, figures = [], {}
@@ -214,10 +217,13 @@ def main() -> None:
             before = _copy(costs)
             watched = real.serve(trace, policy, costs)
             table = AtSpeed(costs, watched)
-            told, twin = watched.told(), on_twin(trace, policy, before, table).told()
-            print(row(name, policy, told, twin), flush=True)
+            told, simulator = (
+                watched.told(),
+                on_simulator(trace, policy, before, table).told(),
+            )
+            print(row(name, policy, told, simulator), flush=True)
             figures[f"{name}, {policy}, tokens/s"] = told.tokens_per_s
-            found.append((told, twin))
+            found.append((told, simulator))
             for kind, seen in watched.errors.items():
                 errors[kind] += seen
     figures |= summary(found)

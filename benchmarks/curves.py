@@ -1,4 +1,4 @@
-"""Figures for the pictures of the policies, on the twin: `python -m benchmarks.curves`.
+"""Figures for the pictures of the policies, simulated: `python -m benchmarks.curves`.
 
 A 7B on an H100 (computed, not measured; see `benchmarks.machines`), zipf 1, stay 0.5.
 Two curves for each policy: tokens per second of a closed loop of 64 clients against the

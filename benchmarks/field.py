@@ -1,4 +1,4 @@
-"""The curves that papers of the field show, on the twin: half a minute on one core,
+"""The curves that papers of the field show, simulated: half a minute on one core,
 
     python -m benchmarks.field > benchmarks/field.json
     python -m benchmarks.field_plots benchmarks/field.json docs
@@ -10,7 +10,7 @@ A 7B on an H100 (computed, not measured; see `benchmarks.machines`), 32 adapters
 - `skew`: seconds from request to last token, mean and 90th percentile, against the skew
   at 42 requests per second (dLoRA, figure 10).
 - `break-even`: steps after which a merged run is ahead of a mixed one of the same jobs,
-  as the twin serves them and as `swap / (mixed step - merged step)` foretells.
+  as the simulator serves them and as `swap / (mixed step - merged step)` foretells.
 - `budget`: tokens per second against the longest wait for a first token as affinity's
   switch budget goes from 1 to 40 %; and what others that mix reach.
 
@@ -32,7 +32,7 @@ from benchmarks.cells import (
     tell,
 )
 from benchmarks.machines import machine, taught
-from scheduler import Job, Mode, Scheduler, Shape
+from scheduler import Job, Mode, Scheduler, SchedulerLimits, StepShape
 from scheduler.policy import Plan, View, merged, mixed
 from scheduler.simulate import Run, simulate
 
@@ -53,12 +53,14 @@ def played(
     table = machine(cell.machine)
     scheduler = Scheduler(
         CONTENDERS[policy](),
-        kv_tokens=KV_TOKENS,
-        max_batch=16,
-        max_waiting=cell.requests,
-        prefill_tokens=256,
-        max_wait_s=2.0,
-        switch_budget=budget,
+        SchedulerLimits(
+            kv_tokens=KV_TOKENS,
+            max_batch=16,
+            max_waiting=cell.requests,
+            prefill_tokens=256,
+            patience_s=1.0,
+            switch_budget=budget,
+        ),
         costs=taught(table),
     )
     trace = make_trace(cell, rate)
@@ -114,11 +116,13 @@ def took(name: str, mode: Mode, jobs: int, rank: int, steps: int) -> float:
     """Seconds until so many jobs of one adapter have decoded so many tokens each."""
     scheduler = Scheduler(
         Always(mode),
-        kv_tokens=10**6,
-        max_batch=16,
-        max_waiting=16,
-        prefill_tokens=256,
-        max_wait_s=2.0,
+        SchedulerLimits(
+            kv_tokens=10**6,
+            max_batch=16,
+            max_waiting=16,
+            prefill_tokens=256,
+            patience_s=1.0,
+        ),
     )
     trace = [
         Job(
@@ -140,7 +144,7 @@ def break_even(name: str) -> list[tuple[float, int]]:
     for rank in (8, RANK, 64):
         for jobs in (1, 4, 16):
             merge, mix = (
-                table.step_s(Shape(mode, jobs, 1, rank, 0, 0)) for mode in Mode
+                table.step_s(StepShape(mode, jobs, 1, rank, 0, 0)) for mode in Mode
             )
             if mix <= merge:
                 continue

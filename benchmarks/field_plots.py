@@ -22,7 +22,7 @@ STYLES = {
     "fcfs-merged": {"color": "#555555", "marker": "^", "linestyle": "--"},
     "dlora-credits": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
 }
-TWIN = "On the twin: a 7B on an H100, computed, not measured; 32 adapters"
+SIMULATED = "On the simulator: a 7B on an H100, computed, not measured; 32 adapters"
 Found = dict[str, Any]
 
 
@@ -71,7 +71,7 @@ def break_even(found: Found, into: Path) -> None:
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlabel("foretold: swap / (mixed step - merged step), steps")
-    panel.set_ylabel("on the twin: merged is ahead after, steps")
+    panel.set_ylabel("on the simulator: merged is ahead after, steps")
     panel.legend()
     figure.savefig(into / "break-even.svg", metadata={"Date": None})
 
@@ -95,7 +95,7 @@ def budget(found: Found, into: Path) -> None:
 
 def finish(figure: Any, legend: Any, path: Path) -> None:
     legend.legend(fontsize=8)
-    figure.suptitle(TWIN, fontsize=10)
+    figure.suptitle(SIMULATED, fontsize=10)
     figure.savefig(path, metadata={"Date": None})
 
 

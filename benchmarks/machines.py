@@ -1,4 +1,4 @@
-"""Cost tables for the twin: what steps and swaps take on some machine.
+"""Cost tables for the simulator: what steps and swaps take on some machine.
 
 `this` is measured: the state of a calibration, kept in `machine.json` (how it was made
 stands in the file). `h100` is computed, not measured: a 7B model in bf16 on an H100 by
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from scheduler import Costs, Mode, Shape
+from scheduler import Costs, Mode, StepShape
 from scheduler.simulate import Table
 
 STATE = Path(__file__).parent / "machine.json"
@@ -31,7 +31,7 @@ class Roofline:
     beside_share: float  # operations beside the weights, of those of the weights
     flip_s: float
 
-    def step_s(self, shape: Shape) -> float:
+    def step_s(self, shape: StepShape) -> float:
         decoding = max(shape.sequences - (shape.prefill_tokens > 0), 0)
         rows = decoding + shape.prefill_tokens
         compute = 2 * self.parameters * rows / self.flops
@@ -80,6 +80,6 @@ def taught(table: Table) -> Costs:
         Mode, (1, 8, 16), (1, 4), (0, 256), (0, 100)
     ):
         if adapters <= n:
-            shape = Shape(mode, n, adapters, 16 * adapters, prefill, context * n)
+            shape = StepShape(mode, n, adapters, 16 * adapters, prefill, context * n)
             costs.learn_step(shape, table.step_s(shape))
     return costs

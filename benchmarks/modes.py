@@ -14,6 +14,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -97,7 +98,7 @@ class Ours:
         }
         for count in MIXES:
             if count <= sequences:
-                found[f"mixed {count}"] = lambda count=count: mixed(count)  # type: ignore[misc]
+                found[f"mixed {count}"] = partial(mixed, count)
         return found
 
 
@@ -128,10 +129,10 @@ class Peft:
             return timed(step)
 
         names = [f"a{n % PEFT_ADAPTERS}" for n in range(sequences)]
-        found = {"PEFT set_adapter": run}
+        found: dict[str, Callable[[], list[float]]] = {"PEFT set_adapter": run}
         if sequences > 1:
-            found[f"PEFT adapter_names {PEFT_ADAPTERS}"] = lambda: run(
-                adapter_names=names
+            found[f"PEFT adapter_names {PEFT_ADAPTERS}"] = partial(
+                run, adapter_names=names
             )
         return found
 

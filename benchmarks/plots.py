@@ -81,7 +81,9 @@ def policies(found: dict[str, list[float]], into: Path) -> None:
     busy.set_xlabel("Poisson arrivals, share of capacity; 32 adapters")
     busy.set_ylabel("p99 of the first token, s")
     many.legend()
-    figure.suptitle("On the twin: a 7B on an H100, computed, not measured", fontsize=10)
+    figure.suptitle(
+        "On the simulator: a 7B on an H100, computed, not measured", fontsize=10
+    )
     figure.savefig(into / "policies.svg", metadata={"Date": None})
 
 

@@ -1,11 +1,11 @@
-"""Policies against each other on the twin: `python -m benchmarks.policies`.
+"""Policies against each other on the simulator: `python -m benchmarks.policies`.
 
 Every policy serves the same traces, cell by cell of a grid: popularity of the adapters
 (zipf), how often a request is for what the one before it was for (stay), adapters, and
 load (closed loops; Poisson at a share of the capacity, which is what the better of
 always mixed and always merged serves). `--full` runs the whole grid, which takes hours
 on two cores; without it every second value. The scheduler learns its costs from the
-twin as from an engine; the cost tables are in `benchmarks.machines`.
+simulator as from an engine; the cost tables are in `benchmarks.machines`.
 
 Told for each cell: tokens per second until nine tenths of the answers have ended
 (`best fixed`: the better of fcfs-mixed and fcfs-merged, chosen with hindsight), and the
@@ -21,7 +21,6 @@ Hides: noise of a real machine, HTTP, sampling; answers do not depend on policie
 import argparse
 import json
 import platform
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -30,18 +29,15 @@ from statistics import geometric_mean, median
 
 from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import (
-    RANK,
     Cell,
     Told,
     capacity,
     ceiling,
     fairness,
-    make_scheduler,
     play,
 )
-from benchmarks.machines import machine
 from benchmarks.quiet import Beside, beside
-from scheduler import Job, Outcome, Step
+from benchmarks.speed import speed
 
 MACHINES = ("this", "h100")
 FIXED = ("fcfs-mixed", "fcfs-merged", "longest-queue", "slora-peft")
@@ -182,42 +178,6 @@ def run(cells: list[Cell], seeds: int, pool: ProcessPoolExecutor) -> Found:
         print(row(cell, list(results)), flush=True)
         found.append((cell, list(results), list(tops)))
     return found
-
-
-def speed() -> dict[str, float]:
-    """Of the scheduler itself, in time of this machine's processor: a decision of
-    affinity with 10,000 jobs of 1,000 adapters waiting, and a request of a long trace
-    on the twin."""
-    scheduler = make_scheduler("affinity", machine("h100"), waiting=10_000)
-    for number in range(10_000):
-        scheduler.submit(
-            Job(
-                id=number,
-                generation=f"a{number * 7919 % 1000}",
-                prompt_tokens=80,
-                max_tokens=256,
-                arrival=number * 1e-4,
-                rank=RANK,
-            )
-        )
-    seconds, now = [], 1.0
-    for _ in range(500):
-        start = time.process_time()
-        step = scheduler.decide(now)
-        seconds.append(time.process_time() - start)
-        assert isinstance(step, Step)
-        now += 0.01
-        outcome = Outcome(
-            seconds=0.01, swap=None, finished=frozenset(), warm=frozenset()
-        )
-        scheduler.report(step, outcome, now)
-    cell = Cell(
-        machine="h100", zipf=1.0, stay=0.0, adapters=1000, load="0.9", requests=5000
-    )
-    start = time.process_time()
-    play("affinity", cell, 36.0)
-    each = (time.process_time() - start) / cell.requests
-    return {"decide us": 1e6 * median(seconds), "twin, s per 100,000": 1e5 * each}
 
 
 def quiet_figures(names: Iterable[str], pool: ProcessPoolExecutor) -> dict[str, float]:

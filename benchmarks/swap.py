@@ -10,6 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -40,9 +41,9 @@ def main() -> None:
         cold, warm, theirs = [], [], []
         for _ in range(ROUNDS):
             runner.forget(one.key)
-            cold.append(timed(lambda g=one: runner.weights.activate(g)))
+            cold.append(timed(partial(runner.weights.activate, one)))
             runner.weights.activate(None)
-            warm.append(timed(lambda g=one: runner.weights.activate(g)))
+            warm.append(timed(partial(runner.weights.activate, one)))
             theirs.append(timed(peft.merge_adapter) + timed(peft.unmerge_adapter))
         figures = [statistics.median(x) for x in (cold, warm, theirs)]
         print(f"| {rank} | {figures[0]:.1f} | {figures[1]:.2f} | {figures[2]:.1f} |")
@@ -78,10 +79,11 @@ def _peft_drift() -> float:
     for _ in range(CYCLES):
         peft.merge_adapter()
         peft.unmerge_adapter()
-    changed = sum(
+    changed: int = sum(
         int((now != then).sum()) for now, then in zip(layers, before, strict=True)
     )
-    return 100 * changed / sum(weight.numel() for weight in layers)
+    whole: int = sum(weight.numel() for weight in layers)
+    return 100 * changed / whole
 
 
 if __name__ == "__main__":

@@ -1,33 +1,44 @@
-"""A scheduler that is watched, on an engine or on the twin, and what it has seen."""
+"""A scheduler that is watched, on an engine or simulated, and what it has seen."""
 
 import statistics
 from collections import defaultdict
 
 from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import BATCH, Told, tell
-from scheduler import Costs, Job, Mode, Outcome, Scheduler, Shape, Step
+from scheduler import (
+    Costs,
+    Job,
+    Mode,
+    Outcome,
+    Scheduler,
+    SchedulerLimits,
+    Step,
+    StepShape,
+)
 from scheduler.simulate import Run
 
 KV_TOKENS, RANK = 8192, 16
 
 
 class Watched(Scheduler):
-    """The scheduler, and what happened, in the twin's words: for engine and twin."""
+    """The scheduler, and what happened, in the simulator's words."""
 
     def __init__(self, policy: str, costs: Costs) -> None:
         super().__init__(
             CONTENDERS[policy](),
-            kv_tokens=KV_TOKENS,
-            max_batch=BATCH,
-            max_waiting=1000,
-            prefill_tokens=256,
-            max_wait_s=2.0,
+            SchedulerLimits(
+                kv_tokens=KV_TOKENS,
+                max_batch=BATCH,
+                max_waiting=1000,
+                prefill_tokens=256,
+                patience_s=1.0,
+            ),
             costs=costs,
         )
         self.run = Run()
         self.jobs: list[Job] = []
         self.errors: dict[str, list[float]] = defaultdict(list)
-        self.outcomes: list[tuple[Shape, float]] = []
+        self.outcomes: list[tuple[StepShape, float]] = []
         self.cold_s: list[float] = []
 
     def submit(self, job: Job) -> None:
@@ -76,7 +87,7 @@ class AtSpeed:
             self._factors[mode] = sum(s for _, s in seen) / expected if seen else 1.0
         self._cold_s = statistics.fmean(watched.cold_s) if watched.cold_s else None
 
-    def step_s(self, shape: Shape) -> float:
+    def step_s(self, shape: StepShape) -> float:
         return self._factors[shape.mode] * self._costs.step_s(shape)
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:

@@ -56,7 +56,7 @@ from hotswap.options import check_dtype, unless_auto
 from hotswap.start import adapters_directory
 from hotswap.templates import RENDERER
 from hotswap.tokenizer import Tokenizer
-from scheduler import POLICIES, Costs, Scheduler
+from scheduler import POLICIES, Costs, Scheduler, SchedulerLimits
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +83,15 @@ def build(config: Config) -> Litestar:
     check_dtype(lora, str(runner.dtype).removeprefix("torch."))
     scheduler = Scheduler(
         POLICIES[schedule.policy](),
-        kv_tokens=runner.kv_tokens,
-        max_batch=schedule.max_batch,
-        max_waiting=schedule.max_waiting,
-        prefill_tokens=schedule.prefill_tokens,
-        max_wait_s=2 * schedule.patience_s,
-        switch_budget=schedule.switch_budget,
-        max_adapters=unless_auto(lora.max_loras),
+        SchedulerLimits(
+            kv_tokens=runner.kv_tokens,
+            max_batch=schedule.max_batch,
+            max_waiting=schedule.max_waiting,
+            prefill_tokens=schedule.prefill_tokens,
+            patience_s=schedule.patience_s,
+            switch_budget=schedule.switch_budget,
+            max_adapters=unless_auto(lora.max_loras),
+        ),
         builds_beside=runner.weights.builds_beside,
         costs=costs,
     )

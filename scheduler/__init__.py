@@ -1,8 +1,9 @@
 """Which jobs run next, and how. Standard library only."""
 
-from scheduler.costs import Costs, Mode, Shape
+from scheduler.costs import Costs, Mode, StepShape
 from scheduler.decision import Idle, Outcome, Recent, Step, Swap, Work
 from scheduler.job import BASE, Job
+from scheduler.limits import SchedulerLimits
 from scheduler.policies import POLICIES
 from scheduler.scheduler import BacklogFull, Scheduler
 
@@ -13,12 +14,13 @@ __all__ = [
     "Costs",
     "Idle",
     "Job",
+    "SchedulerLimits",
     "Mode",
     "Outcome",
     "Recent",
     "Scheduler",
-    "Shape",
     "Step",
+    "StepShape",
     "Swap",
     "Work",
 ]

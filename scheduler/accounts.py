@@ -5,13 +5,14 @@ their budget: each second that passes allows for `switch_budget` of swapping, an
 was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Set
 
+from scheduler.backlog import Backlog
 from scheduler.costs import Costs
 from scheduler.decision import Outcome, Step
 from scheduler.deficits import Deficits
-from scheduler.group import Group
-from scheduler.job import BASE
+from scheduler.job import BASE, Job
+from scheduler.limits import SchedulerLimits
 
 _BURST_S = 20.0
 _FADE = 0.99  # a step, against the next
@@ -20,17 +21,31 @@ _FADE = 0.99  # a step, against the next
 class Accounts:
     """Owned by the scheduler."""
 
-    def __init__(self, costs: Costs, *, switch_budget: float, max_batch: int) -> None:
-        self.deficits = Deficits()
-        self.highest_rank = 0
-        self.swap_budget_s = _BURST_S * switch_budget
+    def __init__(self, backlog: Backlog, costs: Costs, limits: SchedulerLimits) -> None:
+        self.highest_rank = 0  # of all adapters so far
+        self.swap_budget_s = _BURST_S * limits.switch_budget
+        self._backlog = backlog
         self._costs = costs
-        self._switch_budget = switch_budget
-        self._max_batch = max_batch
-        self._last: Step | None = None
+        self._switch_budget = limits.switch_budget
+        self._max_batch = limits.max_batch
+        self._deficits = Deficits()
         self._rows = self._seconds = 0.0  # of late: they fade
 
-    def refill(self, groups: Mapping[str, Group]) -> None:
+    @property
+    def in_credit(self) -> Set[str]:
+        """Generations with some of their share of time left."""
+        return self._deficits.in_credit
+
+    def join(self, job: Job) -> None:
+        """It was accepted."""
+        self._deficits.join(job.generation)
+        self.highest_rank = max(self.highest_rank, job.rank)
+
+    def leave(self, generation: str) -> None:
+        """It has no jobs any more."""
+        self._deficits.leave(generation)
+
+    def refill(self) -> None:
         """Begin a new round of shares if one is over.
 
         A generation with a batch of jobs has so much time that one swap for each keeps
@@ -41,19 +56,20 @@ class Accounts:
         whole = swap * (1.0 - self._switch_budget) / self._switch_budget
 
         def quantum_s(generation: str) -> float:
-            group = groups[generation]
+            group = self._backlog.groups[generation]
             return whole * group.weight * min(1.0, group.jobs / self._max_batch)
 
-        self.deficits.refill(quantum_s)
+        self._deficits.refill(quantum_s)
 
     @property
     def row_s(self) -> float:
         """Seconds for a row of late, with swaps and prompts; 0 at first."""
         return self._seconds / self._rows if self._rows else 0.0
 
-    def settle(self, step: Step, outcome: Outcome, groups: Mapping[str, Group]) -> None:
+    def settle(self, step: Step, outcome: Outcome) -> None:
         """Take in a step, before its jobs move on."""
         self._costs.learn_step(step.shape, outcome.seconds)
+        groups, in_credit = self._backlog.groups, self.in_credit
         resident, swap_s = step.plan.generation or BASE, 0.0
         if outcome.swap is not None:
             swap_s = outcome.swap.seconds
@@ -64,32 +80,20 @@ class Accounts:
         most = _BURST_S * self._switch_budget
         earned = self._switch_budget * (outcome.seconds + swap_s)
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
-        self._last = step
         self._rows = _FADE * self._rows + len(step.work)
         self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
-        owed = self.deficits.owed
         for name, n in step.rows.items():
-            group = groups.get(name) if name in owed else None
+            group = groups.get(name) if name in in_credit else None
             if group is not None:
                 attended = n / min(group.jobs, self._max_batch) if group.jobs > n else 1
-                self.deficits.charge(name, outcome.seconds * attended)
+                self._deficits.charge(name, outcome.seconds * attended)
         if step.plan.generation is not None:
-            self.deficits.charge(step.plan.generation, swap_s)
+            self._deficits.charge(step.plan.generation, swap_s)
 
-    def served(self) -> dict[str, tuple[int, int]]:
-        """Prompt tokens computed, and tokens decoded, of each generation in the last
-        step."""
-        found: dict[str, tuple[int, int]] = {}
-        for job, tokens, is_prefill in self._last.work if self._last else ():
-            prompts, decoded = found.get(job.generation, (0, 0))
-            found[job.generation] = (
-                (prompts + tokens, decoded) if is_prefill else (prompts, decoded + 1)
-            )
-        return found
-
-    def prepared(self, group: Group | None, seconds: float) -> None:
+    def prepared(self, generation: str, seconds: float) -> None:
         """A slot was built beside steps."""
         self.swap_budget_s -= seconds
+        group = self._backlog.groups.get(generation)
         if group is not None:
             self._costs.learn_swap(warm=False, seconds=seconds, rank=group.rank)
-            self.deficits.charge(group.generation, seconds)
+            self._deficits.charge(generation, seconds)

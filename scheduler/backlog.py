@@ -26,12 +26,10 @@ def number_of(job: Job) -> int:
 class Backlog:
     """Owned by the scheduler."""
 
-    def __init__(self) -> None:
-        self.lengths = Lengths()
+    def __init__(self, lengths: Lengths) -> None:
         self.groups: dict[str, Group] = {}
         self.waiting: dict[int, Job] = {}  # as submitted
         self.live: dict[int, Job] = {}  # as admitted
-        self.version = 0  # another one whenever a job comes, is admitted or leaves
         self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
         self.unanswered = 0
         self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
@@ -44,6 +42,7 @@ class Backlog:
         self._by_age: list[tuple[tuple[int, int], str]] = []
         self._deadlines: list[tuple[float, int, Job]] = []  # a heap; some have left
         self._numbers = count()
+        self._lengths = lengths
 
     @property
     def has_deadlines(self) -> bool:
@@ -55,14 +54,12 @@ class Backlog:
     def get(self, job_id: int) -> Job | None:
         return self.live.get(job_id) or self.waiting.get(job_id)
 
-    def push(self, job: Job) -> bool:
-        """Append a waiting job to its group; True if it is the first there."""
-        self.version += 1
+    def push(self, job: Job) -> None:
+        """Append a waiting job to its group."""
         job.order = job.priority, next(self._numbers)
         group = self.groups.get(job.generation)
-        is_first = group is None
         if group is None:
-            group = self.groups[job.generation] = Group(job, self.lengths)
+            group = self.groups[job.generation] = Group(job, self._lengths)
             self.weight += Fraction(group.weight)
         group.push(job)
         self.waiting[job.id] = job
@@ -74,11 +71,9 @@ class Backlog:
         if job.deadline is not None:
             heapq.heappush(self._deadlines, (job.deadline, job.order[1], job))
         self._index(group)
-        return is_first
 
     def admit(self, job: Job) -> None:
         """Move a waiting job to the live ones of its group."""
-        self.version += 1
         self.groups[job.generation].admit(job)
         self.waiting_kv_tokens -= job.kv_tokens
         self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
@@ -110,9 +105,8 @@ class Backlog:
             tokens_of[job.generation] = tokens_of.get(job.generation, 0) + 1
         return tokens_of
 
-    def remove(self, job: Job) -> bool:
-        """Forget a job, waiting or live; True if it was the last of its group."""
-        self.version += 1
+    def remove(self, job: Job) -> Group:
+        """Forget a job, waiting or live; returns what is left of its group."""
         group = self.groups[job.generation]
         group.remove(job)
         self.unfilled_tokens -= job.unfilled_tokens
@@ -124,11 +118,10 @@ class Backlog:
         if job.can_mix:
             take(self._queue if is_waiting else self._holders, job)
         self._index(group)
-        if group.jobs:
-            return False
-        del self.groups[job.generation]
-        self.weight -= Fraction(group.weight)
-        return True
+        if not group.jobs:
+            del self.groups[job.generation]
+            self.weight -= Fraction(group.weight)
+        return group
 
     def oldest_waiting(self) -> Job | None:
         return next(iter(self.waiting.values()), None)
@@ -164,10 +157,6 @@ class Backlog:
     def by_age(self) -> Iterator[Group]:
         """Groups in the order of their first jobs."""
         return (self.groups[key[1]] for key in self._by_age)
-
-    def waiting_generations(self) -> Iterator[str]:
-        """Of the waiting jobs, as submitted."""
-        return (job.generation for job in self.waiting.values())
 
     def check(self) -> None:
         """Assert that the indexes agree. For tests and for an idle engine."""

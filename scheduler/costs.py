@@ -28,7 +28,7 @@ class Mode(Enum):
     __hash__ = object.__hash__
 
 
-class Shape(NamedTuple):
+class StepShape(NamedTuple):
     """What a step is made of. `adapters` and the sum of their `ranks` count in a mixed
     step only; `context_tokens` is what its jobs have in KV before it."""
 
@@ -62,17 +62,9 @@ class Costs:
         self._pace = 1.0
         self._errors: deque[float] = deque(maxlen=256)
 
-    def step_s(self, shape: Shape) -> float:
+    def step_s(self, shape: StepShape) -> float:
         """Expected seconds of one step."""
-        mode, sequences, adapters, ranks, prefill, context = shape
-        rates = self._steps[mode].rates
-        # Written out, as policies ask it many times for each step: see `_parts`.
-        seconds = rates[0] + rates[1] * sequences + rates[2] * prefill
-        seconds += rates[3] * context
-        if mode is Mode.MIXED:
-            seconds += rates[4] * adapters
-            seconds += rates[5] * ranks
-        return self._pace * seconds
+        return self._pace * self._steps[shape.mode].predict(_parts(shape))
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:
         """Expected seconds to make another slot resident: `warm` if it is built."""
@@ -89,7 +81,7 @@ class Costs:
         """
         return statistics.median(self._errors) if self._errors else None
 
-    def learn_step(self, shape: Shape, seconds: float) -> None:
+    def learn_step(self, shape: StepShape, seconds: float) -> None:
         steps, parts = self._steps[shape.mode], _parts(shape)
         expected = self._pace * steps.learn(parts, seconds / self._pace)
         if expected > 0.0 and seconds > 0.0:
@@ -127,9 +119,9 @@ class Costs:
         figures = {}
         for mode in Mode:
             for n in (1, 16):
-                shape = Shape(mode, n, min(n, 4), 16 * min(n, 4))
+                shape = StepShape(mode, n, min(n, 4), 16 * min(n, 4))
                 figures[f"{mode.value}_step_{n}_s"] = self.step_s(shape)
-            one = Shape(mode, 1, 1, 16)
+            one = StepShape(mode, 1, 1, 16)
             more = self.step_s(one._replace(prefill_tokens=1000)) - self.step_s(one)
             figures[f"{mode.value}_prefill_token_s"] = more / 1000
         figures["swap_warm_s"] = self.swap_s(warm=True)
@@ -137,7 +129,7 @@ class Costs:
         return figures
 
 
-def _parts(shape: Shape) -> tuple[float, ...]:
+def _parts(shape: StepShape) -> tuple[float, ...]:
     mode, sequences, adapters, ranks, prefill, context = shape
     if mode is Mode.MERGED:
         return 1.0, sequences, prefill, context

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scheduler.costs import Mode, Shape
+from scheduler.costs import Mode, StepShape
 from scheduler.job import Job
 from scheduler.policy import Plan
 
@@ -32,7 +32,7 @@ class Step:
 
     plan: Plan
     work: tuple[Work, ...]
-    shape: Shape
+    shape: StepShape
     rows: Mapping[str, int]
 
     @property

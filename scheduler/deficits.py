@@ -6,7 +6,7 @@ any order the policy likes; when all have had theirs a new round begins. Being a
 means that a step takes all the jobs it can: half of them is half attended. A swap is
 charged to the generation that caused it. Whoever joins waits for the next round, and
 whoever has no jobs leaves: idling saves nothing up. Debts are kept from round to round.
-Service outside one's quantum, on seats nobody owed wants, is free.
+Service outside one's quantum, on seats that nobody in credit wants, is free.
 """
 
 from collections.abc import Callable, Set
@@ -17,30 +17,32 @@ class Deficits:
 
     def __init__(self) -> None:
         self._left: dict[str, float] = {}  # seconds, of all that have jobs
-        self._owed: dict[str, None] = {}  # an ordered set: who may still be attended
+        self._in_credit: dict[
+            str, None
+        ] = {}  # an ordered set: who may still be attended
 
     @property
-    def owed(self) -> Set[str]:
+    def in_credit(self) -> Set[str]:
         """Who has some of its quantum left. Never empty while anybody has jobs."""
-        return self._owed.keys()
+        return self._in_credit.keys()
 
     def join(self, generation: str) -> None:
-        self._left[generation] = 0.0
+        self._left.setdefault(generation, 0.0)
 
     def leave(self, generation: str) -> None:
         del self._left[generation]
-        self._owed.pop(generation, None)
+        self._in_credit.pop(generation, None)
 
     def charge(self, generation: str, seconds: float) -> None:
-        """Service to one that has left, or that is not owed any, is free."""
-        if generation in self._owed:
+        """Service to one that has left, or that is not in credit, is free."""
+        if generation in self._in_credit:
             self._left[generation] -= seconds
             if self._left[generation] <= 0.0:
-                del self._owed[generation]
+                del self._in_credit[generation]
 
     def refill(self, quantum_s: Callable[[str], float]) -> None:
         """Begin a new round if this one is over, with a quantum for each generation."""
-        if self._owed or not self._left:
+        if self._in_credit or not self._left:
             return
         quanta = {name: max(quantum_s(name), 1e-6) for name in self._left}
         # As many quanta at once as it takes to leave somebody out of debt.
@@ -49,6 +51,6 @@ class Deficits:
         for name, quantum in quanta.items():
             self._left[name] += rounds * quantum
             if self._left[name] > 0.0:
-                self._owed[name] = None
-        if not self._owed:  # rounding
+                self._in_credit[name] = None
+        if not self._in_credit:  # rounding
             self.refill(quantum_s)

@@ -23,7 +23,7 @@ class JobState(Enum):
     __hash__ = object.__hash__
 
 
-class Event(Enum):
+class JobEvent(Enum):
     ADMIT = "admit"
     PARK = "park"
     RESUME = "resume"
@@ -34,22 +34,22 @@ class Event(Enum):
     __hash__ = object.__hash__
 
 
-MOVES: dict[JobState, dict[Event, JobState]] = {
+MOVES: dict[JobState, dict[JobEvent, JobState]] = {
     JobState.WAITING: {
-        Event.ADMIT: JobState.RUNNING,
-        Event.CANCEL: JobState.CANCELLED,
-        Event.FAIL: JobState.FAILED,
+        JobEvent.ADMIT: JobState.RUNNING,
+        JobEvent.CANCEL: JobState.CANCELLED,
+        JobEvent.FAIL: JobState.FAILED,
     },
     JobState.RUNNING: {
-        Event.PARK: JobState.PARKED,
-        Event.FINISH: JobState.DONE,
-        Event.CANCEL: JobState.CANCELLED,
-        Event.FAIL: JobState.FAILED,
+        JobEvent.PARK: JobState.PARKED,
+        JobEvent.FINISH: JobState.DONE,
+        JobEvent.CANCEL: JobState.CANCELLED,
+        JobEvent.FAIL: JobState.FAILED,
     },
     JobState.PARKED: {
-        Event.RESUME: JobState.RUNNING,
-        Event.CANCEL: JobState.CANCELLED,
-        Event.FAIL: JobState.FAILED,
+        JobEvent.RESUME: JobState.RUNNING,
+        JobEvent.CANCEL: JobState.CANCELLED,
+        JobEvent.FAIL: JobState.FAILED,
     },
     JobState.DONE: {},
     JobState.CANCELLED: {},
@@ -60,7 +60,7 @@ MOVES: dict[JobState, dict[Event, JobState]] = {
 class IllegalMove(Exception):
     """A job was asked for a transition that `MOVES` does not have: our own bug."""
 
-    def __init__(self, job: "Job", event: Event) -> None:
+    def __init__(self, job: "Job", event: JobEvent) -> None:
         super().__init__(f"job {job.id} is {job.state.value} and cannot {event.value}")
 
 
@@ -105,7 +105,7 @@ class Job:
         """Prompt tokens still to compute."""
         return self.prompt_tokens - self.prefilled
 
-    def move(self, event: Event) -> None:
+    def move(self, event: JobEvent) -> None:
         """Change the state by the table. Raises IllegalMove and changes nothing."""
         state = MOVES[self.state].get(event)
         if state is None:

@@ -8,8 +8,10 @@ be expected comes from the lengths of past answers and the pace of late.
 
 from scheduler.accounts import Accounts
 from scheduler.backlog import Backlog
-from scheduler.costs import Costs, Mode, Shape
+from scheduler.costs import Costs, Mode, StepShape
 from scheduler.job import Job
+from scheduler.lengths import Lengths
+from scheduler.limits import SchedulerLimits
 from scheduler.policy import Bounded, Bounds, Policy
 from scheduler.streams import Streams
 
@@ -20,27 +22,21 @@ class Outlook:
     def __init__(
         self,
         policy: Policy,
+        limits: SchedulerLimits,
+        *,
         backlog: Backlog,
         streams: Streams,
         accounts: Accounts,
         costs: Costs,
-        *,
-        kv_tokens: int,
-        max_batch: int,
-        max_adapters: int,
-        prefill_tokens: int,
-        patience_s: float,
+        lengths: Lengths,
     ) -> None:
         self._policy = policy if isinstance(policy, Bounded) else None
         self._backlog = backlog
         self._streams = streams
         self._accounts = accounts
         self._costs = costs
-        self._kv_tokens = kv_tokens
-        self._max_batch = max_batch
-        self._max_adapters = max_adapters
-        self._prefill_tokens = prefill_tokens
-        self._patience_s = patience_s
+        self._lengths = lengths
+        self._limits = limits
         self._largest = 0  # KV tokens that one job asked for
         self._is_merging = False  # whether an adapter that must be merged was asked for
 
@@ -74,7 +70,7 @@ class Outlook:
         asked = self._backlog.waiting_kv_tokens
         if asked <= free_kv_tokens:
             return 0.0
-        return (self._kv_tokens + asked) * self.step_s
+        return (self._limits.kv_tokens + asked) * self.step_s
 
     def queue_s(self, free_kv_tokens: int) -> float:
         """How long it should take until all who wait now have begun.
@@ -91,10 +87,10 @@ class Outlook:
         each_kv = backlog.waiting_kv_tokens / waiting
         ends = (backlog.waiting_kv_tokens - free_kv_tokens) / each_kv
         if self._policy is None:
-            ends = max(ends, len(backlog) - self._max_batch)
-        answer = backlog.lengths.expected_remaining("", 0.0, each_kv)  # of anybody
-        full = Shape(Mode.MERGED, self._max_batch)
-        row = self._accounts.row_s or costs.step_s(full) / self._max_batch
+            ends = max(ends, len(backlog) - self._limits.max_batch)
+        answer = self._lengths.expected_remaining("", 0.0, each_kv)  # of anybody
+        full = StepShape(Mode.MERGED, self._limits.max_batch)
+        row = self._accounts.row_s or costs.step_s(full) / self._limits.max_batch
         one = costs.step_s(full._replace(prefill_tokens=1)) - costs.step_s(full)
         return max(ends * answer * row, backlog.unfilled_tokens * one + waiting * row)
 
@@ -102,9 +98,11 @@ class Outlook:
         """As of a job that is accepted now, of an adapter that nobody else asks for."""
         backlog, costs = self._backlog, self._costs
         flip = costs.swap_s(warm=True)
-        steps = backlog.unanswered + backlog.unfilled_tokens // self._prefill_tokens
+        steps = (
+            backlog.unanswered + backlog.unfilled_tokens // self._limits.prefill_tokens
+        )
         return Bounds(
-            patience_s=self._patience_s,
+            patience_s=self._limits.patience_s,
             step_s=self.step_s,
             aside_s=self.step_s if self._is_merging else self._step_s() + flip,
             steps_ahead=steps + 1,
@@ -112,11 +110,11 @@ class Outlook:
         )
 
     def _step_s(self) -> float:
-        n, adapters = self._max_batch, self._max_adapters
+        n, adapters = self._limits.max_batch, self._limits.mixed_adapters
         ranks = adapters * self._accounts.highest_rank
-        context = min(self._kv_tokens, n * self._largest)
-        prompts = self._prefill_tokens
+        context = min(self._limits.kv_tokens, n * self._largest)
+        prompts = self._limits.prefill_tokens
         return max(
-            self._costs.step_s(Shape(mode, n, adapters, ranks, prompts, context))
+            self._costs.step_s(StepShape(mode, n, adapters, ranks, prompts, context))
             for mode in Mode
         )

@@ -1,13 +1,14 @@
 """Policy: who chooses the next step, and all that it may see.
 
 A policy answers one question with a value and changes nothing but what it remembers
-for itself. It sees a `View`: no jobs, no torch, no clock but `now`. A plan may merge
-only a generation of `view.runnable()` that `can_merge`, and mix only if `view.front`
-has somebody to serve.
+for itself. It sees a `View`, whose jobs it can only read; no clock but `now`. A plan
+may merge only a generation of `view.runnable()` that `can_merge`, and mix only if
+`view.front` has somebody to serve.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from scheduler.costs import Costs, Mode
@@ -46,23 +47,39 @@ class Load(Protocol):
     def expected_steps(self) -> float: ...
 
 
+class JobView(Protocol):
+    """What a policy may know of one job."""
+
+    @property
+    def generation(self) -> str: ...
+    @property
+    def prefilled(self) -> int: ...
+    @property
+    def generated(self) -> int: ...
+
+
+class Aside(Enum):
+    """Whom a step inside somebody else's turn is for."""
+
+    FIRST_TOKENS = "first tokens"  # who waits for one, oldest first
+    STREAMS = "streams"  # live jobs alone: nobody is admitted
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How to run: merged with one generation resident, or mixed. `why` is for logs.
 
     `first`: generations that are seated before the others, one job for each mention.
-    `aside`: one step, after which the turn goes on: for jobs without a first token,
-    oldest first, or, if it admits nobody, for the streams of `first`. `admits`: whether
-    waiting jobs may join. `without`: a generation that is left out. `prepare`: a
-    generation to build a slot for between the steps of this turn.
+    `aside`: one step, after which the turn goes on. `without`: a generation that is
+    left out. `prepare`: a generation to build a slot for between the steps of this
+    turn.
     """
 
     mode: Mode
     generation: str | None = None
     why: str
     first: tuple[str, ...] = ()
-    aside: bool = False
-    admits: bool = True
+    aside: Aside | None = None
     without: str | None = None
     prepare: str | None = None
 
@@ -79,7 +96,7 @@ class Front(NamedTuple):
     context_tokens: int
 
 
-class Begun(NamedTuple):
+class StreamsView(NamedTuple):
     """The generations whose streams must not fall behind, the one served longest ago
     first. `quiet`: all of them, while there is a flood. `due`: who comes before others
     in a mixed step. `late`: who must have the next step. `streaming`: how many have
@@ -92,13 +109,13 @@ class Begun(NamedTuple):
     streaming: int
 
 
-class Backlog(Protocol):
+class BacklogView(Protocol):
     """What of the backlog a policy may ask, beside the loads."""
 
     @property
-    def waiting(self) -> Mapping[int, object]: ...
+    def waiting(self) -> Mapping[int, JobView]: ...  # by id, as submitted
     @property
-    def live(self) -> Mapping[int, object]: ...
+    def live(self) -> Mapping[int, JobView]: ...  # by id, as admitted
     @property
     def unanswered(self) -> int: ...
     @property
@@ -106,25 +123,22 @@ class Backlog(Protocol):
     def __len__(self) -> int: ...
     def by_size(self) -> Iterator[Load]: ...
     def by_age(self) -> Iterator[Load]: ...
-    def waiting_generations(self) -> Iterator[str]: ...
 
 
 class View(NamedTuple):
     """What a policy may see. `turn` is the last plan that was no aside."""
 
     now: float
-    backlog: Backlog
+    backlog: BacklogView
     loads: Mapping[str, Load]
     front: Front
     turn: Plan | None
-    # Prefill tokens and decoded ones of each generation in the last step
-    served: Callable[[], Mapping[str, tuple[int, int]]]
     resident: str  # whose slot the last step computed with; base: golden
     warm: frozenset[str]  # generations that some slot holds, base always among them
     newcomer: Load | None  # of the first unanswered job that can run
-    owed: Load | None  # of the job whose patience or deadline is over, if it can run
-    begun: Begun  # streams that must not fall behind
-    owed_time: Set[str]  # generations with some of their share of time left
+    overdue: Load | None  # of the job whose patience or deadline is over, if it can run
+    streams: StreamsView  # streams that must not fall behind
+    in_credit: Set[str]  # generations with some of their share of time left
     swap_budget_s: float  # what may be spent on swaps now
     free_kv_tokens: int
     kv_tokens: int

@@ -11,13 +11,15 @@ from collections import deque
 
 from scheduler.accounts import Accounts
 from scheduler.backlog import Backlog
-from scheduler.costs import Costs, Mode
+from scheduler.batch_builder import BatchBuilder
+from scheduler.costs import Costs
 from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.group import Group
-from scheduler.job import BASE, Event, Job, JobState
+from scheduler.job import BASE, Job, JobEvent, JobState
+from scheduler.lengths import Lengths
+from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
 from scheduler.policy import Front, Plan, Policy, View
-from scheduler.seating import Seating
 from scheduler.seats import Seats
 from scheduler.streams import Streams
 from scheduler.waits import Waits
@@ -38,65 +40,39 @@ class Scheduler:
     def __init__(
         self,
         policy: Policy,
+        limits: SchedulerLimits,
         *,
-        kv_tokens: int,
-        max_batch: int,
-        max_waiting: int,
-        prefill_tokens: int,
-        max_wait_s: float,
-        max_adapters: int | None = None,
-        switch_budget: float = 0.05,
         builds_beside: bool = True,
         costs: Costs | None = None,
     ) -> None:
-        """`max_adapters`: most distinct ones in a mixed step, None: as many as fit.
-        `switch_budget`: the share of time that swaps may take. `builds_beside`: whether
-        a slot can be built between the steps of a mixed turn."""
-        assert max_adapters is None or max_adapters > 0
-        assert 0.0 < switch_budget < 1.0
+        """`builds_beside`: whether a slot can be built between the steps of a mixed
+        turn. `costs`: what a calibration has learned."""
         self.costs = costs or Costs()
-        self.kv_tokens = kv_tokens
-        self.free_kv_tokens = kv_tokens
+        self.kv_tokens = self.free_kv_tokens = limits.kv_tokens
+        self.max_waiting = limits.max_waiting
         self._policy = policy
-        self._max_batch = max_batch
+        self._limits = limits
         self._builds_beside = builds_beside
-        self.max_waiting = max_waiting
-        self._prefill_tokens = prefill_tokens
-        self._patience_s = max_wait_s / 2
-        self._max_adapters = min(max_batch, max_adapters or max_batch)
-        self._backlog = Backlog()
-        self._seating = Seating(
-            self._backlog,
-            max_batch=max_batch,
-            max_adapters=self._max_adapters,
-            prefill_tokens=prefill_tokens,
-        )
-        self._waits = Waits(
-            self._backlog, max_batch=max_batch, patience_s=self._patience_s
-        )
-        self._streams = Streams(
-            self._backlog, max_batch=max_batch, patience_s=self._patience_s
-        )
-        self._accounts = Accounts(
-            self.costs, switch_budget=switch_budget, max_batch=max_batch
-        )
+        self._lengths = Lengths()
+        self._backlog = backlog = Backlog(self._lengths)
+        self._streams = Streams(backlog, limits)
+        self._accounts = Accounts(backlog, self.costs, limits)
         self._outlook = Outlook(
             policy,
-            self._backlog,
-            self._streams,
-            self._accounts,
-            self.costs,
-            kv_tokens=kv_tokens,
-            max_batch=max_batch,
-            max_adapters=self._max_adapters,
-            prefill_tokens=prefill_tokens,
-            patience_s=self._patience_s,
+            limits,
+            backlog=backlog,
+            streams=self._streams,
+            accounts=self._accounts,
+            costs=self.costs,
+            lengths=self._lengths,
         )
+        self._waits = Waits(backlog, self._outlook, limits)
+        self._builder = BatchBuilder(backlog, limits)
         self._turn: Plan | None = None
         self._resident = BASE
+        self._warm = frozenset({BASE})
         self._running: list[Job] = []
         self._recent: deque[Recent] = deque(maxlen=_RECENT)
-        self._warm = frozenset({BASE})
 
     @property
     def waiting(self) -> int:
@@ -146,38 +122,33 @@ class Scheduler:
         assert job.kv_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
         if self.waiting >= self.max_waiting:
             raise BacklogFull(self.max_waiting)
-        if self._backlog.push(job):
-            self._accounts.deficits.join(job.generation)
+        self._backlog.push(job)
+        self._accounts.join(job)
         self._outlook.note(job)
-        self._accounts.highest_rank = max(self._accounts.highest_rank, job.rank)
 
     def cancel(self, job_id: int) -> None:
         """The client left. A job that has ended already is passed over."""
-        self._leave(job_id, Event.CANCEL)
+        self._leave(job_id, JobEvent.CANCEL)
 
     def fail(self, job_id: int) -> None:
         """The engine could not serve it. A job that has ended is passed over."""
-        self._leave(job_id, Event.FAIL)
+        self._leave(job_id, JobEvent.FAIL)
 
     def decide(self, now: float) -> Decision:
         """The next step, or Idle if there is no job at all."""
         if not self._backlog:
             return Idle()
-        self._accounts.refill(self._backlog.groups)
-        newcomer = self._waits.newcomer(self.free_kv_tokens)
-        owed = self._waits.owed(
-            now, newcomer, self.free_kv_tokens, self._outlook, self._prefill_tokens
-        )
-        barred = self._waits.barred_after(now, self.free_kv_tokens)
-        front = self._seating.front(self.free_kv_tokens, barred)
-        plan = self._policy.choose(self._view(now, front, newcomer, owed, barred))
-        seats = self._seating.seats(plan, owed)
+        self._accounts.refill()
+        free = self.free_kv_tokens
+        newcomer = self._waits.newcomer(free)
+        overdue = self._waits.overdue(now, newcomer, free)
+        barred = self._waits.barred_after(now, free)
+        front = self._builder.front(free, barred)
+        plan = self._policy.choose(self._view(now, front, newcomer, overdue, barred))
+        seats = self._builder.seats(plan, overdue, free, barred)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
-        is_mixed = plan.mode is Mode.MIXED
-        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
-        assert not wrong, f"{plan} is not allowed for {wrong}"
-        self._settle(seats)
-        if not plan.aside:
+        self._move(seats)
+        if plan.aside is None:
             self._turn = plan
         self._recent.append(
             Recent(
@@ -188,11 +159,11 @@ class Scheduler:
                 why=plan.why,
             )
         )
-        return self._seating.deal(plan, seats)
+        return self._builder.step(plan, seats)
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
-        self._accounts.settle(step, outcome, self._backlog.groups)
+        self._accounts.settle(step, outcome)
         self._warm = outcome.warm | {BASE}
         self._resident = step.plan.generation or BASE
         self._streams.serve(self._backlog.progress(step.work), now)
@@ -200,13 +171,13 @@ class Scheduler:
             return
         for job, _, _ in step.work:
             if job.id in outcome.finished and job.state is JobState.RUNNING:
-                self._backlog.lengths.learn(job.generation, job.generated)
-                self._leave(job.id, Event.FINISH)
+                self._lengths.learn(job.generation, job.generated)
+                self._leave(job.id, JobEvent.FINISH)
 
     def prepared(self, generation: str, seconds: float) -> None:
         """A slot now holds `generation`; building it between steps took `seconds`."""
         self._warm |= {generation}
-        self._accounts.prepared(self._backlog.groups.get(generation), seconds)
+        self._accounts.prepared(generation, seconds)
 
     def check(self) -> None:
         """Assert that the books balance. For tests and for an idle engine."""
@@ -219,7 +190,7 @@ class Scheduler:
         now: float,
         front: Front,
         newcomer: Job | None,
-        owed: Job | None,
+        overdue: Job | None,
         barred_after: int | None,
     ) -> View:
         return View(
@@ -228,19 +199,18 @@ class Scheduler:
             loads=self._backlog.groups,
             front=front,
             turn=self._turn,
-            served=self._accounts.served,
             resident=self._resident,
             warm=self._warm,
             newcomer=self._group(newcomer),
-            owed=self._group(owed),
-            begun=self._streams.begun(now),
-            owed_time=self._accounts.deficits.owed,
+            overdue=self._group(overdue),
+            streams=self._streams.view(now),
+            in_credit=self._accounts.in_credit,
             swap_budget_s=self._accounts.swap_budget_s,
             free_kv_tokens=self.free_kv_tokens,
             kv_tokens=self.kv_tokens,
             barred_after=barred_after,
-            max_batch=self._max_batch,
-            prefill_tokens=self._prefill_tokens,
+            max_batch=self._limits.max_batch,
+            prefill_tokens=self._limits.prefill_tokens,
             builds_beside=self._builds_beside,
             costs=self.costs,
         )
@@ -248,32 +218,32 @@ class Scheduler:
     def _group(self, job: Job | None) -> Group | None:
         return None if job is None else self._backlog.groups[job.generation]
 
-    def _settle(self, seats: Seats) -> None:
+    def _move(self, seats: Seats) -> None:
+        """Who was seated runs; who ran and was not is parked."""
         if seats.jobs == self._running:
             return
-        for job in seats.newcomers:
-            job.move(Event.ADMIT)
+        for job in seats.admitted:
+            job.move(JobEvent.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
         running, parked = JobState.RUNNING, JobState.PARKED
         for job in self._running:
             if job.state is running and job not in seats:
-                job.move(Event.PARK)
+                job.move(JobEvent.PARK)
         for job in seats.jobs:
             if job.state is parked:
-                job.move(Event.RESUME)
+                job.move(JobEvent.RESUME)
         self._running = seats.jobs
 
-    def _leave(self, job_id: int, event: Event) -> None:
+    def _leave(self, job_id: int, event: JobEvent) -> None:
         job = self._backlog.get(job_id)
         if job is None:
             return
         holds_kv = job.state is not JobState.WAITING
-        group = self._backlog.groups[job.generation]
-        is_last = self._backlog.remove(job)
+        group = self._backlog.remove(job)
         job.move(event)
         self._streams.leave(group)
-        if is_last:
-            self._accounts.deficits.leave(job.generation)
+        if not group.jobs:
+            self._accounts.leave(job.generation)
         if holds_kv:
             self.free_kv_tokens += job.kv_tokens

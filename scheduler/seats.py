@@ -7,29 +7,23 @@ for. Changes nothing but itself.
 
 from collections.abc import Iterable
 
-from scheduler.decision import Step
 from scheduler.job import BASE, Job, JobState
+from scheduler.limits import SchedulerLimits
 
 
 class Seats:
     """The seats of one step. `barred_after`: later submissions may take no KV."""
 
     def __init__(
-        self,
-        *,
-        max_batch: int,
-        max_adapters: int,
-        free_kv_tokens: int,
-        barred_after: int | None,
+        self, limits: SchedulerLimits, *, free_kv_tokens: int, barred_after: int | None
     ) -> None:
         self.jobs: list[Job] = []
-        self.newcomers: list[Job] = []
+        self.admitted: list[Job] = []
         self.adapters: set[str] = set()
         self.is_closed = False  # to waiting jobs
-        self.decoding: Step | None = None  # what they did, if no prompt is left
         self._ids: set[int] = set()
-        self._max_batch = max_batch
-        self._max_adapters = max_adapters
+        self._max_batch = limits.max_batch
+        self._max_adapters = limits.mixed_adapters
         self._free = free_kv_tokens
         self._barred_after = barred_after
 
@@ -80,5 +74,5 @@ class Seats:
         if self.is_closed:
             return False
         self._free -= job.kv_tokens
-        self.newcomers.append(job)
+        self.admitted.append(job)
         return True

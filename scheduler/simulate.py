@@ -1,4 +1,4 @@
-"""The twin: the real Scheduler on a virtual clock. Trace and cost table in, times out.
+"""The simulator: the real Scheduler on a virtual clock. Trace and costs in, times out.
 
 Deterministic. The cost table is not the `Costs` that the scheduler learns into, so that
 a simulation also shows how well it learns. Swaps keep the `slots` most recently used
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
-from scheduler.costs import Mode, Shape
+from scheduler.costs import Mode, StepShape
 from scheduler.decision import Idle, Outcome, Step, Swap
 from scheduler.job import BASE, Job
 from scheduler.scheduler import Scheduler
@@ -20,7 +20,7 @@ from scheduler.scheduler import Scheduler
 class Table(Protocol):
     """What steps and swaps really take."""
 
-    def step_s(self, shape: Shape) -> float: ...
+    def step_s(self, shape: StepShape) -> float: ...
     def swap_s(self, *, warm: bool, rank: int = 0) -> float: ...
 
 

@@ -16,18 +16,19 @@ from collections.abc import Mapping
 
 from scheduler.backlog import Backlog
 from scheduler.group import Group
-from scheduler.policy import Begun
+from scheduler.limits import SchedulerLimits
+from scheduler.policy import StreamsView
 
-_NOBODY = Begun((), (), (), 0)
+_NOBODY = StreamsView((), (), (), 0)
 
 
 class Streams:
     """Owned by the scheduler."""
 
-    def __init__(self, backlog: Backlog, *, max_batch: int, patience_s: float) -> None:
+    def __init__(self, backlog: Backlog, limits: SchedulerLimits) -> None:
         self._backlog = backlog
-        self._max_batch = max_batch
-        self._patience_s = patience_s
+        self._max_batch = limits.max_batch
+        self._patience_s = limits.patience_s
         # By generation that has streams, least recently served first: when that was,
         # by the number of the step and by the clock.
         self._served: dict[str, tuple[int, float]] = {}
@@ -54,7 +55,7 @@ class Streams:
         if not group.streams:
             self._served.pop(group.generation, None)
 
-    def begun(self, now: float) -> Begun:
+    def view(self, now: float) -> StreamsView:
         if not self._served:
             return _NOBODY
         groups = self._backlog.groups
@@ -75,4 +76,4 @@ class Streams:
             elif is_old and jobs <= max(seats, 1.0):
                 due.append(name)
                 late.append(name)
-        return Begun(tuple(quiet), tuple(due), tuple(late), len(self._served))
+        return StreamsView(tuple(quiet), tuple(due), tuple(late), len(self._served))

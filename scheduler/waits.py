@@ -10,6 +10,7 @@ from itertools import islice
 
 from scheduler.backlog import Backlog
 from scheduler.job import Job, JobState
+from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
 
 _LOOK = 64  # groups looked at: a decision must not grow with them
@@ -18,10 +19,14 @@ _LOOK = 64  # groups looked at: a decision must not grow with them
 class Waits:
     """Owned by the scheduler."""
 
-    def __init__(self, backlog: Backlog, *, max_batch: int, patience_s: float) -> None:
+    def __init__(
+        self, backlog: Backlog, outlook: Outlook, limits: SchedulerLimits
+    ) -> None:
         self._backlog = backlog
-        self._max_batch = max_batch
-        self._patience_s = patience_s
+        self._outlook = outlook
+        self._max_batch = limits.max_batch
+        self._prefill_tokens = limits.prefill_tokens
+        self._patience_s = limits.patience_s
         self._was_quiet = False  # it was a quiet adapter's turn
 
     def newcomer(self, free_kv_tokens: int) -> Job | None:
@@ -34,13 +39,8 @@ class Waits:
             return waiting
         return filling
 
-    def owed(
-        self,
-        now: float,
-        newcomer: Job | None,
-        free_kv_tokens: int,
-        outlook: Outlook,
-        prefill_tokens: int,
+    def overdue(
+        self, now: float, newcomer: Job | None, free_kv_tokens: int
     ) -> Job | None:
         """The unanswered job that must not wait longer, if there is KV for it. Mutates
         whose turn it is."""
@@ -50,7 +50,7 @@ class Waits:
             return quiet or newcomer
         if not self._backlog.has_deadlines:
             return None
-        return self._urgent(now, free_kv_tokens, outlook.step_s, prefill_tokens)
+        return self._urgent(now, free_kv_tokens)
 
     def _quiet(self, now: float, free_kv_tokens: int) -> Job | None:
         """The overdue job of a quiet adapter beside a flood."""
@@ -72,16 +72,14 @@ class Waits:
     def _is_overdue(self, job: Job, now: float) -> bool:
         return now - job.arrival > self._patience_s
 
-    def _urgent(
-        self, now: float, free_kv_tokens: int, step_s: float, prefill_tokens: int
-    ) -> Job | None:
+    def _urgent(self, now: float, free_kv_tokens: int) -> Job | None:
         """The job with the soonest deadline, if it can run and there is no more time
         left than its prompt and two steps take."""
         job = self._backlog.soonest_deadline(now)
         if job is None or job.deadline is None:
             return None
-        steps = 2 + job.unfilled_tokens // prefill_tokens
-        if now + steps * step_s < job.deadline:
+        steps = 2 + job.unfilled_tokens // self._prefill_tokens
+        if now + steps * self._outlook.step_s < job.deadline:
             return None
         if job.state is not JobState.WAITING:
             return job

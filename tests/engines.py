@@ -13,7 +13,7 @@ from hotswap.engine.letters import Adopt, Submit
 from hotswap.engine.params import GenerationParams
 from hotswap.engine.ticket import Ticket
 from hotswap.tokenizer import Tokenizer
-from scheduler import POLICIES, Scheduler
+from scheduler import POLICIES, Scheduler, SchedulerLimits
 from scheduler.policy import Policy
 from tests.fakes import EOS, PROMPT_TOKEN, FakeModel, FakeTokenizer, generation
 
@@ -28,11 +28,13 @@ def small_scheduler(
 ) -> Scheduler:
     return Scheduler(
         policy,
-        kv_tokens=kv_tokens,
-        max_batch=4,
-        max_waiting=max_waiting,
-        prefill_tokens=8,
-        max_wait_s=0.05,
+        SchedulerLimits(
+            kv_tokens=kv_tokens,
+            max_batch=4,
+            max_waiting=max_waiting,
+            prefill_tokens=8,
+            patience_s=0.025,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from litestar.response import Stream
 from hotswap import connections
 from hotswap.api.middleware import Middleware
 from hotswap.connections import ConnectionLimits
-from tests.conftest import free_port, wait_until
+from tests.servers import free_port, wait_until
 
 GET = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /take HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"

@@ -17,7 +17,7 @@ be merged are never chosen for it.
 from collections import Counter, defaultdict
 from dataclasses import replace
 
-from scheduler.costs import Mode, Shape
+from scheduler.costs import Mode, StepShape
 from scheduler.policy import Load, Plan, View, by_age, merged, mixed
 
 ADD, TIMES = 0.05, 1.1
@@ -157,8 +157,8 @@ def _times(view: View) -> tuple[float, float, float]:
     share = n / max(len(front.generations), 1)
     adapters, ranks = front.adapters, front.ranks
     context = round(front.context_tokens * share)
-    merged_s = view.costs.step_s(Shape(Mode.MERGED, n, 0, 0, 0, context))
-    mixed_s = view.costs.step_s(Shape(Mode.MIXED, n, adapters, ranks, 0, context))
+    merged_s = view.costs.step_s(StepShape(Mode.MERGED, n, 0, 0, 0, context))
+    mixed_s = view.costs.step_s(StepShape(Mode.MIXED, n, adapters, ranks, 0, context))
     switch_s = view.costs.swap_s(warm=False, rank=ranks // max(adapters, 1))
     return max(merged_s, 1e-9), max(mixed_s, 1e-9), switch_s
 

@@ -11,7 +11,7 @@ When the oldest job must not be merged, a mixed step serves it, and whoever may 
 from dataclasses import replace
 from itertools import islice
 
-from scheduler.policy import Load, Plan, View, merge_first, merged
+from scheduler.policy import Aside, Load, Plan, View, merge_first, merged
 
 GIVE_UP = 30
 
@@ -22,11 +22,14 @@ class SloraPeft:
         current = view.loads.get(turn.generation or "") if turn is not None else None
         if current is not None and current.live:
             plan = merged(current.generation, "not drained yet")
-            return replace(plan, admits=not _gives_up(view, current))
+            return (
+                replace(plan, aside=Aside.STREAMS) if _gives_up(view, current) else plan
+            )
         return merge_first(view, view.backlog.by_age(), "oldest job first")
 
 
 def _gives_up(view: View, current: Load) -> bool:
-    ahead = view.backlog.waiting_generations()
-    seen = list(islice(ahead, GIVE_UP + 1))
+    """Nobody may join any more."""
+    ahead = islice(view.backlog.waiting.values(), GIVE_UP + 1)
+    seen = [job.generation for job in ahead]
     return len(seen) > GIVE_UP and current.generation not in seen

@@ -15,7 +15,7 @@ from collections import defaultdict
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
-from scheduler.policy import Plan, View, by_age, mixed
+from scheduler.policy import JobView, Plan, View, by_age, mixed
 
 INPUT, OUTPUT = 1.0, 2.0
 
@@ -24,17 +24,29 @@ class Vtc:
     def __init__(self) -> None:
         self._counters: defaultdict[str, float] = defaultdict(float)
         self._queued: set[str] = set()
+        # Every job that the last view had, and how far it was then
+        self._seen: dict[int, tuple[JobView, int, int]] = {}
 
     def choose(self, view: View) -> Plan:
-        for generation, (prompt, generated) in view.served().items():
-            load = view.loads.get(generation)
-            weight = 1.0 if load is None else load.weight
-            price = INPUT * prompt + OUTPUT * generated
-            self._counters[generation] += price / weight
+        self._charge(view)
         queued = {name for name, load in view.loads.items() if load.waiting}
         self._lift(queued)
         plan = by_age(view, "oldest job first, merged only")
         return plan or replace(mixed("smallest counter"), first=self._first(view))
+
+    def _charge(self, view: View) -> None:
+        """For what was done since the last view, also of jobs that ended with it."""
+        for job, prefilled, generated in self._seen.values():
+            if job.prefilled > prefilled:
+                price = INPUT * (job.prefilled - prefilled)
+            else:
+                price = OUTPUT * (job.generated - generated)
+            if price:
+                load = view.loads.get(job.generation)
+                weight = 1.0 if load is None else load.weight
+                self._counters[job.generation] += price / weight
+        unfinished = {**view.backlog.waiting, **view.backlog.live}
+        self._seen = {n: (j, j.prefilled, j.generated) for n, j in unfinished.items()}
 
     def _lift(self, queued: set[str]) -> None:
         known = [self._counters[name] for name in queued & self._queued]

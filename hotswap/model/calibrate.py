@@ -22,7 +22,7 @@ from hotswap.model.machine import digest
 from hotswap.model.progress import progress
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from scheduler import Costs, Mode, Shape, Swap
+from scheduler import Costs, Mode, StepShape, Swap
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
 FAR = 2.5  # times: kept costs that are as far off are measured again
 LIMIT_S = 20.0  # then serving begins with what was seen
 
-Outcome = Swap | tuple[Shape, float]
+Outcome = Swap | tuple[StepShape, float]
 """A swap, or a step and its seconds."""
 Kind = tuple[Mode, int, int]
 """Of a trial: mode, sequences, adapters."""
@@ -187,7 +187,7 @@ def _steps(
     sequences: int,
     *,
     prompt: int,
-) -> Iterator[tuple[Shape, float]]:
+) -> Iterator[tuple[StepShape, float]]:
     """Seconds of a prefill step and two decoding steps over so many rows.
 
     The last is far behind the prompt, so that context is told from the rest: it reads
@@ -217,7 +217,7 @@ def _steps(
             prefill = tokens * sequences if tokens > 1 else 0
             adapters, before = len(made), position * sequences
             ranks = _RANK * adapters
-            yield Shape(mode, sequences, adapters, ranks, prefill, before), seconds
+            yield StepShape(mode, sequences, adapters, ranks, prefill, before), seconds
     finally:  # whoever looks has seen enough
         for job in jobs:
             runner.close(job)

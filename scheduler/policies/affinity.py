@@ -27,8 +27,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import cycle, islice
 
-from scheduler.costs import Mode, Shape
+from scheduler.costs import Mode, StepShape
 from scheduler.policies.asides import due, for_first_tokens, for_streams, newcomers_call
+from scheduler.policies.building import is_building, without_stall
 from scheduler.policy import Bounds, Load, Plan, View, merged, mixed
 
 CLEAR_GAIN = 1.05
@@ -38,28 +39,30 @@ _LOOK = 64  # groups looked at for candidates: a decision must not grow with the
 
 class Affinity:
     def __init__(self) -> None:
-        self._was_owed = False  # the last step went to an overdue first token
+        self._was_overdue = False  # the last step went to an overdue first token
 
     def choose(self, view: View) -> Plan:
-        late = view.begun.late
+        late = view.streams.late
         # Late streams and overdue first tokens that cannot share a step take turns.
-        self._was_owed = view.owed is not None and not (self._was_owed and late)
-        if view.owed is not None and self._was_owed:
-            return for_first_tokens(view, view.owed, "its patience is over")
+        self._was_overdue = view.overdue is not None and not (
+            self._was_overdue and late
+        )
+        if view.overdue is not None and self._was_overdue:
+            return for_first_tokens(view, view.overdue, "its patience is over")
         turn = view.turn
-        if turn is not None and _is_building(view, turn):
+        if turn is not None and is_building(view, turn):
             # A few steps; changing one's mind would waste them.
             best = plan = replace(turn, first=())
         else:
             best = _best(view)
-            plan = _without_stall(view, best)
+            plan = without_stall(view, best)
         aside = _for_late(view, plan)
         if aside is not None:
             return aside
         if best.generation and not late and newcomers_call(view, best.generation):
             assert view.newcomer is not None
             return for_first_tokens(view, view.newcomer, "a newcomer")
-        if plan.generation is None and view.begun.due:
+        if plan.generation is None and view.streams.due:
             return replace(plan, first=due(view) + plan.first)
         return plan
 
@@ -79,21 +82,11 @@ class Affinity:
         return bounds.patience_s + 2 * bounds.step_s + turns
 
 
-def _is_building(view: View, turn: Plan) -> bool:
-    going = turn.prepare
-    return (
-        going is not None
-        and going in view.loads
-        and going not in view.warm
-        and bool(view.front.generations)
-    )
-
-
 def _best(view: View) -> Plan:
     """The plan with the most tokens per second; the turn's unless clearly beaten."""
     rows = [(_merged_rows(view, load), load) for load in _candidates(view)]
     rows = [(sequences, load) for sequences, load in rows if sequences]
-    mixed_rate = _mixed_rate(view, serves_owed=bool(rows))
+    mixed_rate = _mixed_rate(view, serves_credit=bool(rows))
     scores = [(_merged_rate(view, load, n, mixed_rate), load) for n, load in rows]
     best_rate, best = max(
         scores, key=lambda score: (score[0], _age(score[1])), default=(0.0, None)
@@ -123,19 +116,21 @@ def _age(load: Load) -> tuple[int, int]:
 
 def _candidates(view: View) -> list[Load]:
     """Generations worth a look: that may be merged, can run, have time and a swap."""
-    owed = view.owed_time
+    in_credit = view.in_credit
     chosen = _able(view, islice(view.backlog.by_size(), _LOOK))
-    if not chosen and len(owed) <= _LOOK:
-        chosen = _able(view, [view.loads[name] for name in owed])
+    if not chosen and len(in_credit) <= _LOOK:
+        chosen = _able(view, [view.loads[name] for name in in_credit])
     for name in (view.resident, *sorted(view.warm)):
         load = view.loads.get(name)
-        if load is not None and load not in chosen and name in owed:
+        if load is not None and load not in chosen and name in in_credit:
             chosen += _able(view, [load])
     if chosen or view.front.generations:
         return chosen
     # Only what is served merged can run: whoever has time left, or else anybody.
     able = [x for x in view.runnable(view.backlog.by_age()) if x.can_merge]
-    return [x for x in able if x.generation in owed][:CANDIDATES] or able[:CANDIDATES]
+    return [x for x in able if x.generation in in_credit][:CANDIDATES] or able[
+        :CANDIDATES
+    ]
 
 
 def _able(view: View, loads: Iterable[Load]) -> list[Load]:
@@ -144,7 +139,7 @@ def _able(view: View, loads: Iterable[Load]) -> list[Load]:
         load
         for load in loads
         if load.can_merge
-        and load.generation in view.owed_time
+        and load.generation in view.in_credit
         and view.is_runnable(load)
         and _affords(view, load)
     )
@@ -174,11 +169,11 @@ def _merged_rate(view: View, load: Load, sequences: int, mixed_rate: float) -> f
     long the turn would last, which is dear to ask, decides nothing then.
     """
     context = load.context_tokens * min(load.live, sequences) // max(load.live, 1)
-    shape = Shape(Mode.MERGED, sequences, 0, 0, 0, context)
+    shape = StepShape(Mode.MERGED, sequences, 0, 0, 0, context)
     seconds = max(view.costs.step_s(shape), 1e-9)
     is_lost = sequences / seconds * CLEAR_GAIN < mixed_rate
-    if load.jobs > view.max_batch and view.begun.quiet:
-        _, rows, aside_s = for_streams(view, view.begun.quiet, load.generation)
+    if load.jobs > view.max_batch and view.streams.quiet:
+        _, rows, aside_s = for_streams(view, view.streams.quiet, load.generation)
         sequences, seconds = sequences + rows, seconds + aside_s
     if load.generation != view.resident and not is_lost:
         warm = load.generation in view.warm
@@ -188,18 +183,18 @@ def _merged_rate(view: View, load: Load, sequences: int, mixed_rate: float) -> f
     return sequences / seconds
 
 
-def _mixed_rate(view: View, *, serves_owed: bool) -> float:
+def _mixed_rate(view: View, *, serves_credit: bool) -> float:
     """Tokens per second of a mixed turn; 0 if there is none, or if it serves nobody who
     has time left while another plan does."""
     front = view.front
     sequences = len(front.generations)
     if not sequences:
         return 0.0
-    if serves_owed and view.owed_time.isdisjoint(front.generations):
-        names = islice(view.owed_time, _LOOK)
+    if serves_credit and view.in_credit.isdisjoint(front.generations):
+        names = islice(view.in_credit, _LOOK)
         if not any(_mixes(view, view.loads[name]) for name in names):
             return 0.0
-    shape = Shape(
+    shape = StepShape(
         Mode.MIXED, sequences, front.adapters, front.ranks, 0, front.context_tokens
     )
     return sequences / max(view.costs.step_s(shape), 1e-9)
@@ -211,10 +206,10 @@ def _mixes(view: View, load: Load) -> bool:
 
 def _mixed_plan(view: View, why: str) -> Plan:
     """Mixed; when seats are short, those who have time left sit down in turns."""
-    owed = view.owed_time
-    if len(view.backlog) <= view.max_batch or len(owed) == len(view.loads):
+    in_credit = view.in_credit
+    if len(view.backlog) <= view.max_batch or len(in_credit) == len(view.loads):
         return mixed(why)
-    names = (name for name in owed if _mixes(view, view.loads[name]))
+    names = (name for name in in_credit if _mixes(view, view.loads[name]))
     first = list(islice(names, view.max_batch))
     return Plan(
         mode=Mode.MIXED, why=why, first=tuple(islice(cycle(first), view.max_batch))
@@ -223,26 +218,9 @@ def _mixed_plan(view: View, why: str) -> Plan:
 
 def _for_late(view: View, plan: Plan) -> Plan | None:
     """A step aside for streams that are late, if the plan leaves the first one out."""
-    late = view.begun.late
+    late = view.streams.late
     if not late or plan.generation == late[0]:
         return None
     if plan.generation is None and view.loads[late[0]].can_mix:
         return None  # it sits first
     return for_streams(view, late, plan.generation)[0]
-
-
-def _without_stall(view: View, plan: Plan) -> Plan:
-    """`plan`; or if it needs a swap longer than a step while streams run, a mixed turn
-    that serves everybody while the slot is built beside it."""
-    if plan.generation is None or plan.generation in view.warm:
-        return plan
-    if not view.builds_beside:
-        return plan  # it would be waited for in vain
-    front = view.front
-    shape = Shape(Mode.MIXED, len(front.generations), front.adapters, front.ranks)
-    step = view.costs.step_s(shape)
-    rank = view.loads[plan.generation].rank
-    streams = any(view.loads[name].live for name in front.generations)
-    if not streams or view.costs.swap_s(warm=False, rank=rank) <= step:
-        return plan
-    return mixed(plan.why, prepare=plan.generation)

@@ -8,9 +8,9 @@ alone. Beside a flood the flood sits out: it would be faster for every such step
 
 from dataclasses import replace
 
-from scheduler.costs import Mode, Shape
+from scheduler.costs import Mode, StepShape
 from scheduler.job import BASE
-from scheduler.policy import Load, Plan, View
+from scheduler.policy import Aside, Load, Plan, View
 
 PARKED = 0.5  # share of KV that newcomers may take out of turn
 
@@ -18,10 +18,10 @@ PARKED = 0.5  # share of KV that newcomers may take out of turn
 def for_first_tokens(view: View, load: Load, why: str) -> Plan:
     """A step for those who have none, one of `load` among them."""
     why = f"{load.generation}: {why}"
-    aside = Plan(mode=Mode.MIXED, why=why, first=due(view), aside=True)
+    aside = Plan(mode=Mode.MIXED, why=why, first=due(view), aside=Aside.FIRST_TOKENS)
     if (load.generation == BASE and load.can_mix) or not load.can_merge:
         return aside
-    alone = Plan(mode=Mode.MERGED, generation=load.generation, why=why, aside=True)
+    alone = replace(aside, mode=Mode.MERGED, generation=load.generation, first=())
     if not load.can_mix:
         return alone
     if aside.first:
@@ -32,9 +32,9 @@ def for_first_tokens(view: View, load: Load, why: str) -> Plan:
         return aside
     front = view.front
     n, prompts = len(front.generations), _prompts(view, view.backlog.unfilled_tokens)
-    shape = Shape(Mode.MIXED, n, front.adapters, front.ranks, prompts)
+    shape = StepShape(Mode.MIXED, n, front.adapters, front.ranks, prompts)
     own, ours = min(load.jobs, view.max_batch), _prompts(view, load.unfilled_tokens)
-    step = view.costs.step_s(Shape(Mode.MERGED, own, 0, 0, ours))
+    step = view.costs.step_s(StepShape(Mode.MERGED, own, 0, 0, ours))
     seconds = step + 2 * view.costs.swap_s(warm=True)
     is_better = (own + ours) * view.costs.step_s(shape) > (n + prompts) * seconds
     return alone if is_better else aside
@@ -64,10 +64,9 @@ def for_streams(
         mode=Mode.MERGED,
         generation=load.generation,
         why=f"{load.generation}: its streams must go on",
-        aside=True,
-        admits=False,
+        aside=Aside.STREAMS,
     )
-    seconds = view.costs.step_s(Shape(Mode.MERGED, load.live))
+    seconds = view.costs.step_s(StepShape(Mode.MERGED, load.live))
     seconds += 2 * view.costs.swap_s(warm=True)
     if not load.can_mix:
         return plan, load.live, seconds
@@ -76,8 +75,8 @@ def for_streams(
         flood = None
     out = 0 if flood is None else flood.live
     n = max(min(len(view.backlog.live) - out, view.max_batch), 1)
-    adapters = min(view.begun.streaming, n)
-    shape = Shape(Mode.MIXED, n, adapters, adapters * load.rank)
+    adapters = min(view.streams.streaming, n)
+    shape = StepShape(Mode.MIXED, n, adapters, adapters * load.rank)
     beside = view.costs.step_s(shape)
     if (
         load.generation in view.warm
@@ -96,7 +95,7 @@ def for_streams(
 
 
 def due(view: View) -> tuple[str, ...]:
-    return seated(view, view.begun.due)
+    return seated(view, view.streams.due)
 
 
 def seated(view: View, names: tuple[str, ...]) -> tuple[str, ...]:

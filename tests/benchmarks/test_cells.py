@@ -1,4 +1,4 @@
-"""The twin's cost tables, and cells that tell the same each time."""
+"""The simulator's cost tables, and cells that tell the same each time."""
 
 import time
 from collections import Counter
@@ -10,8 +10,8 @@ import pytest
 from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import Cell, ceiling, make_jobs, make_trace, play, tell
 from benchmarks.machines import H100, machine, taught
-from benchmarks.policies import speed
-from scheduler import Mode, Shape
+from benchmarks.speed import speed
+from scheduler import Mode, StepShape
 from scheduler.simulate import Run
 
 CELL = Cell(
@@ -22,8 +22,8 @@ CELL = Cell(
 def test_the_computed_machine_has_the_figures_of_the_break_even_model() -> None:
     """7B, bf16: 4.4 ms for a step, 8.6 ms to build a slot, 2.5 ms beside the weights,
     16 mixed sequences of one adapter."""
-    merged = H100.step_s(Shape(Mode.MERGED, 16))
-    mixed = H100.step_s(Shape(Mode.MIXED, 16, 1, 16))
+    merged = H100.step_s(StepShape(Mode.MERGED, 16))
+    mixed = H100.step_s(StepShape(Mode.MIXED, 16, 1, 16))
 
     assert merged == pytest.approx(4.4e-3, rel=0.01)
     assert mixed - merged == pytest.approx(2.5e-3, rel=0.05)
@@ -36,7 +36,7 @@ def test_what_a_calibration_learns_of_a_table_is_close_to_it(name: str) -> None:
     costs = taught(table)
 
     for mode in Mode:
-        shape = Shape(mode, 12, 3, 48, 0, 1000)
+        shape = StepShape(mode, 12, 3, 48, 0, 1000)
         assert costs.step_s(shape) == pytest.approx(table.step_s(shape), rel=0.15)
     cold = table.swap_s(warm=False, rank=16)
     assert costs.swap_s(warm=False, rank=16) == pytest.approx(cold, rel=0.01)
@@ -108,7 +108,7 @@ def test_a_request_on_the_twin_takes_no_longer_than_so_many_turns_of_a_loop() ->
 
     def turns() -> float:
         before = plain_loop_s()
-        request_s = speed()["twin, s per 100,000"] / 1e5
+        request_s = speed()["simulator, s per 100,000"] / 1e5
         return 2 * request_s / (before + plain_loop_s())
 
     assert median([turns() for _ in range(5)]) < 2700

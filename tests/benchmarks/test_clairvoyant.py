@@ -7,7 +7,7 @@ import pytest
 from benchmarks.baselines import CONTENDERS
 from benchmarks.clairvoyant import Clairvoyant, Request, make_burst, play
 from benchmarks.machines import machine
-from scheduler import Mode, Shape
+from scheduler import Mode, StepShape
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_the_best_plan_for_one_token_each_is_one_mixed_step() -> None:
 
     best = Clairvoyant(burst, table).best()
 
-    step_s = table.step_s(Shape(Mode.MIXED, 2, 2, 32, 20, 0))
+    step_s = table.step_s(StepShape(Mode.MIXED, 2, 2, 32, 20, 0))
     assert best.total == pytest.approx(step_s)
 
 
@@ -42,8 +42,8 @@ def test_the_best_plan_for_a_long_answer_builds_its_slot_once_and_stays() -> Non
 
     best = Clairvoyant([Request(0, 10, 12)], table).best()
 
-    shapes = [Shape(Mode.MERGED, 1, 1, 16, 10, 0)]
-    shapes += [Shape(Mode.MERGED, 1, 1, 16, 0, 10 + n) for n in range(1, 12)]
+    shapes = [StepShape(Mode.MERGED, 1, 1, 16, 10, 0)]
+    shapes += [StepShape(Mode.MERGED, 1, 1, 16, 0, 10 + n) for n in range(1, 12)]
     steps_s = sum(table.step_s(shape) for shape in shapes)
     assert best.total == pytest.approx(table.swap_s(warm=False, rank=16) + steps_s)
     assert best.latency == pytest.approx(best.total)

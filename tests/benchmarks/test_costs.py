@@ -1,12 +1,12 @@
-"""What the costs benchmark watches of the engine, told from the twin's own account."""
+"""What the costs benchmark watches of the engine, told from the simulator's account."""
 
 import pytest
 
 from benchmarks.cells import SLOTS
-from benchmarks.costs import CLOSED, COMPARED, make_trace, on_twin
+from benchmarks.costs import CLOSED, COMPARED, make_trace, on_simulator
 from benchmarks.machines import H100, taught
 from benchmarks.watched import AtSpeed, Watched
-from scheduler import Job, Shape
+from scheduler import Job, StepShape
 from scheduler.simulate import simulate
 
 
@@ -32,7 +32,7 @@ def test_the_watched_scheduler_tells_what_the_twin_tells(policy: str) -> None:
     assert watched.run.finished_at == run.finished_at
     assert watched.run.tokens == run.tokens
     assert watched.run.busy_s == pytest.approx(run.busy_s)
-    # The twin adds a slot that is built beside a step after the step's report.
+    # The simulator adds a slot that is built beside a step after the step's report.
     assert watched.run.swap_s == pytest.approx(run.swap_s, rel=0.2)
     assert watched.run.first_token_at == run.first_token_at
 
@@ -41,7 +41,9 @@ def test_a_trace_served_twice_on_the_twin_tells_the_same() -> None:
     trace = make_trace(1, 40, CLOSED, 0.5)
     costs = taught(H100)
 
-    one, other = (on_twin(trace, "affinity", costs, costs).told() for _ in range(2))
+    one, other = (
+        on_simulator(trace, "affinity", costs, costs).told() for _ in range(2)
+    )
 
     assert one == other
     assert one.tokens_per_s > 0
@@ -52,17 +54,17 @@ def test_the_twin_follows_an_engine_whose_machine_is_slower_than_its_costs(
     policy: str,
 ) -> None:
     class Slow:
-        def step_s(self, shape: Shape) -> float:
+        def step_s(self, shape: StepShape) -> float:
             return 1.5 * H100.step_s(shape)
 
         def swap_s(self, *, warm: bool, rank: int = 0) -> float:
             return 3.0 * H100.swap_s(warm=warm, rank=rank)
 
     trace, costs = make_trace(1, 40, CLOSED, 0.5), taught(H100)
-    engine = on_twin(trace, policy, costs, Slow())
+    engine = on_simulator(trace, policy, costs, Slow())
 
-    twin = on_twin(trace, policy, costs, AtSpeed(costs, engine))
+    simulator = on_simulator(trace, policy, costs, AtSpeed(costs, engine))
 
-    assert twin.told().tokens_per_s == pytest.approx(
+    assert simulator.told().tokens_per_s == pytest.approx(
         engine.told().tokens_per_s, rel=0.05
     )

@@ -16,7 +16,7 @@ from hotswap.model.calibrate import calibrate, measure
 from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
-from scheduler import BASE, Costs, Mode, Shape, Swap
+from scheduler import BASE, Costs, Mode, StepShape, Swap
 from tests import tiny
 
 
@@ -49,14 +49,14 @@ def test_kept_costs_that_are_far_off_are_measured_again(
     (file,) = cache.iterdir()
     wrong = Costs()
     for sequences in (1, 4) * 20:
-        wrong.learn_step(Shape(Mode.MERGED, sequences), factor)
+        wrong.learn_step(StepShape(Mode.MERGED, sequences), factor)
     for warm in (True, False):
         wrong.learn_swap(warm=warm, seconds=factor)
     file.write_text(json.dumps({"trials": 99, "costs": wrong.state()}))
 
     found = calibrate(runner, max_batch=4)
 
-    step = found.step_s(Shape(Mode.MERGED, 1))
+    step = found.step_s(StepShape(Mode.MERGED, 1))
     assert max(step / factor, factor / step) > 5
     assert json.loads(file.read_text())["costs"] == found.state()
 
@@ -66,7 +66,7 @@ def test_costs_are_positive_and_a_cold_swap_is_dearer_than_a_warm_one(
 ) -> None:
     costs = calibrate(runner, max_batch=4)
 
-    merged, mixed = (costs.step_s(Shape(mode, 4, 2, 32, 0, 100)) for mode in Mode)
+    merged, mixed = (costs.step_s(StepShape(mode, 4, 2, 32, 0, 100)) for mode in Mode)
     assert mixed > merged / 2 > 0
     assert costs.swap_s(warm=False) > costs.swap_s(warm=True) > 0
 
@@ -146,7 +146,7 @@ def test_a_calibration_tells_what_a_full_batch_with_long_contexts_takes(
     for mode in Mode:
         for n, adapters in ((1, 1), (4, 4), (16, 2), (16, 4)):
             real = machine.step_s(mode, n, adapters, 0, 60 * n)
-            told = costs.step_s(Shape(mode, n, adapters, 16 * adapters, 0, 60 * n))
+            told = costs.step_s(StepShape(mode, n, adapters, 16 * adapters, 0, 60 * n))
             assert told == pytest.approx(real, rel=0.25), (mode, n, adapters)
 
 
@@ -164,8 +164,8 @@ def test_a_slow_machine_serves_after_the_limit_with_costs_of_every_kind(
     assert costs.swap_s(warm=False, rank=16) > 1e3 * costs.swap_s(warm=True) > 0
     for mode in Mode:
         one = machine.step_s(mode, 1, 1, 0, 100)
-        assert one / 3 < costs.step_s(Shape(mode, 1, 1, 16, 0, 100)) < one * 3
-        assert costs.step_s(Shape(mode, 16, 4, 64, 0, 1600)) > one / 3
+        assert one / 3 < costs.step_s(StepShape(mode, 1, 1, 16, 0, 100)) < one * 3
+        assert costs.step_s(StepShape(mode, 16, 4, 64, 0, 1600)) > one / 3
 
 
 def test_what_was_cut_short_is_gone_on_with_at_the_next_start_until_it_is_whole(
@@ -210,4 +210,4 @@ def test_a_model_of_a_short_context_or_little_kv_is_measured(
 
     costs = measure(runner, max_batch=16).costs
 
-    assert costs.step_s(Shape(Mode.MERGED, 1)) > 0
+    assert costs.step_s(StepShape(Mode.MERGED, 1)) > 0

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from hotswap.connections import room
-from tests.conftest import wait_until
 from tests.raw_http import GET, POST, answer, is_closed, rest, served
+from tests.servers import wait_until
 
 
 @pytest.mark.parametrize("head", [b"", b"G", GET[:-2], POST[:30]])

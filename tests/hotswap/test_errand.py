@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hotswap.errand import errand
-from tests.conftest import wait_until
+from tests.servers import wait_until
 
 TASKS = Path("/proc/self/task")
 

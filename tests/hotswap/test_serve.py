@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from hotswap import connections
 from hotswap.port import bind
 from hotswap.serve import Server
-from tests.conftest import wait_until
+from tests.servers import wait_until
 
 
 def test_a_thread_that_a_bug_has_ended_ends_the_process(

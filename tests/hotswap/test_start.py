@@ -19,7 +19,7 @@ from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE
 from hotswap.library.lock import locked
 from hotswap.start import ready
-from tests.conftest import free_port, settings
+from tests.servers import free_port, settings
 
 HEAVY = ("torch", "transformers", "peft", "litestar", "uvicorn", "numpy")
 

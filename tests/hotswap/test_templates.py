@@ -16,7 +16,7 @@ import pytest
 from hotswap.errors import BadRequest
 from hotswap.templates import Renderer
 from tests import tiny
-from tests.conftest import wait_until
+from tests.servers import wait_until
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": "Be kind. <&>"},

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import NO_TLS, free_port, spawned, wait_until
+from tests.servers import NO_TLS, free_port, spawned, wait_until
 
 LIVE_S, MORE_S, MORE_MB = 0.25, 1.0, 200
 PLAIN = {"model": "a1", "prompt": "Hello", "max_tokens": 8, "temperature": 0}

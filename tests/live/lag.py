@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from hotswap import app
-from tests.conftest import NO_TLS, Live, settings
+from tests.servers import NO_TLS, Live, settings
 
 LAG_S = 0.25
 

@@ -12,7 +12,7 @@ from hotswap import app
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from tests import added, tiny
 from tests.added import STOP, THINK
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,8 +9,8 @@ import pytest
 
 from hotswap import app
 from tests import added, tiny
-from tests.conftest import Live, settings, wait_until
 from tests.oracle import said_by
+from tests.servers import Live, settings, wait_until
 
 pytestmark = [
     pytest.mark.slow,

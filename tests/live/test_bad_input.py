@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Live, wait_until
+from tests.servers import Live, wait_until
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 DJL = ["/invocations", "/predictions/tiny", "/models/tiny/invoke"]

@@ -13,7 +13,7 @@ import torch
 from hotswap import app, config
 from hotswap.demo.__main__ import ADAPTERS, model_file
 from hotswap.demo.tasks import TASKS
-from tests.conftest import Live
+from tests.servers import Live
 
 README = Path(__file__).parents[2] / "README.md"
 EXAMPLES = 16

@@ -11,7 +11,7 @@ import pytest
 
 from hotswap import app
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from peft import PeftModel
 
 from hotswap import app
 from tests import tiny
-from tests.conftest import Live, settings
 from tests.formats import FORMATS
 from tests.oracle import said_by
+from tests.servers import Live, settings
 
 KINDS = [
     "LoRA",

@@ -13,7 +13,7 @@ import pytest
 from hotswap import app
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 PROMPT = {"prompt": "Hello, world", "temperature": 0, "ignore_eos": True}
 

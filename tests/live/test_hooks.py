@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import wait_until
 from tests.live.asking import (
     COMPLETIONS,
     GREEDY,
@@ -18,6 +17,7 @@ from tests.live.asking import (
     save_adapter,
     serve,
 )
+from tests.servers import wait_until
 
 HOOKS = """
 def preprocess(adapter, body):

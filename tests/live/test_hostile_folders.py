@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests import tiny
-from tests.conftest import wait_until
 from tests.live.hostile import Served, has_all_it_had, others_are_served, serving
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import tiny
-from tests.conftest import Live
 from tests.live.lag import LAG_S, lag_while, lasting
+from tests.servers import Live
 
 pytestmark = pytest.mark.slow
 COMPLETIONS, CHAT, DJL = "/v1/completions", "/v1/chat/completions", "/invocations"

@@ -20,7 +20,7 @@ import pytest
 from hotswap import app
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from tests import tiny
-from tests.conftest import NO_TLS, Live, free_port, settings, spawned, wait_until
+from tests.servers import NO_TLS, Live, free_port, settings, spawned, wait_until
 
 pytestmark = pytest.mark.slow
 

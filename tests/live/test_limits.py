@@ -15,7 +15,7 @@ from hotswap.errors import StartFailed
 from scheduler import BASE, Mode, Scheduler, Step
 from scheduler.decision import Decision
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from hotswap import app
-from tests.conftest import NO_TLS, Live, settings, wait_until
+from tests.servers import NO_TLS, Live, settings, wait_until
 
 NAMES = ["org/tiny:v1", "second"]
 GREEDY: dict[str, Any] = {"max_tokens": 6, "temperature": 0}

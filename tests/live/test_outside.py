@@ -16,9 +16,9 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.adapters.tokenizers import TOKENIZER_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny
-from tests.conftest import Live, wait_until
 from tests.hotswap.test_tokenizers import HOSTILE
 from tests.live.lag import LAG_S, lag_while, lasting
+from tests.servers import Live, wait_until
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port, spawned
+from tests.servers import free_port, spawned
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -13,7 +13,7 @@ import pytest
 from openai import AsyncOpenAI, NotFoundError, OpenAI
 
 from hotswap import app
-from tests.conftest import NO_TLS, Live, settings, wait_until
+from tests.servers import NO_TLS, Live, settings, wait_until
 
 PROMPTS = ["Hello", "Once upon a time", "1 2 3 4 5 6 7 8", "ab" * 40, "x"]
 ADAPTERS = ["", *(f"a{n}" for n in range(7))]

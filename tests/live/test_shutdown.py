@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import free_port, spawned
+from tests.servers import free_port, spawned
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.conftest import Live
+from tests.servers import Live
 
 
 def test_the_bound_on_a_wait_and_the_last_decisions_are_told(live: Live) -> None:

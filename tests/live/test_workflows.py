@@ -14,7 +14,7 @@ from hotswap import app
 from hotswap.api.endpoints import ENDPOINTS_FILE
 from hotswap.errors import StartFailed
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
+from tests.servers import Live, settings, wait_until
 
 BODY = {"inputs": "Hello", "parameters": {"max_new_tokens": 6}}
 

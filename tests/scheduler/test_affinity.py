@@ -7,16 +7,17 @@ The rule, star of DESIGN section 6: merging a for N steps beats mixing everybody
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from scheduler import BASE, POLICIES, Mode, Outcome, Swap
+from scheduler import BASE, POLICIES, Mode, Outcome
 from scheduler.lengths import Lengths
-from scheduler.policy import Plan, View, merged, mixed
-from scheduler.simulate import simulate
+from scheduler.policy import Aside, Plan, View, merged, mixed
 from tests.scheduler.traces import (
     Machine,
     decided,
+    flat,
     job,
     outcome,
     scheduler,
@@ -35,7 +36,7 @@ class Then:
 
     def choose(self, view: View) -> Plan:
         if view.backlog.unanswered and not self.is_set_up:
-            return Plan(mode=Mode.MIXED, why="first tokens", aside=True)
+            return Plan(mode=Mode.MIXED, why="first tokens", aside=Aside.FIRST_TOKENS)
         self.is_set_up = True
         turn, self.turn = self.turn, None
         return turn or self._affinity.choose(view)
@@ -49,7 +50,7 @@ def choose(
     tokens: int = 10,
     max_batch: int = 16,
     fresh: bool = False,
-    **job_fields: object,
+    **job_fields: Any,
 ) -> Plan:
     """What affinity answers with so many jobs of each generation, all running, or
     `fresh`: waiting still. `tokens` are left to each, or one less after a turn."""
@@ -68,7 +69,7 @@ def choose(
         step = decided(it)
         if policy.is_set_up and policy.turn is None and turn is None:
             return step.plan
-        warm = frozenset({step.plan.generation} - {None})
+        warm = frozenset({step.plan.generation or BASE})
         done = outcome(step)
         it.report(
             step,
@@ -81,17 +82,6 @@ def choose(
 def goal(plan: Plan) -> str | None:
     """The generation that is merged, or soon will be; None: mixed."""
     return plan.generation or plan.prepare
-
-
-def flat(merged_s: float, mixed_s: float, swap_s: float = 0.0) -> Machine:
-    """Steps that cost the same whatever their size; `mixed_s` is for two adapters."""
-    return Machine(
-        step=merged_s,
-        sequence=0.0,
-        adapter=(mixed_s - merged_s) / 2,
-        warm=swap_s,
-        cold=swap_s,
-    )
 
 
 def test_it_merges_an_adapter_that_dominates_when_mixing_is_dear() -> None:
@@ -190,81 +180,3 @@ def test_a_slot_in_the_making_is_finished_before_another_is_begun() -> None:
     plan = choose({"a": 9, "b": 7}, dear, turn=turn)
 
     assert plan == turn
-
-
-def test_a_mixture_that_becomes_one_sided_is_merged_without_losing_a_job() -> None:
-    machine = flat(0.010, 0.030, swap_s=0.100)
-    trace = [job(n, "ab"[n % 4 == 0], tokens=60, arrival=0.02 * n) for n in range(40)]
-    it = scheduler("affinity", max_wait_s=100.0, max_batch=16, prefill_tokens=256)
-
-    run = simulate(it, trace, machine, slots=1)
-
-    assert run.built > 0, "a slot was built beside the steps"
-    assert len(run.finished_at) == 40
-
-
-class MergesUntilOwed:
-    """Keeps `a` merged, whoever comes, until somebody's patience is over."""
-
-    def __init__(self) -> None:
-        self._affinity = POLICIES["affinity"]()
-
-    def choose(self, view: View) -> Plan:
-        return merged("a", "") if view.owed is None else self._affinity.choose(view)
-
-
-@pytest.mark.parametrize("warm", ["ab", "a"])
-@pytest.mark.parametrize("jobs", [1, 8])
-def test_first_tokens_come_merged_if_that_computes_more_and_the_slot_is_built(
-    jobs: int, warm: str
-) -> None:
-    """Eight prompts fill a step; beside one prompt a mixed step has the rows of `a`."""
-    machine = Machine(adapter=0.004, prefill=0.001)
-    it = scheduler(
-        MergesUntilOwed(), max_batch=8, prefill_tokens=64, max_wait_s=1.0, costs=machine
-    )
-    for number in range(8):
-        it.submit(job(number, "a", prompt=1, tokens=50, arrival=0.0))
-    for number in range(jobs):
-        it.submit(job(10 + number, "b", prompt=16, tokens=50, arrival=0.1))
-    step = decided(it, 0.2)
-    finished = outcome(step).finished
-    done = Outcome(seconds=0.0, swap=None, finished=finished, warm=frozenset(warm))
-    it.report(step, done, 0.2)
-
-    plan = decided(it, 2.0).plan
-
-    is_merged = jobs == 8 and "b" in warm
-    assert plan.aside
-    assert plan.generation == ("b" if is_merged else None)
-
-
-def test_without_a_slot_to_build_beside_a_merged_only_stream_gets_its_turns() -> None:
-    """One slot, and golden has left: whatever is resident takes it."""
-    machine = Machine(cold=0.5)
-    it = scheduler(
-        kv_tokens=10**6,
-        costs=machine,
-        max_wait_s=0.5,
-        builds_beside=False,
-        policy="affinity",
-    )
-    for n in range(2):
-        it.submit(job(n, BASE, tokens=100_000, arrival=0.0))
-    alone = job(9, "a", tokens=6, arrival=0.0, can_mix=False)
-    it.submit(alone)
-    now, resident = 0.0, BASE
-
-    while it.live + it.waiting == 3:
-        step = decided(it, now)
-        swap, wanted = None, step.plan.generation or BASE
-        if wanted != resident:
-            resident, swap = wanted, Swap(warm=False, seconds=0.5)
-        seconds = machine.step_s(step.shape)
-        now += seconds + (swap.seconds if swap else 0.0)
-        assert now < 30.0, "it waits for a slot that is never built"
-        ended = frozenset({9}) if alone.generated == 5 else frozenset[int]()
-        done = Outcome(
-            seconds=seconds, swap=swap, finished=ended, warm=frozenset({resident})
-        )
-        it.report(step, done, now)

@@ -4,25 +4,26 @@ import pytest
 
 from scheduler import Job, Work
 from scheduler.backlog import Backlog
-from scheduler.job import Event
+from scheduler.job import JobEvent
+from scheduler.lengths import Lengths
 from tests.scheduler.traces import job
 
 
 def filled(*jobs: Job) -> Backlog:
-    backlog = Backlog()
+    backlog = Backlog(Lengths())
     for each in jobs:
         backlog.push(each)
     return backlog
 
 
 def admit(backlog: Backlog, each: Job) -> None:
-    each.move(Event.ADMIT)
+    each.move(JobEvent.ADMIT)
     backlog.admit(each)
     backlog.check()
 
 
 def test_an_empty_backlog_has_no_jobs_and_no_loads() -> None:
-    backlog = Backlog()
+    backlog = Backlog(Lengths())
 
     assert len(backlog) == 0
     assert backlog.oldest_waiting() is None
@@ -192,7 +193,7 @@ def test_check_sees_a_job_that_is_in_the_wrong_list() -> None:
     a1 = job(1)
     backlog = filled(a1)
 
-    a1.move(Event.ADMIT)
+    a1.move(JobEvent.ADMIT)
 
     with pytest.raises(AssertionError, match="is listed as waiting"):
         backlog.check()

@@ -6,17 +6,17 @@ from random import Random
 
 import pytest
 
-from scheduler import Costs, Mode, Shape
+from scheduler import Costs, Mode, StepShape
 from tests.scheduler.traces import Machine
 
 RANK = 16
 
 
-def decoding(mode: Mode, sequences: int, adapters: int) -> Shape:
-    return Shape(mode, sequences, adapters, RANK * adapters)
+def decoding(mode: Mode, sequences: int, adapters: int) -> StepShape:
+    return StepShape(mode, sequences, adapters, RANK * adapters)
 
 
-def shapes(seed: int) -> Iterator[Shape]:
+def shapes(seed: int) -> Iterator[StepShape]:
     """Steps as a server makes them: most decode only, some prefill."""
     random = Random(seed)
     while True:
@@ -53,7 +53,7 @@ def test_before_the_first_outcome_everything_is_free() -> None:
 def test_one_outcome_is_enough_to_predict_the_same_step() -> None:
     costs = Costs()
 
-    shape = Shape(Mode.MIXED, 8, 3, 48, 100)
+    shape = StepShape(Mode.MIXED, 8, 3, 48, 100)
     costs.learn_step(shape, 0.02)
 
     assert costs.step_s(shape) == pytest.approx(0.02, rel=1e-3)
@@ -156,28 +156,6 @@ def test_a_larger_step_is_never_predicted_cheaper() -> None:
     assert sizes == sorted(sizes)
 
 
-def test_warm_and_cold_swaps_are_learned_apart() -> None:
-    costs = Costs()
-
-    costs.learn_swap(warm=True, seconds=0.001)
-    costs.learn_swap(warm=False, seconds=0.5)
-
-    assert costs.swap_s(warm=True) == pytest.approx(0.001, rel=0.01)
-    assert costs.swap_s(warm=False) == pytest.approx(0.5, rel=0.01)
-
-
-def test_a_cold_swap_is_priced_by_the_rank_of_its_own_generation() -> None:
-    """20 ms to copy and 2 ms for each rank."""
-    costs = Costs()
-
-    for rank in (8, 64, 16, 32) * 5:
-        costs.learn_swap(warm=False, seconds=0.020 + 0.002 * rank, rank=rank)
-
-    for rank in (4, 16, 128):
-        expected = 0.020 + 0.002 * rank
-        assert costs.swap_s(warm=False, rank=rank) == pytest.approx(expected, rel=0.05)
-
-
 def test_ranks_and_context_have_their_price() -> None:
     costs, machine = Costs(), Machine(rank=0.0001, context=0.00001)
 
@@ -228,28 +206,6 @@ def test_what_is_kept_is_what_is_restored() -> None:
         Costs.restored(costs.state() | {"merged": [1.0]})
 
 
-def test_one_slow_swap_raises_the_price_by_a_quarter_at_most() -> None:
-    costs = Costs()
-    costs.learn_swap(warm=False, seconds=0.1)
-
-    costs.learn_swap(warm=False, seconds=60.0)
-
-    assert 0.1 < costs.swap_s(warm=False) <= 0.126
-
-
-@pytest.mark.parametrize("first", [0.0, 0.1, 1.0])
-def test_a_lasting_change_of_the_swap_is_followed_whatever_the_first_one_took(
-    first: float,
-) -> None:
-    costs = Costs()
-    costs.learn_swap(warm=False, seconds=first)
-
-    for _ in range(90):
-        costs.learn_swap(warm=False, seconds=0.5)
-
-    assert costs.swap_s(warm=False) == pytest.approx(0.5, rel=0.05)
-
-
 @pytest.mark.parametrize("seconds", [1e-9, 1e-6, 1e-3, 1.0, 1e3])
 def test_equal_outcomes_of_any_size_are_learned_and_break_nothing(
     seconds: float,
@@ -257,11 +213,11 @@ def test_equal_outcomes_of_any_size_are_learned_and_break_nothing(
     costs = Costs()
 
     for sequences in (1, 4, 16) * 50:
-        costs.learn_step(Shape(Mode.MIXED, sequences, 1, 16, 0, 100), seconds)
+        costs.learn_step(StepShape(Mode.MIXED, sequences, 1, 16, 0, 100), seconds)
         costs.learn_swap(warm=True, seconds=seconds)
         costs.learn_swap(warm=False, seconds=seconds, rank=16)
 
-    found = costs.step_s(Shape(Mode.MIXED, 4, 1, 16, 0, 100))
+    found = costs.step_s(StepShape(Mode.MIXED, 4, 1, 16, 0, 100))
     assert found == pytest.approx(seconds, rel=0.05)
     assert costs.swap_s(warm=True) == pytest.approx(seconds, rel=0.05)
     assert costs.swap_s(warm=False, rank=16) == pytest.approx(seconds, rel=0.05)
@@ -284,21 +240,9 @@ def test_a_real_calibration_leaves_no_weights_that_only_cancel_out() -> None:
     costs = Costs()
 
     for *shape, ms in _CALIBRATION:
-        costs.learn_step(Shape(Mode.MIXED, *shape), ms / 1e3)
+        costs.learn_step(StepShape(Mode.MIXED, *shape), ms / 1e3)
 
     for *shape, ms in _CALIBRATION[-9:]:
-        expected = 1e3 * costs.step_s(Shape(Mode.MIXED, *shape))
+        expected = 1e3 * costs.step_s(StepShape(Mode.MIXED, *shape))
         assert ms / 1.7 < expected < 1.7 * ms
-    assert 0.08 < costs.step_s(Shape(Mode.MIXED, 16, 8, 128, 0, 1600)) < 0.4
-
-
-def test_a_lasting_change_of_swaps_of_one_rank_is_followed_within_tens() -> None:
-    """Whichever part of the price it was: with one rank that stays open for ever."""
-    costs = Costs()
-    for _ in range(200):
-        costs.learn_swap(warm=False, seconds=1.0, rank=16)
-
-    for _ in range(20):
-        costs.learn_swap(warm=False, seconds=0.2, rank=16)
-
-    assert costs.swap_s(warm=False, rank=16) == pytest.approx(0.2, rel=0.1)
+    assert 0.08 < costs.step_s(StepShape(Mode.MIXED, 16, 8, 128, 0, 1600)) < 0.4

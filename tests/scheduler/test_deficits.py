@@ -24,11 +24,11 @@ def test_everybody_has_its_quantum_once_in_a_round() -> None:
 
     it.charge("a", 1.0)
     it.go_on()
-    assert set(it.owed) == {"b"}, "the round is not over"
+    assert set(it.in_credit) == {"b"}, "the round is not over"
 
     it.charge("b", 1.0)
     it.go_on()
-    assert set(it.owed) == {"a", "b"}
+    assert set(it.in_credit) == {"a", "b"}
 
 
 def test_a_quantum_is_a_share() -> None:
@@ -36,7 +36,7 @@ def test_a_quantum_is_a_share() -> None:
 
     it.charge("a", 1.0)
     it.charge("b", 2.5)
-    assert set(it.owed) == {"b"}
+    assert set(it.in_credit) == {"b"}
 
 
 def test_a_debt_is_paid_in_the_next_rounds() -> None:
@@ -45,7 +45,7 @@ def test_a_debt_is_paid_in_the_next_rounds() -> None:
     it.charge("a", 3.5)
 
     rounds = 0
-    while "a" not in it.owed:
+    while "a" not in it.in_credit:
         it.charge("b", 1.0)
         it.go_on()
         rounds += 1
@@ -59,11 +59,11 @@ def test_whoever_joins_waits_for_the_next_round() -> None:
     it.quanta["b"] = 1.0
     it.join("b")
     it.go_on()
-    assert set(it.owed) == {"a"}
+    assert set(it.in_credit) == {"a"}
 
     it.charge("a", 1.0)
     it.go_on()
-    assert set(it.owed) == {"a", "b"}
+    assert set(it.in_credit) == {"a", "b"}
 
 
 def test_idling_saves_nothing_up() -> None:
@@ -78,7 +78,7 @@ def test_idling_saves_nothing_up() -> None:
     it.go_on()
     it.charge("b", 1.0)
 
-    assert set(it.owed) == {"a"}, "one quantum, not eleven"
+    assert set(it.in_credit) == {"a"}, "one quantum, not eleven"
 
 
 def test_service_that_was_not_owed_is_free() -> None:
@@ -89,7 +89,7 @@ def test_service_that_was_not_owed_is_free() -> None:
     it.charge("b", 1.0)
     it.go_on()
 
-    assert set(it.owed) == {"a", "b"}
+    assert set(it.in_credit) == {"a", "b"}
 
 
 @pytest.mark.parametrize("quantum", [0.0, 1e-9, 1e-3])
@@ -100,4 +100,4 @@ def test_a_quantum_however_small_ends_a_round_at_once(quantum: float) -> None:
 
     it.refill({"a": quantum, "b": 2 * quantum}.__getitem__)
 
-    assert it.owed
+    assert it.in_credit

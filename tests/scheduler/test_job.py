@@ -3,35 +3,35 @@
 import pytest
 
 from scheduler import Job
-from scheduler.job import MOVES, Event, IllegalMove, JobState
+from scheduler.job import MOVES, IllegalMove, JobEvent, JobState
 from tests.scheduler.traces import job
 
-PATHS: dict[JobState, list[Event]] = {
+PATHS: dict[JobState, list[JobEvent]] = {
     JobState.WAITING: [],
-    JobState.RUNNING: [Event.ADMIT],
-    JobState.PARKED: [Event.ADMIT, Event.PARK],
-    JobState.DONE: [Event.ADMIT, Event.FINISH],
-    JobState.CANCELLED: [Event.CANCEL],
-    JobState.FAILED: [Event.FAIL],
+    JobState.RUNNING: [JobEvent.ADMIT],
+    JobState.PARKED: [JobEvent.ADMIT, JobEvent.PARK],
+    JobState.DONE: [JobEvent.ADMIT, JobEvent.FINISH],
+    JobState.CANCELLED: [JobEvent.CANCEL],
+    JobState.FAILED: [JobEvent.FAIL],
 }
 
-LEGAL: set[tuple[JobState, Event, JobState]] = {
-    (JobState.WAITING, Event.ADMIT, JobState.RUNNING),
-    (JobState.RUNNING, Event.PARK, JobState.PARKED),
-    (JobState.PARKED, Event.RESUME, JobState.RUNNING),
-    (JobState.RUNNING, Event.FINISH, JobState.DONE),
-    (JobState.WAITING, Event.CANCEL, JobState.CANCELLED),
-    (JobState.RUNNING, Event.CANCEL, JobState.CANCELLED),
-    (JobState.PARKED, Event.CANCEL, JobState.CANCELLED),
-    (JobState.WAITING, Event.FAIL, JobState.FAILED),
-    (JobState.RUNNING, Event.FAIL, JobState.FAILED),
-    (JobState.PARKED, Event.FAIL, JobState.FAILED),
+LEGAL: set[tuple[JobState, JobEvent, JobState]] = {
+    (JobState.WAITING, JobEvent.ADMIT, JobState.RUNNING),
+    (JobState.RUNNING, JobEvent.PARK, JobState.PARKED),
+    (JobState.PARKED, JobEvent.RESUME, JobState.RUNNING),
+    (JobState.RUNNING, JobEvent.FINISH, JobState.DONE),
+    (JobState.WAITING, JobEvent.CANCEL, JobState.CANCELLED),
+    (JobState.RUNNING, JobEvent.CANCEL, JobState.CANCELLED),
+    (JobState.PARKED, JobEvent.CANCEL, JobState.CANCELLED),
+    (JobState.WAITING, JobEvent.FAIL, JobState.FAILED),
+    (JobState.RUNNING, JobEvent.FAIL, JobState.FAILED),
+    (JobState.PARKED, JobEvent.FAIL, JobState.FAILED),
 }
 
 ILLEGAL = [
     (state, event)
     for state in JobState
-    for event in Event
+    for event in JobEvent
     if (state, event) not in {(before, event) for before, event, _ in LEGAL}
 ]
 
@@ -58,7 +58,7 @@ def test_the_table_has_the_lawful_moves_and_no_other() -> None:
 
 @pytest.mark.parametrize(("before", "event", "after"), sorted(LEGAL, key=str))
 def test_a_lawful_move_changes_the_state_and_nothing_else(
-    before: JobState, event: Event, after: JobState
+    before: JobState, event: JobEvent, after: JobState
 ) -> None:
     it = job_in(before)
     expected = job_in(before)
@@ -71,7 +71,7 @@ def test_a_lawful_move_changes_the_state_and_nothing_else(
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)
 def test_an_illegal_move_raises_and_changes_nothing(
-    state: JobState, event: Event
+    state: JobState, event: JobEvent
 ) -> None:
     it = job_in(state)
     before = fields(it)

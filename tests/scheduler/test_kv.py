@@ -87,7 +87,7 @@ def test_the_young_take_no_kv_once_an_older_job_is_overdue_for_it(
 ) -> None:
     """Of `max_wait_s` 2.0, half: `large` arrived at 0.001 and lacks KV since then."""
     policy = Merge("a")
-    it = scheduler(policy, kv_tokens=20, max_wait_s=2.0)
+    it = scheduler(policy, kv_tokens=20, patience_s=1.0)
     it.submit(job(0, "a", prompt=4, tokens=6))
     it.submit(job(1, "large", prompt=10, tokens=10))
     advance(it)
@@ -101,7 +101,7 @@ def test_the_young_take_no_kv_once_an_older_job_is_overdue_for_it(
 
 def test_an_overdue_job_gets_its_kv_however_many_younger_ones_come() -> None:
     """Without help, a job of `a` would be live at all times."""
-    it = scheduler("fcfs-merged", kv_tokens=20, max_batch=2, max_wait_s=0.2)
+    it = scheduler("fcfs-merged", kv_tokens=20, max_batch=2, patience_s=0.1)
     large = job(1, "large", prompt=10, tokens=10, arrival=0.0)
     it.submit(job(0, "a", prompt=1, tokens=3, arrival=0.0))
     it.submit(large)
@@ -116,7 +116,7 @@ def test_an_overdue_job_gets_its_kv_however_many_younger_ones_come() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_runnable_generation_has_a_job_that_may_be_seated(seed: int) -> None:
     """`large` is overdue for KV, so the younger `b` is not runnable."""
-    it = scheduler(Whim(seed), kv_tokens=20, max_wait_s=1.0)
+    it = scheduler(Whim(seed), kv_tokens=20, patience_s=0.5)
     it.submit(job(0, "a", prompt=1, tokens=9))
     advance(it)
     it.submit(job(1, "large", prompt=10, tokens=10))

@@ -40,7 +40,7 @@ class Interleaving(RuleBasedStateMachine):
             max_batch=MAX_BATCH,
             max_waiting=MAX_WAITING,
             prefill_tokens=PREFILL_TOKENS,
-            max_wait_s=0.5,
+            patience_s=0.25,
             max_adapters=2,
         )
 

@@ -1,11 +1,11 @@
-"""How long the queue should take, against how long it takes on the twin."""
+"""How long the queue should take, against how long it takes on the simulator."""
 
 from statistics import median
 
 import pytest
 
 from scheduler import BacklogFull, Job, Scheduler
-from scheduler.scheduler import Decision
+from scheduler.decision import Decision
 from scheduler.simulate import simulate
 from tests.scheduler.traces import Machine, job, scheduler
 

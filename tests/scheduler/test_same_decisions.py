@@ -31,7 +31,7 @@ def played(policy: str, trace: str) -> list[str]:
         kv_tokens=200,
         max_batch=6,
         max_adapters=3,
-        max_wait_s=0.5,
+        patience_s=0.25,
         costs=machine,
         checked=False,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler import BacklogFull, Idle, Mode, Outcome, Shape, Swap
+from scheduler import BacklogFull, Idle, Mode, Outcome, StepShape, Swap
 from scheduler.job import JobState
 from tests.scheduler.traces import (
     Merge,
@@ -187,7 +187,7 @@ def test_an_outcome_teaches_the_costs_of_its_step_and_of_its_swap() -> None:
         now=1.0,
     )
 
-    assert it.costs.step_s(Shape(Mode.MERGED, 1, 1, 0, 4)) == pytest.approx(
+    assert it.costs.step_s(StepShape(Mode.MERGED, 1, 1, 0, 4)) == pytest.approx(
         0.02, rel=0.01
     )
     assert it.costs.swap_s(warm=False) == pytest.approx(0.5, rel=0.01)

@@ -1,6 +1,6 @@
 """Shares: of the engine's time among adapters, and of swaps in it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
@@ -40,7 +40,7 @@ def time_of(trace: list[Job], machine: Machine, share: float) -> dict[str, float
         checked=False,
     )
     run = simulate(it, trace, machine, slots=2)
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for step in run.steps[: int(share * len(run.steps))]:
         for generation in step.generations:
             rows = sum(work.job.generation == generation for work in step.work)
@@ -81,7 +81,7 @@ def test_an_adapter_that_fills_few_seats_has_a_share_of_time_by_its_seats(
 
     run = simulate(it, trace, machine, slots=2)
 
-    attended: Counter[str] = Counter()
+    attended: defaultdict[str, float] = defaultdict(float)
     for step in run.steps[50:450]:
         rows = Counter(work.job.generation for work in step.work)
         seconds = machine.step_s(step.shape)

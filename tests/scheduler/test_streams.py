@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from scheduler import Costs, Job, Outcome, Scheduler, Step
-from scheduler.scheduler import Decision
+from scheduler.decision import Decision
 from scheduler.simulate import Run, simulate
-from tests.scheduler.test_waits import ADVERSARIES, MACHINES
+from tests.scheduler.adversaries import ADVERSARIES, MACHINES
 from tests.scheduler.traces import TRACES, Machine, job, scheduler
 
 BATCH, FLOOD, ANSWER = 8, 40, 16
@@ -136,7 +136,7 @@ def test_no_gap_within_a_quiet_adapters_stream_is_longer_than_its_bound(
 ) -> None:
     trace, costs = MADE[adversary](), MACHINES[machine]()
     made = scheduler(
-        "affinity", max_wait_s=1.0, costs=costs, checked=False,
+        "affinity", patience_s=0.5, costs=costs, checked=False,
         kv_tokens=kv_tokens, max_batch=BATCH, prefill_tokens=64,
         max_adapters=max_adapters,
     )  # fmt: skip

@@ -1,89 +1,28 @@
 """The bound on the wait for the first token, on traces made to break it."""
 
-from random import Random
+from typing import Any
 
 import pytest
 
 from scheduler import Costs, Job
 from scheduler.simulate import Run, simulate
+from tests.scheduler.adversaries import ADVERSARIES, MACHINES, pattern
 from tests.scheduler.traces import Machine, advance, decided, ids, job, scheduler
 
-MAX_WAIT_S = 1.0
+PATIENCE_S = 0.5
 
 
-def pattern(names: str, *, every_s: float = 0.050, jobs: int = 160) -> list[Job]:
-    return [
-        job(n, names[n % len(names)], prompt=8, tokens=12, arrival=n * every_s)
-        for n in range(jobs)
-    ]
-
-
-def bursts(seed: int) -> list[Job]:
-    """All at once, again and again, for anybody, prompts long and short."""
-    random = Random(seed)
-    return [
-        job(
-            n,
-            random.choice("aaaabcdef"),
-            prompt=random.choice([4, 40, 300]),
-            tokens=random.randint(1, 60),
-            arrival=float(n // 40) * 1.5,
-        )
-        for n in range(160)
-    ]
-
-
-def merged_only(seed: int) -> list[Job]:
-    """Half of the adapters must have a turn of their own."""
-    trace = bursts(seed)
-    for each in trace:
-        each.can_mix = each.generation not in "bdf"
-        each.can_merge = each.generation != "c"
-    return trace
-
-
-def urgent(seed: int) -> list[Job]:
-    """Many claim to be urgent; who does not must not wait for ever."""
-    random = Random(seed)
-    trace = pattern("AAAAB", every_s=0.02)
-    for each in trace:
-        if each.generation == "A":
-            each.priority = random.choice([-5, 0])
-            each.deadline = random.choice([None, each.arrival + 0.05])
-    return trace
-
-
-ADVERSARIES = {
-    "round robin": lambda: pattern("ABCDEFGH"),
-    "one hot, one cold": lambda: pattern("AAAAAAAAAAAAAAAAAAAB"),
-    "A,B,A,A": lambda: pattern("ABAA"),
-    "two, and too many": lambda: pattern("AB", every_s=0.004),
-    "all alone": lambda: pattern("".join(chr(i) for i in range(200, 360))),
-    "bursts": lambda: bursts(1),
-    "bursts again": lambda: bursts(2),
-    "merged only": lambda: merged_only(3),
-    "merged only again": lambda: merged_only(4),
-    "urgent": lambda: urgent(5),
-}
-MACHINES = {
-    "mixing is cheap": lambda: Machine(adapter=0.0001),
-    "mixing is dear": lambda: Machine(adapter=0.020),
-    "swaps are dear": lambda: Machine(cold=0.4, warm=0.002),
-    "rows are dear": lambda: Machine(step=0.002, sequence=0.004, context=1e-5),
-}
-
-
-def waits_and_bounds(trace: list[Job], machine: Costs, **limits: int) -> list[float]:
+def waits_and_bounds(trace: list[Job], machine: Costs, **limits: Any) -> list[float]:
     """For each job, what was left of its bound when its first token came, seconds."""
-    it = scheduler("affinity", max_wait_s=MAX_WAIT_S, costs=machine, **limits)
+    it = scheduler("affinity", patience_s=PATIENCE_S, costs=machine, **limits)
     promised: dict[int, float] = {}
     submit = it.submit
 
-    def watched(each: Job) -> None:
-        submit(each)
+    def watched(job: Job) -> None:
+        submit(job)
         assert it.wait_bound_s is not None
         # It counts itself already, with its prompt; beside it, a newcomer's.
-        promised[each.id] = it.wait_bound_s + it.drain_bound_s
+        promised[job.id] = it.wait_bound_s + it.drain_bound_s
 
     it.submit = watched  # type: ignore[method-assign]
     run = simulate(it, trace, machine, slots=2)
@@ -134,7 +73,7 @@ def test_the_bound_is_the_formula_of_its_docstring() -> None:
         step=0.010, sequence=0.0, adapter=0.001, prefill=0.0, cold=0.05, warm=0.001
     )
     it = scheduler(
-        "affinity", max_batch=4, prefill_tokens=16, max_wait_s=2.0, costs=machine
+        "affinity", max_batch=4, prefill_tokens=16, patience_s=1.0, costs=machine
     )
     aside = 0.010 + 4 * 0.001 + 0.001
     step = 0.010 + 4 * 0.001 + 0.05
@@ -170,8 +109,8 @@ def test_policies_without_a_bound_promise_none() -> None:
 
 
 def test_a_job_whose_patience_is_over_has_the_next_step() -> None:
-    """`a` fills the batch for ever and merging it pays; half of 1.0 is patience."""
-    it = scheduler("affinity", kv_tokens=10_000, max_batch=4, max_wait_s=1.0)
+    """`a` fills the batch for ever and merging it pays."""
+    it = scheduler("affinity", kv_tokens=10_000, max_batch=4, patience_s=0.5)
     for n in range(8):
         it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
     for _ in range(4):
@@ -188,7 +127,7 @@ def test_a_deadline_is_met_that_patience_would_miss() -> None:
     waits = {}
     for deadline in (None, 0.3):
         it = scheduler(
-            "affinity", kv_tokens=10_000, max_batch=4, max_wait_s=4.0, costs=Machine()
+            "affinity", kv_tokens=10_000, max_batch=4, patience_s=2.0, costs=Machine()
         )
         for n in range(8):
             it.submit(job(n, "a", prompt=1, tokens=500, arrival=0.0))
@@ -234,22 +173,10 @@ def test_without_a_bound_a_cold_adapter_waits_for_as_long_as_a_hot_one_is_busy()
     waits = {}
     for policy in ("affinity", "longest-queue"):
         trace = pattern("AAAAAAAAAAAAAAAAAAAB", every_s=0.004, jobs=400)
-        it = scheduler(policy, kv_tokens=10**5, max_wait_s=MAX_WAIT_S, costs=Machine())
+        it = scheduler(policy, kv_tokens=10**5, patience_s=PATIENCE_S, costs=Machine())
         waits[policy] = longest_wait(trace, simulate(it, trace, Machine(), slots=2))
 
     assert waits["affinity"] < waits["longest-queue"] / 2
-
-
-def test_vtc_lets_nobody_close_the_seats_whose_head_lacks_kv() -> None:
-    trace = merged_only(4)
-    it = scheduler(
-        "vtc", kv_tokens=400, max_batch=6, prefill_tokens=64, max_wait_s=0.5,
-        costs=Machine(),
-    )  # fmt: skip
-
-    run = simulate(it, trace, Machine(), slots=2)
-
-    assert len(run.finished_at) == len(trace)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +194,7 @@ def test_nobody_stands_behind_all_the_first_tokens_of_a_flood(
         for n in range(10 * len(quiet))
     ]
     it = scheduler(
-        "affinity", kv_tokens=10**5, max_wait_s=MAX_WAIT_S, costs=costs, checked=False
+        "affinity", kv_tokens=10**5, patience_s=PATIENCE_S, costs=costs, checked=False
     )
     clients = {"flood": len(flood)} | dict.fromkeys(quiet, 1)
     run = simulate(it, flood + others, costs, slots=3, clients=clients)
@@ -279,4 +206,4 @@ def test_nobody_stands_behind_all_the_first_tokens_of_a_flood(
     ]
     assert waits
     # Patience, and a few steps for each of them: not one for each of the flood
-    assert max(waits) < MAX_WAIT_S / 2 + 0.2 * (1 + len(quiet))
+    assert max(waits) < PATIENCE_S + 0.2 * (1 + len(quiet))

@@ -16,11 +16,12 @@ from scheduler import (
     Mode,
     Outcome,
     Scheduler,
-    Shape,
+    SchedulerLimits,
     Step,
+    StepShape,
 )
+from scheduler.decision import Decision
 from scheduler.policy import Plan, Policy, View, merged, mixed
-from scheduler.scheduler import Decision
 
 
 def job(
@@ -63,7 +64,7 @@ class Machine(Costs):
         self._rank, self._context = rank, context
         self._swap_times = {True: warm, False: cold}
 
-    def step_s(self, shape: Shape) -> float:
+    def step_s(self, shape: StepShape) -> float:
         step, sequence, adapter, prefill = self._parts
         beside = shape.adapters * adapter + shape.ranks * self._rank
         rows = shape.sequences * sequence + shape.context_tokens * self._context
@@ -72,6 +73,17 @@ class Machine(Costs):
 
     def swap_s(self, *, warm: bool, rank: int = 0) -> float:
         return self._swap_times[warm]
+
+
+def flat(merged_s: float, mixed_s: float, swap_s: float = 0.0) -> Machine:
+    """Steps that cost the same whatever their size; `mixed_s` is for two adapters."""
+    return Machine(
+        step=merged_s,
+        sequence=0.0,
+        adapter=(mixed_s - merged_s) / 2,
+        warm=swap_s,
+        cold=swap_s,
+    )
 
 
 class Checked(Scheduler):
@@ -119,7 +131,7 @@ def scheduler(
     max_batch: int = 8,
     max_waiting: int = 1000,
     prefill_tokens: int = 16,
-    max_wait_s: float = 2.0,
+    patience_s: float = 1.0,
     max_adapters: int | None = None,
     switch_budget: float = 0.05,
     builds_beside: bool = True,
@@ -129,13 +141,15 @@ def scheduler(
     """`checked`: after every move, which takes as long as there are jobs."""
     return (Checked if checked else Scheduler)(
         CONTENDERS[policy]() if isinstance(policy, str) else policy,
-        kv_tokens=kv_tokens,
-        max_batch=max_batch,
-        max_waiting=max_waiting,
-        prefill_tokens=prefill_tokens,
-        max_wait_s=max_wait_s,
-        max_adapters=max_adapters,
-        switch_budget=switch_budget,
+        SchedulerLimits(
+            kv_tokens=kv_tokens,
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            prefill_tokens=prefill_tokens,
+            patience_s=patience_s,
+            max_adapters=max_adapters,
+            switch_budget=switch_budget,
+        ),
         builds_beside=builds_beside,
         costs=costs,
     )

@@ -29,7 +29,7 @@ async def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did
     status = engine.status
 
     assert status.wait_bound_s is not None
-    assert status.wait_bound_s >= 0.025, "half of max_wait_s, and some steps"
+    assert status.wait_bound_s >= 0.025, "patience, and some steps"
     assert status.gap_bound_s is not None
     assert status.queue_s == 0.0, "nobody waits"
     assert status.recent

@@ -9,8 +9,8 @@ import pytest
 
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from hotswap.library.watch import GRACE_S, Watch
-from tests.conftest import wait_until
 from tests.hotswap.library.shelf import Clock, Disk, Event, Shelf, settle, watch_on
+from tests.servers import wait_until
 
 ERRORS = [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOMEM]
 

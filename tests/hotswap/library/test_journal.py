@@ -12,8 +12,8 @@ from hotswap.engine.letters import Adopt
 from hotswap.errors import NotKept, StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.orders import Update
-from tests.conftest import wait_until
 from tests.hotswap.library.desk import Desk, make, no_descriptor
+from tests.servers import wait_until
 
 
 def test_what_was_registered_comes_back_after_a_restart(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
 from hotswap.library.read_pool import ReadPool
-from tests.conftest import wait_until
+from tests.servers import wait_until
 
 PATIENCE_S = 0.05
 

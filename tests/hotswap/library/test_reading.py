@@ -16,9 +16,9 @@ from hotswap.engine.letters import Refuse
 from hotswap.errors import AdapterRefused, Stopping
 from hotswap.library import folder_reader
 from hotswap.library.entries import Found
-from tests.conftest import wait_until
 from tests.fakes import generation
 from tests.hotswap.library.desk import Desk, Slow, fake_read, make, no_descriptor
+from tests.servers import wait_until
 
 
 def test_one_that_is_not_preloaded_is_read_when_the_engine_asks(desk: Desk) -> None:

@@ -16,7 +16,6 @@ from hotswap.library.entries import Found
 from hotswap.library.folder_events import FolderEvents
 from hotswap.library.folder_scan import identify
 from hotswap.library.watch import GRACE_S, Watch
-from tests.conftest import wait_until
 from tests.hotswap.library.shelf import (
     QUIET_S,
     Clock,
@@ -26,6 +25,7 @@ from tests.hotswap.library.shelf import (
     settle,
     watch_on,
 )
+from tests.servers import wait_until
 
 
 def test_a_directory_that_vanishes_retires_all_after_a_grace(

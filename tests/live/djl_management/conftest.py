@@ -9,8 +9,8 @@ import pytest
 
 from hotswap import app
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
 from tests.live.djl_management.routes import names
+from tests.servers import Live, settings, wait_until
 
 HOOKS = """
 def register_adapter(name, src, alias, options):

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from hotswap import app
-from tests.conftest import Live, settings
 from tests.live.djl_management.routes import error, names, predict, register
+from tests.servers import Live, settings
 
 
 def test_an_adapter_that_is_missing_is_an_error_not_the_base(

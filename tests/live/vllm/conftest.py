@@ -11,8 +11,8 @@ import pytest
 from hotswap import app
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from tests import tiny
-from tests.conftest import Live, settings, wait_until
 from tests.live.vllm.routes import UNLOAD, rows
+from tests.servers import Live, settings, wait_until
 
 
 @pytest.fixture(scope="package")

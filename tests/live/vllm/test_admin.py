@@ -3,8 +3,8 @@
 import httpx
 
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
-from tests.conftest import wait_until
 from tests.live.vllm.routes import ask, error, load, rows
+from tests.servers import wait_until
 
 
 def test_our_listing_tells_all_that_is_known(client: httpx.Client) -> None:

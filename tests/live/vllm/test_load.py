@@ -7,8 +7,8 @@ import pytest
 from openai import OpenAI
 
 from hotswap import app
-from tests.conftest import Live, settings, wait_until
 from tests.live.vllm.routes import LOAD, UNLOAD, ask, error, load, rows
+from tests.servers import Live, settings, wait_until
 
 
 def test_loaded_is_usable_and_unloaded_is_gone(client: httpx.Client) -> None:

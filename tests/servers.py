@@ -1,4 +1,4 @@
-"""Fixtures: a loaded tiny model, its adapters, a live server."""
+"""Helpers of tests that start a server: in a thread, or by its command."""
 
 import os
 import signal
@@ -11,75 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
-import torch
 import uvicorn
 from litestar import Litestar
 
-from hotswap import app, config, connections
-from hotswap.model import load as load_module
-from hotswap.model.kernel_choice import ChosenKernels
-from hotswap.model.kernels import kernels_for
-from hotswap.model.load import Loaded, load
-from hotswap.model.runner import Runner
-from tests import tiny
-
-# Threads that share a tiny product wait for each other: with another process beside
-# them, a hundred times as long. `make test-fast` runs two processes.
-torch.set_num_threads(1)
+from hotswap import config, connections
 
 # For httpx: no server here speaks TLS, and to read the certificates takes each client
 # 60 ms.
 NO_TLS = False
-
-LoadTiny = Callable[[str], Loaded]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _same_kernels() -> Iterator[None]:
-    """The model's own type and packed kernels: timed, tiny products differ by chance.
-
-    Processes that tests start do time.
-    """
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(
-            load_module,
-            "choose_kernels",
-            lambda model, dtypes, device: ChosenKernels(
-                dtypes[0], kernels_for(dtypes[0], device)
-            ),
-        )
-        yield
-
-
-@pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama on disk."""
-    return tiny.save_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def adapter_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight adapters for the tiny Llama, of different ranks and targets."""
-    root = tmp_path_factory.mktemp("adapters")
-    targets = tiny.TARGETS["llama"]
-    for number in range(8):
-        tiny.save_adapter(
-            root / f"a{number}",
-            "llama",
-            seed=number,
-            strength=1.5,
-            r=2 ** (number % 4),
-            target_modules=targets[number % 3 :],
-            use_rslora=number == 5,
-        )
-    return root
-
-
-@pytest.fixture
-def runner(model_folder: Path) -> Runner:
-    """The tiny Llama, ready to run, with two slots."""
-    return Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096)
 
 
 class Live:
@@ -110,15 +49,6 @@ class Live:
         self.server.should_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive(), "the server did not stop"
-
-
-@pytest.fixture(scope="module")
-def live(
-    model_folder: Path, adapter_folders: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Live]:
-    """The real server on the tiny Llama with eight adapters."""
-    with Live(app.build(settings(model_folder, adapter_folders))) as server:
-        yield server
 
 
 def settings(

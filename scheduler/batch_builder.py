@@ -1,0 +1,158 @@
+"""BatchBuilder: which jobs take part in a step, by the plan and what there is room for.
+
+Changes nothing: the scheduler moves the jobs that were seated.
+"""
+
+import heapq
+from collections.abc import Iterator
+from itertools import chain
+
+from scheduler.backlog import Backlog
+from scheduler.costs import Mode, StepShape
+from scheduler.decision import Step, Work
+from scheduler.group import Group, order_of
+from scheduler.job import BASE, Job, JobState
+from scheduler.limits import SchedulerLimits
+from scheduler.policy import Aside, Front, Plan
+from scheduler.seats import Seats
+
+_IN_ORDER = Plan(mode=Mode.MIXED, why="in order")
+
+
+class BatchBuilder:
+    """`barred_after`: jobs submitted later may take no KV."""
+
+    def __init__(self, backlog: Backlog, limits: SchedulerLimits) -> None:
+        self._backlog = backlog
+        self._limits = limits
+
+    def front(self, free_kv_tokens: int, barred_after: int | None) -> Front:
+        """Who sits in plain mixed order."""
+        seats = self.seats(_IN_ORDER, None, free_kv_tokens, barred_after)
+        return Front(
+            generations=tuple([job.generation for job in seats.jobs]),
+            adapters=len(seats.adapters),
+            ranks=self._ranks(seats.adapters),
+            context_tokens=sum([job.prefilled + job.generated for job in seats.jobs]),
+        )
+
+    def seats(
+        self,
+        plan: Plan,
+        overdue: Job | None,
+        free_kv_tokens: int,
+        barred_after: int | None,
+    ) -> Seats:
+        """By the plan; `overdue` sits first in a step for first tokens."""
+        backlog = self._backlog
+        seats = Seats(
+            self._limits, free_kv_tokens=free_kv_tokens, barred_after=barred_after
+        )
+        if plan.aside is Aside.FIRST_TOKENS:
+            self._seat_unanswered(seats, plan, overdue)
+        seats.is_closed |= plan.aside is not None
+        first = _first(plan.first, backlog, is_closed=seats.is_closed)
+        while not seats.offer(first):
+            pass  # whoever is next may be seated all the same
+        while not seats.is_full and not seats.offer(_rest(seats, plan, backlog)):
+            pass  # fewer kinds of jobs may be seated now
+        is_mixed = plan.mode is Mode.MIXED
+        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
+        assert not wrong, f"{plan} is not allowed for {wrong}"
+        return seats
+
+    def step(self, plan: Plan, seats: Seats) -> Step:
+        """The step's prefill tokens are dealt out in order; decoding takes one each."""
+        left, context = self._limits.prefill_tokens, 0
+        work: list[Work] = []
+        rows: dict[str, int] = {}
+        for job in seats.jobs:
+            tokens, prefilled = 1, job.prefilled
+            is_prefill = prefilled < job.prompt_tokens
+            if is_prefill:
+                if not left:
+                    continue
+                tokens = min(job.prompt_tokens - prefilled, left)
+                left -= tokens
+            work.append(Work(job, tokens, is_prefill))
+            context += prefilled + job.generated
+            rows[job.generation] = rows.get(job.generation, 0) + 1
+        adapters = rows.keys() - {BASE}
+        shape = StepShape(
+            mode=plan.mode,
+            sequences=len(work),
+            adapters=len(adapters),
+            ranks=self._ranks(adapters),
+            prefill_tokens=self._limits.prefill_tokens - left,
+            context_tokens=context,
+        )
+        return Step(plan=plan, work=tuple(work), shape=shape, rows=rows)
+
+    def _ranks(self, adapters: set[str]) -> int:
+        return sum([self._backlog.groups[name].rank for name in adapters])
+
+    def _seat_unanswered(self, seats: Seats, plan: Plan, overdue: Job | None) -> None:
+        """Who has no first token yet, in the order of submission, for one step's
+        prompts; but the streams that the plan names first come before all but
+        `overdue`.
+
+        KV is given out strictly in that order: it stops at a job that cannot sit here.
+        """
+
+        def belongs(job: Job) -> bool:
+            return job.generation == plan.generation if plan.generation else job.can_mix
+
+        backlog, left = self._backlog, self._limits.prefill_tokens
+        if overdue is not None and belongs(overdue):
+            seats.offer([overdue])
+            left -= overdue.unfilled_tokens * (overdue in seats)
+        seats.offer(_first(plan.first, backlog, is_closed=True))
+        for job in chain(backlog.filling(), backlog.waiting.values()):
+            if left <= 0 or seats.is_full:
+                return
+            if job is overdue:
+                continue
+            if belongs(job):
+                seats.offer([job])
+            if job in seats:
+                left -= job.unfilled_tokens
+            elif job.state is JobState.WAITING:
+                return
+
+
+def _rest(seats: Seats, plan: Plan, backlog: Backlog) -> Iterator[Job]:
+    """All whom a step may serve, in order: of the merged generation, or mixed."""
+    if plan.generation is not None:
+        return _jobs(backlog.groups[plan.generation], is_closed=seats.is_closed)
+    if not seats.is_narrow:
+        jobs = backlog.mixable_live() if seats.is_closed else backlog.mixable()
+        if plan.without is None:
+            return jobs
+        return (job for job in jobs if job.generation != plan.without)
+    names = {BASE, *seats.adapters} - {plan.without}
+    groups = [backlog.groups.get(name) for name in sorted(names)]
+    lines = [
+        _jobs(group, is_closed=seats.is_closed)
+        for group in groups
+        if group is not None and group.can_mix
+    ]
+    return heapq.merge(*lines, key=order_of)
+
+
+def _first(
+    first: tuple[str, ...], backlog: Backlog, *, is_closed: bool
+) -> Iterator[Job]:
+    """The next job of each generation, for each of its mentions."""
+    lines: dict[str, Iterator[Job]] = {}
+    for generation in first:
+        line = lines.get(generation)
+        if line is None:
+            group = backlog.groups[generation]
+            line = lines[generation] = _jobs(group, is_closed=is_closed)
+        job = next(line, None)
+        if job is not None:
+            yield job
+
+
+def _jobs(group: Group, *, is_closed: bool) -> Iterator[Job]:
+    return iter(group.holders) if is_closed else group.in_order()
