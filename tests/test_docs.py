@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hotswap import app
-from hotswap.adapters.sidecar import Sidecar
+from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.api.wire import Fields
+from hotswap.library import hooks
 from tests.pages import PAGES, ROOT, blocks, broken_links, missing_names
 
 API = (ROOT / "docs" / "api.md").read_text()
@@ -67,13 +68,6 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     assert broken_links(page) == ["#two", "no.md#x"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_python_block_compiles(page: Path) -> None:
-    for block in blocks(page):
-        if block.language == "python":
-            compile(block.text, page.name, "exec")
-
-
 def test_every_field_of_every_body_is_on_the_page_of_the_api() -> None:
     missing = {
         f"{body.__name__}.{field}"
@@ -100,3 +94,23 @@ def test_every_key_of_a_sidecar_is_on_the_page_of_adapters() -> None:
     missing = [key for key in Sidecar.__struct_fields__ if f"`{key}`" not in ADAPTERS]
 
     assert not missing
+
+
+def test_the_sidecar_that_is_shown_can_be_read(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "adapters.md"
+    (shown,) = [block.text for block in blocks(page) if block.language == "toml"]
+    (tmp_path / "hotswap.toml").write_text(shown)
+
+    assert read_sidecar(tmp_path).weight == 2.0
+
+
+def test_the_hooks_that_are_shown_can_be_loaded(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "adapters.md"
+    (shown,) = [block.text for block in blocks(page) if block.language == "python"]
+    module = tmp_path / "hooks.py"
+    module.write_text(shown)
+
+    change = hooks.load(str(module), None).postprocess("pirate")
+
+    assert change is not None
+    assert change("Ahoy", True) == "AHOY"
