@@ -1,7 +1,7 @@
 """Pages: the project's Markdown, and what of it can be checked.
 
-Code blocks with their language and mark (```` ```sh not-run ````), relative links, and
-the files and functions that are named in backticks.
+Code blocks with their language and mark (```` ```sh not-run ````), relative links, the
+files and functions that are named in backticks, and modules that are to be run.
 """
 
 import ast
@@ -17,6 +17,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.S | re.M)
 _LINK = re.compile(r"\]\((?!\w+:)([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.M)
+_MODULE = re.compile(r"python -m ((?:benchmarks|hotswap)[\w.]*\w)")
 _NAMED = re.compile(
     r"`((?:hotswap|scheduler|benchmarks|tests|configs|examples|docs)/[\w./-]*)"
     r"(?:: ?([A-Za-z_][\w.]*))?`"
@@ -87,6 +88,18 @@ def missing_names(pages: Iterable[Path]) -> list[str]:
                 said = f"{path}: {symbol}" if symbol else path
                 wrong.append(f"{page.name}: {said}")
     return wrong
+
+
+def missing_modules(pages: Iterable[Path]) -> list[str]:
+    """What the pages run with `python -m` and is not there."""
+    named = {name for page in pages for name in _MODULE.findall(page.read_text())}
+    places = {name: ROOT / name.replace(".", "/") for name in named}
+    return sorted(
+        name
+        for name, place in places.items()
+        if not place.with_suffix(".py").exists()
+        and not (place / "__main__.py").exists()
+    )
 
 
 def symbols(file: Path) -> Iterator[str]:

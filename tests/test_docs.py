@@ -13,7 +13,14 @@ from hotswap import app
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.api.wire import Fields
 from hotswap.library import hooks
-from tests.pages import PAGES, ROOT, blocks, broken_links, missing_names
+from tests.pages import (
+    PAGES,
+    ROOT,
+    blocks,
+    broken_links,
+    missing_modules,
+    missing_names,
+)
 
 API = (ROOT / "docs" / "api.md").read_text()
 ADAPTERS = (ROOT / "docs" / "adapters.md").read_text()
@@ -41,6 +48,10 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def test_every_file_and_function_that_a_page_names_is_there() -> None:
     assert not missing_names(PAGES)
+
+
+def test_every_module_that_a_page_runs_is_there() -> None:
+    assert not missing_modules(PAGES)
 
 
 def test_a_name_that_is_not_there_is_found(tmp_path: Path) -> None:
