@@ -7,7 +7,8 @@ a second. What was found is kept in the cache folder for the next start.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -46,11 +47,11 @@ class ChosenKernels:
 
 
 class Kept(Struct, frozen=True):
-    """`apart_from`: see `timing`. `why`: the figures, for the log."""
+    """`silu_apart_from`: see `timing.apart_from`. `why`: the figures, for the log."""
 
     dtype: str
     packed_for: int
-    apart_from: int | None
+    silu_apart_from: int | None
     why: str
 
     @property
@@ -82,7 +83,7 @@ def choose_kernels(
         kept = _timed(products, ways)
         keep("kernels", key, msgspec.to_builtins(kept))
     log.info("computing in %s: %s", kept.way, kept.why)
-    return ChosenKernels(kept.way.dtype, _kernels(kept.way, kept.apart_from))
+    return ChosenKernels(kept.way.dtype, _kernels(kept.way, kept.silu_apart_from))
 
 
 def _kept(key: str) -> Kept | None:
@@ -133,21 +134,38 @@ def time_ways(products: Sequence[Product], ways: Sequence[Way]) -> Table:
 @torch.inference_mode()
 def time_silu(products: Sequence[Product], way: Way) -> dict[str, dict[int, float]]:
     """Seconds by rows, `fused` into a packed product and `apart` after it: the heaviest
-    one that is no head."""
+    one that is no head.
+
+    On one thread. Each thread's share of the work is alike, and two that wait for each
+    other on a busy machine take three times as long by chance (measured: the ratio of
+    the two was 0.4 to 4.9 with two threads, 0.72 to 0.89 with one).
+    """
     product = next((p for p in products if not p.is_head), products[0])
     weight = _made_up(product.outputs, product.inputs, way.dtype)
     kernels = {"fused": _kernels(way, None), "apart": _kernels(way, 1)}
     found: dict[str, dict[int, float]] = {how: {} for how in kernels}
-    for rows in _SILU_ROWS:
-        x = _made_up(rows, product.inputs, way.dtype)
-        runs = {
-            how: partial(_seconds, each.linear_silu, x, each.pack(weight))
-            for how, each in kernels.items()
-        }
-        until = time.perf_counter() + _SILU_LIMIT_S / len(_SILU_ROWS)
-        for how, seconds in shortest(runs, time.perf_counter, until).items():
-            found[how][rows] = seconds[0]
+    with _one_thread():
+        packed = {how: each.pack(weight) for how, each in kernels.items()}
+        for rows in _SILU_ROWS:
+            x = _made_up(rows, product.inputs, way.dtype)
+            runs = {
+                how: partial(_seconds, each.linear_silu, x, packed[how])
+                for how, each in kernels.items()
+            }
+            until = time.perf_counter() + _SILU_LIMIT_S / len(_SILU_ROWS)
+            for how, seconds in shortest(runs, time.perf_counter, until).items():
+                found[how][rows] = seconds[0]
     return found
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:

@@ -15,6 +15,7 @@ import torch
 # each with a prompt of 128 tokens and an answer of 64. Decoding is most of both.
 STEPS = {1: 64, 16: 64, 256: 8}
 _TIE = 1.1  # times the fastest: not worth more memory
+_CLEARLY = 0.95  # times as long: worth an operation more
 _HOPELESS = 1.5  # times the fastest: not tried with many rows
 _LEAST_TURNS, _MOST_TURNS = 3, 8
 
@@ -98,11 +99,11 @@ def best(table: Table) -> Way:
 
 
 def apart_from(fused: Mapping[int, float], apart: Mapping[int, float]) -> int | None:
-    """The number of rows from which on an activation is faster after its product than
-    in it; None: at none that was measured."""
+    """The number of rows from which on an activation is clearly faster after its
+    product than in it; None: at none that was measured."""
     found = None
     for rows in sorted(fused, reverse=True):
-        if apart[rows] >= fused[rows]:
+        if apart[rows] > _CLEARLY * fused[rows]:
             break
         found = rows
     return found

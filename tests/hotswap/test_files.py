@@ -19,7 +19,7 @@ from hotswap.adapters.checkpoint import (
 )
 from hotswap.adapters.files import read_file, without_places
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.adapters.tokenizers import FILES
+from hotswap.adapters.tokenizers import FILES, Tokenizers
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
 from hotswap.library.folder_reader import FolderReader
@@ -140,7 +140,9 @@ def test_every_file_of_an_adapter_has_a_bound_and_has_to_be_a_file(
 
 
 def whole_refusal(folder: Path, layout: Layout) -> str:
-    reader = FolderReader(partial(read, layout=layout), Sources([folder.parent]))
+    tokenizers = Tokenizers(tiny.tokenizer())
+    read_folder = partial(read, layout=layout, tokenizers=tokenizers)
+    reader = FolderReader(read_folder, Sources([folder.parent]))
     with pytest.raises(AdapterRefused) as refused:
         errand(partial(reader.source, folder.name, whole=True), patience_s=5)
     return refused.value.reason

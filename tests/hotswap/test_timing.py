@@ -2,13 +2,14 @@
 
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from hotswap.model import kernel_choice as module
-from hotswap.model.kernel_choice import choose_kernels, products_of
+from hotswap.model.kernel_choice import choose_kernels, products_of, time_silu
 from hotswap.model.kernels import OneDNN, Plain
 from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race
 from tests import tiny
@@ -121,6 +122,8 @@ def test_an_activation_leaves_its_product_where_it_is_faster_for_all_more_rows()
     assert apart_from(fused, {1: 0.5, 16: 2.5, 64: 8.0, 256: 30.0}) == 64
     assert apart_from(fused, {1: 0.5, 16: 1.5, 64: 8.0, 256: 30.0}) == 1
     assert apart_from(fused, {1: 0.5, 16: 1.5, 64: 8.0, 256: 50.0}) is None
+    # About as fast is an operation more for nothing.
+    assert apart_from(fused, {1: 0.98, 16: 1.99, 64: 8.0, 256: 30.0}) == 64
 
 
 @pytest.mark.parametrize(("boundary", "fused"), [(None, True), (4, True), (3, False)])
@@ -135,6 +138,28 @@ def test_silu_is_computed_where_the_timing_says(
 
     product = 4 * x if fused else -x
     torch.testing.assert_close(found, torch.nn.functional.silu(product))
+
+
+def test_timing_an_activation_leaves_the_number_of_threads_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: set[int] = set()
+
+    def clock() -> float:
+        used.add(torch.get_num_threads())
+        return 0.0
+
+    monkeypatch.setattr(time, "thread_time", clock)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        found = time_silu(products_of(tiny.model("llama")), PACKED)
+
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert used == {1}, "threads that wait for each other tell nothing"
+    assert found.keys() == {"fused", "apart"}
 
 
 def test_every_layer_counts_with_its_shape_and_the_head_apart() -> None:
