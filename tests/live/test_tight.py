@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from hotswap import app
-from hotswap.config import Memory
+from hotswap.config import MemoryConfig
 from tests.conftest import Live, settings, wait_until
 
 NAMES = ["a0", "a1", "a2", ""] * 3
@@ -29,7 +29,7 @@ def test_it_answers_as_one_with_room_whatever_is_asked_at_once(
     live: Live, model_folder: Path, adapter_folders: Path
 ) -> None:
     roomy = settings(model_folder, adapter_folders)
-    memory = Memory(budget_gb=1e-4, kv_tokens=8192)
+    memory = MemoryConfig(budget_gb=1e-4, kv_tokens=8192)
     tight = app.build(msgspec.structs.replace(roomy, memory=memory))
     with Live(tight) as server, ThreadPoolExecutor(4) as pool:
         for url in (server.url, live.url):
