@@ -4,7 +4,7 @@ uvicorn closes a connection that is idle after an answer. This closes, besides, 
 never says a whole head, one whose unread body still comes when its answer is out, and
 one that does not read its answer. It accepts no more than the process has descriptors
 for, with some in reserve for adapters' files; when all are taken, the one that has been
-idle longest gives way to a newcomer.
+idle longest gives way to a newcomer, or else the one whose body is longest in coming.
 """
 
 import asyncio
@@ -31,11 +31,13 @@ _BUSY = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
     """`head_s`: from the connection, or from its first byte, to the end of a request's
-    head. `idle_s`: between two requests; more than the 60 s of usual proxies.
-    `linger_s`: for the rest of a body nobody wants. `write_s`: without reading.
-    `connections`: at once; None is what the descriptors allow."""
+    head. `body_s`: for a request whose body is not there yet, after which it gives way
+    to newcomers if there are too many. `idle_s`: between two requests; more than the
+    60 s of usual proxies. `linger_s`: for the rest of a body nobody wants. `write_s`:
+    without reading. `connections`: at once; None is what the descriptors allow."""
 
     head_s: float = 20
+    body_s: float = 5
     idle_s: float = 75
     linger_s: float = 5
     write_s: float = 60
@@ -86,7 +88,7 @@ class Connection(H11Protocol):
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._most = most
-        self._since = self.loop.time()
+        self._since = self.loop.time()  # idle, or with the request it has now
         self._phase: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deaf: asyncio.TimerHandle | None = None
@@ -97,6 +99,16 @@ class Connection(H11Protocol):
         """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the body of its request is long in coming."""
+        return (
+            self.is_busy
+            and not self.cycle.response_started
+            and self.conn.their_state is h11.SEND_BODY
+            and self.loop.time() - self._since >= self._limits.body_s
+        )
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._most:
@@ -104,7 +116,10 @@ class Connection(H11Protocol):
         self._look()
 
     def data_received(self, data: bytes) -> None:
+        was_busy = self.is_busy
         super().data_received(data)
+        if self.is_busy and not was_busy:
+            self._since = self.loop.time()
         self._look()
 
     def on_response_complete(self) -> None:
@@ -157,10 +172,13 @@ class Connection(H11Protocol):
         return "idle", limits.idle_s
 
     def _make_room(self) -> None:
-        """Close the connection that has been idle longest, or refuse this one."""
-        idle = [c for c in self.connections if isinstance(c, Connection)]
-        idle = [c for c in idle if c is not self and not c.is_busy]
-        leaves = min(idle, key=lambda c: c._since, default=self)
+        """Close the connection that has been idle longest, or the one that is late for
+        longest, or refuse this one."""
+        others = [c for c in self.connections if isinstance(c, Connection)]
+        others.remove(self)
+        idle = [c for c in others if not c.is_busy]
+        late = [c for c in others if c.is_late]
+        leaves = min(idle or late, key=lambda c: c._since, default=self)
         if leaves is self:
             self._count(503)
             self.transport.write(_BUSY)

@@ -16,6 +16,7 @@ HotswapError
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
 ├── NotKept                  the journal could not be written
+├── NoRenderer               no process to render a chat template in, just now
 ├── OtherTokenizer           the adapter was replaced while its prompt was encoded
 ├── Overloaded               too many jobs wait; try again later
 ├── StillLoading             the adapter's files are being read, or cannot be just now
@@ -142,6 +143,13 @@ class NoRoom(HotswapError):
 
 class NotKept(HotswapError):
     pass
+
+
+class NoRenderer(HotswapError):
+    is_passing = True
+
+    def __init__(self) -> None:
+        super().__init__("the chat template cannot be rendered now")
 
 
 class OtherTokenizer(HotswapError):

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from hotswap.errors import BadRequest
+from hotswap.errors import BadRequest, NoRenderer
 
 _CHILD = Path(__file__).with_name("template_child.py")
 _START_S = 30.0  # of a child, on a busy machine; 0.1 s on an idle one
@@ -53,7 +53,7 @@ class Renderer:
     ) -> str:
         """The text; `names`: what else the template may use. Blocks, a bounded time.
 
-        Raises BadRequest.
+        Raises BadRequest and, while no process is to be had, NoRenderer.
         """
         request = msgspec.json.encode(
             {
@@ -131,14 +131,14 @@ class Renderer:
         try:
             child = _Child()
         except OSError:  # no descriptors, no memory, no process
-            raise _not_now() from None
+            raise NoRenderer from None
         with self._lock:
             self._busy.add(child)
         try:
             child.start()
         except (OSError, EOFError):
             self._end(child)
-            raise _not_now() from None
+            raise NoRenderer from None
         return child
 
     def _give_back(self, child: "_Child") -> None:
@@ -232,10 +232,6 @@ class _Child:
             pieces.append(piece)
             size -= len(piece)
         return b"".join(pieces)
-
-
-def _not_now() -> BadRequest:
-    return BadRequest("the chat template cannot be rendered now", "messages")
 
 
 def _says(what: str) -> BadRequest:

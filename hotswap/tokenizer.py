@@ -61,8 +61,8 @@ class Tokenizer:
     ) -> str:
         """A conversation in a stranger's template, or in the tokenizer's own.
 
-        Raises BadRequest. The model's own is as trusted as the model is and rendered
-        here; a stranger's in a process that can be ended.
+        Raises BadRequest and NoRenderer. The model's own is as trusted as the model is
+        and rendered here; a stranger's in a process that can be ended.
         """
         template = template or self.template
         if template is not None:

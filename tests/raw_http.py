@@ -21,7 +21,7 @@ from tests.servers import free_port, wait_until
 GET = b"GET /hi HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /take HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 LONG = 30.0  # longer than any test
-PATIENT = {"head_s": LONG, "idle_s": LONG, "linger_s": LONG, "write_s": LONG}
+PATIENT = dict.fromkeys(("head_s", "body_s", "idle_s", "linger_s", "write_s"), LONG)
 
 
 @get("/hi")

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hotswap.adapters import pipeline
 from hotswap.adapters.files import read_file, without_places
-from hotswap.errors import AdapterRefused, BadRequest, StepFailed
+from hotswap.errors import AdapterRefused, BadRequest, NoRenderer, StepFailed
 from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 
@@ -76,7 +76,7 @@ class Tokenizers:
             return ()
         try:
             tokenizer.render([{"role": "user", "content": "Hi."}], template)
-        except BadRequest as error:
+        except (BadRequest, NoRenderer) as error:
             return (f"a chat of one plain message fails: {error}",)
         return ()
 

@@ -10,7 +10,13 @@ from litestar.exceptions import HTTPException, NotFoundException
 
 from hotswap.api import djl_shape, openai_shape, vllm
 from hotswap.api.djl_errors import IllegalArgument, IllegalNumber, UnknownEndpoint
-from hotswap.api.http_errors import BodyTooSlow, ClientGone, CrossSite, NotJson
+from hotswap.api.http_errors import (
+    BodyTooSlow,
+    ClientGone,
+    CrossSite,
+    EncodedBody,
+    NotJson,
+)
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -20,6 +26,7 @@ from hotswap.errors import (
     InternalError,
     MergeFailed,
     MixFailed,
+    NoRenderer,
     NoRoom,
     NotFound,
     NotKept,
@@ -52,6 +59,7 @@ STATUS: dict[type[HotswapError], int] = {
     SourceForbidden: 403,
     CrossSite: 403,
     NotJson: 415,
+    EncodedBody: 415,
     BodyTooSlow: 408,
     ClientGone: 499,  # nginx's; nobody is there to read it
     AdapterExists: 409,
@@ -64,6 +72,7 @@ STATUS: dict[type[HotswapError], int] = {
     MergeFailed: 500,
     MixFailed: 500,
     NotKept: 500,
+    NoRenderer: 503,
     OtherTokenizer: 503,
     StillLoading: 503,
     Stopping: 503,

@@ -3,6 +3,7 @@ looked into its body. Part of the errors' tree.
 
 ClientError
 ├── NotJson                  a body that does not say that it is JSON
+├── EncodedBody              a body that would have to be unpacked
 ├── CrossSite                a web page of a place that is not allowed asks
 ├── BodyTooSlow              the body did not come in time
 └── ClientGone               the client has left; nobody reads this
@@ -16,6 +17,14 @@ class NotJson(ClientError):
         super().__init__(
             f"the body's content type is `{said}`: send `application/json`",
             "Content-Type",
+        )
+
+
+class EncodedBody(ClientError):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"the encoding `{encoding}` of the body is not supported: send it plain",
+            "Content-Encoding",
         )
 
 

@@ -17,7 +17,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from hotswap.api.http_errors import BodyTooSlow, ClientGone
+from hotswap.api.http_errors import BodyTooSlow, ClientGone, EncodedBody
 from hotswap.errors import Overloaded
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Middleware:
             await send(message)
 
         method, path = scope["method"], scope["path"]
-        body = _Body(receive, self._body_s, self._bodies)
+        body = _Body(receive, self._body_s, self._bodies, _encoding(scope))
         try:
             if method == "HEAD":
                 scope = cast("Scope", {**scope, "method": "GET"})
@@ -98,19 +98,22 @@ class _Bodies:
 class _Body:
     """One request's body on its way in, as ASGI's `receive`."""
 
-    def __init__(self, receive: Receive, limit_s: float, bodies: _Bodies) -> None:
+    def __init__(
+        self, receive: Receive, limit_s: float, bodies: _Bodies, encoding: str
+    ) -> None:
         self._receive = receive
         self._limit_s = limit_s
         self._end = asyncio.get_running_loop().time() + limit_s
         self._bodies = bodies
+        self._encoding = encoding
         self.is_answered = False  # there is nothing left to refuse
         self._is_whole = False
         self._gives_way = False
         self._wait: asyncio.Timeout | None = None
 
     async def receive(self) -> Any:
-        """Raises BodyTooSlow, ClientGone, or Overloaded if it has to give way, while
-        that can still be an answer."""
+        """Raises BodyTooSlow, ClientGone, EncodedBody, or Overloaded if it has to give
+        way, while that can still be an answer."""
         if self._is_whole:
             return await self._receive()  # that the client leaves
         self._refuse_if_too_large()
@@ -128,6 +131,8 @@ class _Body:
             if self.is_answered:
                 return message
             raise ClientGone
+        if self._encoding and message["body"] and not self.is_answered:
+            raise EncodedBody(self._encoding)
         self._is_whole = not message.get("more_body", False)
         if self._is_whole:
             self.close()
@@ -158,6 +163,12 @@ def _bare(send: Send) -> Send:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return headers_only
+
+
+def _encoding(scope: Scope) -> str:
+    """What the body is packed in, "" if in nothing."""
+    said = dict(scope["headers"]).get(b"content-encoding", b"").decode("latin-1")
+    return "" if said.strip().lower() == "identity" else said[:100]
 
 
 def _request_id(scope: Scope) -> str:

@@ -106,6 +106,21 @@ def test_a_newcomer_is_refused_at_once_if_all_others_are_being_answered() -> Non
             sock.close()
 
 
+def test_a_body_that_is_long_in_coming_keeps_no_newcomer_out() -> None:
+    with served(connections=2, body_s=0.2) as server:
+        late = [server.connect(POST % 10 + b"0") for _ in range(2)]
+        wait_until(lambda: len(server.server.server_state.tasks) == 2)
+        threading.Event().wait(0.3)
+
+        with server.connect(GET) as newcomer:
+            assert b"200" in answer(newcomer)
+            assert rest(late[0]) == b""
+        late[1].sendall(b"123456789")
+        assert b"201" in answer(late[1])
+        for sock in late:
+            sock.close()
+
+
 @pytest.mark.parametrize(
     "sent", [b"\x00\x01\r\n\r\n", b"GET / HTTP/9\r\n\r\n", b"x" * 100_000]
 )

@@ -12,6 +12,7 @@ from hotswap.errors import (
     AdapterRefused,
     ClientError,
     HotswapError,
+    NoRenderer,
     StartFailed,
     StillLoading,
 )
@@ -68,3 +69,12 @@ def test_djls_routes_tell_a_taken_name_in_djls_words() -> None:
 
     assert "a already exists. If you want to replace it" in answer["/adapters"]
     assert "replace" not in answer["/v1/adapters"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/invocations"])
+def test_a_template_that_no_process_can_render_now_is_to_be_asked_for_again(
+    path: str,
+) -> None:
+    answer = error_responses.known_error(RequestFactory().post(path), NoRenderer())
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -74,6 +74,25 @@ async def test_a_body_that_does_not_come_in_time_is_refused_whatever_came_of_it(
     assert answers == {408: 2, 201: 1}
 
 
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate, gzip", b"br"])
+async def test_a_body_in_an_encoding_is_refused_by_its_name(encoding: bytes) -> None:
+    app, answers = application()
+    headers = {"content-encoding": encoding}
+
+    packed = await Client("/take", headers=headers).send(b"\x1f\x8b").ask(app)
+    none = await Client("/take", headers=headers).send(b"").ask(app)
+    plain = (
+        await Client("/take", headers={"content-encoding": b"identity"})
+        .send(b"{}")
+        .ask(app)
+    )
+
+    assert packed.code == 415
+    assert encoding in packed.body
+    assert (none.code, plain.code) == (201, 201)
+    assert answers == {415: 1, 201: 2}
+
+
 async def test_a_client_that_leaves_amid_its_body_is_not_the_servers_error() -> None:
     app, answers = application()
     client = Client("/take").send(b"half", more=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hotswap.errors import BadRequest
+from hotswap.errors import BadRequest, NoRenderer
 from hotswap.templates import Renderer
 from tests import tiny
 from tests.servers import wait_until
@@ -226,9 +226,9 @@ def test_that_no_process_is_to_be_had_is_an_error_of_that_request(
     renderer = brief()
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", refuse)
-        with pytest.raises(BadRequest, match="cannot be rendered now") as refused:
+        with pytest.raises(NoRenderer, match="cannot be rendered now") as refused:
             renderer.render(PLAIN, MESSAGES, {})
-    assert refused.value.field == "messages"
+    assert refused.value.is_passing
 
     assert renderer.render(PLAIN, MESSAGES, {}) == MESSAGES[0]["content"]
     renderer.close()

@@ -135,19 +135,8 @@ SHARED: dict[str, list[Any]] = {
     "adaptor": ["a1"],
     "logit_bias": [{"1": 2}],
 }
-PROMPTS: list[Any] = [
-    "",
-    [],
-    [""],
-    ["a", ""],
-    [[]],
-    None,
-    5,
-    {},
-    ["a", 1],
-    [True],
-    "x" * 509,
-]
+PROMPTS: list[Any] = ["", [], [""], ["a", ""], [[]], None, 5, {}, ["a", 1], [True]]
+PROMPTS += ["x" * 509]
 TOKENS = [[-1], [260], [10**30], [[1], [260]]]
 CONTENTS = [5, "x" * 600, [{"type": "image_url"}]]
 BAD: dict[str, dict[str, list[Any]]] = {
