@@ -28,7 +28,7 @@ class BatchBuilder:
 
     def front(self, free_kv_tokens: int, barred_after: int | None) -> Front:
         """Who sits in plain mixed order."""
-        seats = self.seats(_IN_ORDER, None, free_kv_tokens, barred_after)
+        seats = self._fill(_IN_ORDER, None, free_kv_tokens, barred_after)
         return Front(
             generations=tuple([job.generation for job in seats.jobs]),
             adapters=len(seats.adapters),
@@ -44,6 +44,19 @@ class BatchBuilder:
         barred_after: int | None,
     ) -> Seats:
         """By the plan; `overdue` sits first in a step for first tokens."""
+        seats = self._fill(plan, overdue, free_kv_tokens, barred_after)
+        is_mixed = plan.mode is Mode.MIXED
+        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
+        assert not wrong, f"{plan} is not allowed for {wrong}"
+        return seats
+
+    def _fill(
+        self,
+        plan: Plan,
+        overdue: Job | None,
+        free_kv_tokens: int,
+        barred_after: int | None,
+    ) -> Seats:
         backlog = self._backlog
         seats = Seats(
             self._limits, free_kv_tokens=free_kv_tokens, barred_after=barred_after
@@ -51,14 +64,12 @@ class BatchBuilder:
         if plan.aside is Aside.FIRST_TOKENS:
             self._seat_unanswered(seats, plan, overdue)
         seats.is_closed |= plan.aside is not None
-        first = _first(plan.first, backlog, is_closed=seats.is_closed)
-        while not seats.offer(first):
-            pass  # whoever is next may be seated all the same
+        if plan.first:
+            first = _first(plan.first, backlog, is_closed=seats.is_closed)
+            while not seats.offer(first):
+                pass  # whoever is next may be seated all the same
         while not seats.is_full and not seats.offer(_rest(seats, plan, backlog)):
             pass  # fewer kinds of jobs may be seated now
-        is_mixed = plan.mode is Mode.MIXED
-        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
-        assert not wrong, f"{plan} is not allowed for {wrong}"
         return seats
 
     def step(self, plan: Plan, seats: Seats) -> Step:

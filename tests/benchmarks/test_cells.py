@@ -101,7 +101,9 @@ def plain_loop_s() -> float:
 
 
 @pytest.mark.slow
-def test_a_request_on_the_twin_takes_no_longer_than_so_many_turns_of_a_loop() -> None:
+def test_a_request_on_the_simulator_takes_no_longer_than_so_many_turns_of_a_loop() -> (
+    None
+):
     """1,000 adapters, as `benchmarks.policies` tells it. A loop timed beside it stands
     for the machine, whose speed moves; the median of five, as it moves in between.
     2,200 were measured, and 3,000 when every plan was asked how long it would last."""

@@ -11,7 +11,7 @@ from scheduler.simulate import simulate
 
 
 @pytest.mark.parametrize("policy", COMPARED)
-def test_the_watched_scheduler_tells_what_the_twin_tells(policy: str) -> None:
+def test_the_watched_scheduler_tells_what_the_simulator_tells(policy: str) -> None:
     trace = make_trace(1, 40, CLOSED, 0.5)
     jobs = [
         Job(
@@ -37,7 +37,7 @@ def test_the_watched_scheduler_tells_what_the_twin_tells(policy: str) -> None:
     assert watched.run.first_token_at == run.first_token_at
 
 
-def test_a_trace_served_twice_on_the_twin_tells_the_same() -> None:
+def test_a_trace_served_twice_on_the_simulator_tells_the_same() -> None:
     trace = make_trace(1, 40, CLOSED, 0.5)
     costs = taught(H100)
 
@@ -50,7 +50,7 @@ def test_a_trace_served_twice_on_the_twin_tells_the_same() -> None:
 
 
 @pytest.mark.parametrize("policy", COMPARED)
-def test_the_twin_follows_an_engine_whose_machine_is_slower_than_its_costs(
+def test_the_simulator_follows_an_engine_whose_machine_is_slower_than_its_costs(
     policy: str,
 ) -> None:
     class Slow:

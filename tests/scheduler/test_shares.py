@@ -155,7 +155,7 @@ def test_a_merged_only_adapter_is_not_starved_by_those_that_mix() -> None:
     assert run.finished_at[0] < run.end / 2
 
 
-def test_the_twin_keeps_a_closed_loop_of_clients_and_ends_jobs_early() -> None:
+def test_the_simulator_keeps_a_closed_loop_of_clients_and_ends_jobs_early() -> None:
     trace = [job(n, "ab"[n % 2], tokens=100, arrival=0.0) for n in range(30)]
     ends = {n: 5 + n % 7 for n in range(30)}
     machine = Machine()
