@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port, spawned
 from tests.pages import PAGES, ROOT, Block, blocks
+from tests.servers import free_port, spawned
 
 COMMANDS = [
     pytest.param(block, id=f"{page.stem}-{number}")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.conftest import Live
+from tests.servers import Live
 
 DOCS = Path(__file__).parents[2] / "docs"
 METHODS = ("get", "post", "put", "patch", "delete")
