@@ -37,7 +37,8 @@ from hotswap.api import (
 from hotswap.api.browsers import PLAIN, Browsers
 from hotswap.api.edge import Edge
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
-from hotswap.api.serving import Serving
+from hotswap.api.server_state import ServerState
+from hotswap.api.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.errand import errand
@@ -111,13 +112,10 @@ def build(config: Config) -> Litestar:
     )
     library.open(_catalogue(config, runner, engine, own))
     watch = _watch(config, library)
-    serving = Serving(
+    serving = ServerState(
         engine=engine,
-        tokenizer=tokenizer,
         base=base,
         also_base=tuple(also_base),
-        limit=min(loaded.context, runner.kv_tokens),
-        max_waiting=schedule.max_waiting,
         started_at=int(time.time()),
         memory=runner.memory,
         library=library,
@@ -129,9 +127,12 @@ def build(config: Config) -> Litestar:
         show_paths=config.server.show_paths,
         model_path=config.model.path,
     )
+    submitter = Submitter(
+        engine, library, tokenizer, own, max_waiting=schedule.max_waiting
+    )
     server = config.server
     browsers = Browsers(hosts=server.hosts, origins=server.cors_origins)
-    return routes(serving, server.drain_s, browsers)
+    return routes(serving, submitter, server.drain_s, browsers)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -148,7 +149,12 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Litestar:
+def routes(
+    serving: ServerState,
+    submitter: Submitter,
+    drain_s: float,
+    browsers: Browsers = PLAIN,
+) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
@@ -172,12 +178,15 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
             if watch is not None:
                 await asyncio.to_thread(watch.stop)
             await asyncio.to_thread(serving.library.stop)
-            serving.encoders.close()
+            submitter.close()
             await asyncio.to_thread(RENDERER.close)
 
     application = Litestar(
         [route for part in PARTS for route in part.ROUTES],
-        dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
+        dependencies={
+            "serving": Provide(lambda: serving, sync_to_thread=False),
+            "submitter": Provide(lambda: submitter, sync_to_thread=False),
+        },
         exception_handlers={
             HotswapError: refusals.ours,
             HTTPException: refusals.theirs,
@@ -187,7 +196,7 @@ def routes(serving: Serving, drain_s: float, browsers: Browsers = PLAIN) -> Lite
         state=State(
             {
                 "drain": lambda: serving.engine.drain(drain_s),
-                "ended": lambda: serving.ended,
+                "ended": lambda: serving.health.ended,
                 "answers": serving.answers,
             }
         ),

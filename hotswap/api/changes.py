@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from hotswap.adapters.origin import Origin
 from hotswap.api.listings import find
 from hotswap.api.selection import from_model
-from hotswap.api.serving import Serving
+from hotswap.api.server_state import ServerState
 from hotswap.errors import BadRequest, ClientError
 from scheduler import BASE
 
 
-def check_enabled(serving: Serving) -> None:
+def check_enabled(serving: ServerState) -> None:
     """Raises BadRequest if this server serves the bare model alone."""
     if not serving.is_lora_enabled:
         raise BadRequest("LoRA is not enabled.")
@@ -36,7 +36,7 @@ def in_words(words: Mapping[str, str]) -> Iterator[None]:
 
 
 async def register(
-    serving: Serving,
+    serving: ServerState,
     name: str,
     origin: Origin,
     *,
@@ -61,14 +61,14 @@ async def register(
     return key
 
 
-def warnings(serving: Serving, name: str) -> tuple[str, ...]:
+def warnings(serving: ServerState, name: str) -> tuple[str, ...]:
     """What to know of an adapter that was registered just now."""
     row = find(serving.engine.status.adapters, name)
     return row.card.warnings if row is not None and row.card is not None else ()
 
 
 async def update(
-    serving: Serving,
+    serving: ServerState,
     name: str,
     *,
     preload: bool | None = None,
@@ -86,7 +86,7 @@ async def update(
     await asyncio.wrap_future(serving.engine.seen())
 
 
-async def unregister(serving: Serving, name: str) -> None:
+async def unregister(serving: ServerState, name: str) -> None:
     """Forget a name; what runs finishes. Raises what the library says."""
     await asyncio.wrap_future(serving.library.unregister(name))
     await asyncio.wrap_future(serving.engine.seen())

@@ -26,7 +26,7 @@ from hotswap.api.djl_shape import (
 )
 from hotswap.api.endpoints import Endpoint
 from hotswap.api.listings import find
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
@@ -132,7 +132,7 @@ def _version(endpoint: Endpoint) -> dict[str, str]:
 
 
 async def _create(
-    serving: Serving, name: str, endpoint: Endpoint, origin: Origin | None
+    serving: ServerState, name: str, endpoint: Endpoint, origin: Origin | None
 ) -> None:
     """Register the adapter if it is not served yet, then note the endpoint."""
     adapter = endpoint.adapter
@@ -157,7 +157,7 @@ async def _create(
 
 
 def _from_template(
-    serving: Serving, given: dict[str, list[str]]
+    serving: ServerState, given: dict[str, list[str]]
 ) -> tuple[str, Endpoint, Origin | None]:
     template = given["template"][0]
     if template != _TEMPLATE:
@@ -172,7 +172,7 @@ def _from_template(
 
 
 def _from_definition(
-    serving: Serving, definition: Definition
+    serving: ServerState, definition: Definition
 ) -> tuple[str, Endpoint, Origin]:
     adapters = definition.configs.adapters
     ref = next(iter(adapters), "")
@@ -198,7 +198,7 @@ def _from_definition(
     return definition.name, endpoint, origin
 
 
-def _check_model(serving: Serving, url: str) -> None:
+def _check_model(serving: ServerState, url: str) -> None:
     """Raises BadRequest if a model's URL does not end in the name of the one served."""
     if url.partition("?")[0].rstrip("/").rpartition("/")[2] not in serving.names:
         raise BadRequest(
