@@ -8,7 +8,7 @@ import pytest
 from openai import AsyncOpenAI, NotFoundError, OpenAI
 
 from tests.conftest import Live, wait_until
-from tests.live.asking import ask
+from tests.live.completions import ask
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from hotswap import app
 from tests.conftest import Live, settings
-from tests.live.asking import ask, client, stream
+from tests.live.completions import ask, client, stream
 
 PROMPTS = ["Hello", "Once upon a time", "1 2 3 4 5 6 7 8", "ab" * 40, "x"]
 ADAPTERS = ["", *(f"a{n}" for n in range(7))]
