@@ -28,7 +28,8 @@ from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.api.endpoints import Endpoints
-from hotswap.api.serving import Serving
+from hotswap.api.server_state import ServerState
+from hotswap.api.submission import Submitter
 from hotswap.app import routes
 from hotswap.engine.engine import Engine
 from hotswap.engine.letters import Adopt, Submit
@@ -125,20 +126,20 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
             max_pinned=None,
         )
     )
-    serving = Serving(
+    serving = ServerState(
         engine=engine,
-        tokenizer=Tokenizer(loaded.tokenizer),
         base="base",
-        limit=8192,
-        max_waiting=1000,
         started_at=0,
         memory=memory,
         library=library,
         endpoints=Endpoints(None),
         hooks=Hooks(),
     )
+    submitter = Submitter(
+        engine, library, Tokenizer(loaded.tokenizer), Hooks(), max_waiting=1000
+    )
     config = uvicorn.Config(
-        routes(serving, 5.0), port=PORT, log_config=None, access_log=False
+        routes(serving, submitter, 5.0), port=PORT, log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -38,7 +38,8 @@ from hotswap.api import (
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.api.middleware import Middleware
-from hotswap.api.serving import Serving
+from hotswap.api.server_state import ServerState
+from hotswap.api.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.errand import errand
@@ -114,13 +115,10 @@ def build(config: Config) -> Litestar:
     )
     library.open(_registry(config, loaded, runner, engine, own))
     watch = _watch(config, library)
-    serving = Serving(
+    serving = ServerState(
         engine=engine,
-        tokenizer=tokenizer,
         base=base,
         also_base=tuple(also_base),
-        limit=min(loaded.context, runner.kv_tokens),
-        max_waiting=schedule.max_waiting,
         started_at=int(time.time()),
         memory=runner.memory,
         library=library,
@@ -132,9 +130,12 @@ def build(config: Config) -> Litestar:
         show_paths=config.server.show_paths,
         model_path=config.model.path,
     )
+    submitter = Submitter(
+        engine, library, tokenizer, own, max_waiting=schedule.max_waiting
+    )
     server = config.server
     pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
-    return routes(serving, server.drain_s, pages)
+    return routes(serving, submitter, server.drain_s, pages)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -151,7 +152,12 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def routes(serving: Serving, drain_s: float, pages: CrossOrigin = PLAIN) -> Litestar:
+def routes(
+    serving: ServerState,
+    submitter: Submitter,
+    drain_s: float,
+    pages: CrossOrigin = PLAIN,
+) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
     `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
@@ -175,12 +181,15 @@ def routes(serving: Serving, drain_s: float, pages: CrossOrigin = PLAIN) -> Lite
             if watch is not None:
                 await asyncio.to_thread(watch.stop)
             await asyncio.to_thread(serving.library.stop)
-            serving.encoders.close()
+            submitter.close()
             await asyncio.to_thread(RENDERER.close)
 
     application = Litestar(
         [route for part in PARTS for route in part.ROUTES],
-        dependencies={"serving": Provide(lambda: serving, sync_to_thread=False)},
+        dependencies={
+            "serving": Provide(lambda: serving, sync_to_thread=False),
+            "submitter": Provide(lambda: submitter, sync_to_thread=False),
+        },
         exception_handlers={
             HotswapError: error_responses.known_error,
             HTTPException: error_responses.router_error,
@@ -190,7 +199,7 @@ def routes(serving: Serving, drain_s: float, pages: CrossOrigin = PLAIN) -> Lite
         state=State(
             {
                 "drain": lambda: serving.engine.drain(drain_s),
-                "ended": lambda: serving.ended,
+                "ended": lambda: serving.health.ended,
                 "answers": serving.answers,
             }
         ),

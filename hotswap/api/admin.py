@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from hotswap.adapters.listing import Listing
 from hotswap.adapters.report import Report, bad, good
 from hotswap.api import registration
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import AdapterRefused
 from hotswap.library.orders import Update
@@ -56,13 +56,13 @@ async def unpin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
     return await _pinned(serving, name, False)
 
 
-async def _pinned(serving: Serving, name: str, pinned: bool) -> dict[str, Any]:
+async def _pinned(serving: ServerState, name: str, pinned: bool) -> dict[str, Any]:
     registration.check_enabled(serving)
     await registration.update(serving, Update(name=name, pin=pinned))
     return about(serving, serving.adapter(name))
 
 
-def about(serving: Serving, row: Listing) -> dict[str, Any]:
+def about(serving: ServerState, row: Listing) -> dict[str, Any]:
     """All that may be known of one adapter."""
     card = row.card
     return {
@@ -89,7 +89,7 @@ def about(serving: Serving, row: Listing) -> dict[str, Any]:
     }
 
 
-def _residency(serving: Serving, row: Listing) -> str:
+def _residency(serving: ServerState, row: Listing) -> str:
     """The tier nearest to the next token that holds it."""
     status = serving.engine.status
     if row.generation == status.resident:

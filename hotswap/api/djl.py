@@ -1,10 +1,12 @@
 """DJL Serving's routes: /invocations, /predictions, /models/{m}/invoke, /ping.
 
+    read the body, with the adapter it names -> make requests -> submit -> answer
+
 The shapes are those of its documentation; where its code falls short of it (lists of
 adapters, `?adapter=`), the documentation is followed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,8 +18,10 @@ from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.api.djl_schemas import Invocation, Parameters
 from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.prompt import Prompt
+from hotswap.api.request_body import read_body
 from hotswap.api.running import Answer, Running, collect, primed
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.submission import InjectedSubmitter, Submitter
 from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest
 
@@ -25,67 +29,81 @@ _FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 
 
 @post("/invocations", status_code=200)
-async def invocations(request: Request, serving: Injected) -> Response:
+async def invocations(
+    request: Request, serving: Injected, submitter: InjectedSubmitter
+) -> Response:
     """SageMaker's form."""
-    return await _invoke(request, serving)
+    return await _invoke(request, serving, submitter)
 
 
 @post(["/predictions/{model:str}", "/models/{model:str}/invoke"], status_code=200)
 async def predictions(
-    request: Request, serving: Injected, model: FromPath[str]
+    request: Request,
+    serving: Injected,
+    submitter: InjectedSubmitter,
+    model: FromPath[str],
 ) -> Response:
     """The same with the base model, or an endpoint for one adapter, in the path."""
     if model in serving.names:
-        return await _invoke(request, serving)
+        return await _invoke(request, serving, submitter)
     if request.scope["path"].startswith("/models"):
         raise UnknownEndpoint(model)
-    return await _invoke(request, serving, endpoint=model)
+    return await _invoke(request, serving, submitter, endpoint=model)
 
 
 @get("/ping")
 async def ping(serving: Injected) -> Response:
     """SageMaker's health check."""
-    healthy = serving.engine.is_alive and not serving.engine.status.is_stopping
-    state = "Healthy" if healthy else "Unhealthy"
-    body = {serving.base: {"status": state}}
-    return Response(body, status_code=200 if healthy else 503)
+    is_ready = serving.health.is_ready
+    body = {serving.base: {"status": "Healthy" if is_ready else "Unhealthy"}}
+    return Response(body, status_code=200 if is_ready else 503)
 
 
 async def _invoke(
-    request: Request, serving: Serving, endpoint: str | None = None
+    request: Request,
+    serving: ServerState,
+    submitter: Submitter,
+    endpoint: str | None = None,
 ) -> Response:
     if "handler" in request.headers:
         raise BadRequest("The handler can't be overridden in a request", "handler")
     if endpoint is not None:
-        serving.endpoints.adapter(endpoint)
-    data, selection = await serving.read(request, Invocation, endpoint)
-    texts = [data.inputs] if isinstance(data.inputs, str) else data.inputs
+        serving.endpoints.adapter(endpoint)  # it exists
+    body, selection = await read_body(request, serving, Invocation, endpoint)
+    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")
-    serving.check_room(len(texts), "inputs")
-    if data.stream and len(texts) > 1:
+    submitter.check_room(len(texts), "inputs")
+    if body.stream and len(texts) > 1:
         raise BadRequest("`stream` takes one input, not a list of several", "stream")
     requests = [
         GenerationRequest(
             prompt=Prompt(text, "inputs"),
             adapter=adapter,
-            params=data.parameters.to_params(serving.sidecar(adapter)),
+            params=body.parameters.to_params(serving.sidecar(adapter)),
         )
         for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True)
     ]
-    running = await serving.open(requests, selection.field)
-    if data.stream:
-        lines = await primed(running, _lines(running, data.parameters, texts[0]))
+    running = await submitter.submit(requests, selection.field)
+    return await _answer(request, running, body, texts)
+
+
+async def _answer(
+    request: Request, running: Running, body: Invocation, texts: Sequence[str]
+) -> Response:
+    parameters = body.parameters
+    if body.stream:
+        lines = await primed(running, _lines(running, parameters, texts[0]))
         return Stream(
             lines, media_type="application/jsonlines", headers=running.headers()
         )
     answers = await collect(request, running)
     items = [
-        _whole(answer, data.parameters, text)
+        _whole(answer, parameters, text)
         for answer, text in zip(answers, texts, strict=True)
     ]
-    body = items[0] if isinstance(data.inputs, str) else items
-    return Response(body, headers=running.headers())
+    content = items[0] if isinstance(body.inputs, str) else items
+    return Response(content, headers=running.headers())
 
 
 def _whole(answer: Answer, parameters: Parameters, text: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hotswap.api.djl_shape import (
     required,
     status_reply,
 )
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
@@ -126,7 +126,7 @@ async def unregister(
     return status_reply(f"Adapter {shown} unregistered")
 
 
-def _admit(request: Request, serving: Serving) -> None:
+def _admit(request: Request, serving: ServerState) -> None:
     check_model(request, serving.names)
     registration.check_enabled(serving)
 
@@ -159,7 +159,7 @@ def _options(given: dict[str, list[str]]) -> dict[str, str]:
     }
 
 
-def _alias(serving: Serving, name: str) -> str:
+def _alias(serving: ServerState, name: str) -> str:
     """What people see: the alias it was registered with, or its name."""
     try:
         return serving.adapter(name).origin.alias or name
@@ -167,7 +167,7 @@ def _alias(serving: Serving, name: str) -> str:
         return name
 
 
-def _card(serving: Serving, row: Listing) -> dict[str, Any]:
+def _card(serving: ServerState, row: Listing) -> dict[str, Any]:
     return {
         "name": row.name,
         "src": serving.source(row),

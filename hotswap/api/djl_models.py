@@ -7,7 +7,7 @@ from litestar.params import FromPath
 
 from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.api.djl_shape import page, reply
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 
 
 @get("/models")
@@ -29,15 +29,14 @@ async def model(serving: Injected, model: FromPath[str]) -> Response:
     return reply([{"workflowName": model, "models": [card(serving)]}])
 
 
-def card(serving: Serving) -> dict[str, Any]:
+def card(serving: ServerState) -> dict[str, Any]:
     """One model of a workflow. There is one worker: the engine."""
     status = serving.engine.status
-    is_healthy = serving.engine.is_alive and not status.is_stopping
     return {
         "modelName": serving.base,
         "modelUrl": serving.model_url,
         "requestInQueue": status.waiting,
-        "status": "Healthy" if is_healthy else "Unhealthy",
+        "status": "Healthy" if serving.health.is_ready else "Unhealthy",
         "loadedAtStartup": True,
     }
 

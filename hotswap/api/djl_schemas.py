@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api import neutral
+from hotswap.api import unsupported_fields
 from hotswap.api.generation_fields import GenerationFields, MaxTokens, StopStrings
 from hotswap.api.wire import Fields
 from hotswap.engine.params import GenerationParams
@@ -14,7 +14,7 @@ class Parameters(GenerationFields, frozen=True, kw_only=True):
     """DJL's generation parameters; defaults as its documentation says."""
 
     defaults = GenerationParams(max_tokens=30, temperature=0.0, logprobs=True)
-    foreign = neutral.PARAMETERS
+    foreign = unsupported_fields.PARAMETERS
 
     max_new_tokens: MaxTokens | None = None
     do_sample: bool | None = None
@@ -42,7 +42,7 @@ class Parameters(GenerationFields, frozen=True, kw_only=True):
 
 
 class Invocation(Fields, frozen=True, kw_only=True):
-    foreign = neutral.INVOCATION
+    foreign = unsupported_fields.INVOCATION
     inner: ClassVar = {"parameters": Parameters}
 
     inputs: str | list[str]

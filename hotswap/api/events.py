@@ -18,7 +18,7 @@ from litestar.response import Stream
 
 from hotswap.adapters.listing import Listing
 from hotswap.api.admin import about
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from hotswap.engine.status import Status
 
 _EVERY_S = 0.1
@@ -31,7 +31,7 @@ async def events(serving: Injected) -> Stream:
     return Stream(_stream(serving), media_type="text/event-stream")
 
 
-async def _stream(serving: Serving) -> AsyncIterator[bytes]:
+async def _stream(serving: ServerState) -> AsyncIterator[bytes]:
     last: Status | None = None
     idle = 0
     while serving.engine.is_alive:
@@ -50,7 +50,7 @@ async def _stream(serving: Serving) -> AsyncIterator[bytes]:
 
 
 def _news(
-    serving: Serving, last: Status | None, now: Status
+    serving: ServerState, last: Status | None, now: Status
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
     if last is None or now.adapters is not last.adapters:
         before = {row.name: row for row in last.adapters} if last else {}

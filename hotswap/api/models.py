@@ -8,7 +8,7 @@ from litestar.params import FromPath
 
 from hotswap.adapters.listing import AdapterState
 from hotswap.api.selection import from_model
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from hotswap.errors import UnknownModel
 from scheduler import BASE
 
@@ -33,7 +33,7 @@ async def model(serving: Injected, model: FromPath[str]) -> dict[str, Any]:
     raise UnknownModel(asked, row.reason if row else None)
 
 
-def _cards(serving: Serving) -> Iterator[dict[str, Any]]:
+def _cards(serving: ServerState) -> Iterator[dict[str, Any]]:
     for name in serving.names:
         yield _base(serving, name)
     rows = {
@@ -49,12 +49,12 @@ def _cards(serving: Serving) -> Iterator[dict[str, Any]]:
             yield _card(serving, alias, root, parent=serving.base)
 
 
-def _base(serving: Serving, name: str) -> dict[str, Any]:
-    return _card(serving, name, serving.model_url, context=serving.limit)
+def _base(serving: ServerState, name: str) -> dict[str, Any]:
+    return _card(serving, name, serving.model_url, context=serving.engine.limit)
 
 
 def _card(
-    serving: Serving,
+    serving: ServerState,
     name: str,
     root: str,
     *,

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api import neutral
+from hotswap.api import unsupported_fields
 from hotswap.api.generation_fields import (
     GenerationFields,
     MaxTokens,
@@ -19,7 +19,7 @@ TokenId = Annotated[int, Meta(ge=0)]
 
 
 class StreamOptions(Fields, frozen=True, kw_only=True):
-    foreign = neutral.STREAM_OPTIONS
+    foreign = unsupported_fields.STREAM_OPTIONS
 
     include_usage: bool = False
 
@@ -56,7 +56,7 @@ class OpenAIBody(GenerationFields, frozen=True, kw_only=True):
 
 class Completion(OpenAIBody, frozen=True, kw_only=True):
     defaults = GenerationParams(max_tokens=16)  # OpenAI's
-    foreign = neutral.COMPLETION
+    foreign = unsupported_fields.COMPLETION
     inner: ClassVar = {"stream_options": StreamOptions}
 
     prompt: str | list[str | TokenId | list[TokenId]]
@@ -70,7 +70,7 @@ class Part(Fields, frozen=True, kw_only=True):
 class Message(Fields, frozen=True, kw_only=True):
     """OpenAI's roles `tool` and `function` need tools, which are not supported."""
 
-    foreign = neutral.MESSAGE
+    foreign = unsupported_fields.MESSAGE
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[Part], Meta(min_length=1)]
@@ -78,7 +78,7 @@ class Message(Fields, frozen=True, kw_only=True):
 
 class Chat(OpenAIBody, frozen=True, kw_only=True):
     defaults = GenerationParams()
-    foreign = neutral.CHAT
+    foreign = unsupported_fields.CHAT
     inner: ClassVar = {"stream_options": StreamOptions, "messages": Message}
 
     messages: Annotated[list[Message], Meta(min_length=1)]

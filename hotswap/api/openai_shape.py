@@ -3,14 +3,14 @@
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.openai_schemas import Chat, Completion
-from hotswap.api.running import Running
-from hotswap.api.serving import Serving
+from hotswap.api.running import Answer, Running
+from hotswap.api.server_state import ServerState
 from hotswap.engine.ticket import Finish, Piece
 from hotswap.errors import ClientError
 
@@ -46,55 +46,64 @@ def error_body(error: Exception, status: int) -> dict[str, Any]:
     }
 
 
-@dataclass(slots=True)
-class Shape:
+class ResponseShape:
     """How completions and chat completions differ on the way out."""
 
-    prefix: str
-    kind: str
-    chunk_kind: str
-    data: Completion | Chat
-    model: str = ""
-    id: str = ""
-    created: int = 0
-
-    def __post_init__(self) -> None:
-        self.id = self.prefix + uuid.uuid4().hex
-        self.created = int(time.time())
-
-    def head(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
+    def __init__(self, body: Completion | Chat, model: str) -> None:
+        """`model`: what answers say that ran."""
+        self._is_chat = isinstance(body, Chat)
+        self.is_streamed = body.stream
+        self.tells_usage = body.stream_options.include_usage
+        self._head = {
+            "id": ("chatcmpl-" if self._is_chat else "cmpl-") + uuid.uuid4().hex,
+            "object": "chat.completion" if self._is_chat else "text_completion",
+            "created": int(time.time()),
+            "model": model,
         }
+        self._chunk_head = dict(self._head)
+        if self._is_chat:
+            self._chunk_head["object"] = "chat.completion.chunk"
 
-    def whole(self, index: int, text: str, finish: Finish | None) -> dict[str, Any]:
-        choice = {"index": index, "finish_reason": _FINISH[finish], "logprobs": None}
-        if isinstance(self.data, Chat):
-            return {**choice, "message": {"role": "assistant", "content": text}}
-        return {**choice, "text": text}
+    def whole(self, answers: Sequence[Answer], used: dict[str, int]) -> dict[str, Any]:
+        """The answer that is sent at once."""
+        choices = []
+        for index, answer in enumerate(answers):
+            said: dict[str, Any] = {"text": answer.text}
+            if self._is_chat:
+                said = {"message": {"role": "assistant", "content": answer.text}}
+            choices.append(_choice(index, answer.finish, said))
+        return {**self._head, "choices": choices, "usage": used}
 
     def chunk(self, index: int, piece: Piece, *, first: bool) -> dict[str, Any]:
-        choice: dict[str, Any] = {
-            "index": index,
-            "finish_reason": _FINISH[piece.finish],
-            "logprobs": None,
-        }
-        if isinstance(self.data, Chat):
+        """One event of a stream. `first`: of the answer of that index."""
+        said: dict[str, Any] = {"text": piece.text}
+        if self._is_chat:
             role = {"role": "assistant"} if first else {}
-            choice["delta"] = {**role, "content": piece.text}
-        else:
-            choice["text"] = piece.text
-        return {**self.head(self.chunk_kind), "choices": [choice]}
+            said = {"delta": {**role, "content": piece.text}}
+        choices = [_choice(index, piece.finish, said)]
+        usage = {"usage": None} if self.tells_usage else {}
+        return {**self._chunk_head, "choices": choices, **usage}
+
+    def usage_chunk(self, used: dict[str, int]) -> dict[str, Any]:
+        return {**self._chunk_head, "choices": [], "usage": used}
 
 
-def ran(serving: Serving, adapters: Sequence[str], asked: str | None) -> str:
-    """What answered, as `model` tells it: one name, or one for each prompt. The base
+def _choice(index: int, finish: Finish | None, said: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "index": index,
+        "finish_reason": _FINISH[finish],
+        "logprobs": None,
+        **said,
+    }
+
+
+def ran(
+    serving: ServerState, requests: Sequence[GenerationRequest], asked: str | None
+) -> str:
+    """What answers, as `model` tells it: one name, or one for each prompt. The base
     model is told by the name that the client `asked` for, if it is one of its names."""
     base = asked if asked in serving.names else serving.base
-    names = [adapter or base for adapter in adapters]
+    names = [request.adapter or base for request in requests]
     return names[0] if len(set(names)) == 1 else ", ".join(names)
 
 

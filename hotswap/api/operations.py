@@ -8,26 +8,25 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from scheduler import BASE
 
 
 @get("/health/live")
 async def live(serving: Injected) -> Response:
     """200 while the threads run that serve, decide and watch."""
-    body = {"alive": not serving.ended, "ended": serving.ended}
-    return Response(body, status_code=503 if serving.ended else 200)
+    now = serving.health
+    body = {"alive": now.is_alive, "ended": now.ended}
+    return Response(body, status_code=200 if now.is_alive else 503)
 
 
 @get(["/health", "/health/ready"])
 async def ready(serving: Injected) -> Response:
     """200 while requests are accepted and adapters come and go. `trouble`: what the
     disk keeps from them, a line each; whatever is served goes on."""
-    status, watch = serving.engine.status, serving.watch
-    is_ready = not serving.ended and not status.is_stopping
-    trouble = [*serving.library.trouble, *(watch.trouble if watch else ())]
-    body = {"ready": is_ready, "trouble": trouble}
-    return Response(body, status_code=200 if is_ready else 503)
+    now = serving.health
+    body = {"ready": now.is_ready, "trouble": now.trouble}
+    return Response(body, status_code=200 if now.is_ready else 503)
 
 
 @get("/v1/status")
@@ -48,7 +47,7 @@ async def metrics(serving: Injected) -> bytes:
 
 
 class _Metrics(Collector):
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: ServerState) -> None:
         self._serving = serving
 
     def collect(self) -> list[Metric]:

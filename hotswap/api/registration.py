@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from hotswap.api.selection import from_model
-from hotswap.api.serving import Serving
+from hotswap.api.server_state import ServerState
 from hotswap.errors import BadRequest, ClientError
 from hotswap.library.orders import Registration, Update
 from scheduler import BASE
 
 
-def check_enabled(serving: Serving) -> None:
+def check_enabled(serving: ServerState) -> None:
     """Raises BadRequest if this server serves the bare model alone."""
     if not serving.is_lora_enabled:
         raise BadRequest("LoRA is not enabled.")
@@ -34,7 +34,7 @@ def in_words(words: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-async def register(serving: Serving, order: Registration) -> None:
+async def register(serving: ServerState, order: Registration) -> None:
     """Serve a folder under a name. Raises what the library says; then nothing has
     changed."""
     name = order.name
@@ -49,19 +49,19 @@ async def register(serving: Serving, order: Registration) -> None:
     await asyncio.wrap_future(serving.engine.seen())
 
 
-def warnings(serving: Serving, name: str) -> tuple[str, ...]:
+def warnings(serving: ServerState, name: str) -> tuple[str, ...]:
     """What to know of an adapter that was registered just now."""
     row = serving.engine.status.adapter(name)
     return row.card.warnings if row is not None and row.card is not None else ()
 
 
-async def update(serving: Serving, order: Update) -> None:
+async def update(serving: ServerState, order: Update) -> None:
     """Change what is given. Raises what the library says, with nothing changed."""
     await asyncio.wrap_future(serving.library.update(order))
     await asyncio.wrap_future(serving.engine.seen())
 
 
-async def unregister(serving: Serving, name: str) -> None:
+async def unregister(serving: ServerState, name: str) -> None:
     """Forget a name; what runs finishes. Raises what the library says."""
     await asyncio.wrap_future(serving.library.unregister(name))
     await asyncio.wrap_future(serving.engine.seen())

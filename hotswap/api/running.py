@@ -53,11 +53,6 @@ class Running:
         prompts = {id(each.prompt): each.prompt for each in self._requests}
         return sum(len(prompt.tokens) for prompt in prompts.values())
 
-    @property
-    def adapters(self) -> list[str]:
-        """Each job's, "" is base."""
-        return [each.adapter for each in self._requests]
-
     def close(self) -> None:
         for ticket in self._tickets:
             ticket.close()
@@ -72,7 +67,7 @@ class Running:
         return {
             # Any folder name is an adapter's name, but not any is a header's value.
             "x-hotswap-adapter": _joined(
-                [quote(each or BASE) for each in self.adapters]
+                [quote(each.adapter or BASE) for each in self._requests]
             ),
             "x-hotswap-generation": _joined([t.generation for t in self._tickets]),
             "x-hotswap-mode": _joined(modes),

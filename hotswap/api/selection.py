@@ -8,7 +8,7 @@
 
 "" and `base` name the bare model. Whether the name exists is the engine's to say.
 A header or query parameter that speaks of an adapter in another form is refused: the
-base model must not answer in its place. `neutral` does the same for bodies.
+base model must not answer in its place. `unsupported_fields` does the same for bodies.
 """
 
 import re

@@ -11,7 +11,7 @@ from litestar import Request, post
 
 from hotswap.adapters.origin import Origin
 from hotswap.api import openai_shape, registration
-from hotswap.api.serving import Injected
+from hotswap.api.server_state import Injected
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,

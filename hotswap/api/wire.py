@@ -1,7 +1,7 @@
 """Wire: how any body of a request is read, strictly. Each family has its own schemas.
 
 Unknown fields are refused: a misspelled `adapter` must not be answered by the base
-model. `null` is absent, for every field. `neutral` has the fields of our peers.
+model. `null` is absent, for every field. `unsupported_fields` has those of our peers.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 from msgspec import Struct
 
-from hotswap.api import neutral
+from hotswap.api import unsupported_fields
 from hotswap.errors import BadRequest
 
 _T = TypeVar("_T")
@@ -21,10 +21,10 @@ _NAMED = re.compile(r"field `(\w+)`")
 
 
 class Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Any object of a body. `foreign`: what it may say besides, as `neutral` has it.
+    """Any object of a body. `foreign`: what it may say besides (`unsupported_fields`).
     `inner`: its fields that hold such an object, or a list of them."""
 
-    foreign: ClassVar[neutral.Neutral] = {}
+    foreign: ClassVar[unsupported_fields.Neutral] = {}
     inner: ClassVar[Mapping[str, type["Fields"]]] = {}
 
 
@@ -71,7 +71,7 @@ def _own(value: object, kind: type[Fields], place: str = "") -> object:
     own = {}
     for field, said in value.items():
         if field in kind.foreign:
-            neutral.refuse(field, said, kind.foreign, place)
+            unsupported_fields.refuse(field, said, kind.foreign, place)
         elif said is None and field in kind.__struct_fields__:
             continue
         elif field not in kind.inner:

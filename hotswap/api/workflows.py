@@ -27,7 +27,7 @@ from hotswap.api.djl_shape import (
     status_reply,
 )
 from hotswap.api.endpoints import Endpoint
-from hotswap.api.serving import Injected, Serving
+from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
@@ -140,7 +140,7 @@ def _version(endpoint: Endpoint) -> dict[str, str]:
     return {} if endpoint.version is None else {"version": endpoint.version}
 
 
-async def _create(serving: Serving, made: _Workflow) -> None:
+async def _create(serving: ServerState, made: _Workflow) -> None:
     """Register the adapter if it is not served yet, then note the endpoint."""
     adapter, order = made.endpoint.adapter, made.registration
     known = serving.engine.status.adapter(adapter)
@@ -164,7 +164,7 @@ async def _create(serving: Serving, made: _Workflow) -> None:
         raise
 
 
-def _from_template(serving: Serving, given: dict[str, list[str]]) -> _Workflow:
+def _from_template(serving: ServerState, given: dict[str, list[str]]) -> _Workflow:
     template = given["template"][0]
     if template != _TEMPLATE:
         raise IllegalArgument(
@@ -179,7 +179,7 @@ def _from_template(serving: Serving, given: dict[str, list[str]]) -> _Workflow:
     return _Workflow(adapter, Endpoint(adapter=adapter), order)
 
 
-def _from_definition(serving: Serving, definition: Definition) -> _Workflow:
+def _from_definition(serving: ServerState, definition: Definition) -> _Workflow:
     adapters = definition.configs.adapters
     ref = next(iter(adapters), "")
     if len(adapters) != 1 or definition.workflow != {"out": ("adapter", ref, "in")}:
@@ -207,7 +207,7 @@ def _from_definition(serving: Serving, definition: Definition) -> _Workflow:
     return _Workflow(definition.name, endpoint, order)
 
 
-def _check_model(serving: Serving, url: str) -> None:
+def _check_model(serving: ServerState, url: str) -> None:
     """Raises BadRequest if a model's URL does not end in the name of the one served."""
     if url.partition("?")[0].rstrip("/").rpartition("/")[2] not in serving.names:
         raise BadRequest(

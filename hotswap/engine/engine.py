@@ -59,6 +59,7 @@ class Engine:
         self._batch = Batch(executor, store)
         self._outbox = Outbox()
         self._counters = Counters()
+        self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
         self._reception = Reception(
             store,
             self._batch,
@@ -67,7 +68,7 @@ class Engine:
             counters=self._counters,
             tokenizer=tokenizer,
             eos=eos,
-            limit=min(context, scheduler.kv_tokens),
+            limit=self.limit,
             fetch=fetch,
             clock=clock,
         )

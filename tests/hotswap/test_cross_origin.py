@@ -6,8 +6,7 @@ import pytest
 from litestar.testing import TestClient
 
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
-from hotswap.app import routes
-from tests.hotswap.test_requests import FakeEngine, serving_of
+from tests.fake_server import FakeEngine, app_of
 
 OURS, THEIRS = "https://ours.example", "https://evil.example"
 COMPLETION = '{"prompt": "abc"}'
@@ -33,8 +32,7 @@ MANAGING = [
 
 def client_of(pages: CrossOrigin) -> TestClient:
     # Without LoRA, management says so once it is admitted.
-    serving = serving_of(FakeEngine(), is_lora_enabled=False)
-    return TestClient(routes(serving, 0, pages))
+    return TestClient(app_of(FakeEngine(), pages=pages, is_lora_enabled=False))
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,27 @@
 """A row's token depends on its logits, parameters and seed, never on its neighbours."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
 
 from hotswap.engine.params import GenerationParams
-from hotswap.engine.sampling import Sampler, sample
+from hotswap.engine.sampling import Sample, Sampler, sample
 
 RANDOM = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(8, 100, generator=RANDOM) * 3
 
 
-def draw(logits: torch.Tensor, count: int, **params: object) -> list[int]:
-    sampler = Sampler(GenerationParams(**params))  # type: ignore[arg-type]
-    return [sample(logits[None], [sampler])[0].token for _ in range(count)]
+def one(logits: torch.Tensor, sampler: Sampler) -> Sample:
+    (found,) = sample(logits[None], [sampler])
+    assert found is not None
+    return found
+
+
+def draw(logits: torch.Tensor, count: int, **params: Any) -> list[int]:
+    sampler = Sampler(GenerationParams(**params))
+    return [one(logits, sampler).token for _ in range(count)]
 
 
 def test_the_same_seed_gives_the_same_tokens_whatever_else_is_in_the_batch() -> None:
@@ -23,11 +30,11 @@ def test_the_same_seed_gives_the_same_tokens_whatever_else_is_in_the_batch() -> 
     others = [Sampler(GenerationParams(seed=n)) for n in range(7)]
 
     beside = [
-        sample(LOGITS.roll(n % 3, 0)[[n % 3, *range(7)]], [ours, *others])[0].token
+        sample(LOGITS.roll(n % 3, 0)[[n % 3, *range(7)]], [ours, *others])[0]
         for n in range(20)
     ]
 
-    assert beside == alone
+    assert [found and found.token for found in beside] == alone
     assert draw(LOGITS[0], 20, seed=8) != alone
 
 
@@ -77,7 +84,7 @@ def test_extreme_parameters_still_give_a_token() -> None:
 def test_the_log_probability_is_that_of_the_token() -> None:
     sampler = Sampler(GenerationParams(temperature=0, logprobs=True))
 
-    found = sample(LOGITS[:1], [sampler])[0]
+    found = one(LOGITS[0], sampler)
 
     wanted = LOGITS[0].log_softmax(-1)[found.token]
     assert found.logprob == pytest.approx(float(wanted), abs=1e-5)

@@ -1,4 +1,4 @@
-"""Neutral: what peers' clients send that this server does not have. One table.
+"""Unsupported fields: what peers' clients send that is not done here. One table.
 
 A value that asks for nothing beyond what is done anyway passes; any other would change
 the answer and is refused by name, and so is a field that nobody knows. The fields are

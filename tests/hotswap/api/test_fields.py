@@ -12,8 +12,8 @@ from openai.types.chat import completion_create_params as chat
 from hotswap.api.admin import Validate
 from hotswap.api.djl_adapters import Body
 from hotswap.api.djl_schemas import Invocation, Parameters
-from hotswap.api.neutral import ANYTHING
 from hotswap.api.openai_schemas import Chat, Completion, Message, StreamOptions
+from hotswap.api.unsupported_fields import ANYTHING
 from hotswap.api.vllm import LoadRequest, UnloadRequest
 from hotswap.api.wire import Fields, convert, decode
 from hotswap.api.workflows import Adapter, Definition
@@ -110,7 +110,7 @@ def test_null_is_absent_for_every_field_that_may_be_absent(
 
 
 @pytest.mark.parametrize("kind", LEAST)
-def test_null_is_absent_for_every_field_that_may_not_be_and_its_name_is_told(
+def test_null_is_absent_for_every_field_that_may_not_be_and_its_name_is_letter_of(
     kind: type[Fields],
 ) -> None:
     for field in msgspec.structs.fields(kind):

@@ -1,4 +1,4 @@
-"""Encoders: threads that encode prompts beside the event loop.
+"""Encoder pool: threads that encode prompts beside the event loop.
 
 A long text takes a tokenizer seconds, and what an adapter's folder brings may take any
 time. Each lane has one work in hand at a time, so that no adapter holds up another, and
@@ -18,9 +18,9 @@ from hotswap.errors import BadRequest, Overloaded
 from hotswap.tokenizer import Tokenizer
 
 _THREADS = 8
-_MOST_IN_LINE = 64  # works of one lane
-_MOST_SIZE = 1 << 25  # characters of all that wait
-_LONG = 64_000  # what may take seconds does not wait with what does not
+MOST_IN_LINE = 64  # works of one lane
+MOST_SIZE = 1 << 25  # characters of all that wait
+LONG = 64_000  # what may take seconds does not wait with what does not
 
 
 class Encoding:
@@ -71,7 +71,7 @@ class _Work:
             self.done.set_result(None)
 
 
-class Encoders:
+class EncoderPool:
     """`run` on the event loop; `close` from any thread."""
 
     def __init__(self) -> None:
@@ -86,12 +86,12 @@ class Encoders:
         Raises Overloaded if too much waits, and what they raise.
         """
         size = sum(one.size for one in several)
-        if size > _LONG:
+        if size > LONG:
             lane += " long"
         work = _Work(several, size, Future())
         with self._lock:
             line = self._lanes.get(lane, deque())
-            if len(line) >= _MOST_IN_LINE or self._size + size > _MOST_SIZE:
+            if len(line) >= MOST_IN_LINE or self._size + size > MOST_SIZE:
                 raise Overloaded("too many long prompts wait to be read", 1.0)
             self._lanes[lane] = line
             self._size += size

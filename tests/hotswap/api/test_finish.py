@@ -1,18 +1,16 @@
 """What ended an answer: told by the engine, in OpenAI's and in DJL's words."""
 
-import asyncio
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
-from hotswap.app import routes
 from hotswap.engine.letters import Submit
 from hotswap.engine.ticket import Accepted, Finish, Piece
 from scheduler import Mode
 from tests.engines import running, submit
+from tests.fake_server import FakeEngine, app_of
 from tests.fakes import FakeModel
-from tests.hotswap.test_requests import FakeEngine, serving_of
 
 DIGIT_SEVEN = 2 + 26 + 7
 
@@ -30,19 +28,16 @@ DIGIT_SEVEN = 2 + 26 + 7
     ],
     ids=str,
 )
-def test_the_models_own_end_is_told_from_a_stop_of_the_request(
+async def test_the_models_own_end_is_told_from_a_stop_of_the_request(
     letter: dict[str, Any], finish: str
 ) -> None:
-    async def scene() -> None:
-        async with running(FakeModel(finish_after=7)) as engine:
-            ticket = submit(engine, "a", **letter)
-            await ticket.accepted()
-            pieces = [piece async for piece in ticket.pieces()]
+    async with running(FakeModel(finish_after=7)) as engine:
+        ticket = submit(engine, "a", **letter)
+        await ticket.accepted()
+        pieces = [piece async for piece in ticket.pieces()]
 
-        assert pieces[-1].finish == finish
-        assert not any(piece.finish for piece in pieces[:-1])
-
-    asyncio.run(scene())
+    assert pieces[-1].finish == finish
+    assert not any(piece.finish for piece in pieces[:-1])
 
 
 class EndingEngine(FakeEngine):
@@ -75,7 +70,7 @@ def test_openai_and_djl_say_in_their_own_words_what_ended_an_answer(
     engine.finish = finish
     chat = {"messages": [{"role": "user", "content": "a"}]}
     invocation = {"inputs": "a", "parameters": {"details": True}}
-    with TestClient(routes(serving_of(engine), 0)) as client:
+    with TestClient(app_of(engine)) as client:
         for path, body in (
             ("completions", {"prompt": "a"}),
             ("chat/completions", chat),

@@ -9,11 +9,10 @@ from litestar.testing import TestClient
 
 from hotswap.api.selection import select
 from hotswap.api.wire import AdapterFields
-from hotswap.app import routes
 from hotswap.errors import BadRequest
-from tests.hotswap.test_requests import FakeEngine, FakeLibrary, serving_of
+from tests.fake_server import FakeEngine, FakeLibrary, app_of
 
-ROUTES: dict[str, dict[str, Any]] = {
+BODIES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "abc"},
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "abc"}]},
     "/invocations": {"inputs": "abc"},
@@ -28,10 +27,8 @@ COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 def shared() -> Iterator[tuple[TestClient, FakeEngine]]:
     """A server of `tiny`, also called `org/tiny:v1`."""
     engine = FakeEngine()
-    serving = serving_of(
-        engine, FakeLibrary({}, {"alias": "x"}), also_base=("org/tiny:v1",)
-    )
-    with TestClient(routes(serving, 0)) as client:
+    library = FakeLibrary(aliases={"alias": "x"})
+    with TestClient(app_of(engine, library, also_base=("org/tiny:v1",))) as client:
         yield client, engine
 
 
@@ -46,7 +43,7 @@ def engine(shared: tuple[TestClient, FakeEngine]) -> FakeEngine:
     return shared[1]
 
 
-@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize(
     "form",
     [
@@ -69,7 +66,7 @@ def engine(shared: tuple[TestClient, FakeEngine]) -> FakeEngine:
 def test_a_form_that_is_known_is_honoured(
     path: str, form: dict[str, Any], client: TestClient, engine: FakeEngine
 ) -> None:
-    form = {**form, "json": {**ROUTES[path], **form.get("json", {})}}
+    form = {**form, "json": {**BODIES[path], **form.get("json", {})}}
 
     answer = client.post(path, **form)
 
@@ -78,7 +75,7 @@ def test_a_form_that_is_known_is_honoured(
     assert answer.json().get("model", "x") == "x"
 
 
-@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize(
     "form",
     [
@@ -118,7 +115,7 @@ def test_a_form_that_is_known_is_honoured(
 def test_a_form_that_is_not_known_is_refused_by_its_name(
     path: str, form: dict[str, Any], client: TestClient, engine: FakeEngine
 ) -> None:
-    form = {**form, "json": {**ROUTES[path], **form.get("json", {})}}
+    form = {**form, "json": {**BODIES[path], **form.get("json", {})}}
 
     answer = client.post(path, **form)
 

@@ -1,0 +1,85 @@
+"""Server state: the parts that routes look at and act on. It submits nothing."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from litestar.di import NamedDependency
+
+from hotswap.adapters.listing import Listing
+from hotswap.adapters.sidecar import NOTHING, Sidecar
+from hotswap.api.endpoints import Endpoints
+from hotswap.api.health import Health
+from hotswap.engine.engine import Engine
+from hotswap.errors import UnknownAdapter
+from hotswap.library.hooks import Hooks
+from hotswap.library.library import Library
+from hotswap.library.sources import shown
+from hotswap.library.watch import Watch
+from hotswap.model.budget import MemoryPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """`base`, `also_base`: the names of the bare model, the first is what answers say.
+    `memory`: what holds how much. `directory`: the one that is watched.
+    `show_paths`: whether listings may tell where files lie. `answers`: how many went
+    out, by HTTP code."""
+
+    engine: Engine
+    base: str
+    started_at: int
+    memory: MemoryPlan
+    library: Library
+    endpoints: Endpoints
+    hooks: Hooks
+    watch: Watch | None = None
+    also_base: tuple[str, ...] = ()
+    is_lora_enabled: bool = True
+    directory: Path | None = None
+    show_paths: bool = False
+    model_path: str = ""
+    answers: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the bare model but `base`, which is its name everywhere."""
+        return (self.base, *self.also_base)
+
+    def adapter(self, name: str) -> Listing:
+        """Raises UnknownAdapter."""
+        found = self.engine.status.adapter(name)
+        if found is None:
+            raise UnknownAdapter(name)
+        return found
+
+    @property
+    def health(self) -> Health:
+        """Which parts are well, now."""
+        threads = {"engine": self.engine.is_alive, "library": self.library.is_alive}
+        trouble = list(self.library.trouble)
+        if self.watch is not None:
+            threads["watch"] = self.watch.is_alive
+            trouble += self.watch.trouble
+        return Health(
+            ended=tuple(name for name, is_alive in threads.items() if not is_alive),
+            is_stopping=self.engine.status.is_stopping,
+            trouble=tuple(trouble),
+        )
+
+    @property
+    def model_url(self) -> str:
+        """Where the model comes from, as anybody may know it."""
+        return self.model_path if self.show_paths else self.base
+
+    def source(self, row: Listing) -> str:
+        """Where it comes from, as anybody may know it."""
+        return shown(row.origin.src, self.directory, show_paths=self.show_paths)
+
+    def sidecar(self, adapter: str) -> Sidecar:
+        """What the adapter's folder asks for by default."""
+        return self.library.sidecars.get(adapter, NOTHING)
+
+
+# How a route says that it wants the parts; `app` provides them under this name.
+Injected = NamedDependency[ServerState]

@@ -1,0 +1,184 @@
+"""Submission: from prompts to jobs that the engine has accepted.
+
+Prompts are encoded, each in its adapter's tokenizer, and posted. One whose adapter has
+got another tokenizer meanwhile is refused by the engine, encoded and posted again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from litestar.di import NamedDependency
+
+from hotswap.adapters.sidecar import NOTHING
+from hotswap.api.encoder_pool import EncoderPool, Encoding
+from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.prompt import Prompt
+from hotswap.api.running import Running
+from hotswap.engine.engine import Engine
+from hotswap.engine.letters import Submit
+from hotswap.engine.ticket import Ticket
+from hotswap.errors import (
+    BadRequest,
+    OtherTokenizer,
+    Overloaded,
+    UnknownAdapter,
+    UnknownModel,
+)
+from hotswap.library.hooks import Hooks
+from hotswap.library.library import Library
+from hotswap.tokenizer import Tokenizer
+from scheduler import BASE
+
+_ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
+# Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
+# costs a short prompt more than its encoding.
+_IN_PLACE = 4_000
+
+
+class Submitter:
+    """Used on the event loop. `close` ends its threads."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        library: Library,
+        tokenizer: Tokenizer,
+        hooks: Hooks,
+        *,
+        max_waiting: int,
+    ) -> None:
+        """`tokenizer`: the model's. `max_waiting`: most jobs that wait."""
+        self._engine = engine
+        self._library = library
+        self._tokenizer = tokenizer
+        self._hooks = hooks
+        self._max_waiting = max_waiting
+        self._encoders = EncoderPool()
+
+    def close(self) -> None:
+        self._encoders.close()
+
+    def check_room(self, jobs: int, field: str) -> None:
+        """Whether so many jobs of one request may wait, before any of them is made.
+
+        Raises Overloaded, and BadRequest for more than may ever wait.
+        """
+        if jobs > self._max_waiting:
+            raise BadRequest(
+                f"`{field}` asks for {jobs} answers: at most {self._max_waiting} may "
+                "wait here",
+                field,
+            )
+        status = self._engine.status
+        if status.waiting + jobs > self._max_waiting:
+            raise Overloaded(
+                f"the queue is full: {status.waiting} of at most {self._max_waiting} "
+                f"jobs wait already, and this request asks for {jobs}",
+                status.queue_s,
+            )
+
+    async def submit(
+        self, requests: Sequence[GenerationRequest], selected_by: str
+    ) -> Running:
+        """Post all and wait until all are accepted, or raise and leave none behind.
+
+        `selected_by` names the adapter's field in errors.
+        """
+        tickets: list[Ticket] = []
+        changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
+        tokenizers = await self._encode(requests)
+        try:
+            for request, own in zip(requests, tokenizers, strict=True):
+                tickets.append(self._post(request, own))
+            for index, request in enumerate(requests):
+                for _ in range(_ATTEMPTS):
+                    if await _is_accepted(tickets[index], request, selected_by):
+                        break
+                    (own,) = await self._encode([request])
+                    tickets[index] = self._post(request, own)
+                else:
+                    raise OtherTokenizer(request.adapter)
+        except BaseException:
+            for ticket in tickets:
+                ticket.close()
+            raise
+        return Running(requests, tickets, changes)
+
+    async def _encode(
+        self, requests: Sequence[GenerationRequest]
+    ) -> list[Tokenizer | None]:
+        """Make the tokens of each prompt; by whom, None is the model's tokenizer.
+
+        The event loop encodes what is short and the model's own; the rest is done
+        beside it.
+        """
+        tokenizers, left = [], _IN_PLACE
+        beside: dict[str, list[Encoding]] = {}
+        seen: set[Prompt] = set()
+        for request in requests:
+            prompt, adapter = request.prompt, request.adapter
+            own = await self._own_tokenizer(adapter)
+            tokenizers.append(own)
+            if prompt in seen:  # a copy's
+                continue
+            seen.add(prompt)
+            limit = self._engine.limit
+            one = Encoding(prompt, own or self._tokenizer, limit, adapter)
+            if not one.is_needed:
+                continue
+            if own is not None or prompt.is_templated:
+                beside.setdefault(f"adapter {adapter}", []).append(one)
+            elif one.size <= left:
+                left -= one.size
+                one()
+            else:
+                beside.setdefault("", []).append(one)
+        for lane, several in beside.items():
+            await self._encoders.run(lane, several)
+        return tokenizers
+
+    async def _own_tokenizer(self, adapter: str) -> Tokenizer | None:
+        """What the adapter's prompts are encoded with; None is the model's."""
+        tokenizers = self._library.tokenizers
+        if adapter in tokenizers and tokenizers[adapter] is None:
+            await asyncio.wrap_future(self._library.learn(adapter))
+            tokenizers = self._library.tokenizers
+        return tokenizers.get(adapter)
+
+    def _post(self, request: GenerationRequest, own: Tokenizer | None) -> Ticket:
+        prompt, params = request.prompt, request.params
+        (own or self._tokenizer).check(params.stop_tokens, "stop_token_ids")
+        # As the engine does, but by the client's field, and before it has to wait.
+        params.answer_tokens(len(prompt.tokens), self._engine.limit, prompt.field)
+        ticket = self._engine.open_ticket()
+        self._engine.post(
+            Submit(
+                ticket=ticket,
+                adapter=request.adapter,
+                prompt=prompt.tokens,
+                params=params,
+                weight=self._library.sidecars.get(request.adapter, NOTHING).weight,
+                tokenizer=own,
+            )
+        )
+        return ticket
+
+
+async def _is_accepted(
+    ticket: Ticket, request: GenerationRequest, selected_by: str
+) -> bool:
+    """False: its prompt has to be encoded again. Raises the engine's refusal."""
+    try:
+        await ticket.accepted()
+    except OtherTokenizer:
+        return False
+    except UnknownAdapter as error:
+        error.field = selected_by
+        if selected_by == "model":
+            raise UnknownModel(request.adapter, error.reason) from None
+        raise
+    return True
+
+
+# How a route says that it submits; `app` provides it under this name.
+InjectedSubmitter = NamedDependency[Submitter]

@@ -1,0 +1,143 @@
+"""The routes around a fake engine and a fake library: what reaches the engine is kept.
+
+The model is called `tiny`; every character of a prompt is one token.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.cross_origin import PLAIN, CrossOrigin
+from hotswap.api.endpoints import Endpoints
+from hotswap.api.server_state import ServerState
+from hotswap.api.submission import Submitter
+from hotswap.app import routes
+from hotswap.engine.letters import Submit
+from hotswap.engine.status import Counters
+from hotswap.engine.ticket import Accepted, Piece, Ticket
+from hotswap.errors import OtherTokenizer
+from hotswap.library.hooks import Hooks
+from hotswap.tokenizer import Tokenizer
+from scheduler import Mode
+from tests.fakes import FakeTokenizer
+
+LIMIT = 100  # tokens of a prompt and its answer
+MAX_WAITING = 10
+
+
+@dataclass
+class FakeStatus:
+    """Of the engine's status, what routes look at."""
+
+    waiting: int = 0
+    queue_s: float = 1.5
+    is_stopping: bool = False
+    adapters: tuple[Any, ...] = ()
+    counters: Counters = field(default_factory=Counters)
+
+
+@dataclass
+class FakeEngine:
+    """Takes every letter and answers with one token at once."""
+
+    letters: list[Submit] = field(default_factory=list)
+    tokenizer: Tokenizer | None = None  # that it takes prompts of; None is the model's
+    replace: Callable[[], None] = lambda: None  # before each answer
+    status: FakeStatus = field(default_factory=FakeStatus)
+    is_alive: bool = True
+    limit: int = LIMIT
+
+    def open_ticket(self) -> Ticket:
+        return Ticket(1, lambda job: None)
+
+    def post(self, letter: Submit) -> None:
+        self.letters.append(letter)
+        self.replace()
+        if letter.tokenizer is not self.tokenizer:
+            letter.ticket.deliver(OtherTokenizer(letter.adapter))
+            return
+        letter.ticket.deliver(Accepted("g"))
+        piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED, finish="stop")
+        letter.ticket.deliver(piece)
+
+    def start(self) -> None: ...
+    def stop(self, limit_s: float) -> None: ...
+
+
+@dataclass
+class FakeLibrary:
+    sidecars: dict[str, Sidecar] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    tokenizers: dict[str, Tokenizer | None] = field(default_factory=dict)
+    on_disk: dict[str, Tokenizer] = field(default_factory=dict)
+    is_alive: bool = True
+    trouble: tuple[str, ...] = ()
+
+    def learn(self, name: str) -> "Future[None]":
+        self.tokenizers[name] = self.on_disk[name]
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+def state_of(engine: Any, library: Any = None, **changes: Any) -> ServerState:
+    parts: dict[str, Any] = {
+        "engine": engine,
+        "base": "tiny",
+        "started_at": 0,
+        "memory": {},
+        "library": library or FakeLibrary(),
+        "endpoints": Endpoints(None),
+        "hooks": Hooks(),
+    }
+    return ServerState(**parts | changes)
+
+
+def app_of(
+    engine: Any, library: Any = None, *, pages: CrossOrigin = PLAIN, **changes: Any
+) -> Litestar:
+    """`changes`: fields of the server's state."""
+    state = state_of(engine, library, **changes)
+    submitter = Submitter(
+        state.engine,
+        state.library,
+        FakeTokenizer(),
+        state.hooks,
+        max_waiting=MAX_WAITING,
+    )
+    return routes(state, submitter, 0, pages)
+
+
+# The least that each family's routes take.
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/completions": {"prompt": "abc"},
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "abc"}]},
+    "/invocations": {"inputs": "abc"},
+}
+
+
+def letter_of(
+    client: TestClient, engine: FakeEngine, path: str, adapter: str, **fields: Any
+) -> Submit:
+    """The letter of one request, whose `fields` stand where its family has them."""
+    body = {**BODIES.get(path, BODIES["/invocations"])}
+    if path.startswith("/v1"):
+        body |= fields
+    else:
+        limit = {"max_new_tokens": fields.pop("max_tokens", None)}
+        body["parameters"] = {
+            k: v for k, v in (fields | limit).items() if v is not None
+        }
+    if adapter:
+        body["adapter"] = adapter
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return engine.letters[-1]

@@ -1,0 +1,173 @@
+"""Every generation parameter reaches the sequence as the request's body said it.
+
+A field that a schema forgets, or that is dropped anywhere on the way, fails here; so
+does a new field of `GenerationParams` that this file does not know.
+"""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from litestar.testing import TestClient
+
+from hotswap.adapters.sidecar import Sidecar
+from hotswap.adapters.store import Store
+from hotswap.engine.batch import Batch
+from hotswap.engine.letters import Submit
+from hotswap.engine.outbox import Outbox
+from hotswap.engine.params import GenerationParams
+from hotswap.engine.reception import Reception
+from hotswap.engine.sequence import Sequence
+from hotswap.engine.status import Counters
+from scheduler import POLICIES, Scheduler, SchedulerLimits
+from tests.fake_server import BODIES, LIMIT
+from tests.fakes import FakeModel, FakeTokenizer
+from tests.hotswap.api.conftest import Shared
+
+NOW = 1000.0
+TEXTS = st.lists(st.text(min_size=1, max_size=5), max_size=4).map(tuple)
+SEEDS = st.integers(-(1 << 63), (1 << 63) - 1)
+PRIORITIES = st.integers(-(1 << 31), (1 << 31) - 1)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "max_tokens": st.integers(1, 90),
+    "temperature": st.floats(0, 100),
+    "top_p": st.floats(0, 1, exclude_min=True),
+    "top_k": st.integers(-1, 1 << 31),
+    "seed": SEEDS,
+    "logprobs": st.booleans(),
+    "stop": TEXTS,
+    "stop_tokens": st.frozensets(st.integers(0, 99), max_size=4),
+    "ignore_eos": st.booleans(),
+    "priority": PRIORITIES,
+    "deadline_s": st.floats(1e-3, 1e6),
+}
+# How a family spells what it does not call as we do; None: a body cannot say it.
+OPENAI = {"stop_tokens": "stop_token_ids", "logprobs": None}
+DJL = {
+    "max_tokens": "max_new_tokens",
+    "ignore_eos": "ignore_eos_token",
+    "stop_tokens": None,
+    "logprobs": None,
+}
+SPELLINGS = {
+    "/v1/completions": OPENAI,
+    "/v1/chat/completions": OPENAI,
+    "/invocations": DJL,
+}
+DEFAULTS = {
+    "/v1/completions": GenerationParams(max_tokens=16),
+    "/v1/chat/completions": GenerationParams(),
+    "/invocations": GenerationParams(max_tokens=30, temperature=0, logprobs=True),
+}
+SIDECAR_SAYS = {"max_tokens", "temperature", "top_p", "top_k", "stop", "priority"}
+SAID = st.fixed_dictionaries({}, optional=VALUES)
+
+
+def body_of(path: str, said: dict[str, Any], adapter: str) -> dict[str, Any]:
+    """The request that says this, as its family spells it."""
+    spelled: dict[str, Any] = {
+        SPELLINGS[path].get(name, name) or "": (
+            list(value) if isinstance(value, tuple | frozenset) else value
+        )
+        for name, value in said.items()
+    }
+    if path == "/invocations":
+        spelled = {"parameters": spelled}
+    return {**BODIES[path], **spelled, "adapter": adapter}
+
+
+def sayable(path: str, values: dict[str, Any]) -> dict[str, Any]:
+    spelling = SPELLINGS[path]
+    return {n: v for n, v in values.items() if spelling.get(n, n) is not None}
+
+
+def sequence_of(letter: Submit) -> Sequence:
+    """What the engine makes of a letter for the bare model."""
+    batch = Batch(FakeModel(), Store())
+    scheduler = Scheduler(
+        POLICIES["affinity"](),
+        SchedulerLimits(
+            kv_tokens=1000,
+            max_batch=4,
+            max_waiting=10,
+            prefill_tokens=8,
+            patience_s=0.025,
+        ),
+    )
+    reception = Reception(
+        Store(),
+        batch,
+        scheduler,
+        Outbox(),
+        counters=Counters(),
+        tokenizer=FakeTokenizer(),
+        eos=frozenset({0}),
+        limit=LIMIT,
+        fetch=lambda name: None,
+        clock=lambda: NOW,
+    )
+    reception.take(letter)
+    return batch[letter.ticket.job]
+
+
+def test_this_file_knows_every_parameter() -> None:
+    assert set(VALUES) == {field.name for field in fields(GenerationParams)}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@settings(max_examples=30, deadline=None)
+@given(said=SAID, sidecar_said=SAID)
+def test_what_body_and_sidecar_say_is_what_the_sequence_has(
+    served: tuple[TestClient, Shared],
+    path: str,
+    said: dict[str, Any],
+    sidecar_said: dict[str, Any],
+) -> None:
+    client, shared = served
+    said = sayable(path, said)
+    folder = {n: v for n, v in sidecar_said.items() if n in SIDECAR_SAYS}
+    shared.library.sidecars = {"": Sidecar(**folder)}
+
+    answer = client.post(path, json=body_of(path, said, ""))
+
+    assert answer.status_code == 200, answer.text
+    letter = shared.engine.letters[-1]
+    assert letter.params == replace(DEFAULTS[path], **folder | said)
+    assert sequence_of(letter).params is letter.params
+
+
+@settings(max_examples=30, deadline=None)
+@given(said=SAID)
+def test_the_scheduler_is_told_what_it_plans_with(
+    served: tuple[TestClient, Shared], said: dict[str, Any]
+) -> None:
+    client, shared = served
+    path = "/v1/completions"
+    shared.library.sidecars = {}
+
+    client.post(path, json=body_of(path, sayable(path, said), ""))
+
+    job = sequence_of(shared.engine.letters[-1]).job
+    due = said.get("deadline_s")
+    assert job.max_tokens == said.get("max_tokens", 16)
+    assert job.priority == said.get("priority", 0)
+    assert job.deadline == (None if due is None else NOW + due)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 7, (1 << 63) - 1])
+def test_copies_of_a_prompt_differ_in_their_seed_alone(
+    served: tuple[TestClient, Shared], seed: int | None
+) -> None:
+    client, shared = served
+    body = {"prompt": "abc", "n": 3, "seed": seed, "temperature": 0.5}
+
+    client.post("/v1/completions", json=body)
+
+    params = [letter.params for letter in shared.engine.letters[-3:]]
+    one = GenerationParams(max_tokens=16, temperature=0.5)
+    assert params == [
+        replace(one, seed=None if seed is None else seed + number)
+        for number in range(3)
+    ]
