@@ -3,7 +3,7 @@
 A job leases the generation its name stood for when it was submitted. A generation stays
 in host memory while somebody leases it, and while a name stands for it and there is
 room: the least recently leased one leaves first, a pinned one never. One that has left
-is read again when it is asked for. Owned by the engine thread; readers get `listing()`,
+is read again when it is asked for. Owned by the engine thread; others get `adapters()`,
 a frozen copy. Knows no files and no weights.
 """
 
@@ -11,8 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Set
 from dataclasses import dataclass
 
+from hotswap.adapters.adapter_info import (
+    NOT_READ,
+    AdapterInfo,
+    AdapterState,
+    GenerationInfo,
+)
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.listing import AdapterState, Card, Listing, card_of
 from hotswap.adapters.origin import Origin
 from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
 from hotswap.tokenizer import Tokenizer
@@ -22,7 +27,7 @@ from scheduler.job import BASE
 @dataclass(slots=True)
 class _Entry:
     origin: Origin
-    card: Card | None = None
+    info: GenerationInfo = NOT_READ
     is_served: bool = False
     is_loading: bool = False
     reason: str | None = None
@@ -36,7 +41,7 @@ class _Entry:
 
     @property
     def key(self) -> str | None:
-        return self.card.generation if self.card else None
+        return self.info.generation
 
 
 class Store:
@@ -59,9 +64,9 @@ class Store:
         self._bytes = 0
         self._leases: Counter[str] = Counter()
         self._names: defaultdict[str, set[str]] = defaultdict(set)  # of a generation
-        self._rows: dict[str, Listing] = {}  # by name, sorted
+        self._rows: dict[str, AdapterInfo] = {}  # by name, sorted
         self._stale: set[str] = set()  # names whose row is out of date
-        self._listing: tuple[Listing, ...] = ()
+        self._adapters: tuple[AdapterInfo, ...] = ()
 
     def adopt(
         self, name: str, generation: Generation | None, origin: Origin
@@ -84,10 +89,10 @@ class Store:
         entry.is_loading = False
         self._stale.add(name)
         if generation is None:  # and nothing older may answer until it is
-            entry.card = None
+            entry.info = NOT_READ
             return self._unname(name, old) if old is not None else []
         key = generation.key
-        entry.card = card_of(generation)
+        entry.info = generation.info
         self._names[key].add(name)
         if key not in self._loaded:
             self._loaded[key] = generation
@@ -144,7 +149,7 @@ class Store:
         """No name stands for `generation` any more: it cannot be run."""
         for name in self._names.pop(generation.key, set()):
             entry = self._entries[name]
-            entry.card, entry.is_served, entry.reason = None, False, reason
+            entry.info, entry.is_served, entry.reason = NOT_READ, False, reason
             self._stale.add(name)
 
     def is_on_disk(self, name: str) -> bool:
@@ -193,7 +198,7 @@ class Store:
         """Host memory that adapters take."""
         return self._bytes
 
-    def listing(self) -> tuple[Listing, ...]:
+    def adapters(self) -> tuple[AdapterInfo, ...]:
         """All adapters, by name. The same tuple until something changes.
 
         Asked for at each step: only what changed is looked at again.
@@ -201,23 +206,23 @@ class Store:
         if self._stale:
             if self._rows.keys() != self._entries.keys():
                 self._rows = {
-                    name: self._rows.get(name) or self._list(name)
+                    name: self._rows.get(name) or self._row(name)
                     for name in sorted(self._entries)
                 }
             for name in self._stale & self._rows.keys():
-                self._rows[name] = self._list(name)
+                self._rows[name] = self._row(name)
             self._stale.clear()
-            self._listing = tuple(self._rows.values())
-        return self._listing
+            self._adapters = tuple(self._rows.values())
+        return self._adapters
 
-    def _list(self, name: str) -> Listing:
+    def _row(self, name: str) -> AdapterInfo:
         entry = self._entries[name]
-        return Listing(
+        return AdapterInfo(
             name=name,
             state=entry.state,
             reason=entry.reason,
             origin=entry.origin,
-            card=entry.card,
+            generation_info=entry.info,
             is_loaded=entry.key in self._loaded,
             leases=self._leases[entry.key] if entry.key else 0,
             requests=entry.requests,

@@ -5,9 +5,10 @@ from typing import Any
 
 from litestar import Request, get, post
 from litestar.params import FromPath
+from msgspec.structs import asdict
 
-from hotswap.adapters.listing import Listing
-from hotswap.adapters.report import Report, bad, good
+from hotswap.adapters.adapter_info import AdapterInfo
+from hotswap.adapters.report import Report, refused, served
 from hotswap.api import changes
 from hotswap.api.serving import Injected, Serving
 from hotswap.api.wire import Fields, decode
@@ -39,9 +40,9 @@ async def validate(request: Request, serving: Injected) -> Report:
     changes.check_enabled(serving)
     src = decode(await request.body(), Validate).src
     try:
-        return good(await asyncio.wrap_future(serving.library.examine(src)))
+        return served(await asyncio.wrap_future(serving.library.examine(src)))
     except AdapterRefused as error:
-        return bad(error)
+        return refused(error)
 
 
 @post("/v1/adapters/{name:str}/pin", status_code=200)
@@ -61,22 +62,19 @@ async def _pinned(serving: Serving, name: str, pinned: bool) -> dict[str, Any]:
     return about(serving, serving.adapter(name))
 
 
-def about(serving: Serving, row: Listing) -> dict[str, Any]:
+def about(serving: Serving, row: AdapterInfo) -> dict[str, Any]:
     """All that may be known of one adapter."""
-    card = row.card
+    info = asdict(row.generation_info)
+    # Three keys stand where they always stood in this answer.
+    key, note, warned = (info.pop(k) for k in ("generation", "note", "warnings"))
     return {
         "name": row.name,
         "state": row.state.value,
-        "generation": row.generation,
+        "generation": key,
         "reason": row.reason,
-        "rank": card.rank if card else None,
-        "modules": card.modules if card else None,
-        "bytes": card.nbytes if card else None,
-        "can_merge": card.can_merge if card else None,
-        "can_mix": card.can_mix if card else None,
-        "merge_loss": card.merge_loss if card else None,
-        "note": card.note if card else None,
-        "warnings": list(card.warnings) if card else [],
+        **info,
+        "note": note,
+        "warnings": warned,
         "residency": _residency(serving, row),
         "pinned": row.origin.pin,
         "preload": row.origin.preload,
@@ -88,7 +86,7 @@ def about(serving: Serving, row: Listing) -> dict[str, Any]:
     }
 
 
-def _residency(serving: Serving, row: Listing) -> str:
+def _residency(serving: Serving, row: AdapterInfo) -> str:
     """The tier nearest to the next token that holds it."""
     status = serving.engine.status
     if row.generation == status.resident:

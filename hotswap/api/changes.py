@@ -64,7 +64,7 @@ async def register(
 def warnings(serving: Serving, name: str) -> tuple[str, ...]:
     """What to know of an adapter that was registered just now."""
     row = find(serving.engine.status.adapters, name)
-    return row.card.warnings if row is not None and row.card is not None else ()
+    return row.generation_info.warnings if row is not None else ()
 
 
 async def update(

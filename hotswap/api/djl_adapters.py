@@ -12,7 +12,7 @@ from litestar import Request, Response, delete, get, post
 from litestar.exceptions import MethodNotAllowedException
 from litestar.params import FromPath
 
-from hotswap.adapters.listing import AdapterState, Listing
+from hotswap.adapters.adapter_info import AdapterInfo, AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.api import changes
 from hotswap.api.djl_shape import (
@@ -169,7 +169,7 @@ def _alias(serving: Serving, name: str) -> str:
         return name
 
 
-def _card(serving: Serving, row: Listing) -> dict[str, Any]:
+def _card(serving: Serving, row: AdapterInfo) -> dict[str, Any]:
     return {
         "name": row.name,
         "src": serving.source(row),

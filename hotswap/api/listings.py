@@ -4,11 +4,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
-from hotswap.adapters.listing import Listing
+from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.origin import Origin
 
 
-def find(rows: Sequence[Listing], name: str) -> Listing | None:
+def find(rows: Sequence[AdapterInfo], name: str) -> AdapterInfo | None:
     """The row of `name`. The rows are sorted by name."""
     place = bisect_left(rows, name, key=lambda row: row.name)
     if place < len(rows) and rows[place].name == name:

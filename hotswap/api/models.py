@@ -6,7 +6,7 @@ from typing import Any
 from litestar import get
 from litestar.params import FromPath
 
-from hotswap.adapters.listing import AdapterState
+from hotswap.adapters.adapter_info import AdapterState
 from hotswap.api.listings import find
 from hotswap.api.selection import from_model
 from hotswap.api.serving import Injected, Serving

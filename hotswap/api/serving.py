@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
-from hotswap.adapters.listing import Listing
+from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.encoders import Encoders, Encoding
 from hotswap.api.endpoints import Endpoints
@@ -84,7 +84,7 @@ class Serving:
         """Every name of the bare model but `base`, which is its name everywhere."""
         return (self.base, *self.also_base)
 
-    def adapter(self, name: str) -> Listing:
+    def adapter(self, name: str) -> AdapterInfo:
         """Raises UnknownAdapter."""
         found = find(self.engine.status.adapters, name)
         if found is None:
@@ -104,7 +104,7 @@ class Serving:
         """Where the model comes from, as anybody may know it."""
         return self.model_path if self.show_paths else self.base
 
-    def source(self, row: Listing) -> str:
+    def source(self, row: AdapterInfo) -> str:
         """Where it comes from, as anybody may know it."""
         return source(row.origin, self.directory, show_paths=self.show_paths)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from hotswap.adapters.listing import Listing
+from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Model
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
@@ -50,7 +50,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    adapters: tuple[Listing, ...]
+    adapters: tuple[AdapterInfo, ...]
     resident: str
     warm: frozenset[str]
     waiting: int
@@ -79,7 +79,7 @@ def snapshot(
 ) -> Status:
     """The state now. On the engine thread."""
     return Status(
-        adapters=store.listing(),
+        adapters=store.adapters(),
         resident=model.weights.resident,
         warm=model.weights.warm,
         waiting=scheduler.waiting,

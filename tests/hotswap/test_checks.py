@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from peft import PeftModel
@@ -150,7 +151,7 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
     found, generation = report(folder, layout), read(folder, layout)
 
     assert found == Report(
-        ok=True,
+        True,
         generation=generation.key,
         rank=4,
         modules=12,
@@ -160,6 +161,22 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
         merge_loss=generation.merge_loss,
     )
     assert "rank 4, 12 modules" in text(folder, found)
+
+
+def test_a_report_is_one_flat_object_of_json_whose_keys_keep_their_order() -> None:
+    served = Report(True, generation="ab", rank=4, warnings=("x",))
+    refused = Report(False, "no_config", "nothing there")
+
+    both = [msgspec.json.encode(each).decode() for each in (served, refused)]
+
+    assert both == [
+        '{"ok":true,"code":null,"reason":null,"generation":"ab","rank":4,'
+        '"modules":null,"bytes":null,"can_merge":null,"can_mix":null,"note":null,'
+        '"merge_loss":null,"warnings":["x"]}',
+        '{"ok":false,"code":"no_config","reason":"nothing there","generation":null,'
+        '"rank":null,"modules":null,"bytes":null,"can_merge":null,"can_mix":null,'
+        '"note":null,"merge_loss":null,"warnings":[]}',
+    ]
 
 
 def scale(folder: Path, by: float) -> None:

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from hotswap.adapters.adapter_info import NOT_READ, AdapterState
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.listing import AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store, is_base
 from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
@@ -30,7 +30,7 @@ def test_a_lease_gives_the_generation_its_name_stands_for_and_is_counted(
     leased = [store.lease("one"), store.lease("one")]
     store.release(leased[0])
 
-    (listed,) = store.listing()
+    (listed,) = store.adapters()
 
     assert leased == [A, A]
     assert (listed.leases, listed.requests) == (1, 2)
@@ -44,7 +44,7 @@ def test_a_name_that_asks_for_another_adapter_of_the_model_is_not_taken() -> Non
     store.adopt("tiny", A, HERE)
     store.adopt("tinyone", A, HERE)
 
-    states = {row.name: row.state for row in store.listing()}
+    states = {row.name: row.state for row in store.adapters()}
     assert states == {
         "tiny:one": AdapterState.FAILED,
         "tiny": AdapterState.FAILED,
@@ -63,7 +63,7 @@ def test_a_prompt_in_other_tokens_than_the_generations_gets_no_lease(
         with pytest.raises(OtherTokenizer, match=name):
             store.lease(name, tokenizer)
 
-    assert [(row.leases, row.requests) for row in store.listing()] == [(0, 0)] * 2
+    assert [(row.leases, row.requests) for row in store.adapters()] == [(0, 0)] * 2
     assert store.lease("two", own) is spoken
 
 
@@ -134,17 +134,17 @@ def test_a_retired_name_is_unknown_and_its_leases_live_on(store: Store) -> None:
     dropped = store.retire("one")
 
     assert dropped == []
-    assert store.listing() == ()
+    assert store.adapters() == ()
     with pytest.raises(UnknownAdapter, match="`one` is not registered"):
         store.lease("one")
     assert store.release(leased) == ["a"]
 
 
 def test_retiring_an_unknown_name_changes_nothing(store: Store) -> None:
-    before = store.listing()
+    before = store.adapters()
 
     assert store.retire("two") == []
-    assert store.listing() == before
+    assert store.adapters() == before
 
 
 def test_a_name_retired_under_lease_can_come_back_with_the_same_content(
@@ -164,7 +164,7 @@ def test_a_refused_change_keeps_the_old_generation_and_notes_the_reason(
 ) -> None:
     store.refuse("one", "too short", HERE)
 
-    (listed,) = store.listing()
+    (listed,) = store.adapters()
     assert listed.state is AdapterState.READY
     assert (listed.generation, listed.reason) == ("a", "too short")
     assert store.lease("one") is A
@@ -175,13 +175,13 @@ def test_a_name_refused_at_first_sight_is_failed_and_says_why() -> None:
 
     store.refuse("one", "no weights", HERE)
 
-    (listed,) = store.listing()
+    (listed,) = store.adapters()
     assert listed.state is AdapterState.FAILED
-    assert (listed.generation, listed.card, listed.leases) == (None, None, 0)
+    assert (listed.generation, listed.leases) == (None, 0)
     with pytest.raises(UnknownAdapter, match="`one` is not served: no weights") as told:
         store.lease("one")
     assert (told.value.adapter, told.value.reason) == ("one", "no weights")
-    assert store.listing()[0].requests == 0
+    assert store.adapters()[0].requests == 0
 
 
 def test_an_adopted_generation_clears_the_reason(store: Store) -> None:
@@ -189,7 +189,7 @@ def test_an_adopted_generation_clears_the_reason(store: Store) -> None:
 
     store.adopt("one", B, HERE)
 
-    assert store.listing()[0].reason is None
+    assert store.adapters()[0].reason is None
 
 
 def test_a_failed_generation_is_served_under_none_of_its_names(store: Store) -> None:
@@ -213,7 +213,7 @@ def test_a_failure_of_an_old_generation_leaves_the_new_one_alone(store: Store) -
     store.fail(leased, "out of memory")
 
     assert store.lease("one") is B
-    assert store.listing()[0].reason is None
+    assert store.adapters()[0].reason is None
 
 
 def test_a_failed_name_can_be_adopted_again(store: Store) -> None:
@@ -232,13 +232,13 @@ def test_the_listing_is_sorted_frozen_and_the_same_until_something_changes(
 ) -> None:
     store.adopt("also", B, HERE)
 
-    before, same = store.listing(), store.listing()
+    before, same = store.adapters(), store.adapters()
     store.lease("one")
 
     assert [listed.name for listed in before] == ["also", "one"]
     assert same is before
     assert before[1].requests == 0
-    assert store.listing()[1].requests == 1
+    assert store.adapters()[1].requests == 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         before[0].name = "x"  # type: ignore[misc]
 
@@ -305,7 +305,7 @@ def test_the_least_recently_leased_leaves_first_and_stays_known() -> None:
 
     assert dropped == ["b"]
     assert [name for name in "abcd" if store.is_on_disk(name)] == ["b"]
-    listed = {each.name: each for each in store.listing()}
+    listed = {each.name: each for each in store.adapters()}
     assert listed["b"].state is AdapterState.READY
     assert (listed["b"].is_loaded, listed["b"].generation) == (False, "b")
 
@@ -361,8 +361,8 @@ def test_an_adapter_not_read_yet_is_ready_and_on_disk() -> None:
 
     store.adopt("a", None, Origin(src="here", preload=False))
 
-    (listed,) = store.listing()
-    assert (listed.state, listed.card) == (AdapterState.READY, None)
+    (listed,) = store.adapters()
+    assert (listed.state, listed.generation_info) == (AdapterState.READY, NOT_READ)
     assert store.is_on_disk("a")
 
 
@@ -414,19 +414,19 @@ def test_a_folder_that_is_read_is_loading_and_says_so() -> None:
 
     store.expect("one", HERE)
 
-    (listed,) = store.listing()
+    (listed,) = store.adapters()
     assert (listed.state, listed.reason) == (AdapterState.LOADING, None)
     with pytest.raises(StillLoading, match="`one` is being read"):
         store.lease("one")
     store.adopt("one", A, HERE)
-    assert store.listing()[0].state is AdapterState.READY
+    assert store.adapters()[0].state is AdapterState.READY
     assert store.lease("one") is A
 
 
 def test_what_is_served_goes_on_while_its_new_files_are_read(store: Store) -> None:
     store.expect("one", HERE)
 
-    assert store.listing()[0].state is AdapterState.READY
+    assert store.adapters()[0].state is AdapterState.READY
     assert store.lease("one") is A
 
 
@@ -435,10 +435,10 @@ def test_a_refused_one_is_loading_again_when_it_is_read_again() -> None:
     store.refuse("one", "no weights", HERE)
 
     store.expect("one", HERE)
-    assert store.listing()[0].state is AdapterState.LOADING
+    assert store.adapters()[0].state is AdapterState.LOADING
     store.refuse("one", "no weights", HERE)
 
-    assert store.listing()[0].state is AdapterState.FAILED
+    assert store.adapters()[0].state is AdapterState.FAILED
     with pytest.raises(UnknownAdapter, match="no weights"):
         store.lease("one")
 
@@ -452,7 +452,7 @@ def test_a_passing_refusal_takes_nothing_away_that_is_on_disk() -> None:
 
     assert (first, again) == (True, False)
     assert store.is_on_disk("a")
-    (a, _) = store.listing()
+    (a, _) = store.adapters()
     assert (a.state, a.reason) == (AdapterState.READY, "too many open files")
     store.adopt("a", A, HERE)
-    assert store.listing()[0].reason is None
+    assert store.adapters()[0].reason is None
