@@ -19,9 +19,10 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from hotswap import __version__
-from hotswap.adapters.checkpoint import Limits, read
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.store import Store
-from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.api import (
     admin,
     djl,
@@ -212,7 +213,7 @@ def _catalogue(
             read,
             layout=runner.layout,
             limits=_limits(config),
-            tokenizers=Tokenizers(loaded.tokenizer),
+            tokenizers=AdapterTokenizers(loaded.tokenizer),
         ),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
@@ -223,9 +224,9 @@ def _catalogue(
     )
 
 
-def _limits(config: Config) -> Limits:
+def _limits(config: Config) -> CheckpointLimits:
     rank, most = config.lora.max_lora_rank, config.adapters.max_bytes
-    return Limits(
+    return CheckpointLimits(
         max_rank=None if rank == "auto" else rank,
         max_bytes=None if most == "auto" else most,
         max_merge_loss=config.adapters.max_merge_loss,

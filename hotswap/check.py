@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.report import report, text
-from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.config import Config
 from hotswap.model.load import load
 from hotswap.model.runner import Runner
@@ -15,6 +15,8 @@ def run(settings: Config, adapter: Path, *, as_json: bool) -> int:
     """Print it; the exit status. Raises StartFailed for the model."""
     loaded = load(settings.model.path, settings.model.dtype, settings.model.device)
     runner = Runner(loaded, slots=1, kv_tokens=1)
-    found = report(adapter, runner.layout, tokenizers=Tokenizers(loaded.tokenizer))
+    found = report(
+        adapter, runner.layout, tokenizers=AdapterTokenizers(loaded.tokenizer)
+    )
     print(msgspec.json.encode(found).decode() if as_json else text(adapter, found))
     return 0 if found.ok else 1

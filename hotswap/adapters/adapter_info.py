@@ -33,9 +33,6 @@ class GenerationInfo(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-NOT_READ = GenerationInfo()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterInfo:
     """One adapter. A ready one with a `reason` still serves its old generation because

@@ -8,9 +8,10 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from hotswap.adapters.adapter_info import GenerationInfo
-from hotswap.adapters.checkpoint import Layout, Limits, read
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.adapters.checkpoint import Layout, read
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.tokenizers import Tokenizers
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.errors import AdapterRefused
 
 
@@ -26,8 +27,8 @@ class Report(GenerationInfo, frozen=True):
 def report(
     folder: Path,
     layout: Layout,
-    limits: Limits | None = None,
-    tokenizers: Tokenizers | None = None,
+    limits: CheckpointLimits | None = None,
+    tokenizers: AdapterTokenizers | None = None,
 ) -> Report:
     """Read and check the folder, and keep nothing of it."""
     try:

@@ -21,7 +21,7 @@ from hotswap.adapters.bounds import bounded, check_repeats
 from hotswap.adapters.deltas import Rewrite
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout, duplicate, hollow, is_hollow
-from hotswap.adapters.rewrites import Merged, Replaced
+from hotswap.adapters.rewrites import PeftMerge, Replaced
 from hotswap.adapters.settings import CONFIG_FILE, refused
 from hotswap.adapters.vocabulary import resize
 from hotswap.errors import AdapterRefused
@@ -194,7 +194,7 @@ def _changes(inner: nn.Module, wrapped: PeftModel) -> Iterator[tuple[str, Rewrit
                     yield f"{path}.{below}".rstrip("."), Replaced(own)
         elif isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper):
             inside += (f"{path}.",)
-            yield path, Merged(path, module, tensors)
+            yield path, PeftMerge(path, module, tensors)
         else:
             own = {
                 name: parameter

@@ -14,9 +14,9 @@ from hotswap.adapters.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     Layout,
-    Limits,
     read,
 )
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.report import Report, report, text
 from hotswap.errors import AdapterRefused, MergeFailed
 from tests import tiny
@@ -43,14 +43,14 @@ def rewrite(folder: Path, **fields: Any) -> None:
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (Limits(max_rank=3), "rank_limit"),
-        (Limits(max_bytes=1000), "too_large"),
-        (Limits(max_rank=4, max_bytes=100_000), None),
+        (CheckpointLimits(max_rank=3), "rank_limit"),
+        (CheckpointLimits(max_bytes=1000), "too_large"),
+        (CheckpointLimits(max_rank=4, max_bytes=100_000), None),
     ],
     ids=["rank", "bytes", "within"],
 )
 def test_an_adapter_over_a_limit_is_refused(
-    limits: Limits, code: str | None, folder: Path, layout: Layout
+    limits: CheckpointLimits, code: str | None, folder: Path, layout: Layout
 ) -> None:
     assert report(folder, layout, limits).code == code
 
@@ -60,7 +60,7 @@ def test_a_rank_in_a_pattern_counts_as_any_other(
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", seed=1, rank_pattern={"q_proj": 9})
 
-    assert report(tmp_path, layout, Limits(max_rank=8)).code == "rank_limit"
+    assert report(tmp_path, layout, CheckpointLimits(max_rank=8)).code == "rank_limit"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_another_base_model_is_warned_of_or_refused(
     rewrite(folder, base_model_name_or_path=said)
 
     warned = report(folder, layout)
-    strict = report(folder, layout, Limits(other_base="refuse"))
+    strict = report(folder, layout, CheckpointLimits(other_base="refuse"))
 
     assert (warned.ok, len(warned.warnings)) == (True, int(is_other))
     assert strict.code == ("other_base" if is_other else None)
@@ -126,7 +126,7 @@ def test_an_update_that_rounding_destroys_is_served_mixed_only(tmp_path: Path) -
     tiny.save_adapter(tmp_path, "llama", seed=1, strength=0.01)
     runner = make_runner("llama", dtype=BF16)
 
-    generation = read(tmp_path, runner.layout, Limits(max_merge_loss=0.5))
+    generation = read(tmp_path, runner.layout, CheckpointLimits(max_merge_loss=0.5))
 
     assert generation.merge_loss is not None
     assert generation.merge_loss > 0.5
@@ -142,7 +142,7 @@ def test_one_that_can_neither_merge_nor_mix_is_refused_by_name(tmp_path: Path) -
     layout = make_runner("llama", dtype=BF16).layout
 
     with pytest.raises(AdapterRefused, match="cannot run mixed") as refused:
-        read(tmp_path, layout, Limits(max_merge_loss=1e-6))
+        read(tmp_path, layout, CheckpointLimits(max_merge_loss=1e-6))
 
     assert refused.value.code == "merge_loss"
 
@@ -232,6 +232,6 @@ def test_factors_that_overflow_in_the_weights_type_are_not_mixed(
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     rewrite(folder, lora_alpha=alpha)
 
-    found = report(folder, layout, Limits(max_merge_loss=1.0))
+    found = report(folder, layout, CheckpointLimits(max_merge_loss=1.0))
 
     assert found.code == "not_finite" or not found.can_mix

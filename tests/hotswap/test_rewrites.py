@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from hotswap.adapters.bounds import bounded
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.rewrites import Merged
+from hotswap.adapters.rewrites import PeftMerge
 from hotswap.adapters.tuners import rewrites
 from hotswap.errors import AdapterRefused, MergeFailed, MixFailed
 from hotswap.model.linear import Linear
@@ -372,7 +372,7 @@ class Wrong(BaseTunerLayer, torch.nn.Module):
 
 def test_a_layer_that_merges_to_something_else_is_refused() -> None:
     layer = Wrong(torch.nn.Linear(4, 4))
-    merged = Merged("here", layer, {})
+    merged = PeftMerge("here", layer, {})
 
     with pytest.raises(AdapterRefused, match="here") as refused:
         merged.prove(dict(layer.base_layer.named_parameters()))

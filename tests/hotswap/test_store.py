@@ -5,10 +5,11 @@ import random
 
 import pytest
 
-from hotswap.adapters.adapter_info import NOT_READ, AdapterState
+from hotswap.adapters.adapter_info import AdapterState, GenerationInfo
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.adapters.store import Store, is_base
+from hotswap.adapters.reserved_names import is_base
+from hotswap.adapters.store import Store
 from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
 from tests.fakes import FakeTokenizer, generation
 
@@ -362,7 +363,10 @@ def test_an_adapter_not_read_yet_is_ready_and_on_disk() -> None:
     store.adopt("a", None, Origin(src="here", preload=False))
 
     (listed,) = store.adapters()
-    assert (listed.state, listed.generation_info) == (AdapterState.READY, NOT_READ)
+    assert (listed.state, listed.generation_info) == (
+        AdapterState.READY,
+        GenerationInfo(),
+    )
     assert store.is_on_disk("a")
 
 

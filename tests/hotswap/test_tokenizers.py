@@ -10,10 +10,10 @@ import pytest
 from tokenizers import Regex, decoders, pre_tokenizers
 from transformers import AutoTokenizer
 
+from hotswap.adapters.adapter_tokenizer import TOKENIZER_FILE, AdapterTokenizers
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.adapters.tokenizers import TOKENIZER_FILE, Tokenizers
 from hotswap.errors import AdapterRefused, BadRequest, StepFailed
 from hotswap.tokenizer import Tokenizer
 from tests import added, tiny
@@ -28,18 +28,20 @@ def layout() -> Layout:
 
 
 @pytest.fixture
-def tokenizers() -> Tokenizers:
-    return Tokenizers(tiny.tokenizer())
+def tokenizers() -> AdapterTokenizers:
+    return AdapterTokenizers(tiny.tokenizer())
 
 
-def own(tokenizers: Tokenizers, folder: Path, tokens: int = added.GROWN) -> Tokenizer:
+def own(
+    tokenizers: AdapterTokenizers, folder: Path, tokens: int = added.GROWN
+) -> Tokenizer:
     found = tokenizers.of(folder, tokens)
     assert found is not None
     return found
 
 
 def test_a_folder_without_one_speaks_as_the_model(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
 
@@ -47,7 +49,7 @@ def test_a_folder_without_one_speaks_as_the_model(
 
 
 def test_the_models_own_is_the_models_however_it_was_saved(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     saved = tiny.tokenizer()
     # What a trainer does to it for its batches
@@ -60,11 +62,11 @@ def test_the_models_own_is_the_models_however_it_was_saved(
     # The model may have been saved by that trainer, too.
     model = AutoTokenizer.from_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
-    assert Tokenizers(model).of(tmp_path, tiny.VOCAB) is None
+    assert AdapterTokenizers(model).of(tmp_path, tiny.VOCAB) is None
 
 
 def test_folders_with_the_same_files_share_one(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     added.tokenizer().save_pretrained(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
@@ -77,10 +79,10 @@ def test_folders_with_the_same_files_share_one(
 
 
 def test_another_template_alone_shares_the_models_vocabulary(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     model = tiny.tokenizer()
-    tokenizers = Tokenizers(model)
+    tokenizers = AdapterTokenizers(model)
     other = tiny.tokenizer()
     other.chat_template = "{{ messages[0]['content'] }}!"
     other.save_pretrained(tmp_path)
@@ -94,7 +96,7 @@ def test_another_template_alone_shares_the_models_vocabulary(
 
 
 def test_another_eos_alone_is_another_tokenizer(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     other = tiny.tokenizer()
     other.eos_token = "<x>"
@@ -106,7 +108,7 @@ def test_another_eos_alone_is_another_tokenizer(
 
 
 def test_without_a_template_of_its_own_the_models_is_used(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     silent = added.tokenizer()
     silent.chat_template = None
@@ -121,7 +123,7 @@ def test_without_a_template_of_its_own_the_models_is_used(
 
 
 def test_tokens_without_weights_are_refused_and_warned_of(
-    layout: Layout, tokenizers: Tokenizers, tmp_path: Path
+    layout: Layout, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     added.tokenizer().save_pretrained(tmp_path)
@@ -138,7 +140,7 @@ def test_tokens_without_weights_are_refused_and_warned_of(
 
 
 def test_the_same_weights_in_other_tokens_are_another_generation(
-    layout: Layout, tokenizers: Tokenizers, tmp_path: Path
+    layout: Layout, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     before = read(tmp_path, layout, tokenizers=tokenizers)
@@ -155,7 +157,7 @@ def test_the_same_weights_in_other_tokens_are_another_generation(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"model": 1}', b"\xff\x00"])
 def test_a_broken_one_refuses_the_adapter(
-    content: bytes, layout: Layout, tokenizers: Tokenizers, tmp_path: Path
+    content: bytes, layout: Layout, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     added.tokenizer().save_pretrained(tmp_path)
@@ -168,7 +170,7 @@ def test_a_broken_one_refuses_the_adapter(
 
 
 def test_code_in_the_folder_is_never_run(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     added.tokenizer().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
@@ -242,7 +244,7 @@ HOSTILE: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=list(HOSTILE))
 def test_a_tokenizer_that_could_stop_a_thread_refuses_its_adapter(
-    change: Change, tokenizers: Tokenizers, tmp_path: Path
+    change: Change, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     added.tokenizer().save_pretrained(tmp_path)
     file = tmp_path / TOKENIZER_FILE
@@ -269,7 +271,7 @@ def test_the_models_own_regular_expressions_pass_however_they_were_saved(
         )
         return made
 
-    tokenizers = Tokenizers(patterned(tiny.tokenizer()))
+    tokenizers = AdapterTokenizers(patterned(tiny.tokenizer()))
     patterned(added.tokenizer()).save_pretrained(tmp_path)
     file = tmp_path / TOKENIZER_FILE
     content = json.loads(file.read_text())
@@ -282,7 +284,7 @@ def test_the_models_own_regular_expressions_pass_however_they_were_saved(
 
 
 def test_a_step_that_replaces_by_as_much_passes(
-    tokenizers: Tokenizers, tmp_path: Path
+    tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     other = added.tokenizer()
     backend = other.backend_tokenizer
@@ -318,7 +320,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_template_without_a_tokenizer_is_honoured(
-    place: str, tokenizers: Tokenizers, tmp_path: Path
+    place: str, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     (tmp_path / place).write_text(PLACES[place])
 
@@ -333,7 +335,7 @@ def test_a_template_without_a_tokenizer_is_honoured(
     "content", [b"\xff\xfe", b"x" * (1 << 19), b"{" * 3], ids=["utf", "long", "json"]
 )
 def test_a_template_that_cannot_be_read_refuses_the_adapter(
-    content: bytes, tokenizers: Tokenizers, tmp_path: Path
+    content: bytes, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     is_json = content.startswith(b"{")
     name = "tokenizer_config.json" if is_json else "chat_template.jinja"
@@ -352,7 +354,11 @@ def test_a_template_that_cannot_be_read_refuses_the_adapter(
     ],
 )
 def test_a_template_that_fails_a_plain_message_is_warned_of_and_the_rest_served(
-    name: str, content: str, layout: Layout, tokenizers: Tokenizers, tmp_path: Path
+    name: str,
+    content: str,
+    layout: Layout,
+    tokenizers: AdapterTokenizers,
+    tmp_path: Path,
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     (tmp_path / name).write_text(content)
@@ -363,7 +369,7 @@ def test_a_template_that_fails_a_plain_message_is_warned_of_and_the_rest_served(
 
 
 def test_a_template_that_is_fine_is_not_warned_of(
-    layout: Layout, tokenizers: Tokenizers, tmp_path: Path
+    layout: Layout, tokenizers: AdapterTokenizers, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", 1)
     (tmp_path / "chat_template.jinja").write_text(OWN_TEMPLATE)

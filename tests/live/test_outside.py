@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from hotswap import app
+from hotswap.adapters.adapter_tokenizer import TOKENIZER_FILE
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.adapters.tokenizers import TOKENIZER_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny
 from tests.conftest import NO_TLS, Live, settings, wait_until
