@@ -1,6 +1,7 @@
 """What a check says of an adapter that is whole: limits, base model, merge fidelity."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_another_base_model_is_warned_of_or_refused(
 @torch.no_grad()
 def loss_by_hand(folder: Path) -> float:
     """Of the whole update, from PEFT's own merged weights and torch's rounding."""
-    base = tiny.model("llama").to(BF16).float()
+    base = tiny.model("llama").bfloat16().float()  # type: ignore[no-untyped-call]
     before = {n: p.clone() for n, p in base.named_parameters()}
     merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
     whole = lost = 0.0
@@ -101,7 +102,7 @@ def loss_by_hand(folder: Path) -> float:
         arrived = after.to(BF16).float() - before[name]
         whole += float(update.double().square().sum())
         lost += float((update - arrived).double().square().sum())
-    return (lost / whole) ** 0.5
+    return math.sqrt(lost / whole)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.05, 0.01])

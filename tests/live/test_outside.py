@@ -19,7 +19,7 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny
 from tests.conftest import NO_TLS, Live, settings, wait_until
-from tests.hotswap.test_tokenizers import HOSTILE
+from tests.hotswap.test_tokenizer_pipeline import HOSTILE
 
 pytestmark = [
     pytest.mark.slow,
