@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hotswap.adapters.files import read_file, without_places
+from hotswap.adapters.files import is_short, read_file, without_places
 from hotswap.adapters.tokenizer_pipeline import Json, checked, parsed
 from hotswap.errors import AdapterRefused, BadRequest, StepFailed
 from hotswap.outside import outside
@@ -106,11 +106,15 @@ class AdapterTokenizers:
         with tempfile.TemporaryDirectory(prefix="hotswap-") as place:
             for name, content in {**files, TOKENIZER_FILE: raw}.items():
                 (Path(place) / name).write_bytes(content)
-            with outside(_broken):
-                made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                    place, trust_remote_code=False, local_files_only=True
-                )
-                template = made.get_chat_template() if made.chat_template else None
+            try:
+                with outside(_broken):
+                    made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                        place, trust_remote_code=False, local_files_only=True
+                    )
+                    template = made.get_chat_template() if made.chat_template else None
+            except AdapterRefused as error:
+                error.is_passing = is_short(error.__cause__)
+                raise
         if template is not None:
             _check_template(template)
         # Else the model's own is used, which is rendered as the model's.

@@ -1,6 +1,8 @@
 """A folder's own tokenizer: taken if it differs, as data; refused if it is broken."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -154,6 +156,48 @@ def test_a_broken_one_refuses_the_adapter(
         read(tmp_path, layout, tokenizers=tokenizers)
 
     assert refused.value.code == "bad_tokenizer"
+
+
+def short() -> OSError:
+    return OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def wrapped() -> OSError:
+    """As transformers says it."""
+    error = OSError("Can't load tokenizer")
+    error.__cause__ = short()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("said", "is_passing"),
+    [
+        (short(), True),
+        (wrapped(), True),
+        (Exception("Too many open files (os error 24)"), True),
+        (OSError("Can't load tokenizer"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file", "vocab.json"), False),
+    ],
+    ids=repr,
+)
+def test_one_that_could_not_be_loaded_for_want_of_descriptors_is_read_again(
+    said: Exception,
+    is_passing: bool,
+    tokenizers: AdapterTokenizers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise said
+
+    added.tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", fail)
+
+    with pytest.raises(AdapterRefused, match=TOKENIZER_FILE) as refused:
+        tokenizers.of(tmp_path, added.GROWN)
+
+    assert refused.value.code == "bad_tokenizer"
+    assert refused.value.is_passing is is_passing
 
 
 def test_code_in_the_folder_is_never_run(
