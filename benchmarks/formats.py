@@ -21,8 +21,9 @@ import transformers
 from hotswap.adapters.checkpoint import read
 from hotswap.errors import AdapterRefused
 from hotswap.model.runner import Runner
-from tests.formats import FORMATS, Format
+from tests.formats import FORMATS
 from tests.hotswap.test_parity import logits, make_runner, oracle
+from tests.peft_format import Format
 
 TOLERANCE = 1e-4
 

@@ -19,9 +19,10 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from hotswap import __version__
-from hotswap.adapters.checkpoint import Limits, read
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.store import Store
-from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.api import (
     admin,
     djl,
@@ -223,7 +224,7 @@ def _registry(
             read,
             layout=runner.layout,
             limits=_limits(config),
-            tokenizers=Tokenizers(loaded.tokenizer),
+            tokenizers=AdapterTokenizers(loaded.tokenizer),
         ),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
@@ -234,8 +235,8 @@ def _registry(
     )
 
 
-def _limits(config: Config) -> Limits:
-    return Limits(
+def _limits(config: Config) -> CheckpointLimits:
+    return CheckpointLimits(
         max_rank=unless_auto(config.lora.max_lora_rank),
         max_bytes=unless_auto(config.adapters.max_bytes),
         max_merge_loss=config.adapters.max_merge_loss,

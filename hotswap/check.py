@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.report import report, text
-from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.config import Config
 from hotswap.model.load import load
 from hotswap.model.runner import Runner
@@ -17,6 +17,8 @@ def run(settings: Config, adapter: Path, *, as_json: bool) -> int:
     chosen = settings.model
     loaded = load(chosen.path, unless_auto(chosen.dtype), unless_auto(chosen.device))
     runner = Runner(loaded, slots=1, kv_tokens=1)
-    found = report(adapter, runner.layout, tokenizers=Tokenizers(loaded.tokenizer))
+    found = report(
+        adapter, runner.layout, tokenizers=AdapterTokenizers(loaded.tokenizer)
+    )
     print(msgspec.json.encode(found).decode() if as_json else text(adapter, found))
     return 0 if found.ok else 1

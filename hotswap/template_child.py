@@ -31,7 +31,7 @@ _MOST_CPU_S = 2  # of one rendering: if the parent dies while it lasts
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
-class Generation(Extension):
+class GenerationTag(Extension):
     """`{% generation %}` marks what the assistant says; nobody here asks for it."""
 
     tags = {"generation"}  # noqa: RUF012  (as jinja2 has it)
@@ -46,7 +46,7 @@ class Generation(Extension):
         return caller()
 
 
-class Names(Namespace):
+class SafeNamespace(Namespace):
     """A namespace that keeps no names of Python's own workings."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:  # `self` is a name, too
@@ -75,13 +75,13 @@ class Dict:
 def compiled(source: str) -> Template:
     """An environment for each: no template can change another's."""
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = _now
     environment.globals["dict"] = Dict()
-    environment.globals["namespace"] = Names
+    environment.globals["namespace"] = SafeNamespace
     return environment.from_string(source)
 
 

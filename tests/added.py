@@ -6,6 +6,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.tokenizer import Tokenizer
 from tests import tiny
 
 # A text token, which the answers hold, and a special one, which ends them.
@@ -53,6 +55,15 @@ def save(folder: Path, seed: int = 5, *, with_tokenizer: bool = True) -> Path:
     return folder
 
 
+def own_tokenizer(
+    tokenizers: AdapterTokenizers, folder: Path, tokens: int = GROWN
+) -> Tokenizer:
+    """The folder's, which differs from the model's."""
+    found = tokenizers.of(folder, tokens)
+    assert found is not None
+    return found
+
+
 @torch.no_grad()
 def said(folder: Path, prompt: str | list[int], tokens: int) -> tuple[list[int], str]:
     """The oracle: ids and text of transformers' own `generate` with PEFT's model and
@@ -68,4 +79,6 @@ def said(folder: Path, prompt: str | list[int], tokens: int) -> tuple[list[int],
         eos_token_id=[tiny.EOS, own.eos_token_id],
     )
     made = out[0, len(ids) :].tolist()
-    return made, str(own.decode(made, skip_special_tokens=True))
+    text = own.decode(made, skip_special_tokens=True)
+    assert isinstance(text, str)
+    return made, text

@@ -51,6 +51,7 @@ ONLY = {
     "peft": {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.bounds",  # the type of a configuration
+        "hotswap.adapters.limits",  # the same
         "hotswap.adapters.settings",
         "hotswap.adapters.peft_config",
         "hotswap.adapters.low_rank",
@@ -86,7 +87,7 @@ ONLY = {
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
         "hotswap.tokenizer",
-        "hotswap.adapters.tokenizers",
+        "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},

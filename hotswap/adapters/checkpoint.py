@@ -3,71 +3,67 @@
 Nothing is guessed and nothing is skipped: a tensor that no module takes, a module
 without its tensors, a setting that merging would get wrong, all refuse the folder.
 Only safetensors is read; a pickle is never opened. Knows no names, no slots.
+
+What is cheap to look at comes first, and nothing is used before it was looked at:
+
+    files        files, foreign
+    config       settings, peft_config; limits, patterns
+    tensors      tensors, keys
+    updates      updates: low_rank, or tuners (bounds, vocabulary) and rewrites
+    tokenizer    adapter_tokenizer, tokenizer_pipeline
+    generation   deltas; fidelity says in which modes it is served
 """
 
 import hashlib
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from peft import PeftConfig
 
-from hotswap.adapters.base_name import base_name, is_same_base
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.deltas import Generation
 from hotswap.adapters.fidelity import fits_beside, merge_loss
 from hotswap.adapters.files import read_file, unreadable
 from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
 from hotswap.adapters.layout import Layout
+from hotswap.adapters.limits import (
+    CheckpointLimits,
+    check_base,
+    check_rank,
+    check_targets,
+)
 from hotswap.adapters.patterns import check_patterns
 from hotswap.adapters.peft_config import parse
 from hotswap.adapters.settings import CONFIG_FILE, unusual
 from hotswap.adapters.sidecar import SIDECAR_FILE, read_sidecar
 from hotswap.adapters.tensors import tensors_of
-from hotswap.adapters.tokenizers import Tokenizers
 from hotswap.adapters.updates import absent_targets, prove, updates
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.errors import AdapterRefused
 from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "Limits", "read"]
+__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "read"]
 
 _MOST = 1000  # characters of a reason
 _MOST_CONFIG_BYTES = 1 << 20
 _LEAST_LIMIT = 1 << 26  # a tiny model's adapter may be larger than the model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What an adapter may be; None is without limit, and so are no `targets`: names
-    in which the path of each module that it changes has to end. Without `max_bytes` its
-    file may have as many as the whole model in float32.
-
-    Above `max_merge_loss` it is served mixed only. `other_base`: what it means if the
-    adapter says that it was trained on another model.
-    """
-
-    max_rank: int | None = None
-    max_bytes: int | None = None
-    max_merge_loss: float = 0.5
-    targets: tuple[str, ...] = ()
-    other_base: Literal["warn", "refuse"] = "warn"
-
-
 def read(
     folder: Path,
     layout: Layout,
-    limits: Limits | None = None,
-    tokenizers: Tokenizers | None = None,
+    limits: CheckpointLimits | None = None,
+    tokenizers: AdapterTokenizers | None = None,
 ) -> Generation:
     """Read and check one folder; its tokenizer only if `tokenizers`, the model's, are
     given. Raises AdapterRefused and nothing else; never half a generation."""
     try:
         with outside(lambda said: AdapterRefused("unexpected", f"it ends in {said}")):
             try:
-                return _read(folder, layout, limits or Limits(), tokenizers)
+                return _read(folder, layout, limits or CheckpointLimits(), tokenizers)
             except OSError as error:  # no room for a copy, no process for a trial
                 raise unreadable(error) from None
     except AdapterRefused as error:
@@ -78,24 +74,26 @@ def read(
 
 
 def _read(
-    folder: Path, layout: Layout, limits: Limits, tokenizers: Tokenizers | None
+    folder: Path,
+    layout: Layout,
+    limits: CheckpointLimits,
+    tokenizers: AdapterTokenizers | None,
 ) -> Generation:
-    try:
-        raw_config, raw_weights = _read_files(folder, layout, limits)
-    except AdapterRefused as error:
-        raise explained(error, folder) from None
-    check_pointer(CONFIG_FILE, raw_config)
-    check_pointer(WEIGHTS_FILE, raw_weights)
+    raw_config, raw_weights = _files(folder, layout, limits)
+
     config = parse(raw_config)
-    warnings = _check_base(config, layout, limits)
-    _check_rank(config, limits)
+    warnings = check_base(config, layout, limits)
+    check_rank(config, limits)
     check_patterns(vars(config), layout)
+
     tensors, renamings = tensors_of(raw_weights, str(config.peft_type.value), layout)
     sidecar = read_sidecar(folder)
+
     with _naming_settings(config):
         made, others, note = updates(config, tensors, layout)
     warnings += renamings + absent_targets(config, layout)
-    _check_targets({*made, *others}, limits)
+    check_targets({*made, *others}, limits)
+
     added = added_tokens(layout.skeleton, config, tensors) if others else 0
     tokens = known_tokens(layout.skeleton) + added
     tokenizer, warned = _tokenizer(folder, tokenizers, tokens, sidecar.chat_template)
@@ -105,6 +103,7 @@ def _read(
             f"it has {added} tokens that the model's tokenizer does not know: they "
             "can neither be written in a prompt nor read in an answer",
         )
+
     written_in = tokenizer.key.encode() if tokenizer else b""
     digest = hashlib.sha256(raw_config + raw_weights + written_in).hexdigest()
     generation = Generation(
@@ -128,7 +127,9 @@ def _scaled(generation: Generation, scale: float) -> Generation:
     return generation if scale == 1 else generation.scaled(scale)
 
 
-def _judged(generation: Generation, layout: Layout, limits: Limits) -> Generation:
+def _judged(
+    generation: Generation, layout: Layout, limits: CheckpointLimits
+) -> Generation:
     """With the modes that it can be served in. Raises AdapterRefused if in none."""
     loss = merge_loss(generation.deltas, generation.rewrites, layout)
     loses = loss > limits.max_merge_loss
@@ -153,7 +154,22 @@ def _judged(generation: Generation, layout: Layout, limits: Limits) -> Generatio
     )
 
 
-def _read_files(folder: Path, layout: Layout, limits: Limits) -> tuple[bytes, bytes]:
+def _files(
+    folder: Path, layout: Layout, limits: CheckpointLimits
+) -> tuple[bytes, bytes]:
+    """Config and weights. Raises AdapterRefused, with what the folder is instead."""
+    try:
+        raw_config, raw_weights = _read_files(folder, layout, limits)
+    except AdapterRefused as error:
+        raise explained(error, folder) from None
+    check_pointer(CONFIG_FILE, raw_config)
+    check_pointer(WEIGHTS_FILE, raw_weights)
+    return raw_config, raw_weights
+
+
+def _read_files(
+    folder: Path, layout: Layout, limits: CheckpointLimits
+) -> tuple[bytes, bytes]:
     config = read_file(folder, CONFIG_FILE, _MOST_CONFIG_BYTES, code="no_config")
     if config is None:
         raise AdapterRefused("no_config", f"{CONFIG_FILE}: No such file or directory")
@@ -173,7 +189,10 @@ def _most_bytes(layout: Layout) -> int:
 
 
 def _tokenizer(
-    folder: Path, tokenizers: Tokenizers | None, tokens: int, template: str | None
+    folder: Path,
+    tokenizers: AdapterTokenizers | None,
+    tokens: int,
+    template: str | None,
 ) -> tuple[Tokenizer | None, tuple[str, ...]]:
     """The folder's own, and what to know of it. `tokens`: as many does it know."""
     if tokenizers is None:
@@ -212,35 +231,6 @@ def _one_line(reason: str) -> str:
 
 def _not_mergeable(said: str) -> AdapterRefused:
     return AdapterRefused("not_mergeable", f"PEFT cannot merge it: {said}")
-
-
-def _check_rank(config: PeftConfig, limits: Limits) -> None:
-    fields = vars(config)
-    ranks = [fields.get("r"), *(fields.get("rank_pattern") or {}).values()]
-    rank = max((r for r in ranks if isinstance(r, int)), default=0)
-    if limits.max_rank is not None and rank > limits.max_rank:
-        raise AdapterRefused(
-            "rank_limit", f"{CONFIG_FILE}: rank {rank}; the limit is {limits.max_rank}"
-        )
-
-
-def _check_targets(paths: Set[str], limits: Limits) -> None:
-    for path in sorted(paths) if limits.targets else ():
-        if not any(f".{path}".endswith(f".{name}") for name in limits.targets):
-            raise AdapterRefused(
-                "target_forbidden",
-                f"{path} may not be adapted here, only {', '.join(limits.targets)}",
-            )
-
-
-def _check_base(config: PeftConfig, layout: Layout, limits: Limits) -> tuple[str, ...]:
-    said = (config.base_model_name_or_path or "").strip()
-    if not layout.base or not said or is_same_base(said, layout.base):
-        return ()
-    what = f"it was trained on {base_name(said)!r}, and this model is {layout.base!r}"
-    if limits.other_base == "refuse":
-        raise AdapterRefused("other_base", f"{CONFIG_FILE}: {what}")
-    return (what,)
 
 
 def _dtype(layout: Layout) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 
+from hotswap.adapters.adapter_info import GenerationInfo
 from hotswap.tokenizer import Tokenizer
 
 
@@ -110,6 +111,21 @@ class Generation:
     def nbytes(self) -> int:
         shared = (t for rewrite in self.rewrites.values() for t in rewrite.tensors)
         return sum(d.nbytes for d in self.deltas.values()) + bytes_of(shared)
+
+    @cached_property
+    def info(self) -> GenerationInfo:
+        """What may be told of it."""
+        return GenerationInfo(
+            generation=self.key,
+            rank=self.rank,
+            modules=self.modules,
+            bytes=self.nbytes,
+            can_merge=self.can_merge,
+            can_mix=self.can_mix,
+            note=self.note,
+            merge_loss=self.merge_loss,
+            warnings=self.warnings,
+        )
 
     def scaled(self, factor: float) -> "Generation":
         """The same update `factor` times as strong: another generation."""

@@ -4,6 +4,7 @@ Whatever lies under the name - a pipe, a device, a socket, a link to such, 300 M
 settings - it ends in bytes or in an error, and never in a wait that was not the disk's.
 """
 
+import errno
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
 
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
 _CHUNK = 1 << 22  # so many bytes at once: a slow disk is seen to move
 
 
@@ -72,6 +74,19 @@ def unreadable(error: OSError) -> AdapterRefused:
     """What a folder is refused with that cannot be looked at just now."""
     reason = error.strerror or "cannot be read"
     return AdapterRefused("unreadable", reason, is_passing=True)
+
+
+def is_short(error: BaseException | None) -> bool:
+    """Whether this machine lacked descriptors, memory or room on the disk, as an error
+    of Python's or of a library in Rust says it, or the one that it comes from."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if said := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(said[1])
+        if number in _SHORT:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def without_places(text: str) -> str:

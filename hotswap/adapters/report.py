@@ -5,62 +5,44 @@ The same for `hotswap check` and for whoever asks over HTTP.
 
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec.structs import asdict
 
-from hotswap.adapters.checkpoint import Layout, Limits, read
+from hotswap.adapters.adapter_info import GenerationInfo
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.adapters.checkpoint import Layout, read
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.tokenizers import Tokenizers
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.errors import AdapterRefused
 
 
-class Report(Struct, frozen=True, kw_only=True):
-    """`ok`: it can be served. If not, `code` is stable and `reason` a sentence; the
-    other fields are then unknown. `merge_loss`: see `Generation`."""
+class Report(GenerationInfo, frozen=True):
+    """What is known of the folder's generation, and before it: `ok`, it can be served.
+    If not, `code` is stable and `reason` a sentence, and nothing else is known."""
 
     ok: bool
     code: str | None = None
     reason: str | None = None
-    generation: str | None = None
-    rank: int | None = None
-    modules: int | None = None
-    bytes: int | None = None
-    can_merge: bool | None = None
-    can_mix: bool | None = None
-    note: str | None = None
-    merge_loss: float | None = None
-    warnings: tuple[str, ...] = ()
 
 
 def report(
     folder: Path,
     layout: Layout,
-    limits: Limits | None = None,
-    tokenizers: Tokenizers | None = None,
+    limits: CheckpointLimits | None = None,
+    tokenizers: AdapterTokenizers | None = None,
 ) -> Report:
     """Read and check the folder, and keep nothing of it."""
     try:
-        return good(read(folder, layout, limits, tokenizers))
+        return served(read(folder, layout, limits, tokenizers))
     except AdapterRefused as error:
-        return bad(error)
+        return refused(error)
 
 
-def bad(error: AdapterRefused) -> Report:
-    return Report(ok=False, code=error.code, reason=error.reason)
+def served(generation: Generation) -> Report:
+    return Report(True, **asdict(generation.info))
 
 
-def good(found: Generation) -> Report:
-    return Report(
-        ok=True,
-        generation=found.key,
-        rank=found.rank,
-        modules=found.modules,
-        bytes=found.nbytes,
-        can_merge=found.can_merge,
-        can_mix=found.can_mix,
-        note=found.note,
-        merge_loss=found.merge_loss,
-        warnings=found.warnings,
-    )
+def refused(error: AdapterRefused) -> Report:
+    return Report(False, error.code, error.reason)
 
 
 def text(folder: Path, found: Report) -> str:

@@ -33,7 +33,7 @@ class Replaced:
         return self._parameters
 
 
-class Merged:
+class PeftMerge:
     """A layer of PEFT on hollow weights. Each merge is done on a copy of it."""
 
     def __init__(

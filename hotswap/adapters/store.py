@@ -3,26 +3,27 @@
 A job leases the generation its name stood for when it was submitted. A generation stays
 in host memory while somebody leases it, and while a name stands for it and there is
 room: the least recently leased one leaves first, a pinned one never. One that has left
-is read again when it is asked for. Owned by the engine thread; readers get `listing()`,
+is read again when it is asked for. Owned by the engine thread; others get `adapters()`,
 a frozen copy. Knows no files and no weights.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hotswap.adapters.adapter_info import AdapterInfo, AdapterState, GenerationInfo
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.listing import AdapterState, Card, Listing, card_of
+from hotswap.adapters.host_memory import HostMemory
 from hotswap.adapters.origin import Origin
+from hotswap.adapters.reserved_names import why_reserved
 from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
 from hotswap.tokenizer import Tokenizer
-from scheduler.job import BASE
 
 
 @dataclass(slots=True)
 class _Entry:
     origin: Origin
-    card: Card | None = None
+    info: GenerationInfo = field(default_factory=GenerationInfo)
     is_served: bool = False
     is_loading: bool = False
     reason: str | None = None
@@ -36,7 +37,7 @@ class _Entry:
 
     @property
     def key(self) -> str | None:
-        return self.card.generation if self.card else None
+        return self.info.generation
 
 
 class Store:
@@ -52,16 +53,13 @@ class Store:
         `max_loaded`, `max_bytes`: what may stay in host memory without a lease or pin.
         """
         self._reserved = reserved
-        self._max_loaded = max_loaded
-        self._max_bytes = max_bytes
         self._entries: dict[str, _Entry] = {}
-        self._loaded: dict[str, Generation] = {}  # least recently leased first
-        self._bytes = 0
+        self._loaded = HostMemory(max_loaded, max_bytes)
         self._leases: Counter[str] = Counter()
         self._names: defaultdict[str, set[str]] = defaultdict(set)  # of a generation
-        self._rows: dict[str, Listing] = {}  # by name, sorted
+        self._rows: dict[str, AdapterInfo] = {}  # by name, sorted
         self._stale: set[str] = set()  # names whose row is out of date
-        self._listing: tuple[Listing, ...] = ()
+        self._adapters: tuple[AdapterInfo, ...] = ()
 
     def adopt(
         self, name: str, generation: Generation | None, origin: Origin
@@ -71,12 +69,8 @@ class Store:
         None: the name is known, its files are read when it is asked for. The bare
         model's names are refused, and the generation with them.
         """
-        if is_base(name) or name in self._reserved:
-            self.refuse(name, f"the name `{name}` is the bare model's", origin)
-            return []
-        if name.startswith(tuple(f"{base}:" for base in self._reserved)):
-            # As `model` says it, it is BASE:NAME: another adapter would answer.
-            self.refuse(name, f"the name `{name}` asks for another adapter", origin)
+        if reason := why_reserved(name, self._reserved):
+            self.refuse(name, reason, origin)
             return []
         entry = self._entries.setdefault(name, _Entry(origin))
         old = entry.key
@@ -84,14 +78,12 @@ class Store:
         entry.is_loading = False
         self._stale.add(name)
         if generation is None:  # and nothing older may answer until it is
-            entry.card = None
+            entry.info = GenerationInfo()
             return self._unname(name, old) if old is not None else []
         key = generation.key
-        entry.card = card_of(generation)
+        entry.info = generation.info
         self._names[key].add(name)
-        if key not in self._loaded:
-            self._loaded[key] = generation
-            self._bytes += generation.nbytes
+        if self._loaded.add(generation):
             self._stale |= self._names[key]
         dropped = self._unname(name, old) if old is not None and old != key else []
         return dropped + self._make_room(keep=key)
@@ -101,8 +93,8 @@ class Store:
         entry = self._entries[name]
         entry.origin = origin
         self._stale.add(name)
-        if entry.key in self._loaded and not self._is_wanted(entry.key):
-            return self._unload(entry.key)
+        if (key := entry.key) and key in self._loaded and not self._is_wanted(key):
+            return self._unload(key)
         return self._make_room()
 
     def _is_wanted(self, key: str) -> bool:
@@ -144,7 +136,7 @@ class Store:
         """No name stands for `generation` any more: it cannot be run."""
         for name in self._names.pop(generation.key, set()):
             entry = self._entries[name]
-            entry.card, entry.is_served, entry.reason = None, False, reason
+            entry.info, entry.is_served, entry.reason = GenerationInfo(), False, reason
             self._stale.add(name)
 
     def is_on_disk(self, name: str) -> bool:
@@ -166,12 +158,10 @@ class Store:
         assert entry.key is not None, "asked for before it was read"
         if self._loaded[entry.key].tokenizer is not tokenizer:
             raise OtherTokenizer(name)
-        generation = self._loaded.pop(entry.key)
-        self._loaded[entry.key] = generation
         entry.requests += 1
         self._leases[entry.key] += 1
         self._stale |= self._names[entry.key]
-        return generation
+        return self._loaded.use(entry.key)
 
     def release(self, generation: Generation) -> list[str]:
         """Give a lease back. Returns the keys dropped by it."""
@@ -191,9 +181,9 @@ class Store:
     @property
     def loaded_bytes(self) -> int:
         """Host memory that adapters take."""
-        return self._bytes
+        return self._loaded.nbytes
 
-    def listing(self) -> tuple[Listing, ...]:
+    def adapters(self) -> tuple[AdapterInfo, ...]:
         """All adapters, by name. The same tuple until something changes.
 
         Asked for at each step: only what changed is looked at again.
@@ -201,23 +191,23 @@ class Store:
         if self._stale:
             if self._rows.keys() != self._entries.keys():
                 self._rows = {
-                    name: self._rows.get(name) or self._list(name)
+                    name: self._rows.get(name) or self._row(name)
                     for name in sorted(self._entries)
                 }
             for name in self._stale & self._rows.keys():
-                self._rows[name] = self._list(name)
+                self._rows[name] = self._row(name)
             self._stale.clear()
-            self._listing = tuple(self._rows.values())
-        return self._listing
+            self._adapters = tuple(self._rows.values())
+        return self._adapters
 
-    def _list(self, name: str) -> Listing:
+    def _row(self, name: str) -> AdapterInfo:
         entry = self._entries[name]
-        return Listing(
+        return AdapterInfo(
             name=name,
             state=entry.state,
             reason=entry.reason,
             origin=entry.origin,
-            card=entry.card,
+            generation_info=entry.info,
             is_loaded=entry.key in self._loaded,
             leases=self._leases[entry.key] if entry.key else 0,
             requests=entry.requests,
@@ -239,34 +229,19 @@ class Store:
 
     def _make_room(self, keep: str | None = None) -> list[str]:
         """Unload the least recently leased while there are too many."""
-        dropped: list[str] = []
-        if not self._is_full():
-            return dropped
+        if not self._loaded.is_full:
+            return []
         kept = self.pinned | {
             entry.key  # its files were replaced by bad ones: it could not be read again
             for entry in self._entries.values()
             if entry.reason is not None
         }
-        for key in list(self._loaded):
-            if not self._is_full():
-                break
-            if key != keep and key not in kept:
-                dropped += self._unload(key)
-        return dropped
-
-    def _is_full(self) -> bool:
-        return (
-            self._max_loaded is not None and len(self._loaded) > self._max_loaded
-        ) or (self._max_bytes is not None and self._bytes > self._max_bytes)
+        excess = self._loaded.excess({*kept, keep})
+        return [dropped for key in excess for dropped in self._unload(key)]
 
     def _unload(self, key: str) -> list[str]:
         if self._leases.get(key) or key not in self._loaded:
             return []
-        self._bytes -= self._loaded.pop(key).nbytes
+        self._loaded.drop(key)
         self._stale |= self._names.get(key, set())
         return [key]
-
-
-def is_base(name: str) -> bool:
-    """Whether a request that names `name` asks for the bare model."""
-    return name in ("", BASE)

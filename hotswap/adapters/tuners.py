@@ -5,7 +5,6 @@ with its own names; what a slot gets is its own `merge` on golden in float32. No
 skipped: a tensor without a place and a place without its tensor refuse the adapter.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -21,7 +20,8 @@ from hotswap.adapters.bounds import bounded, check_repeats
 from hotswap.adapters.deltas import Rewrite
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout, duplicate, hollow, is_hollow
-from hotswap.adapters.rewrites import Merged, Replaced
+from hotswap.adapters.quiet import quiet
+from hotswap.adapters.rewrites import PeftMerge, Replaced
 from hotswap.adapters.settings import CONFIG_FILE, refused
 from hotswap.adapters.vocabulary import resize
 from hotswap.errors import AdapterRefused
@@ -43,8 +43,7 @@ def rewrites(
     model = duplicate(layout.skeleton)
     resize(model, config, tensors)
     ties = _ties(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what PEFT warns of is checked here
+    with quiet():  # what PEFT warns of is checked here
         with bounded(tensors, layout):
             wrapped = _injected(model, config)
         _load(wrapped, config, tensors, layout)
@@ -194,7 +193,7 @@ def _changes(inner: nn.Module, wrapped: PeftModel) -> Iterator[tuple[str, Rewrit
                     yield f"{path}.{below}".rstrip("."), Replaced(own)
         elif isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper):
             inside += (f"{path}.",)
-            yield path, Merged(path, module, tensors)
+            yield path, PeftMerge(path, module, tensors)
         else:
             own = {
                 name: parameter

@@ -12,7 +12,7 @@ from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.low_rank import deltas, is_low_rank
 from hotswap.adapters.peft_config import more_than_low_rank
-from hotswap.adapters.rewrites import Merged
+from hotswap.adapters.rewrites import PeftMerge
 from hotswap.adapters.settings import CONFIG_FILE, LORA
 from hotswap.adapters.tensors import without_copies
 from hotswap.adapters.tuners import rewrites
@@ -64,7 +64,7 @@ def prove(others: Mapping[str, Rewrite], layout: Layout) -> None:
     """One layer of each kind computes merged what it computes unmerged."""
     seen: set[str] = set()
     for path, rewrite in others.items():
-        if isinstance(rewrite, Merged) and rewrite.kind not in seen:
+        if isinstance(rewrite, PeftMerge) and rewrite.kind not in seen:
             seen.add(rewrite.kind)
             rewrite.prove(layout.golden[path])
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from litestar import Request, get, post
 from litestar.params import FromPath
+from msgspec.structs import asdict
 
-from hotswap.adapters.listing import Listing
-from hotswap.adapters.report import Report, bad, good
+from hotswap.adapters.adapter_info import AdapterInfo
+from hotswap.adapters.report import Report, refused, served
 from hotswap.api import registration
 from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.wire import Fields, decode
@@ -40,9 +41,9 @@ async def validate(request: Request, serving: Injected) -> Report:
     registration.check_enabled(serving)
     src = decode(await request.body(), Validate).src
     try:
-        return good(await asyncio.wrap_future(serving.library.examine(src)))
+        return served(await asyncio.wrap_future(serving.library.examine(src)))
     except AdapterRefused as error:
-        return bad(error)
+        return refused(error)
 
 
 @post("/v1/adapters/{name:str}/pin", status_code=200)
@@ -62,22 +63,19 @@ async def _pinned(serving: ServerState, name: str, pinned: bool) -> dict[str, An
     return about(serving, serving.adapter(name))
 
 
-def about(serving: ServerState, row: Listing) -> dict[str, Any]:
+def about(serving: ServerState, row: AdapterInfo) -> dict[str, Any]:
     """All that may be known of one adapter."""
-    card = row.card
+    info = asdict(row.generation_info)
+    # Three keys stand where they always stood in this answer.
+    key, note, warned = (info.pop(k) for k in ("generation", "note", "warnings"))
     return {
         "name": row.name,
         "state": row.state.value,
-        "generation": row.generation,
+        "generation": key,
         "reason": row.reason,
-        "rank": card.rank if card else None,
-        "modules": card.modules if card else None,
-        "bytes": card.nbytes if card else None,
-        "can_merge": card.can_merge if card else None,
-        "can_mix": card.can_mix if card else None,
-        "merge_loss": card.merge_loss if card else None,
-        "note": card.note if card else None,
-        "warnings": list(card.warnings) if card else [],
+        **info,
+        "note": note,
+        "warnings": warned,
         "residency": _residency(serving, row),
         "pinned": row.origin.pin,
         "preload": row.origin.preload,
@@ -89,7 +87,7 @@ def about(serving: ServerState, row: Listing) -> dict[str, Any]:
     }
 
 
-def _residency(serving: ServerState, row: Listing) -> str:
+def _residency(serving: ServerState, row: AdapterInfo) -> str:
     """The tier nearest to the next token that holds it."""
     status = serving.engine.status
     if row.generation == status.resident:

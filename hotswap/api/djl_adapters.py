@@ -12,7 +12,7 @@ from litestar import Request, Response, delete, get, post
 from litestar.exceptions import MethodNotAllowedException
 from litestar.params import FromPath
 
-from hotswap.adapters.listing import AdapterState, Listing
+from hotswap.adapters.adapter_info import AdapterInfo, AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.api import registration
 from hotswap.api.djl_shape import (
@@ -167,7 +167,7 @@ def _alias(serving: ServerState, name: str) -> str:
         return name
 
 
-def _card(serving: ServerState, row: Listing) -> dict[str, Any]:
+def _card(serving: ServerState, row: AdapterInfo) -> dict[str, Any]:
     return {
         "name": row.name,
         "src": serving.source(row),

@@ -16,7 +16,7 @@ import msgspec
 from litestar import get
 from litestar.response import Stream
 
-from hotswap.adapters.listing import Listing
+from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.api.admin import about
 from hotswap.api.server_state import Injected, ServerState
 from hotswap.engine.status import Status
@@ -74,7 +74,7 @@ def _news(
         )
 
 
-def _state(row: Listing) -> tuple[object, ...]:
+def _state(row: AdapterInfo) -> tuple[object, ...]:
     """What of a row is news: not how often it is asked for."""
     return row.state, row.generation, row.reason, row.is_loaded, row.origin
 

@@ -6,7 +6,7 @@ from typing import Any
 from litestar import get
 from litestar.params import FromPath
 
-from hotswap.adapters.listing import AdapterState
+from hotswap.adapters.adapter_info import AdapterState
 from hotswap.api.selection import from_model
 from hotswap.api.server_state import Injected, ServerState
 from hotswap.errors import UnknownModel

@@ -52,7 +52,7 @@ async def register(serving: ServerState, order: Registration) -> None:
 def warnings(serving: ServerState, name: str) -> tuple[str, ...]:
     """What to know of an adapter that was registered just now."""
     row = serving.engine.status.adapter(name)
-    return row.card.warnings if row is not None and row.card is not None else ()
+    return row.generation_info.warnings if row is not None else ()
 
 
 async def update(serving: ServerState, order: Update) -> None:

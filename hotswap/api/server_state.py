@@ -6,7 +6,7 @@ from pathlib import Path
 
 from litestar.di import NamedDependency
 
-from hotswap.adapters.listing import Listing
+from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.health import Health
@@ -46,7 +46,7 @@ class ServerState:
         """Every name of the bare model but `base`, which is its name everywhere."""
         return (self.base, *self.also_base)
 
-    def adapter(self, name: str) -> Listing:
+    def adapter(self, name: str) -> AdapterInfo:
         """Raises UnknownAdapter."""
         found = self.engine.status.adapter(name)
         if found is None:
@@ -72,7 +72,7 @@ class ServerState:
         """Where the model comes from, as anybody may know it."""
         return self.model_path if self.show_paths else self.base
 
-    def source(self, row: Listing) -> str:
+    def source(self, row: AdapterInfo) -> str:
         """Where it comes from, as anybody may know it."""
         return shown(row.origin.src, self.directory, show_paths=self.show_paths)
 

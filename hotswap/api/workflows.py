@@ -13,7 +13,7 @@ from litestar import Request, Response, delete, get, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
-from hotswap.adapters.listing import AdapterState
+from hotswap.adapters.adapter_info import AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.api import registration
 from hotswap.api.djl_errors import IllegalArgument

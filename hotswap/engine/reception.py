@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 
 from hotswap.adapters.deltas import Generation
-from hotswap.adapters.store import Store, is_base
+from hotswap.adapters.reserved_names import is_base
+from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
 from hotswap.engine.letters import (
     Adopt,

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
-from hotswap.adapters.listing import Listing
+from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.store import Store
 from hotswap.engine.executor import Executor
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
@@ -51,7 +51,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    adapters: tuple[Listing, ...]
+    adapters: tuple[AdapterInfo, ...]
     resident: str
     warm: frozenset[str]
     waiting: int
@@ -69,7 +69,7 @@ class Status:
     counters: Counters
     is_stopping: bool
 
-    def adapter(self, name: str) -> Listing | None:
+    def adapter(self, name: str) -> AdapterInfo | None:
         """One of `adapters`, which are sorted by name."""
         place = bisect_left(self.adapters, name, key=lambda row: row.name)
         row = self.adapters[place] if place < len(self.adapters) else None
@@ -86,7 +86,7 @@ def snapshot(
 ) -> Status:
     """The state now. On the engine thread."""
     return Status(
-        adapters=store.listing(),
+        adapters=store.adapters(),
         resident=executor.weights.resident,
         warm=executor.weights.warm,
         waiting=scheduler.waiting,

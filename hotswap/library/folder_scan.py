@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from hotswap.adapters.adapter_tokenizer import FILES
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.adapters.tokenizers import FILES
 from hotswap.errand import Errand, at_disk, errand
 
 NAMES = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, *FILES)

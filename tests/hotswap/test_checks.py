@@ -1,9 +1,11 @@
 """What a check says of an adapter that is whole: limits, base model, merge fidelity."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from peft import PeftModel
@@ -13,9 +15,9 @@ from hotswap.adapters.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     Layout,
-    Limits,
     read,
 )
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.report import Report, report, text
 from hotswap.errors import AdapterRefused, MergeFailed
 from tests import tiny
@@ -42,14 +44,14 @@ def rewrite(folder: Path, **fields: Any) -> None:
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (Limits(max_rank=3), "rank_limit"),
-        (Limits(max_bytes=1000), "too_large"),
-        (Limits(max_rank=4, max_bytes=100_000), None),
+        (CheckpointLimits(max_rank=3), "rank_limit"),
+        (CheckpointLimits(max_bytes=1000), "too_large"),
+        (CheckpointLimits(max_rank=4, max_bytes=100_000), None),
     ],
     ids=["rank", "bytes", "within"],
 )
 def test_an_adapter_over_a_limit_is_refused(
-    limits: Limits, code: str | None, folder: Path, layout: Layout
+    limits: CheckpointLimits, code: str | None, folder: Path, layout: Layout
 ) -> None:
     assert report(folder, layout, limits).code == code
 
@@ -59,7 +61,7 @@ def test_a_rank_in_a_pattern_counts_as_any_other(
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", seed=1, rank_pattern={"q_proj": 9})
 
-    assert report(tmp_path, layout, Limits(max_rank=8)).code == "rank_limit"
+    assert report(tmp_path, layout, CheckpointLimits(max_rank=8)).code == "rank_limit"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_another_base_model_is_warned_of_or_refused(
     rewrite(folder, base_model_name_or_path=said)
 
     warned = report(folder, layout)
-    strict = report(folder, layout, Limits(other_base="refuse"))
+    strict = report(folder, layout, CheckpointLimits(other_base="refuse"))
 
     assert (warned.ok, len(warned.warnings)) == (True, int(is_other))
     assert strict.code == ("other_base" if is_other else None)
@@ -91,7 +93,7 @@ def test_another_base_model_is_warned_of_or_refused(
 @torch.no_grad()
 def loss_by_hand(folder: Path) -> float:
     """Of the whole update, from PEFT's own merged weights and torch's rounding."""
-    base = tiny.model("llama").to(BF16).float()
+    base = tiny.model("llama").bfloat16().float()  # type: ignore[no-untyped-call]
     before = {n: p.clone() for n, p in base.named_parameters()}
     merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
     whole = lost = 0.0
@@ -100,7 +102,7 @@ def loss_by_hand(folder: Path) -> float:
         arrived = after.to(BF16).float() - before[name]
         whole += float(update.double().square().sum())
         lost += float((update - arrived).double().square().sum())
-    return (lost / whole) ** 0.5
+    return math.sqrt(lost / whole)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.05, 0.01])
@@ -125,7 +127,7 @@ def test_an_update_that_rounding_destroys_is_served_mixed_only(tmp_path: Path) -
     tiny.save_adapter(tmp_path, "llama", seed=1, strength=0.01)
     runner = make_runner("llama", dtype=BF16)
 
-    generation = read(tmp_path, runner.layout, Limits(max_merge_loss=0.5))
+    generation = read(tmp_path, runner.layout, CheckpointLimits(max_merge_loss=0.5))
 
     assert generation.merge_loss is not None
     assert generation.merge_loss > 0.5
@@ -141,7 +143,7 @@ def test_one_that_can_neither_merge_nor_mix_is_refused_by_name(tmp_path: Path) -
     layout = make_runner("llama", dtype=BF16).layout
 
     with pytest.raises(AdapterRefused, match="cannot run mixed") as refused:
-        read(tmp_path, layout, Limits(max_merge_loss=1e-6))
+        read(tmp_path, layout, CheckpointLimits(max_merge_loss=1e-6))
 
     assert refused.value.code == "merge_loss"
 
@@ -150,7 +152,7 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
     found, generation = report(folder, layout), read(folder, layout)
 
     assert found == Report(
-        ok=True,
+        True,
         generation=generation.key,
         rank=4,
         modules=12,
@@ -160,6 +162,22 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
         merge_loss=generation.merge_loss,
     )
     assert "rank 4, 12 modules" in text(folder, found)
+
+
+def test_a_report_is_one_flat_object_of_json_whose_keys_keep_their_order() -> None:
+    served = Report(True, generation="ab", rank=4, warnings=("x",))
+    refused = Report(False, "no_config", "nothing there")
+
+    both = [msgspec.json.encode(each).decode() for each in (served, refused)]
+
+    assert both == [
+        '{"ok":true,"code":null,"reason":null,"generation":"ab","rank":4,'
+        '"modules":null,"bytes":null,"can_merge":null,"can_mix":null,"note":null,'
+        '"merge_loss":null,"warnings":["x"]}',
+        '{"ok":false,"code":"no_config","reason":"nothing there","generation":null,'
+        '"rank":null,"modules":null,"bytes":null,"can_merge":null,"can_mix":null,'
+        '"note":null,"merge_loss":null,"warnings":[]}',
+    ]
 
 
 def scale(folder: Path, by: float) -> None:
@@ -215,6 +233,6 @@ def test_factors_that_overflow_in_the_weights_type_are_not_mixed(
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     rewrite(folder, lora_alpha=alpha)
 
-    found = report(folder, layout, Limits(max_merge_loss=1.0))
+    found = report(folder, layout, CheckpointLimits(max_merge_loss=1.0))
 
     assert found.code == "not_finite" or not found.can_mix

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from hotswap.adapters.adapter_tokenizer import FILES, AdapterTokenizers
 from hotswap.adapters.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     Layout,
-    Limits,
     read,
 )
 from hotswap.adapters.files import read_file, without_places
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.adapters.tokenizers import FILES, Tokenizers
 from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
 from hotswap.library.folder_reader import FolderReader
@@ -140,7 +140,7 @@ def test_every_file_of_an_adapter_has_a_bound_and_has_to_be_a_file(
 
 
 def whole_refusal(folder: Path, layout: Layout) -> str:
-    tokenizers = Tokenizers(tiny.tokenizer())
+    tokenizers = AdapterTokenizers(tiny.tokenizer())
     read_folder = partial(read, layout=layout, tokenizers=tokenizers)
     reader = FolderReader(read_folder, Sources([folder.parent]))
     with pytest.raises(AdapterRefused) as refused:
@@ -157,7 +157,7 @@ def test_a_weights_file_is_bounded_by_the_model_and_the_message_names_the_key(
 
     by_model = whole_refusal(tmp_path, runner.layout)
     with pytest.raises(AdapterRefused) as by_key:
-        read(tmp_path, runner.layout, Limits(max_bytes=5000))
+        read(tmp_path, runner.layout, CheckpointLimits(max_bytes=5000))
 
     assert by_model.endswith(f"the limit is {1 << 26} (`max_bytes` under [adapters])")
     assert "the limit is 5000 (`max_bytes` under [adapters])" in by_key.value.reason

@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from hotswap.adapters.checkpoint import WEIGHTS_FILE, read
 from hotswap.model.runner import Runner
-from tests.formats import FORMATS, Format
+from tests.formats import FORMATS
 from tests.hotswap.test_parity import logits, make_runner, oracle
+from tests.peft_format import Format
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapter
 

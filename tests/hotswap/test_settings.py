@@ -17,8 +17,9 @@ from hotswap.adapters.checkpoint import CONFIG_FILE, Layout, read
 from hotswap.adapters.deltas import Generation
 from hotswap.errors import AdapterRefused
 from tests import tiny
-from tests.formats import FORMATS, Format
+from tests.formats import FORMATS
 from tests.hotswap.test_parity import make_runner
+from tests.peft_format import Format
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes adapters
 

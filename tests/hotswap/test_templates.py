@@ -1,30 +1,16 @@
 """Strangers' chat templates: what transformers renders, and whatever they do, within
-bounds; the processes that render them end."""
+bounds."""
 
-import errno
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from hotswap.errors import BadRequest, NoRenderer
+from hotswap.errors import BadRequest
 from hotswap.templates import Renderer
 from tests import tiny
-from tests.servers import wait_until
+from tests.hotswap.renderers import ENDLESS, MESSAGES, PLAIN, brief, is_running
 
-MESSAGES: list[dict[str, Any]] = [
-    {"role": "system", "content": "Be kind. <&>"},
-    {"role": "user", "content": "h\u00e9llo \U0001f642\n"},
-    {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "args": {}}]},
-    {"role": "tool", "content": "42", "name": "f"},
-    {"role": "assistant", "content": "ok", "reasoning": "hm"},
-]
 # What the templates of published models use, and some that only transformers adds
 TEMPLATES = [
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m['content'] }}<|im_end|>\n"
@@ -59,10 +45,6 @@ REFUSED = [
     "{{ nothing() }}",
     "{{ '\\ud800' }}",
 ]
-ENDLESS = [
-    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-    "{{ 9 ** (9 ** 9) }}",
-]
 TOO_MUCH = [
     "{{ 'x' * 99999999999 }}",
     "{{ 9 ** 99999 }}",
@@ -75,7 +57,6 @@ TOO_MUCH = [
     "{{ " + "(" * 9999 + "1" + ")" * 9999 + " }}",
     "{{ " + "[" * 300 + "]" * 300 + " }}",
 ]
-PLAIN = "{{ messages[0].content }}"
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +64,6 @@ def shared() -> Iterator[Renderer]:
     renderer = Renderer()
     yield renderer
     renderer.close()
-
-
-def brief() -> Renderer:
-    """With a deadline that a test can wait for."""
-    return Renderer(deadline_s=0.5)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def theirs(template: str) -> str:
@@ -178,79 +146,3 @@ def test_a_long_chat_that_is_ended_takes_the_template_from_no_short_one() -> Non
 
     assert renderer.render(slow_if_long, MESSAGES, {}) == MESSAGES[0]["content"]
     renderer.close()
-
-
-def test_nobody_waits_for_a_template_that_never_ends() -> None:
-    renderer = Renderer(deadline_s=30)
-    ended = []
-
-    def endless(template: str) -> None:
-        with pytest.raises(BadRequest):
-            renderer.render(template, MESSAGES, {})
-        ended.append(template)
-
-    threads = [threading.Thread(target=endless, args=(t,)) for t in ENDLESS]
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: len(renderer.children) == len(ENDLESS))
-
-    assert renderer.render(PLAIN, MESSAGES, {}) == MESSAGES[0]["content"]
-    assert not ended
-    children = renderer.children
-    assert len(children) == len(ENDLESS) + 1
-    renderer.close()  # as a shutdown does
-    for thread in threads:
-        thread.join(10)
-    assert len(ended) == len(ENDLESS)
-    wait_until(lambda: not any(map(is_running, children)))
-    assert not renderer.children
-
-
-def test_a_child_that_was_killed_is_replaced() -> None:
-    renderer = brief()
-    assert not renderer.children, "none without need"
-    for _ in range(3):
-        assert renderer.render(PLAIN, MESSAGES, {}) == MESSAGES[0]["content"]
-        (child,) = renderer.children
-        os.kill(child, signal.SIGKILL)
-        wait_until(lambda child=child: not is_running(child))
-    renderer.close()
-
-
-def test_that_no_process_is_to_be_had_is_an_error_of_that_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    renderer = brief()
-    with monkeypatch.context() as patch:
-        patch.setattr(subprocess, "Popen", refuse)
-        with pytest.raises(NoRenderer, match="cannot be rendered now") as refused:
-            renderer.render(PLAIN, MESSAGES, {})
-    assert refused.value.is_passing
-
-    assert renderer.render(PLAIN, MESSAGES, {}) == MESSAGES[0]["content"]
-    renderer.close()
-
-
-@pytest.mark.parametrize(
-    "template", [PLAIN, pytest.param(ENDLESS[0], marks=pytest.mark.slow)]
-)
-def test_no_child_outlives_its_parent(template: str) -> None:
-    code = (
-        "import sys, threading; from hotswap.templates import Renderer\n"
-        "r = Renderer(deadline_s=60); m = [{'role': 'user', 'content': 'x'}]\n"
-        "while not r.children: r.render('', m, {})\n"  # a slow one is not kept
-        "print(r.children[0], flush=True)\n"
-        f"r.render({template!r}, m, {{}}); threading.Event().wait()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
-    ) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.kill()
-
-    # One that renders is ended by the limit of its time
-    wait_until(lambda: not is_running(child), limit_s=60)

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from hotswap.adapters.adapter_tokenizer import TOKENIZER_FILE
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.adapters.tokenizers import TOKENIZER_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny
-from tests.hotswap.test_tokenizers import HOSTILE
+from tests.hotswap.test_tokenizer_pipeline import HOSTILE
 from tests.live.lag import LAG_S, lag_while, lasting
 from tests.servers import Live, wait_until
 

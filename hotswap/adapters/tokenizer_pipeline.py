@@ -1,4 +1,4 @@
-"""Pipeline: what a folder's tokenizer.json may ask the tokenizers library to do.
+"""Tokenizer pipeline: what a folder's tokenizer.json may ask the library to do.
 
 It is a program as well: its regular expressions run in an engine that backtracks, and
 nothing can end the thread they run on. An adapter's vocabulary is the model's own and

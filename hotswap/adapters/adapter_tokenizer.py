@@ -1,4 +1,4 @@
-"""Tokenizers: the model's, and those that adapter folders bring.
+"""AdapterTokenizers: the model's, and those that adapter folders bring.
 
 A folder's is used if it differs: it knows tokens that were added, or has another chat
 template. Its files are data: they are copied to a place of their own and read there,
@@ -16,8 +16,8 @@ from weakref import WeakValueDictionary
 import msgspec
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hotswap.adapters import pipeline
-from hotswap.adapters.files import read_file, without_places
+from hotswap.adapters.files import is_short, read_file, without_places
+from hotswap.adapters.tokenizer_pipeline import Json, checked, parsed
 from hotswap.errors import AdapterRefused, BadRequest, NoRenderer, StepFailed
 from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
@@ -38,7 +38,7 @@ _MOST_TEMPLATE = 1 << 18  # characters
 _PROBE = "A probe, 42 words: caf\u00e9 \u4f60\u597d \U0001f642\n\n\tx  "
 
 
-class Tokenizers:
+class AdapterTokenizers:
     """For any thread. Folders with the same files get the same tokenizer, for as
     long as somebody holds it: those of one training script rarely differ."""
 
@@ -102,15 +102,19 @@ class Tokenizers:
         self, files: Mapping[str, bytes]
     ) -> tuple[PreTrainedTokenizerBase, str | None]:
         """A folder's tokenizer, without its chat template, and that template."""
-        raw = pipeline.checked(pipeline.parsed(files[TOKENIZER_FILE]), self._pipeline)
+        raw = checked(parsed(files[TOKENIZER_FILE]), self._pipeline)
         with tempfile.TemporaryDirectory(prefix="hotswap-") as place:
             for name, content in {**files, TOKENIZER_FILE: raw}.items():
                 (Path(place) / name).write_bytes(content)
-            with outside(_broken):
-                made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                    place, trust_remote_code=False, local_files_only=True
-                )
-                template = made.get_chat_template() if made.chat_template else None
+            try:
+                with outside(_broken):
+                    made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                        place, trust_remote_code=False, local_files_only=True
+                    )
+                    template = made.get_chat_template() if made.chat_template else None
+            except AdapterRefused as error:
+                error.is_passing = is_short(error.__cause__)
+                raise
         if template is not None:
             _check_template(template)
         # Else the model's own is used, which is rendered as the model's.
@@ -118,10 +122,10 @@ class Tokenizers:
         return made, template
 
     @cached_property
-    def _pipeline(self) -> pipeline.Json:
+    def _pipeline(self) -> Json:
         """The model's own, as tokenizer.json has it."""
         backend = getattr(self._model.inner, "backend_tokenizer", None)
-        return pipeline.parsed(backend.to_str().encode()) if backend else {}
+        return parsed(backend.to_str().encode()) if backend else {}
 
 
 def _read(folder: Path) -> dict[str, bytes]:
