@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.demo_model import load_model
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.demo.__main__ import ADAPTERS
 from hotswap.demo.tasks import TASKS
 from hotswap.model.rows import Row

@@ -24,28 +24,28 @@ from pathlib import Path
 import uvicorn
 
 from benchmarks.demo_model import adapters, load_model
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
+from hotswap.api.application import application
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.server_state import ServerState
 from hotswap.api.submission import Submitter
-from hotswap.app import routes
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Submit
+from hotswap.engine.messages import Adopt, Submit
 from hotswap.engine.params import GenerationParams
-from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
+from hotswap.library.adapter_sources import Sources
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
-from hotswap.library.sources import Sources
 from hotswap.model.budget import MemoryPlan
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
+from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 
@@ -64,7 +64,7 @@ def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) ->
             prefill_tokens=256,
             patience_s=1.0,
         ),
-        costs=errand(lambda: calibrate(runner, CLIENTS)),
+        costs=in_short_thread(lambda: calibrate(runner, CLIENTS)),
     )
     tokenizer = Tokenizer(loaded.tokenizer)
     engine = Engine(
@@ -126,7 +126,7 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
             max_pinned=None,
         )
     )
-    serving = ServerState(
+    state = ServerState(
         engine=engine,
         base="base",
         started_at=0,
@@ -138,9 +138,8 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
     submitter = Submitter(
         engine, library, Tokenizer(loaded.tokenizer), Hooks(), max_waiting=1000
     )
-    config = uvicorn.Config(
-        routes(serving, submitter, 5.0), port=PORT, log_config=None, access_log=False
-    )
+    served = application(state, submitter, 5.0)
+    config = uvicorn.Config(served, port=PORT, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -229,19 +228,20 @@ def idle_and_http(
 
 
 def main() -> None:
-    loaded = errand(load_model)
-    runner = errand(lambda: Runner(loaded, slots=4, kv_tokens=CLIENTS * 2001))
-    made = errand(lambda: adapters(runner, 8, rank=16))
+    loaded = in_short_thread(load_model)
+    runner = in_short_thread(lambda: Runner(loaded, slots=4, kv_tokens=CLIENTS * 2001))
+    made = in_short_thread(lambda: adapters(runner, 8, rank=16))
     print("| what | measured |\n|---|---|")
     weights, token = runner.memory.slot_bytes, runner.memory.kv_token_bytes
     short, long = (weights + CLIENTS * n * token for n in (100, 2000))
     results = told({"bytes read at 2000 / 100": long / short})
-    short_ms, long_ms = (errand(partial(step_ms, runner, n)) for n in (100, 2000))
+    steps = (in_short_thread(partial(step_ms, runner, n)) for n in (100, 2000))
+    short_ms, long_ms = steps
     results |= told({"step at 2000 / 100": long_ms / short_ms})
     one, thousand, http = idle_and_http(runner, loaded, made)
     results |= told({"in process, tokens/s": one, "HTTP / in process": http / one})
     results |= told({"step with 1000 adapters / 1": one / thousand})
-    growth = errand(lambda: memory_growth(runner, made))
+    growth = in_short_thread(lambda: memory_growth(runner, made))
     results |= told({"memory after 2000 swaps / 20": growth})
     print(json.dumps({name: round(value, 4) for name, value in results.items()}))
 

@@ -29,16 +29,16 @@ from benchmarks.cells import BATCH, SLOTS, Told
 from benchmarks.demo_model import adapters, load_model
 from benchmarks.traces import Trace, arrivals, generate, length
 from benchmarks.watched import KV_TOKENS, RANK, AtSpeed, Watched
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Submit
+from hotswap.engine.messages import Adopt, Submit
 from hotswap.engine.params import GenerationParams
-from hotswap.errand import errand
 from hotswap.model.calibrate import measure
 from hotswap.model.load import Loaded
 from hotswap.model.runner import Runner
+from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import Costs, Job
 from scheduler.simulate import Table, simulate
@@ -53,19 +53,19 @@ class Real:
     """The engine: a new one for each run, on one runner."""
 
     def __init__(self) -> None:
-        self._loaded: Loaded = errand(load_model)
-        self._runner = errand(
+        self._loaded: Loaded = in_short_thread(load_model)
+        self._runner = in_short_thread(
             lambda: Runner(self._loaded, slots=SLOTS, kv_tokens=KV_TOKENS)
         )
-        self._made: list[Generation] = errand(
+        self._made: list[Generation] = in_short_thread(
             lambda: adapters(self._runner, ADAPTERS, RANK)
         )
 
     def calibrated(self) -> Costs:
-        return errand(lambda: measure(self._runner, BATCH)).costs
+        return in_short_thread(lambda: measure(self._runner, BATCH)).costs
 
     def serve(self, trace: Trace, policy: str, costs: Costs) -> Watched:
-        errand(self._make_cold)
+        in_short_thread(self._make_cold)
         watched = Watched(policy, costs)
         engine = Engine(
             self._runner,

@@ -2,7 +2,7 @@
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.demo.__main__ import model_file
 from hotswap.model.load import Loaded, convert_gguf, load
 from hotswap.model.runner import Runner

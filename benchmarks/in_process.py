@@ -13,7 +13,7 @@ from random import Random
 
 from benchmarks.serve import IDS
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.load import load
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner

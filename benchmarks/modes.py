@@ -21,7 +21,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import DynamicCache
 
 from benchmarks.demo_model import adapters, load_model
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.rows import Row
 from hotswap.model.runner import Runner
 

@@ -65,8 +65,8 @@ class Watched(Scheduler):
                 run.first_token_at.setdefault(work.job.id, now)
         run.finished_at |= dict.fromkeys(outcome.finished, now)
 
-    def prepared(self, generation: str, seconds: float) -> None:
-        super().prepared(generation, seconds)
+    def built_ahead(self, generation: str, seconds: float) -> None:
+        super().built_ahead(generation, seconds)
         self.run.swap_s += seconds
         self.cold_s.append(seconds)
 

@@ -1,86 +1,46 @@
-"""App: the only file that knows everyone. Builds the parts, the lifespan, the errors.
+"""App: the only file that knows everyone. Builds the parts out of the configuration."""
 
-Start: engine, library, watch. Stop, in this order: drain and stop the engine, stop the
-watch, stop the library.
-"""
-
-import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 from litestar import Litestar
-from litestar.datastructures import State
-from litestar.di import Provide
-from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
 
-from hotswap import __version__
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.store import Store
-from hotswap.api import (
-    admin,
-    djl,
-    djl_adapters,
-    djl_models,
-    error_responses,
-    events,
-    models,
-    openai,
-    operations,
-    vllm,
-    workflows,
-)
-from hotswap.api.cross_origin import PLAIN, CrossOrigin
+from hotswap.api.application import application
+from hotswap.api.cross_origin import CrossOrigin
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
-from hotswap.api.middleware import Middleware
 from hotswap.api.server_state import ServerState
 from hotswap.api.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
-from hotswap.errand import errand
-from hotswap.errors import HotswapError
 from hotswap.library import hooks
+from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
-from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import Loaded, load
 from hotswap.model.runner import Runner
 from hotswap.options import check_dtype, unless_auto
+from hotswap.short_thread import in_short_thread
 from hotswap.start import adapters_directory
-from hotswap.templates import RENDERER
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Costs, Scheduler, SchedulerLimits
 
 log = logging.getLogger(__name__)
-
-PARTS = (
-    openai,
-    djl,
-    djl_adapters,
-    djl_models,
-    workflows,
-    vllm,
-    models,
-    admin,
-    events,
-    operations,
-)
 
 
 def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
     directory, module = adapters_directory(config), config.hooks.module
     own = hooks.load(module, directory) if module else hooks.Hooks()
-    loaded, runner, costs = errand(lambda: _model(config))
+    loaded, runner, costs = in_short_thread(lambda: _model(config))
     schedule, lora = config.schedule, config.lora
     check_dtype(lora, str(runner.dtype).removeprefix("torch."))
     scheduler = Scheduler(
@@ -94,7 +54,7 @@ def build(config: Config) -> Litestar:
             switch_budget=schedule.switch_budget,
             max_adapters=unless_auto(lora.max_loras),
         ),
-        builds_beside=runner.weights.builds_beside,
+        builds_ahead=runner.weights.builds_ahead,
         costs=costs,
     )
     tokenizer = Tokenizer(loaded.tokenizer)
@@ -116,7 +76,7 @@ def build(config: Config) -> Litestar:
     )
     library.open(_registry(config, loaded, runner, engine, own))
     watch = _watch(config, library)
-    serving = ServerState(
+    state = ServerState(
         engine=engine,
         base=base,
         also_base=tuple(also_base),
@@ -136,7 +96,7 @@ def build(config: Config) -> Litestar:
     )
     server = config.server
     pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
-    return routes(serving, submitter, server.drain_s, pages)
+    return application(state, submitter, server.drain_s, pages)
 
 
 def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
@@ -151,67 +111,6 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
         budget_bytes=None if budget_gb is None else int(budget_gb * 2**30),
     )
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
-
-
-def routes(
-    serving: ServerState,
-    submitter: Submitter,
-    drain_s: float,
-    pages: CrossOrigin = PLAIN,
-) -> Litestar:
-    """The HTTP application around an engine that is not started yet.
-
-    `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
-    lets what was accepted finish within `drain_s`. `state.answers` counts, by code.
-    `state.ended()` tells the threads that do not run, of which there is none while the
-    server is up unless a bug has ended it.
-    """
-
-    watch = serving.watch
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        serving.engine.start()
-        await asyncio.to_thread(serving.library.start)
-        if watch is not None:
-            await asyncio.to_thread(watch.start)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(serving.engine.stop, drain_s)
-            if watch is not None:
-                await asyncio.to_thread(watch.stop)
-            await asyncio.to_thread(serving.library.stop)
-            submitter.close()
-            await asyncio.to_thread(RENDERER.close)
-
-    application = Litestar(
-        [route for part in PARTS for route in part.ROUTES],
-        dependencies={
-            "serving": Provide(lambda: serving, sync_to_thread=False),
-            "submitter": Provide(lambda: submitter, sync_to_thread=False),
-        },
-        exception_handlers={
-            HotswapError: error_responses.known_error,
-            HTTPException: error_responses.router_error,
-            Exception: error_responses.unexpected_error,
-        },
-        lifespan=[lifespan],
-        state=State(
-            {
-                "drain": lambda: serving.engine.drain(drain_s),
-                "ended": lambda: serving.health.ended,
-                "answers": serving.answers,
-            }
-        ),
-        before_request=pages.admit,
-        cors_config=pages.cors(),
-        logging_config=None,  # the command line configures logging
-        openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
-    )
-    # Around the routing, too: what no route matches is an answer like any other.
-    application.asgi_handler = Middleware(application.asgi_handler, serving.answers)
-    return application
 
 
 def _registry(

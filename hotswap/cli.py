@@ -17,7 +17,7 @@ from typing import Any
 
 from hotswap import __version__, config, options, start
 from hotswap.errors import StartFailed
-from hotswap.model import source
+from hotswap.model import model_path
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     settings = config.load(None, flags(args))
-    source.check(settings.model.path)
+    model_path.check(settings.model.path)
     return int(_heavy("hotswap.check").run(settings, args.adapter, as_json=args.json))
 
 

@@ -15,7 +15,7 @@ from hotswap.config import Config
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.lock import locked
-from hotswap.model import source
+from hotswap.model import model_path
 from hotswap.port import bind
 
 
@@ -27,8 +27,8 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
     """
     if not config.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
-    source.check(config.model.path)
-    if source.is_hub_id(config.model.path):
+    model_path.check(config.model.path)
+    if model_path.is_hub_id(config.model.path):
         # Its library takes half a second, and a folder needs none of it.
         hub = importlib.import_module("hotswap.model.hub")
         hub.is_on_hub(config.model.path)

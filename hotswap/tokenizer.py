@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import BadRequest, StepFailed
-from hotswap.outside import outside
 from hotswap.templates import RENDERER
 
 
@@ -48,7 +48,9 @@ class Tokenizer:
     def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         """Token ids as the model was trained to see a plain text. `is_whole`: its
         special tokens are written in it. Raises BadRequest."""
-        with outside(lambda said: BadRequest(f"the tokenizer cannot read it: {said}")):
+        with error_boundary(
+            lambda said: BadRequest(f"the tokenizer cannot read it: {said}")
+        ):
             return list(self.inner(text, add_special_tokens=not is_whole).input_ids)
 
     def check(self, ids: Collection[int], field: str) -> None:
@@ -72,7 +74,7 @@ class Tokenizer:
             raise BadRequest(
                 "this model has no chat template: use /v1/completions", "messages"
             )
-        with outside(
+        with error_boundary(
             lambda said: BadRequest(f"the chat template says: {said}", "messages")
         ):
             text = self.inner.apply_chat_template(
@@ -85,7 +87,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens. Raises StepFailed."""
-        with outside(
+        with error_boundary(
             lambda said: StepFailed(f"the tokenizer cannot write a token: {said}")
         ):
             text = self.inner.decode(

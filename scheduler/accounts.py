@@ -90,7 +90,7 @@ class Accounts:
         if step.plan.generation is not None:
             self._deficits.charge(step.plan.generation, swap_s)
 
-    def prepared(self, generation: str, seconds: float) -> None:
+    def built_ahead(self, generation: str, seconds: float) -> None:
         """A slot was built beside steps."""
         self.swap_budget_s -= seconds
         group = self._backlog.groups.get(generation)

@@ -81,7 +81,7 @@ class Plan:
     first: tuple[str, ...] = ()
     aside: Aside | None = None
     without: str | None = None
-    prepare: str | None = None
+    build_ahead: str | None = None
 
     def __post_init__(self) -> None:
         assert (self.generation is None) == (self.mode is Mode.MIXED), self
@@ -145,7 +145,7 @@ class View(NamedTuple):
     barred_after: int | None  # jobs submitted later must leave free KV alone
     max_batch: int
     prefill_tokens: int
-    builds_beside: bool  # whether a slot can be built while others run
+    builds_ahead: bool  # whether a slot can be built while others run
     costs: Costs
 
     def is_runnable(self, load: Load) -> bool:
@@ -191,8 +191,8 @@ def merged(generation: str, why: str) -> Plan:
     return Plan(mode=Mode.MERGED, generation=generation, why=why)
 
 
-def mixed(why: str, prepare: str | None = None) -> Plan:
-    return Plan(mode=Mode.MIXED, why=why, prepare=prepare)
+def mixed(why: str, build_ahead: str | None = None) -> Plan:
+    return Plan(mode=Mode.MIXED, why=why, build_ahead=build_ahead)
 
 
 def merge_first(view: View, loads: Iterable[Load], why: str) -> Plan:

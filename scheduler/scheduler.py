@@ -42,17 +42,17 @@ class Scheduler:
         policy: Policy,
         limits: SchedulerLimits,
         *,
-        builds_beside: bool = True,
+        builds_ahead: bool = True,
         costs: Costs | None = None,
     ) -> None:
-        """`builds_beside`: whether a slot can be built between the steps of a mixed
+        """`builds_ahead`: whether a slot can be built between the steps of a mixed
         turn. `costs`: what a calibration has learned."""
         self.costs = costs or Costs()
         self.kv_tokens = self.free_kv_tokens = limits.kv_tokens
         self.max_waiting = limits.max_waiting
         self._policy = policy
         self._limits = limits
-        self._builds_beside = builds_beside
+        self._builds_ahead = builds_ahead
         self._lengths = Lengths()
         self._backlog = backlog = Backlog(self._lengths)
         self._streams = Streams(backlog, limits)
@@ -174,10 +174,10 @@ class Scheduler:
                 self._lengths.learn(job.generation, job.generated)
                 self._leave(job.id, JobEvent.FINISH)
 
-    def prepared(self, generation: str, seconds: float) -> None:
+    def built_ahead(self, generation: str, seconds: float) -> None:
         """A slot now holds `generation`; building it between steps took `seconds`."""
         self._warm |= {generation}
-        self._accounts.prepared(generation, seconds)
+        self._accounts.built_ahead(generation, seconds)
 
     def check(self) -> None:
         """Assert that the books balance. For tests and for an idle engine."""
@@ -211,7 +211,7 @@ class Scheduler:
             barred_after=barred_after,
             max_batch=self._limits.max_batch,
             prefill_tokens=self._limits.prefill_tokens,
-            builds_beside=self._builds_beside,
+            builds_ahead=self._builds_ahead,
             costs=self.costs,
         )
 

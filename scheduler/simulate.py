@@ -179,7 +179,7 @@ def simulate(
         warm = frozenset(held.warm)
         outcome = Outcome(seconds=seconds, swap=swap, finished=finished, warm=warm)
         scheduler.report(decision, outcome, now)
-        ahead = decision.plan.prepare
+        ahead = decision.plan.build_ahead
         if ahead is not None:
             # A slice as long as the step, as the engine does
             slice_s, is_whole = held.build(ahead, ranks[ahead], seconds)
@@ -187,7 +187,7 @@ def simulate(
             run.swap_s += slice_s
             if is_whole:
                 cold_s = table.swap_s(warm=False, rank=ranks[ahead])
-                scheduler.prepared(ahead, cold_s)
+                scheduler.built_ahead(ahead, cold_s)
                 run.built += 1
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Submit
+from hotswap.engine.messages import Adopt, Submit
 from hotswap.engine.params import GenerationParams
 from hotswap.engine.ticket import Ticket
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 from scheduler.policy import Policy
-from tests.fakes import EOS, PROMPT_TOKEN, FakeModel, FakeTokenizer, generation
+from tests.fakes import EOS, PROMPT_TOKEN, FakeExecutor, FakeTokenizer, generation
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -39,7 +39,7 @@ def small_scheduler(
 
 
 def engine_of(
-    model: FakeModel,
+    model: FakeExecutor,
     scheduler: Scheduler,
     store: Store,
     fetch: Callable[[str], None],
@@ -60,7 +60,7 @@ def engine_of(
 
 @asynccontextmanager
 async def running(
-    model: FakeModel,
+    model: FakeExecutor,
     policy: str = "affinity",
     *,
     kv_tokens: int = 1000,

@@ -12,12 +12,12 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.application import application
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.endpoints import Endpoints
 from hotswap.api.server_state import ServerState
 from hotswap.api.submission import Submitter
-from hotswap.app import routes
-from hotswap.engine.letters import Submit
+from hotswap.engine.messages import Submit
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Accepted, Piece, Ticket
 from hotswap.errors import OtherTokenizer
@@ -43,9 +43,9 @@ class FakeStatus:
 
 @dataclass
 class FakeEngine:
-    """Takes every letter and answers with one token at once."""
+    """Takes every message and answers with one token at once."""
 
-    letters: list[Submit] = field(default_factory=list)
+    messages: list[Submit] = field(default_factory=list)
     tokenizer: Tokenizer | None = None  # that it takes prompts of; None is the model's
     replace: Callable[[], None] = lambda: None  # before each answer
     status: FakeStatus = field(default_factory=FakeStatus)
@@ -55,15 +55,15 @@ class FakeEngine:
     def open_ticket(self) -> Ticket:
         return Ticket(1, lambda job: None)
 
-    def post(self, letter: Submit) -> None:
-        self.letters.append(letter)
+    def post(self, message: Submit) -> None:
+        self.messages.append(message)
         self.replace()
-        if letter.tokenizer is not self.tokenizer:
-            letter.ticket.deliver(OtherTokenizer(letter.adapter))
+        if message.tokenizer is not self.tokenizer:
+            message.ticket.deliver(OtherTokenizer(message.adapter))
             return
-        letter.ticket.deliver(Accepted("g"))
+        message.ticket.deliver(Accepted("g"))
         piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED, finish="stop")
-        letter.ticket.deliver(piece)
+        message.ticket.deliver(piece)
 
     def start(self) -> None: ...
     def stop(self, limit_s: float) -> None: ...
@@ -113,7 +113,7 @@ def app_of(
         state.hooks,
         max_waiting=MAX_WAITING,
     )
-    return routes(state, submitter, 0, pages)
+    return application(state, submitter, 0, pages)
 
 
 # The least that each family's routes take.
@@ -124,10 +124,10 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-def letter_of(
+def message_of(
     client: TestClient, engine: FakeEngine, path: str, adapter: str, **fields: Any
 ) -> Submit:
-    """The letter of one request, whose `fields` stand where its family has them."""
+    """The message of one request, whose `fields` stand where its family has them."""
     body = {**BODIES.get(path, BODIES["/invocations"])}
     if path.startswith("/v1"):
         body |= fields
@@ -140,4 +140,4 @@ def letter_of(
         body["adapter"] = adapter
     response = client.post(path, json=body)
     assert response.status_code == 200, response.text
-    return engine.letters[-1]
+    return engine.messages[-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed, MixFailed
 from hotswap.model.rows import Row
 from hotswap.tokenizer import Tokenizer
@@ -20,7 +20,7 @@ PROMPT_TOKEN = 1
 
 
 def generation(key: str, tokenizer: Tokenizer | None = None) -> Generation:
-    """A generation whose tokens are the letter `key`."""
+    """A generation whose tokens are the message `key`."""
     delta = Delta(a=torch.ones(1, 1), b=torch.ones(1, 1), scale=1.0)
     return Generation(key=key, deltas={"layer": delta}, tokenizer=tokenizer)
 
@@ -41,7 +41,7 @@ class FakeWeights:
     def warm(self) -> frozenset[str]:
         return frozenset({BASE, *self.held})
 
-    def prepare(self, generation: Generation, budget_s: float) -> float | None:
+    def build_ahead(self, generation: Generation, budget_s: float) -> float | None:
         """Two slices make a slot."""
         if generation.key in self.warm:
             return None
@@ -68,14 +68,14 @@ class FakeWeights:
         return Swap(warm=warm, seconds=0.001)
 
 
-class FakeModel:
+class FakeExecutor:
     """Its text is the key of the weights that ran and the position, in turn: `a3a4a5`.
 
     Merged rows show the resident, mixed rows their own adapter: a wrong swap, a wrong
     segment or a lost position shows as wrong text. `finish_after` tokens end a text.
     """
 
-    beside_bytes = 0
+    batched_lora_bytes = 0
 
     def __init__(self, finish_after: int = 1000) -> None:
         self.weights = FakeWeights()

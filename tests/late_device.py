@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.device import Host
 from hotswap.model.weights import Weights
 from scheduler import BASE

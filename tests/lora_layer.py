@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.kernels import kernels_for
 from hotswap.model.lora_stack import LoraStack

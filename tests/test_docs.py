@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hotswap import app
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
-from hotswap.api.wire import Fields
+from hotswap.api.application import PARTS
+from hotswap.api.schemas import Fields
 from hotswap.library import hooks
 from tests.pages import (
     PAGES,
@@ -27,8 +27,8 @@ ADAPTERS = (ROOT / "docs" / "adapters.md").read_text()
 
 
 def bodies(kind: type[Fields] = Fields) -> Iterator[type[Fields]]:
-    """Every JSON object that a route reads. `app` has imported all of them."""
-    assert app.PARTS
+    """Every JSON object that a route reads. The application has imported them all."""
+    assert PARTS
     for one in kind.__subclasses__():
         yield one
         yield from bodies(one)

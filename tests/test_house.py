@@ -1,127 +1,18 @@
-"""The house rules of the design, as a test: floors, who may import what, file sizes."""
+"""The house rules of the design: one test each; a failure lists all that breaks it."""
 
 import ast
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.house_rules import FLOORS, ONLY
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("hotswap/**/*.py"), *ROOT.glob("scheduler/**/*.py")])
-
-# Floors from the ground up: a module imports its own floor's package or lower ones.
-FLOORS = [
-    {
-        "scheduler",
-        "hotswap.errors",
-        "hotswap.errand",
-        "hotswap.outside",
-        "hotswap.cache",
-        "hotswap.port",
-        "hotswap.templates",
-        "hotswap.template_child",  # a script of its own: imports nothing of ours
-        "hotswap.tokenizer",
-    },
-    {"hotswap.adapters"},
-    {"hotswap.model"},
-    {"hotswap.engine"},
-    {"hotswap.library"},
-    {"hotswap.api"},
-    {"hotswap.options"},
-    {"hotswap.config"},
-    {"hotswap.start"},
-    {"hotswap.app"},
-    {"hotswap.connections"},
-    {"hotswap.serve", "hotswap.check"},
-    # Imports no floor with torch in it: it loads the two by name, when all that can be
-    # checked without them is checked.
-    {"hotswap.cli"},
-    {"hotswap.config_docs"},
-    {"hotswap.demo"},
-]
-ONLY = {
-    "litestar": {
-        "hotswap.app",
-        "hotswap.api",
-        "hotswap.connections",  # the type of what it serves
-    },
-    "uvicorn": {"hotswap.serve", "hotswap.connections"},
-    "watchdog": {"hotswap.library.folder_events"},
-    "peft": {
-        "hotswap.adapters.checkpoint",
-        "hotswap.adapters.bounds",  # the type of a configuration
-        "hotswap.adapters.limits",  # the same
-        "hotswap.adapters.settings",
-        "hotswap.adapters.peft_config",
-        "hotswap.adapters.low_rank",
-        "hotswap.adapters.rewrites",
-        "hotswap.adapters.vocabulary",
-        "hotswap.adapters.tuners",
-        "hotswap.adapters.updates",
-        "hotswap.demo",
-    },
-    "torch": {
-        "hotswap.model",
-        "hotswap.adapters.bounds",  # to see what PEFT makes
-        "hotswap.adapters.checkpoint",
-        "hotswap.adapters.keys",  # the type of a tensor
-        "hotswap.adapters.tensors",
-        "hotswap.adapters.deltas",
-        "hotswap.adapters.layout",
-        "hotswap.adapters.low_rank",
-        "hotswap.adapters.rewrites",
-        "hotswap.adapters.vocabulary",
-        "hotswap.adapters.tuners",
-        "hotswap.adapters.updates",
-        "hotswap.adapters.fidelity",
-        "hotswap.engine.sampling",
-        "hotswap.engine.executor",  # the type of the logits
-        "hotswap.demo",
-    },
-    "transformers": {
-        "hotswap.model",
-        "hotswap.adapters.layout",  # the types of a model and of Conv1D
-        "hotswap.adapters.low_rank",  # the same
-        "hotswap.adapters.rewrites",  # the same
-        "hotswap.adapters.tuners",  # the type of a model
-        "hotswap.adapters.vocabulary",  # the same
-        "hotswap.tokenizer",
-        "hotswap.adapters.adapter_tokenizer",
-        "hotswap.demo",
-    },
-    "prometheus_client": {"hotswap.api.operations"},
-    "hotswap.config": {
-        "hotswap.start",
-        "hotswap.app",
-        "hotswap.serve",
-        "hotswap.check",
-        "hotswap.cli",
-        "hotswap.config_docs",
-    },
-    "hotswap.options": {
-        "hotswap.config",
-        "hotswap.config_docs",
-        "hotswap.app",
-        "hotswap.check",
-        "hotswap.cli",
-    },
-    "hotswap.api.wire": {"hotswap.api"},
-    "time": {
-        "hotswap.engine.engine",  # the clock
-        "hotswap.engine.step_runner",  # how long a step took
-        "hotswap.errand",  # how long the disk has not answered
-        "hotswap.library.watch",
-        "hotswap.model",
-        "hotswap.api.openai_shape",  # `created`, a date
-        "hotswap.app",  # the same
-        "hotswap.cli",  # how long the start took
-        "hotswap.serve",  # the same
-        "hotswap.templates",  # deadlines
-        "hotswap.template_child",  # the CPU time that is left
-    },
-    "random": {"hotswap.engine.sampling", "hotswap.demo"},
-}
+ALL_FILES = sorted(
+    [*FILES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
+)
+MOST_LINES = 250
 
 
 def name_of(path: Path) -> str:
@@ -156,41 +47,43 @@ def floor(module: str) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_go_down(path: Path) -> None:
-    mine = floor(name_of(path))
-    if mine is None:  # the packages' own __init__
-        return
+def test_imports_go_down() -> None:
+    wrong = []
+    for path in FILES:
+        mine = floor(name_of(path))
+        if mine is None:  # the packages' own __init__
+            continue
+        for found in imports(path):
+            theirs = floor(found)
+            if theirs is not None and theirs > mine:
+                wrong.append(f"{name_of(path)} imports {found}")
 
-    higher = [m for m in imports(path) if (f := floor(m)) is not None and f > mine]
-
-    assert not higher
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_libraries_are_imported_only_where_they_belong(path: Path) -> None:
-    module = name_of(path)
+def test_libraries_are_imported_only_where_they_belong() -> None:
     wrong = [
-        found
+        f"{name_of(path)} imports {found}"
+        for path in FILES
         for found in imports(path)
         for library, places in ONLY.items()
-        if is_in(found, {library})
-        and not is_in(module, places)
-        and not is_in(module, {library})
+        if is_in(found, {library}) and not is_in(name_of(path), places | {library})
     ]
 
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_no_import_hides_in_a_function_or_under_type_checking(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    everywhere = [
-        n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)
-    ]
+def test_no_import_hides_in_a_function_or_under_type_checking() -> None:
+    hidden = []
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        hidden += [
+            f"{name_of(path)}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom) and node not in tree.body
+        ]
 
-    assert len(top) == len(everywhere)
+    assert not hidden, "\n".join(hidden)
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -209,12 +102,31 @@ def test_no_module_imports_itself_through_others() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_a_file_holds_one_idea(path: Path) -> None:
-    text = path.read_text()
+def test_a_file_holds_one_idea() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in ALL_FILES}
+    long = [f"{name_of(p)}: {n} lines" for p, n in lengths.items() if n > MOST_LINES]
 
-    assert len(text.splitlines()) <= 280
-    assert not text or text.startswith('"""'), "a module says what it is"
+    assert not long, "\n".join(long)
+
+
+def test_every_module_says_what_it_is() -> None:
+    texts = {path: path.read_text() for path in ALL_FILES}
+    silent = [name_of(p) for p, text in texts.items() if text and text[:3] != '"""']
+
+    assert not silent, "\n".join(silent)
+
+
+def test_no_two_modules_differ_by_a_letter() -> None:
+    """Who looks for one finds the other: reader and readers, seats and seating."""
+    stems = {path.stem.replace("_", "") for path in FILES}
+    alike = [
+        (one, other)
+        for one in stems
+        for other in stems
+        if one != other and other.startswith(one) and other[len(one) :] in ("s", "es")
+    ]
+
+    assert not alike
 
 
 def test_the_scheduler_needs_the_standard_library_alone() -> None:
@@ -230,6 +142,10 @@ def test_the_scheduler_needs_the_standard_library_alone() -> None:
 
     assert found.stdout.strip() == "[]"
     standard = set(sys.stdlib_module_names) | {"scheduler"}
-    for path in ROOT.glob("scheduler/**/*.py"):
-        outside = {m.split(".")[0] for m in imports(path)} - standard
-        assert not outside, f"{path.name} imports {outside}"
+    foreign = [
+        f"{name_of(path)} imports {module}"
+        for path in ROOT.glob("scheduler/**/*.py")
+        for module in imports(path)
+        if module.split(".")[0] not in standard
+    ]
+    assert not foreign, "\n".join(foreign)

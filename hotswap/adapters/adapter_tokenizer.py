@@ -18,8 +18,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hotswap.adapters.files import is_short, read_file, without_places
 from hotswap.adapters.tokenizer_pipeline import Json, checked, parsed
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused, BadRequest, NoRenderer, StepFailed
-from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -93,7 +93,7 @@ class AdapterTokenizers:
                 return self._model
             # A large vocabulary takes 100 MB, and it is the model's.
             return Tokenizer(model, key=key, template=template)
-        with outside(_broken):
+        with error_boundary(_broken):
             made = Tokenizer(inner, key=key, tokens=tokens, template=template)
             _probe(made)
             return made
@@ -107,7 +107,7 @@ class AdapterTokenizers:
             for name, content in {**files, TOKENIZER_FILE: raw}.items():
                 (Path(place) / name).write_bytes(content)
             try:
-                with outside(_broken):
+                with error_boundary(_broken):
                     made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                         place, trust_remote_code=False, local_files_only=True
                     )

@@ -23,10 +23,10 @@ from pathlib import Path
 from peft import PeftConfig
 
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
-from hotswap.adapters.deltas import Generation
-from hotswap.adapters.fidelity import fits_beside, merge_loss
+from hotswap.adapters.fidelity import fits_mixed, merge_loss
 from hotswap.adapters.files import read_file, unreadable
 from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.limits import (
     CheckpointLimits,
@@ -41,8 +41,8 @@ from hotswap.adapters.sidecar import SIDECAR_FILE, read_sidecar
 from hotswap.adapters.tensors import tensors_of
 from hotswap.adapters.updates import absent_targets, prove, updates
 from hotswap.adapters.vocabulary import added_tokens, known_tokens
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
-from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "read"]
@@ -61,7 +61,9 @@ def read(
     """Read and check one folder; its tokenizer only if `tokenizers`, the model's, are
     given. Raises AdapterRefused and nothing else; never half a generation."""
     try:
-        with outside(lambda said: AdapterRefused("unexpected", f"it ends in {said}")):
+        with error_boundary(
+            lambda said: AdapterRefused("unexpected", f"it ends in {said}")
+        ):
             try:
                 return _read(folder, layout, limits or CheckpointLimits(), tokenizers)
             except OSError as error:  # no room for a copy, no process for a trial
@@ -114,7 +116,7 @@ def _read(
         warnings=warnings,
         tokenizer=tokenizer,
     )
-    with _naming_settings(config), outside(_not_mergeable):
+    with _naming_settings(config), error_boundary(_not_mergeable):
         # Values that PEFT cannot compute with: an index out of range, no inverse.
         prove(others, layout)
         return _judged(_scaled(generation, sidecar.scale), layout, limits)
@@ -133,7 +135,7 @@ def _judged(
     """With the modes that it can be served in. Raises AdapterRefused if in none."""
     loss = merge_loss(generation.deltas, generation.rewrites, layout)
     loses = loss > limits.max_merge_loss
-    fits = fits_beside(generation.deltas, layout)
+    fits = fits_mixed(generation.deltas, layout)
     lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
     huge = f"its factors are not finite in {_dtype(layout)}"
     note = generation.note
@@ -148,7 +150,7 @@ def _judged(
     return replace(
         generation,
         can_merge=not loses,
-        fits_beside=fits,
+        fits_mixed=fits,
         note=note,
         merge_loss=loss,
     )

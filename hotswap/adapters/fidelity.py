@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Rewrite
+from hotswap.adapters.generation import Delta, Rewrite
 from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 
@@ -48,7 +48,7 @@ def merge_loss(
     return min(1.0, (lost / whole) ** 0.5) if whole else 0.0
 
 
-def fits_beside(deltas: Mapping[str, Delta], layout: Layout) -> bool:
+def fits_mixed(deltas: Mapping[str, Delta], layout: Layout) -> bool:
     """Whether all factors are finite in the weights' dtype."""
     for path, delta in deltas.items():
         dtype = layout.matrix(path).dtype

@@ -11,8 +11,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
+from hotswap.short_thread import at_disk
 
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
 _CHUNK = 1 << 22  # so many bytes at once: a slow disk is seen to move

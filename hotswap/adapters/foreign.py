@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from hotswap.adapters.settings import LORA, refused
-from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
+from hotswap.short_thread import at_disk
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 

@@ -5,7 +5,7 @@ The least recently used leaves first. Knows no names and no leases.
 
 from collections.abc import Container, Iterator
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 
 
 class HostMemory:

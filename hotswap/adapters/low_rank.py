@@ -14,7 +14,7 @@ from peft.utils.other import get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.adapters.deltas import Delta
+from hotswap.adapters.generation import Delta
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.peft_config import CHANGED_BASE_INITS

@@ -18,8 +18,8 @@ from hotswap.adapters.settings import (
     refused,
     unusual,
 )
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
-from hotswap.outside import outside
 
 __all__ = ["CHANGED_BASE_INITS", "CONFIG_FILE", "more_than_low_rank", "parse"]
 
@@ -94,7 +94,7 @@ def parse(raw: bytes) -> PeftConfig:
         # Whatever PEFT finds wrong with a value, it is the file that is at fault.
         return refused("bad_config", f"{said} ({unusual(given, kind)})")
 
-    with outside(fault):
+    with error_boundary(fault):
         return PeftConfig.from_peft_type(**{**given, "inference_mode": True})
 
 

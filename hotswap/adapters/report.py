@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from hotswap.adapters.adapter_info import GenerationInfo
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.checkpoint import Layout, read
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.errors import AdapterRefused
 

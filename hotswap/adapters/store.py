@@ -12,7 +12,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 
 from hotswap.adapters.adapter_info import AdapterInfo, AdapterState, GenerationInfo
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.host_memory import HostMemory
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.reserved_names import why_reserved

@@ -10,8 +10,8 @@ from hotswap.adapters.foreign import WEIGHTS_FILE
 from hotswap.adapters.keys import PREFIX, renamed
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.settings import LORA
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
-from hotswap.outside import outside
 
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.uint8)
@@ -29,7 +29,7 @@ def tensors_of(
     """
     modules = [*layout.linear, *layout.others]
     _check_header(raw, _HEADER + _HEADER_OF_MODULE * len(modules))
-    with outside(_not_whole):
+    with error_boundary(_not_whole):
         # In one order, so that what is refused is refused with the same words.
         tensors: dict[str, torch.Tensor] = dict(sorted(load_safetensors(raw).items()))
     if not tensors:

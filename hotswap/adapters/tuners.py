@@ -17,15 +17,15 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hotswap.adapters.bounds import bounded, check_repeats
-from hotswap.adapters.deltas import Rewrite
+from hotswap.adapters.generation import Rewrite
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout, duplicate, hollow, is_hollow
 from hotswap.adapters.quiet import quiet
 from hotswap.adapters.rewrites import PeftMerge, Replaced
 from hotswap.adapters.settings import CONFIG_FILE, refused
 from hotswap.adapters.vocabulary import resize
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
-from hotswap.outside import outside
 
 _NAME = "default"
 
@@ -74,7 +74,7 @@ def _names(layout: Layout) -> list[str]:
 
 
 def _injected(model: PreTrainedModel, config: PeftConfig) -> PeftModel:
-    with outside(_not_injected):
+    with error_boundary(_not_injected):
         wrapped = PeftModel(model, config, autocast_adapter_dtype=False)
     for layer in wrapped.modules():
         if not isinstance(layer, BaseTunerLayer):
@@ -109,7 +109,7 @@ def _load(
 ) -> None:
     """The file's tensors into PEFT's layers, each and all. Mutates `wrapped`."""
     try:
-        with outside(lambda said: refused("bad_config", said)):
+        with error_boundary(lambda said: refused("bad_config", said)):
             # "low memory": the tensors take the places, nothing is copied over
             result = set_peft_model_state_dict(
                 wrapped, dict(tensors), adapter_name=_NAME, low_cpu_mem_usage=True

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from peft import PeftConfig
 
-from hotswap.adapters.deltas import Delta, Rewrite
 from hotswap.adapters.foreign import WEIGHTS_FILE
+from hotswap.adapters.generation import Delta, Rewrite
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.low_rank import deltas, is_low_rank

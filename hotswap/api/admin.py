@@ -10,8 +10,8 @@ from msgspec.structs import asdict
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.report import Report, refused, served
 from hotswap.api import registration
+from hotswap.api.schemas import Fields, decode
 from hotswap.api.server_state import Injected, ServerState
-from hotswap.api.wire import Fields, decode
 from hotswap.errors import AdapterRefused
 from hotswap.library.orders import Update
 
@@ -21,49 +21,49 @@ class Validate(Fields, frozen=True, kw_only=True):
 
 
 @get("/v1/adapters")
-async def adapters(serving: Injected) -> dict[str, Any]:
+async def adapters(server: Injected) -> dict[str, Any]:
     """Every adapter known, by name, also those that are refused, with the reason."""
-    return {"data": [about(serving, row) for row in serving.engine.status.adapters]}
+    return {"data": [about(server, row) for row in server.engine.status.adapters]}
 
 
 @get("/v1/adapters/{name:str}")
-async def adapter(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
+async def adapter(server: Injected, name: FromPath[str]) -> dict[str, Any]:
     """One adapter."""
-    return about(serving, serving.adapter(name))
+    return about(server, server.adapter(name))
 
 
 @post("/v1/adapters/validate", status_code=200)
-async def validate(request: Request, serving: Injected) -> Report:
+async def validate(request: Request, server: Injected) -> Report:
     """Check a folder as a registration would, without serving it.
 
     A folder that would be refused is an answer, too: `ok` is false.
     """
-    registration.check_enabled(serving)
+    registration.check_enabled(server)
     src = decode(await request.body(), Validate).src
     try:
-        return served(await asyncio.wrap_future(serving.library.examine(src)))
+        return served(await asyncio.wrap_future(server.library.examine(src)))
     except AdapterRefused as error:
         return refused(error)
 
 
 @post("/v1/adapters/{name:str}/pin", status_code=200)
-async def pin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
+async def pin(server: Injected, name: FromPath[str]) -> dict[str, Any]:
     """Keep it in host memory whatever else is asked for."""
-    return await _pinned(serving, name, True)
+    return await _pinned(server, name, True)
 
 
 @post("/v1/adapters/{name:str}/unpin", status_code=200)
-async def unpin(serving: Injected, name: FromPath[str]) -> dict[str, Any]:
-    return await _pinned(serving, name, False)
+async def unpin(server: Injected, name: FromPath[str]) -> dict[str, Any]:
+    return await _pinned(server, name, False)
 
 
-async def _pinned(serving: ServerState, name: str, pinned: bool) -> dict[str, Any]:
-    registration.check_enabled(serving)
-    await registration.update(serving, Update(name=name, pin=pinned))
-    return about(serving, serving.adapter(name))
+async def _pinned(server: ServerState, name: str, pinned: bool) -> dict[str, Any]:
+    registration.check_enabled(server)
+    await registration.update(server, Update(name=name, pin=pinned))
+    return about(server, server.adapter(name))
 
 
-def about(serving: ServerState, row: AdapterInfo) -> dict[str, Any]:
+def about(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
     """All that may be known of one adapter."""
     info = asdict(row.generation_info)
     # Three keys stand where they always stood in this answer.
@@ -76,20 +76,20 @@ def about(serving: ServerState, row: AdapterInfo) -> dict[str, Any]:
         **info,
         "note": note,
         "warnings": warned,
-        "residency": _residency(serving, row),
+        "residency": _residency(server, row),
         "pinned": row.origin.pin,
         "preload": row.origin.preload,
         "alias": row.origin.alias,
-        "aliases": list(serving.sidecar(row.name).aliases),
-        "source": serving.source(row),
+        "aliases": list(server.sidecar(row.name).aliases),
+        "source": server.source(row),
         "leases": row.leases,
         "requests": row.requests,
     }
 
 
-def _residency(serving: ServerState, row: AdapterInfo) -> str:
+def _residency(server: ServerState, row: AdapterInfo) -> str:
     """The tier nearest to the next token that holds it."""
-    status = serving.engine.status
+    status = server.engine.status
     if row.generation == status.resident:
         return "resident"
     if row.generation in status.warm:

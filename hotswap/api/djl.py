@@ -30,46 +30,46 @@ _FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
 
 @post("/invocations", status_code=200)
 async def invocations(
-    request: Request, serving: Injected, submitter: InjectedSubmitter
+    request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
     """SageMaker's form."""
-    return await _invoke(request, serving, submitter)
+    return await _invoke(request, server, submitter)
 
 
 @post(["/predictions/{model:str}", "/models/{model:str}/invoke"], status_code=200)
 async def predictions(
     request: Request,
-    serving: Injected,
+    server: Injected,
     submitter: InjectedSubmitter,
     model: FromPath[str],
 ) -> Response:
     """The same with the base model, or an endpoint for one adapter, in the path."""
-    if model in serving.names:
-        return await _invoke(request, serving, submitter)
+    if model in server.names:
+        return await _invoke(request, server, submitter)
     if request.scope["path"].startswith("/models"):
         raise UnknownEndpoint(model)
-    return await _invoke(request, serving, submitter, endpoint=model)
+    return await _invoke(request, server, submitter, endpoint=model)
 
 
 @get("/ping")
-async def ping(serving: Injected) -> Response:
+async def ping(server: Injected) -> Response:
     """SageMaker's health check."""
-    is_ready = serving.health.is_ready
-    body = {serving.base: {"status": "Healthy" if is_ready else "Unhealthy"}}
+    is_ready = server.health.is_ready
+    body = {server.base: {"status": "Healthy" if is_ready else "Unhealthy"}}
     return Response(body, status_code=200 if is_ready else 503)
 
 
 async def _invoke(
     request: Request,
-    serving: ServerState,
+    server: ServerState,
     submitter: Submitter,
     endpoint: str | None = None,
 ) -> Response:
     if "handler" in request.headers:
         raise BadRequest("The handler can't be overridden in a request", "handler")
     if endpoint is not None:
-        serving.endpoints.adapter(endpoint)  # it exists
-    body, selection = await read_body(request, serving, Invocation, endpoint)
+        server.endpoints.adapter(endpoint)  # it exists
+    body, selection = await read_body(request, server, Invocation, endpoint)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")
@@ -80,7 +80,7 @@ async def _invoke(
         GenerationRequest(
             prompt=Prompt(text, "inputs"),
             adapter=adapter,
-            params=body.parameters.to_params(serving.sidecar(adapter)),
+            params=body.parameters.to_params(server.sidecar(adapter)),
         )
         for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True)
     ]

@@ -24,8 +24,8 @@ from hotswap.api.djl_shape import (
     required,
     status_reply,
 )
+from hotswap.api.schemas import Fields, decode
 from hotswap.api.server_state import Injected, ServerState
-from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -52,19 +52,19 @@ class Body(Fields, frozen=True, kw_only=True):
 
 
 @get(_ALL)
-async def list_adapters(request: Request, serving: Injected) -> Response:
+async def list_adapters(request: Request, server: Injected) -> Response:
     """Those that are served, by name."""
-    _admit(request, serving)
+    _admit(request, server)
     rows = [
-        row for row in serving.engine.status.adapters if row.state is AdapterState.READY
+        row for row in server.engine.status.adapters if row.state is AdapterState.READY
     ]
     shown, token = page(request, rows)
-    return reply({**token, "adapters": [_card(serving, row) for row in shown]})
+    return reply({**token, "adapters": [_card(server, row) for row in shown]})
 
 
 @post(_ALL, status_code=200)
-async def register(request: Request, serving: Injected) -> Response:
-    _admit(request, serving)
+async def register(request: Request, server: Injected) -> Response:
+    _admit(request, server)
     given = await _given(request)
     order = Registration(
         name=required(given, "name"),
@@ -77,30 +77,28 @@ async def register(request: Request, serving: Injected) -> Response:
         ),
     )
     shown = order.origin.alias or order.name
-    await _told(registration.register(serving, order), shown)
-    warnings = registration.warnings(serving, order.name)
+    await _told(registration.register(server, order), shown)
+    warnings = registration.warnings(server, order.name)
     return status_reply(f"Adapter {shown} registered", warnings=warnings)
 
 
 @get([*_ONE, *_BELOW])
-async def describe(
-    request: Request, serving: Injected, name: FromPath[str]
-) -> Response:
-    _admit(request, serving)
-    row = serving.engine.status.adapter(name)
+async def describe(request: Request, server: Injected, name: FromPath[str]) -> Response:
+    _admit(request, server)
+    row = server.engine.status.adapter(name)
     if row is None or row.state is not AdapterState.READY:
         raise NotFound(_not_found(request.headers.get(ALIAS) or name))
-    return reply(_card(serving, row))
+    return reply(_card(server, row))
 
 
 @post(_BELOW, status_code=200)
 async def update(
-    request: Request, serving: Injected, name: FromPath[str], rest: FromPath[str]
+    request: Request, server: Injected, name: FromPath[str], rest: FromPath[str]
 ) -> Response:
     """Change what is given; what is not stays."""
     if rest.strip("/").lower() != "update":
         raise MethodNotAllowedException
-    _admit(request, serving)
+    _admit(request, server)
     given = await _given(request)
     order = Update(
         name=name,
@@ -110,25 +108,25 @@ async def update(
         alias=request.headers.get(ALIAS),
         options=_options(given),
     )
-    shown = order.alias or _alias(serving, name)
-    await _told(registration.update(serving, order), shown)
+    shown = order.alias or _alias(server, name)
+    await _told(registration.update(server, order), shown)
     return status_reply(f"Adapter {shown} updated")
 
 
 @delete(_ONE, status_code=200)
 async def unregister(
-    request: Request, serving: Injected, name: FromPath[str]
+    request: Request, server: Injected, name: FromPath[str]
 ) -> Response:
     """Forget it; the requests that it answers now are answered to their end."""
-    _admit(request, serving)
-    shown = request.headers.get(ALIAS) or _alias(serving, name)
-    await _told(registration.unregister(serving, name), shown)
+    _admit(request, server)
+    shown = request.headers.get(ALIAS) or _alias(server, name)
+    await _told(registration.unregister(server, name), shown)
     return status_reply(f"Adapter {shown} unregistered")
 
 
-def _admit(request: Request, serving: ServerState) -> None:
-    check_model(request, serving.names)
-    registration.check_enabled(serving)
+def _admit(request: Request, server: ServerState) -> None:
+    check_model(request, server.names)
+    registration.check_enabled(server)
 
 
 async def _given(request: Request) -> dict[str, list[str]]:
@@ -159,18 +157,18 @@ def _options(given: dict[str, list[str]]) -> dict[str, str]:
     }
 
 
-def _alias(serving: ServerState, name: str) -> str:
+def _alias(server: ServerState, name: str) -> str:
     """What people see: the alias it was registered with, or its name."""
     try:
-        return serving.adapter(name).origin.alias or name
+        return server.adapter(name).origin.alias or name
     except UnknownAdapter:
         return name
 
 
-def _card(serving: ServerState, row: AdapterInfo) -> dict[str, Any]:
+def _card(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
     return {
         "name": row.name,
-        "src": serving.source(row),
+        "src": server.source(row),
         "preload": row.origin.preload,
         "pin": row.origin.pin,
     }

@@ -11,32 +11,32 @@ from hotswap.api.server_state import Injected, ServerState
 
 
 @get("/models")
-async def models(request: Request, serving: Injected) -> Response:
+async def models(request: Request, server: Injected) -> Response:
     """The one model, by each of its names, and its state."""
     rows = [
-        {"modelName": name, "modelUrl": serving.model_url, "status": "READY"}
-        for name in serving.names
+        {"modelName": name, "modelUrl": server.model_url, "status": "READY"}
+        for name in server.names
     ]
     shown, token = page(request, rows)
     return reply({**token, "models": shown})
 
 
 @get("/models/{model:str}")
-async def model(serving: Injected, model: FromPath[str]) -> Response:
+async def model(server: Injected, model: FromPath[str]) -> Response:
     """What DJL tells of a model, as far as it has a meaning here."""
-    if model not in serving.names:
+    if model not in server.names:
         raise UnknownEndpoint(model)
-    return reply([{"workflowName": model, "models": [card(serving)]}])
+    return reply([{"workflowName": model, "models": [card(server)]}])
 
 
-def card(serving: ServerState) -> dict[str, Any]:
+def card(server: ServerState) -> dict[str, Any]:
     """One model of a workflow. There is one worker: the engine."""
-    status = serving.engine.status
+    status = server.engine.status
     return {
-        "modelName": serving.base,
-        "modelUrl": serving.model_url,
+        "modelName": server.base,
+        "modelUrl": server.model_url,
         "requestInQueue": status.waiting,
-        "status": "Healthy" if serving.health.is_ready else "Unhealthy",
+        "status": "Healthy" if server.health.is_ready else "Unhealthy",
         "loadedAtStartup": True,
     }
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api import unsupported_fields
 from hotswap.api.generation_fields import GenerationFields, MaxTokens, StopStrings
-from hotswap.api.wire import Fields
+from hotswap.api.schemas import Fields
 from hotswap.engine.params import GenerationParams
 
 

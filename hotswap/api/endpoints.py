@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from hotswap.api.djl_errors import UnknownEndpoint
-from hotswap.errand import errand
 from hotswap.library.json_file import read_json, write_json
+from hotswap.short_thread import in_short_thread
 
 ENDPOINTS_FILE = ".hotswap-endpoints.json"
 
@@ -69,7 +69,7 @@ class Endpoints:
 
     def _write(self, by_name: dict[str, Endpoint]) -> None:
         if self._path is not None:
-            # An exit joins the thread that waits here, and not the errand's.
+            # An exit joins the thread that waits here, and not the short thread's.
             work = partial(write_json, self._path, msgspec.to_builtins(by_name))
-            errand(work, self._patience_s)
+            in_short_thread(work, self._patience_s)
         self._by_name = by_name

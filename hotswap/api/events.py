@@ -26,18 +26,18 @@ _IDLE_LOOKS = 150  # then a comment, which finds out clients that have gone
 
 
 @get("/v1/events")
-async def events(serving: Injected) -> Stream:
+async def events(server: Injected) -> Stream:
     """Server-sent events until the server stops or the client leaves."""
-    return Stream(_stream(serving), media_type="text/event-stream")
+    return Stream(_stream(server), media_type="text/event-stream")
 
 
-async def _stream(serving: ServerState) -> AsyncIterator[bytes]:
+async def _stream(server: ServerState) -> AsyncIterator[bytes]:
     last: Status | None = None
     idle = 0
-    while serving.engine.is_alive:
-        now = serving.engine.status
+    while server.engine.is_alive:
+        now = server.engine.status
         idle += 1
-        for event, body in _news(serving, last, now):
+        for event, body in _news(server, last, now):
             idle = 0
             yield b"event: %s\ndata: %s\n\n" % (event, msgspec.json.encode(body))
         if now.is_stopping:
@@ -50,14 +50,14 @@ async def _stream(serving: ServerState) -> AsyncIterator[bytes]:
 
 
 def _news(
-    serving: ServerState, last: Status | None, now: Status
+    server: ServerState, last: Status | None, now: Status
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
     if last is None or now.adapters is not last.adapters:
         before = {row.name: row for row in last.adapters} if last else {}
         for row in now.adapters:
             known = before.pop(row.name, None)
             if known is None or _state(known) != _state(row):
-                yield b"adapter", about(serving, row)
+                yield b"adapter", about(server, row)
         for name in before:
             yield b"adapter", {"name": name, "state": "removed"}
     if last is None or now.resident != last.resident:

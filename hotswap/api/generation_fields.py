@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api.wire import Fields
+from hotswap.api.schemas import Fields
 from hotswap.engine.params import GenerationParams
 
 MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]

@@ -14,47 +14,47 @@ from scheduler import BASE
 
 
 @get("/v1/models")
-async def models(serving: Injected) -> dict[str, Any]:
+async def models(server: Injected) -> dict[str, Any]:
     """Every name of the base model, of every adapter that is served, every alias."""
-    return {"object": "list", "data": list(_cards(serving))}
+    return {"object": "list", "data": list(_cards(server))}
 
 
 @get("/v1/models/{model:path}")
-async def model(serving: Injected, model: FromPath[str]) -> dict[str, Any]:
+async def model(server: Injected, model: FromPath[str]) -> dict[str, Any]:
     """One of them, by any name that a request may say."""
     asked = model.removeprefix("/")
     if asked == BASE:
-        return _base(serving, serving.base)
-    name = asked if asked in serving.names else from_model(asked, serving.names)
-    for card in _cards(serving):
+        return _base(server, server.base)
+    name = asked if asked in server.names else from_model(asked, server.names)
+    for card in _cards(server):
         if card["id"] == name:
             return card
-    row = serving.engine.status.adapter(name)
+    row = server.engine.status.adapter(name)
     raise UnknownModel(asked, row.reason if row else None)
 
 
-def _cards(serving: ServerState) -> Iterator[dict[str, Any]]:
-    for name in serving.names:
-        yield _base(serving, name)
+def _cards(server: ServerState) -> Iterator[dict[str, Any]]:
+    for name in server.names:
+        yield _base(server, name)
     rows = {
         row.name: row
-        for row in serving.engine.status.adapters
+        for row in server.engine.status.adapters
         if row.state is AdapterState.READY
     }
     for name, row in rows.items():
-        yield _card(serving, name, serving.source(row), parent=serving.base)
-    for alias, name in sorted(serving.library.aliases.items()):
+        yield _card(server, name, server.source(row), parent=server.base)
+    for alias, name in sorted(server.library.aliases.items()):
         if name in rows:
-            root = serving.source(rows[name])
-            yield _card(serving, alias, root, parent=serving.base)
+            root = server.source(rows[name])
+            yield _card(server, alias, root, parent=server.base)
 
 
-def _base(serving: ServerState, name: str) -> dict[str, Any]:
-    return _card(serving, name, serving.model_url, context=serving.engine.limit)
+def _base(server: ServerState, name: str) -> dict[str, Any]:
+    return _card(server, name, server.model_url, context=server.engine.limit)
 
 
 def _card(
-    serving: ServerState,
+    server: ServerState,
     name: str,
     root: str,
     *,
@@ -64,7 +64,7 @@ def _card(
     permission = {
         "id": f"modelperm-{name}",
         "object": "model_permission",
-        "created": serving.started_at,
+        "created": server.started_at,
         "allow_create_engine": False,
         "allow_sampling": True,
         "allow_logprobs": False,
@@ -78,7 +78,7 @@ def _card(
     return {
         "id": name,
         "object": "model",
-        "created": serving.started_at,
+        "created": server.started_at,
         "owned_by": "hotswap",
         "root": root,
         "parent": parent,

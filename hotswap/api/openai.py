@@ -11,7 +11,7 @@ from litestar.response import Stream
 
 from hotswap.api import error_responses
 from hotswap.api.generation_request import GenerationRequest
-from hotswap.api.openai_schemas import Chat, Completion, Message
+from hotswap.api.openai_schemas import Chat, ChatMessage, Completion
 from hotswap.api.openai_shape import ResponseShape, error_body, event, ran, usage
 from hotswap.api.prompt import Conversation, Prompt
 from hotswap.api.request_body import read_body
@@ -24,30 +24,30 @@ from hotswap.errors import BadRequest
 
 @post("/v1/completions", status_code=200)
 async def completions(
-    request: Request, serving: Injected, submitter: InjectedSubmitter
+    request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
     """Continue one prompt or several."""
-    body, selection = await read_body(request, serving, Completion)
+    body, selection = await read_body(request, server, Completion)
     texts = _texts(body)
     submitter.check_room(len(texts) * (body.n or 1), "prompt")
     prompts = [Prompt(text, "prompt") for text in texts]
-    requests = _requests(serving, body, prompts, selection.for_inputs(len(prompts)))
-    shape = ResponseShape(body, ran(serving, requests, body.model))
+    requests = _requests(server, body, prompts, selection.for_inputs(len(prompts)))
+    shape = ResponseShape(body, ran(server, requests, body.model))
     running = await submitter.submit(requests, selection.field)
     return await _answer(request, running, shape)
 
 
 @post("/v1/chat/completions", status_code=200)
 async def chat_completions(
-    request: Request, serving: Injected, submitter: InjectedSubmitter
+    request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
     """Answer a conversation in the adapter's template, or the model's own."""
-    body, selection = await read_body(request, serving, Chat)
+    body, selection = await read_body(request, server, Chat)
     submitter.check_room(body.n or 1, "n")
     (adapter,) = selection.for_inputs(1)
-    prompt = Prompt(_conversation(serving, body, adapter), "messages")
-    requests = _requests(serving, body, [prompt], [adapter])
-    shape = ResponseShape(body, ran(serving, requests, body.model))
+    prompt = Prompt(_conversation(server, body, adapter), "messages")
+    requests = _requests(server, body, [prompt], [adapter])
+    shape = ResponseShape(body, ran(server, requests, body.model))
     running = await submitter.submit(requests, selection.field)
     return await _answer(request, running, shape)
 
@@ -67,19 +67,19 @@ def _texts(body: Completion) -> Sequence[str | Sequence[int]]:
     return [tokens]
 
 
-def _conversation(serving: ServerState, body: Chat, adapter: str) -> Conversation:
+def _conversation(server: ServerState, body: Chat, adapter: str) -> Conversation:
     messages = [{"role": m.role, "content": _content(m)} for m in body.messages]
-    return Conversation(messages, serving.sidecar(adapter).chat_template)
+    return Conversation(messages, server.sidecar(adapter).chat_template)
 
 
-def _content(message: Message) -> str:
+def _content(message: ChatMessage) -> str:
     if isinstance(message.content, str):
         return message.content
     return "".join(part.text for part in message.content)
 
 
 def _requests(
-    serving: ServerState,
+    server: ServerState,
     body: Completion | Chat,
     prompts: Sequence[Prompt],
     adapters: Sequence[str],
@@ -87,7 +87,7 @@ def _requests(
     """`n` for each prompt, which share it."""
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
-        params = body.to_params(serving.sidecar(adapter))
+        params = body.to_params(server.sidecar(adapter))
         requests += [
             GenerationRequest(
                 prompt=prompt, adapter=adapter, params=_of_copy(params, number)

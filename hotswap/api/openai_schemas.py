@@ -12,7 +12,7 @@ from hotswap.api.generation_fields import (
     StopString,
     StopStrings,
 )
-from hotswap.api.wire import Fields
+from hotswap.api.schemas import Fields
 from hotswap.engine.params import GenerationParams
 
 TokenId = Annotated[int, Meta(ge=0)]
@@ -62,23 +62,23 @@ class Completion(OpenAIBody, frozen=True, kw_only=True):
     prompt: str | list[str | TokenId | list[TokenId]]
 
 
-class Part(Fields, frozen=True, kw_only=True):
+class ContentPart(Fields, frozen=True, kw_only=True):
     type: Literal["text"]
     text: str
 
 
-class Message(Fields, frozen=True, kw_only=True):
+class ChatMessage(Fields, frozen=True, kw_only=True):
     """OpenAI's roles `tool` and `function` need tools, which are not supported."""
 
     foreign = unsupported_fields.MESSAGE
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[Part], Meta(min_length=1)]
+    content: str | Annotated[list[ContentPart], Meta(min_length=1)]
 
 
 class Chat(OpenAIBody, frozen=True, kw_only=True):
     defaults = GenerationParams()
     foreign = unsupported_fields.CHAT
-    inner: ClassVar = {"stream_options": StreamOptions, "messages": Message}
+    inner: ClassVar = {"stream_options": StreamOptions, "messages": ChatMessage}
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]

@@ -98,11 +98,11 @@ def _choice(index: int, finish: Finish | None, said: dict[str, Any]) -> dict[str
 
 
 def ran(
-    serving: ServerState, requests: Sequence[GenerationRequest], asked: str | None
+    server: ServerState, requests: Sequence[GenerationRequest], asked: str | None
 ) -> str:
     """What answers, as `model` tells it: one name, or one for each prompt. The base
     model is told by the name that the client `asked` for, if it is one of its names."""
-    base = asked if asked in serving.names else serving.base
+    base = asked if asked in server.names else server.base
     names = [request.adapter or base for request in requests]
     return names[0] if len(set(names)) == 1 else ", ".join(names)
 

@@ -13,45 +13,45 @@ from scheduler import BASE
 
 
 @get("/health/live")
-async def live(serving: Injected) -> Response:
+async def live(server: Injected) -> Response:
     """200 while the threads run that serve, decide and watch."""
-    now = serving.health
+    now = server.health
     body = {"alive": now.is_alive, "ended": now.ended}
     return Response(body, status_code=200 if now.is_alive else 503)
 
 
 @get(["/health", "/health/ready"])
-async def ready(serving: Injected) -> Response:
+async def ready(server: Injected) -> Response:
     """200 while requests are accepted and adapters come and go. `trouble`: what the
     disk keeps from them, a line each; whatever is served goes on."""
-    now = serving.health
+    now = server.health
     body = {"ready": now.is_ready, "trouble": now.trouble}
     return Response(body, status_code=200 if now.is_ready else 503)
 
 
 @get("/v1/status")
-async def status(serving: Injected) -> dict[str, Any]:
+async def status(server: Injected) -> dict[str, Any]:
     """What the engine does now, and the costs it has measured."""
-    now = serving.engine.status
+    now = server.engine.status
     body = _plain(now)
     del body["adapters"]
-    return {"model": serving.base, **body, "memory": serving.memory}
+    return {"model": server.base, **body, "memory": server.memory}
 
 
 @get("/metrics", media_type="text/plain; version=0.0.4")
-async def metrics(serving: Injected) -> bytes:
+async def metrics(server: Injected) -> bytes:
     """Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Metrics(serving))
+    registry.register(_Metrics(server))
     return generate_latest(registry)
 
 
 class _Metrics(Collector):
-    def __init__(self, serving: ServerState) -> None:
-        self._serving = serving
+    def __init__(self, server: ServerState) -> None:
+        self._server = server
 
     def collect(self) -> list[Metric]:
-        now = self._serving.engine.status
+        now = self._server.engine.status
         found: list[Metric] = [
             GaugeMetricFamily(f"hotswap_{name}", text, value=value)
             for name, text, value in (
@@ -60,7 +60,11 @@ class _Metrics(Collector):
                 ("kv_tokens", "Tokens the KV store holds", now.kv_tokens),
                 ("kv_tokens_free", "Tokens not reserved", now.free_kv_tokens),
                 ("adapter_bytes", "Host memory that adapters take", now.loaded_bytes),
-                ("beside_bytes", "Memory of mixed steps' stacks", now.beside_bytes),
+                (
+                    "batched_lora_bytes",
+                    "Memory of mixed steps' stacks",
+                    now.batched_lora_bytes,
+                ),
                 ("slots_warm", "Slots holding an adapter", len(now.warm - {BASE})),
                 (
                     "step_prediction_error",
@@ -100,7 +104,7 @@ class _Metrics(Collector):
         by_code = CounterMetricFamily(
             "hotswap_http_responses", "Answers by HTTP code", labels=["code"]
         )
-        for code, count in sorted(self._serving.answers.items()):
+        for code, count in sorted(self._server.answers.items()):
             by_code.add_metric([str(code)], count)
         return [*found, by_adapter, is_ready, by_code]
 

@@ -15,9 +15,9 @@ from hotswap.library.orders import Registration, Update
 from scheduler import BASE
 
 
-def check_enabled(serving: ServerState) -> None:
+def check_enabled(server: ServerState) -> None:
     """Raises BadRequest if this server serves the bare model alone."""
-    if not serving.is_lora_enabled:
+    if not server.is_lora_enabled:
         raise BadRequest("LoRA is not enabled.")
 
 
@@ -34,34 +34,34 @@ def in_words(words: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-async def register(serving: ServerState, order: Registration) -> None:
+async def register(server: ServerState, order: Registration) -> None:
     """Serve a folder under a name. Raises what the library says; then nothing has
     changed."""
     name = order.name
-    if name == BASE or name in serving.names:
+    if name == BASE or name in server.names:
         raise BadRequest(f"the name `{name}` is the bare model's", "name")
-    if (other := from_model(name, serving.names)) != name:
+    if (other := from_model(name, server.names)) != name:
         raise BadRequest(
             f"the name `{name}` asks for the adapter `{other}` of the bare model",
             "name",
         )
-    await asyncio.wrap_future(serving.library.register(order))
-    await asyncio.wrap_future(serving.engine.seen())
+    await asyncio.wrap_future(server.library.register(order))
+    await asyncio.wrap_future(server.engine.sync())
 
 
-def warnings(serving: ServerState, name: str) -> tuple[str, ...]:
+def warnings(server: ServerState, name: str) -> tuple[str, ...]:
     """What to know of an adapter that was registered just now."""
-    row = serving.engine.status.adapter(name)
+    row = server.engine.status.adapter(name)
     return row.generation_info.warnings if row is not None else ()
 
 
-async def update(serving: ServerState, order: Update) -> None:
+async def update(server: ServerState, order: Update) -> None:
     """Change what is given. Raises what the library says, with nothing changed."""
-    await asyncio.wrap_future(serving.library.update(order))
-    await asyncio.wrap_future(serving.engine.seen())
+    await asyncio.wrap_future(server.library.update(order))
+    await asyncio.wrap_future(server.engine.sync())
 
 
-async def unregister(serving: ServerState, name: str) -> None:
+async def unregister(server: ServerState, name: str) -> None:
     """Forget a name; what runs finishes. Raises what the library says."""
-    await asyncio.wrap_future(serving.library.unregister(name))
-    await asyncio.wrap_future(serving.engine.seen())
+    await asyncio.wrap_future(server.library.unregister(name))
+    await asyncio.wrap_future(server.engine.sync())

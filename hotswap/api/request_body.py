@@ -8,9 +8,9 @@ from litestar import Request
 
 from hotswap.api.djl_schemas import Invocation
 from hotswap.api.openai_schemas import Chat, Completion
+from hotswap.api.schemas import MOST_VALUES, AdapterFields, convert, decode
 from hotswap.api.selection import Named, Selection, fix, select
 from hotswap.api.server_state import ServerState
-from hotswap.api.wire import MOST_VALUES, AdapterFields, convert, decode
 from hotswap.errors import BadRequest
 from scheduler import BASE
 
@@ -19,7 +19,7 @@ _Body = TypeVar("_Body", Completion, Chat, Invocation)
 
 async def read_body(
     request: Request,
-    serving: ServerState,
+    server: ServerState,
     kind: type[_Body],
     endpoint: str | None = None,
 ) -> tuple[_Body, Selection]:
@@ -29,12 +29,12 @@ async def read_body(
     hook makes of it is then read as strictly as any body. Raises BadRequest.
     """
     raw = await request.body()
-    values = MOST_VALUES + serving.engine.limit
-    if not serving.hooks.can_preprocess:
+    values = MOST_VALUES + server.engine.limit
+    if not server.hooks.can_preprocess:
         body = decode(raw, kind, values)
-        return body, _select(request, serving, body, endpoint)
+        return body, _select(request, server, body, endpoint)
     named = decode(raw, AdapterFields, values)
-    selection = _select(request, serving, named, endpoint)
+    selection = _select(request, server, named, endpoint)
     if len(set(selection.adapters)) > 1:
         raise BadRequest(
             "`adapters` names several, but this server preprocesses bodies by "
@@ -43,19 +43,19 @@ async def read_body(
         )
     adapter = selection.adapters[0]
     changed = await asyncio.to_thread(
-        serving.hooks.preprocess, adapter or BASE, msgspec.json.decode(raw)
+        server.hooks.preprocess, adapter or BASE, msgspec.json.decode(raw)
     )
     return convert(changed, kind), Selection((adapter,), False, selection.field)
 
 
 def _select(
-    request: Request, serving: ServerState, body: Named, endpoint: str | None
+    request: Request, server: ServerState, body: Named, endpoint: str | None
 ) -> Selection:
     """As the request says it, with every alias made the name it stands for."""
-    found = select(request, body, serving.names)
-    aliases = serving.library.aliases
+    found = select(request, body, server.names)
+    aliases = server.library.aliases
     names = tuple(aliases.get(name, name) for name in found.adapters)
     selection = Selection(names, found.is_list, found.field)
     if endpoint is None:
         return selection
-    return fix(selection, serving.endpoints.adapter(endpoint), endpoint)
+    return fix(selection, server.endpoints.adapter(endpoint), endpoint)

@@ -12,9 +12,9 @@ from hotswap.api.endpoints import Endpoints
 from hotswap.api.health import Health
 from hotswap.engine.engine import Engine
 from hotswap.errors import UnknownAdapter
+from hotswap.library.adapter_sources import shown
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
-from hotswap.library.sources import shown
 from hotswap.library.watch import Watch
 from hotswap.model.budget import MemoryPlan
 

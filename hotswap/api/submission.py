@@ -15,7 +15,7 @@ from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.prompt import Prompt
 from hotswap.api.running import Running
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Submit
+from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     BadRequest,

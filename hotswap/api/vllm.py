@@ -11,8 +11,8 @@ from litestar import Request, post
 
 from hotswap.adapters.origin import Origin
 from hotswap.api import openai_shape, registration
+from hotswap.api.schemas import Fields, decode
 from hotswap.api.server_state import Injected
-from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -61,14 +61,14 @@ def error_body(error: Exception, status: int) -> dict[str, Any]:
 
 
 @post("/v1/load_lora_adapter", status_code=200, media_type="text/plain")
-async def load(request: Request, serving: Injected) -> str:
+async def load(request: Request, server: Injected) -> str:
     """Serve a folder under a name; the reply comes when it can be used."""
-    registration.check_enabled(serving)
+    registration.check_enabled(server)
     body = decode(await request.body(), LoadRequest)
     name = body.lora_name
     if not name or not body.lora_path:
         raise BadRequest("Both 'lora_name' and 'lora_path' must be provided.")
-    if name == BASE or name in serving.names:
+    if name == BASE or name in server.names:
         raise BadRequest(
             f"The lora adapter '{name}' conflicts with a served base model.",
             "lora_name",
@@ -77,7 +77,7 @@ async def load(request: Request, serving: Injected) -> str:
         raise BadRequest("`is_3d_lora_weight` is not supported", "is_3d_lora_weight")
     try:
         with registration.in_words(_WORDS):
-            await registration.register(serving, body.order())
+            await registration.register(server, body.order())
     except AdapterExists:
         raise BadRequest(
             f"The lora adapter '{name}' has already been loaded. If you want to load "
@@ -88,19 +88,19 @@ async def load(request: Request, serving: Injected) -> str:
         if error.code in ("no_source", "no_config") and not error.is_passing:
             raise NotFound(str(error), "lora_path") from None
         raise
-    warned = "".join(f"\nWarning: {w}" for w in registration.warnings(serving, name))
+    warned = "".join(f"\nWarning: {w}" for w in registration.warnings(server, name))
     return f"Success: LoRA adapter '{name}' added successfully.{warned}"
 
 
 @post("/v1/unload_lora_adapter", status_code=200, media_type="text/plain")
-async def unload(request: Request, serving: Injected) -> str:
+async def unload(request: Request, server: Injected) -> str:
     """Forget a name; the requests that it answers now are answered to their end."""
-    registration.check_enabled(serving)
+    registration.check_enabled(server)
     name = decode(await request.body(), UnloadRequest).lora_name
     if not name:
         raise BadRequest("'lora_name' needs to be provided to unload a LoRA adapter.")
     try:
-        await registration.unregister(serving, name)
+        await registration.unregister(server, name)
     except UnknownAdapter:
         text = f"The lora adapter '{name}' cannot be found."
         raise NotFound(text, "lora_name") from None

@@ -27,8 +27,8 @@ from hotswap.api.djl_shape import (
     status_reply,
 )
 from hotswap.api.endpoints import Endpoint
+from hotswap.api.schemas import Fields, decode
 from hotswap.api.server_state import Injected, ServerState
-from hotswap.api.wire import Fields, decode
 from hotswap.errors import (
     AdapterExists,
     BadRequest,
@@ -36,8 +36,8 @@ from hotswap.errors import (
     NotKept,
     UnknownAdapter,
 )
+from hotswap.library.adapter_sources import check_name
 from hotswap.library.orders import Registration
-from hotswap.library.sources import check_name
 
 _TEMPLATE = "adapter"
 _WORDS = {"name": "adapter", "src": "url"}  # of a template
@@ -76,58 +76,58 @@ class _Workflow:
 
 
 @get("/workflows")
-async def workflows(request: Request, serving: Injected) -> Response:
+async def workflows(request: Request, server: Injected) -> Response:
     """All endpoints, by name."""
     rows = [
         {"workflowName": name, **_version(endpoint)}
-        for name, endpoint in sorted(serving.endpoints.by_name.items())
+        for name, endpoint in sorted(server.endpoints.by_name.items())
     ]
     shown, token = page(request, rows)
     return reply({**token, "workflows": shown})
 
 
 @get("/workflows/{name:str}")
-async def workflow(serving: Injected, name: FromPath[str]) -> Response:
+async def workflow(server: Injected, name: FromPath[str]) -> Response:
     """What an endpoint stands for."""
-    adapter = serving.endpoints.adapter(name)
+    adapter = server.endpoints.adapter(name)
     about = {"workflowName": name, "adapter": adapter}
-    about |= _version(serving.endpoints.by_name[name])
-    return reply([{**about, "models": [card(serving)]}])
+    about |= _version(server.endpoints.by_name[name])
+    return reply([{**about, "models": [card(server)]}])
 
 
 @post("/workflows", status_code=200)
-async def create(request: Request, serving: Injected) -> Response:
+async def create(request: Request, server: Injected) -> Response:
     """From a template (`template`, `adapter`, `url`, `model`), or from a definition."""
-    registration.check_enabled(serving)
+    registration.check_enabled(server)
     given = parameters(request)
     if "template" in given:
-        made = _from_template(serving, given)
+        made = _from_template(server, given)
     elif await request.body():
-        made = _from_definition(serving, decode(await request.body(), Definition))
+        made = _from_definition(server, decode(await request.body(), Definition))
     elif "url" in given:
         raise BadRequest("a definition is not fetched: send it as the body", "url")
     else:
         raise BadRequest("Either parameter url or template is required.")
     with registration.in_words(_WORDS if "template" in given else {}):
         check_name(made.name)
-        async with serving.endpoints.changing:
-            if made.name in serving.names or made.name in serving.endpoints.by_name:
+        async with server.endpoints.changing:
+            if made.name in server.names or made.name in server.endpoints.by_name:
                 text = f'Workflow "{made.name}" is already registered.'
                 raise IllegalArgument(text, "name")
-            await _create(serving, made)
+            await _create(server, made)
     return status_reply(f'Workflow "{made.name}" registered.')
 
 
 @delete("/workflows/{name:str}", status_code=200)
-async def remove(serving: Injected, name: FromPath[str]) -> Response:
+async def remove(server: Injected, name: FromPath[str]) -> Response:
     """Forget an endpoint; its adapter goes too if it came with one and was the last."""
-    endpoints = serving.endpoints
+    endpoints = server.endpoints
     async with endpoints.changing:
         gone = await _kept(endpoints.remove, name)
         last = all(e.adapter != gone.adapter for e in endpoints.by_name.values())
         if gone.owns_adapter and last:
             try:
-                await registration.unregister(serving, gone.adapter)
+                await registration.unregister(server, gone.adapter)
             except UnknownAdapter:
                 pass  # somebody was faster
             except BaseException:
@@ -140,31 +140,31 @@ def _version(endpoint: Endpoint) -> dict[str, str]:
     return {} if endpoint.version is None else {"version": endpoint.version}
 
 
-async def _create(serving: ServerState, made: _Workflow) -> None:
+async def _create(server: ServerState, made: _Workflow) -> None:
     """Register the adapter if it is not served yet, then note the endpoint."""
     adapter, order = made.endpoint.adapter, made.registration
-    known = serving.engine.status.adapter(adapter)
+    known = server.engine.status.adapter(adapter)
     is_served = known is not None and known.state is AdapterState.READY
     if known is None and order is None:
         raise NotFound(f"The adapter {adapter} was not found")
     brings = False
     if order is not None and known is not None and is_served:
-        if order.origin.src not in (known.origin.src, serving.source(known)):
+        if order.origin.src not in (known.origin.src, server.source(known)):
             raise AdapterExists(adapter)
     elif order is not None:
-        await registration.register(serving, order)
+        await registration.register(server, order)
         brings = True
-    owns = brings or serving.endpoints.is_owned(adapter)
+    owns = brings or server.endpoints.is_owned(adapter)
     endpoint = replace(made.endpoint, owns_adapter=owns)
     try:
-        await _kept(serving.endpoints.put, made.name, endpoint)
+        await _kept(server.endpoints.put, made.name, endpoint)
     except NotKept:
         if brings:
-            await registration.unregister(serving, adapter)
+            await registration.unregister(server, adapter)
         raise
 
 
-def _from_template(serving: ServerState, given: dict[str, list[str]]) -> _Workflow:
+def _from_template(server: ServerState, given: dict[str, list[str]]) -> _Workflow:
     template = given["template"][0]
     if template != _TEMPLATE:
         raise IllegalArgument(
@@ -172,14 +172,14 @@ def _from_template(serving: ServerState, given: dict[str, list[str]]) -> _Workfl
         )
     adapter = required(given, "adapter")
     if "model" in given:
-        _check_model(serving, given["model"][0])
+        _check_model(server, given["model"][0])
     order = None
     if "url" in given:
         order = Registration(name=adapter, origin=Origin(src=given["url"][0]))
     return _Workflow(adapter, Endpoint(adapter=adapter), order)
 
 
-def _from_definition(serving: ServerState, definition: Definition) -> _Workflow:
+def _from_definition(server: ServerState, definition: Definition) -> _Workflow:
     adapters = definition.configs.adapters
     ref = next(iter(adapters), "")
     if len(adapters) != 1 or definition.workflow != {"out": ("adapter", ref, "in")}:
@@ -192,7 +192,7 @@ def _from_definition(serving: ServerState, definition: Definition) -> _Workflow:
     if adapter.model not in definition.models:
         raise BadRequest(f"`models` has no {adapter.model}", "models")
     for url in definition.models.values():
-        _check_model(serving, url)
+        _check_model(server, url)
     options = adapter.options or {}
     order = Registration(
         name=adapter.name or ref,
@@ -207,11 +207,11 @@ def _from_definition(serving: ServerState, definition: Definition) -> _Workflow:
     return _Workflow(definition.name, endpoint, order)
 
 
-def _check_model(serving: ServerState, url: str) -> None:
+def _check_model(server: ServerState, url: str) -> None:
     """Raises BadRequest if a model's URL does not end in the name of the one served."""
-    if url.partition("?")[0].rstrip("/").rpartition("/")[2] not in serving.names:
+    if url.partition("?")[0].rstrip("/").rpartition("/")[2] not in server.names:
         raise BadRequest(
-            f"`{url}` is another model: this server has {serving.base} alone", "model"
+            f"`{url}` is another model: this server has {server.base} alone", "model"
         )
 
 

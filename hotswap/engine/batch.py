@@ -7,15 +7,15 @@ until `leave` gives both back.
 import logging
 from collections.abc import Iterator
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.engine.executor import Executor
 from hotswap.engine.sampling import sample
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, StepFailed
 from hotswap.model.rows import Row
-from hotswap.outside import outside
 from scheduler import Mode, Step, Work
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Batch:
                 failed.append((sequence, error))
                 continue
             try:
-                with outside(_no_text):  # an adapter's own tokenizer, for one
+                with error_boundary(_no_text):  # an adapter's own tokenizer, for one
                     pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
             except HotswapError as raised:
                 log.error("no text of token=%d", chosen.token, exc_info=raised)

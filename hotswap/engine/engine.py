@@ -1,8 +1,8 @@
 """The engine: one thread that owns all serving state.
 
-    decide -> run the step -> publish -> build ahead -> read letters -> decide ...
+    decide -> run the step -> publish -> build ahead -> read messages -> decide ...
 
-Everybody else writes it letters, and reads the frozen `status`. It knows no HTTP, no
+Everybody else writes it messages, and reads the frozen `status`. It knows no HTTP, no
 files and no device.
 """
 
@@ -18,14 +18,14 @@ from hotswap.engine.batch import Batch
 from hotswap.engine.executor import Executor
 from hotswap.engine.failures import Failures
 from hotswap.engine.inbox import Inbox
-from hotswap.engine.letters import Cancel, Drain, Letter, Mark, Stop
+from hotswap.engine.message_handler import MessageHandler
+from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
-from hotswap.engine.reception import Reception
 from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.step_runner import StepRunner
 from hotswap.engine.ticket import Ticket
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, InternalError, Stopping
-from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 from scheduler import Idle, Scheduler, Step
 
@@ -60,7 +60,7 @@ class Engine:
         self._outbox = Outbox()
         self._counters = Counters()
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
-        self._reception = Reception(
+        self._handler = MessageHandler(
             store,
             self._batch,
             scheduler,
@@ -105,18 +105,18 @@ class Engine:
         self.post(Stop())
         self._thread.join()
 
-    def post(self, letter: Letter) -> None:
+    def post(self, message: Message) -> None:
         """From any thread. After the end it is answered all the same."""
-        self._inbox.post(letter)
+        self._inbox.post(message)
 
-    def seen(self) -> "Future[None]":
+    def sync(self) -> "Future[None]":
         """From any thread: done when `status` shows what was posted before."""
-        mark = Mark(Future())
+        sync = Sync(Future())
         if self.is_alive:
-            self.post(mark)
+            self.post(sync)
         else:
-            mark.answer()
-        return mark.seen
+            sync.answer()
+        return sync.done
 
     def open_ticket(self) -> Ticket:
         """On the event loop: a ticket to put into a `Submit`."""
@@ -132,7 +132,7 @@ class Engine:
             # Reached by a bug too: nobody may wait for ever.
             for sequence in self._batch:
                 self._outbox.put(sequence.ticket, Stopping())
-            self._reception.close()
+            self._handler.close()
             self._outbox.deliver()
             self._inbox.close()
 
@@ -140,7 +140,7 @@ class Engine:
         """As `_round`. A bug fails all jobs, whoever's it is, and the loop goes on with
         none. Raises one that strikes again and again all the same."""
         try:
-            with outside(InternalError):
+            with error_boundary(InternalError):
                 goes_on = self._round()
         except HotswapError as error:
             log.error("round failed", exc_info=error)
@@ -154,32 +154,32 @@ class Engine:
 
     def _round(self) -> bool:
         """One round of the loop; False when it is time to end."""
-        drain_until = self._reception.drain_until
+        drain_until = self._handler.drain_until
         if drain_until is not None and self._clock() > drain_until:
             self._failures.fail(self._batch, Stopping())
         match self._scheduler.decide(self._clock()):
             case Step() as step:
                 seconds = self._step_runner.run(step)
                 self._publish()
-                self._step_runner.build_ahead(step.plan.prepare, seconds)
-                self._read_letters(wait=False)
+                self._step_runner.build_ahead(step.plan.build_ahead, seconds)
+                self._read_messages(wait=False)
             case Idle():
                 self._scheduler.check()
                 self._publish()
-                if self._reception.is_stopping:
+                if self._handler.is_stopping:
                     return False
-                self._read_letters(wait=True)
+                self._read_messages(wait=True)
         return True
 
-    def _read_letters(self, *, wait: bool) -> None:
-        for letter in self._inbox.read(wait=wait):
-            self._reception.take(letter)
+    def _read_messages(self, *, wait: bool) -> None:
+        for message in self._inbox.read(wait=wait):
+            self._handler.handle(message)
         self._publish()
 
     def _publish(self) -> None:
         """Show the state as it is now; then the clients get what the round has made."""
         self.status = self._snapshot()
-        self._reception.published()
+        self._handler.published()
         self._outbox.deliver()
 
     def _snapshot(self) -> Status:
@@ -188,5 +188,5 @@ class Engine:
             self._scheduler,
             self._executor,
             self._counters,
-            is_stopping=self._reception.drain_until is not None,
+            is_stopping=self._handler.drain_until is not None,
         )

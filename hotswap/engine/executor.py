@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.rows import Row
 from scheduler import Swap
 
@@ -28,7 +28,7 @@ class ExecutorWeights(Protocol):
     def activate(self, generation: Generation | None) -> Swap | None:
         """Make it (None: golden) resident. None if it was. Raises MergeFailed."""
 
-    def prepare(self, generation: Generation, budget_s: float) -> float | None:
+    def build_ahead(self, generation: Generation, budget_s: float) -> float | None:
         """Build a slot for it a little further, for about `budget_s`. The seconds that
         it took in all, when it has just become whole. Raises MergeFailed."""
 
@@ -38,7 +38,7 @@ class Executor(Protocol):
     def weights(self) -> ExecutorWeights: ...
 
     @property
-    def beside_bytes(self) -> int: ...
+    def batched_lora_bytes(self) -> int: ...
 
     def open(self, job: int, tokens: int) -> None:
         """Give a job KV for so many tokens."""

@@ -8,7 +8,7 @@ base instead.
 import logging
 from collections.abc import Iterable
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
 from hotswap.engine.outbox import Outbox

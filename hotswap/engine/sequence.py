@@ -1,7 +1,7 @@
 """Sequence: the engine's side of a job - its tokens, its text, when it ends."""
 
-from hotswap.adapters.deltas import Generation
-from hotswap.engine.letters import Submit
+from hotswap.adapters.generation import Generation
+from hotswap.engine.messages import Submit
 from hotswap.engine.sampling import Sample, Sampler
 from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.engine.ticket import Finish, Piece
@@ -15,21 +15,21 @@ class Sequence:
     def __init__(
         self,
         job: Job,
-        letter: Submit,
+        message: Submit,
         generation: Generation | None,
         tokenizer: Tokenizer,
         eos: frozenset[int],
     ) -> None:
         self.job = job
-        self.ticket = letter.ticket
+        self.ticket = message.ticket
         self.generation = generation
-        self.params = letter.params
-        self.sampler = Sampler(letter.params)
+        self.params = message.params
+        self.sampler = Sampler(message.params)
         self.has_kv = False
-        self._tokens = list(letter.prompt)
-        self._eos = frozenset() if letter.params.ignore_eos else eos
+        self._tokens = list(message.prompt)
+        self._eos = frozenset() if message.params.ignore_eos else eos
         self._text = Detokenizer(tokenizer)
-        self._stops = StopStrings(letter.params.stop)
+        self._stops = StopStrings(message.params.stop)
 
     def tokens_for(self, count: int) -> tuple[list[int], int]:
         """The next `count` tokens to compute, and the position of the first."""

@@ -59,7 +59,7 @@ class Status:
     free_kv_tokens: int
     kv_tokens: int
     loaded_bytes: int  # of adapters in host memory
-    beside_bytes: int  # of their copies that run beside golden, on the device
+    batched_lora_bytes: int  # of their copies that run beside golden, on the device
     costs: dict[str, float]
     cost_error: float | None  # median relative error of the predictions of steps
     wait_bound_s: float | None  # for the first token of a job accepted now
@@ -94,7 +94,7 @@ def snapshot(
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
         loaded_bytes=store.loaded_bytes,
-        beside_bytes=executor.beside_bytes,
+        batched_lora_bytes=executor.batched_lora_bytes,
         costs=scheduler.costs.table(),
         cost_error=scheduler.costs.error,
         wait_bound_s=scheduler.wait_bound_s,

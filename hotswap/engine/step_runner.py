@@ -15,8 +15,8 @@ from hotswap.engine.failures import Failures
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Piece
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, MergeFailed, StepFailed
-from hotswap.outside import outside
 from scheduler import Mode, Outcome, Scheduler, Step
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class StepRunner:
             return 0.0
         start = time.perf_counter()
         try:
-            with outside(_step_failed):
+            with error_boundary(_step_failed):
                 pieces, failed = self._batch.run(step)
         except HotswapError as error:
             self._failures.fail_step(sequences, error)
@@ -83,12 +83,12 @@ class StepRunner:
         if generation is None:
             return
         try:
-            seconds = self._executor.weights.prepare(generation, budget_s)
+            seconds = self._executor.weights.build_ahead(generation, budget_s)
         except MergeFailed as error:
             self._failures.fail_generation(generation, error)
             return
         if seconds is not None:
-            self._scheduler.prepared(generation.key, seconds)
+            self._scheduler.built_ahead(generation.key, seconds)
             self._counters.built_ahead += 1
             self._counters.swap_seconds += seconds
 

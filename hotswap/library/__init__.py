@@ -16,7 +16,7 @@ Read it in the order in which a folder that is dropped becomes an adapter:
     registry         the rules of every change
     hooks            the operator's own functions, who may veto it
     journal          what has to be there after a restart, in a json_file
-    entries          what each name stands for now; tells the engine by letter
+    entries          what each name stands for now; tells the engine by message
 
 `lock` keeps a second server off the directory.
 """

@@ -1,4 +1,4 @@
-"""Entries: what each name stands for now. The engine is told of every change by letter.
+"""Entries: what each name stands for now. The engine hears of every change.
 
 Owned by the library's thread.
 """
@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import NOTHING, Sidecar
-from hotswap.engine.letters import Adopt, Amend, Letter, Loading, Refuse, Retire
+from hotswap.engine.messages import Adopt, Amend, Loading, Message, Refuse, Retire
 from hotswap.errors import HotswapError
 from hotswap.tokenizer import Tokenizer
 
@@ -48,7 +48,7 @@ class Entries:
     them before a request reaches the engine: replaced whole, never changed, and without
     the names of which there is nothing to say."""
 
-    def __init__(self, post: Callable[[Letter], None]) -> None:
+    def __init__(self, post: Callable[[Message], None]) -> None:
         self._post = post
         self._by_name: dict[str, Entry] = {}
         self._loading: set[str] = set()  # told to the engine, and no entry yet

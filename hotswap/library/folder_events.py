@@ -13,8 +13,8 @@ from watchdog import events
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from hotswap.errand import Errand
 from hotswap.library.folder_scan import Identity
+from hotswap.short_thread import ShortThread
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class FolderEvents:
         self._identity = identity
         self._close()
         # It walks through the whole tree: on a dead mount for ever.
-        sent = Errand(partial(self._observe, directory))
+        sent = ShortThread(partial(self._observe, directory))
         try:
             if not sent.wait(self._patience_s):
                 raise TimeoutError("the disk does not answer")

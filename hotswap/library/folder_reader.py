@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotswap.adapters.deltas import Generation
 from hotswap.adapters.files import unreadable
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
+from hotswap.library.adapter_sources import Sources
 from hotswap.library.folder_scan import fingerprint_of
-from hotswap.library.sources import Sources
-from hotswap.outside import outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class FolderReader:
 
     def source(self, src: str, *, whole: bool) -> Read:
         """What a client names; `whole`: with its generation."""
-        with outside(_unreadable):
+        with error_boundary(_unreadable):
             return self._folder(self._sources.find(src), whole)
 
     def folder(self, folder: Path, name: str, *, whole: bool = True) -> Read:
         """A folder that is known. Raises what the sources and its files say."""
-        with outside(_unreadable):
+        with error_boundary(_unreadable):
             self._sources.check(folder, name)
             return self._folder(folder, whole)
 
@@ -45,7 +45,7 @@ class FolderReader:
         try:
             before = fingerprint_of(folder)
             sidecar = read_sidecar(folder)
-            with outside(_unreadable):  # it says itself what is passing
+            with error_boundary(_unreadable):  # it says itself what is passing
                 made = self._read(folder) if whole else None
             is_same = fingerprint_of(folder) == before
         except OSError as error:

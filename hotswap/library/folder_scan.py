@@ -15,7 +15,7 @@ from pathlib import Path
 from hotswap.adapters.adapter_tokenizer import FILES
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.errand import Errand, at_disk, errand
+from hotswap.short_thread import ShortThread, at_disk, in_short_thread
 
 NAMES = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, *FILES)
 
@@ -47,7 +47,7 @@ class FolderScanner:
         """`patience_s`: how long the disk may take to answer."""
         self._directory = directory
         self._patience_s = patience_s
-        self._stuck: dict[str | None, Errand[None]] = {}  # by folder; None: all
+        self._stuck: dict[str | None, ShortThread[None]] = {}  # by folder; None: all
 
     def scan(self) -> Scan:
         """What is there. Where the disk does not answer it goes on with the rest.
@@ -58,7 +58,7 @@ class FolderScanner:
         self._check()
         into = Scan(troubles=dict.fromkeys((n for n in self._stuck if n), _SILENT))
         while True:
-            sent = Errand(partial(scan, self._directory, into))
+            sent = ShortThread(partial(scan, self._directory, into))
             if sent.wait(self._patience_s):
                 sent.future.result()
                 return into
@@ -72,7 +72,7 @@ class FolderScanner:
     def identify(self) -> Identity | None:
         """Which directory the path leads to now. Raises OSError."""
         self._check()
-        return errand(partial(identify, self._directory), self._patience_s)
+        return in_short_thread(partial(identify, self._directory), self._patience_s)
 
     def _check(self) -> None:
         if None in self._stuck or len(self._stuck) >= _MOST_STUCK:

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from hotswap.adapters.origin import Origin
-from hotswap.errand import Errand
 from hotswap.errors import NotKept
 from hotswap.library.json_file import read_json, write_json
+from hotswap.short_thread import ShortThread
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Journal:
         self._notes = noted or {}
         # None: unknown, or not all of it
         self._written: dict[str, Note] | None = self._notes
-        self._writing: Errand[None] | None = None  # one that does not come back
+        self._writing: ShortThread[None] | None = None  # one that does not come back
         self.trouble: str | None = None  # why it is behind
 
     @property
@@ -115,7 +115,7 @@ class Journal:
                 raise TimeoutError("the disk does not answer")
             self._written = None  # whatever is there if this fails
             work = partial(write_json, self._path, msgspec.to_builtins(notes))
-            self._writing = Errand(work)
+            self._writing = ShortThread(work)
             if not self._writing.wait(self._patience_s):
                 raise TimeoutError("the disk does not answer")
             self._writing.future.result()

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from hotswap.adapters.files import read_file
-from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused, StartFailed
+from hotswap.short_thread import at_disk
 
 _MOST_BYTES = 1 << 28
 

@@ -3,7 +3,7 @@
 What the watcher found, what a client asked for and what the engine wants from the disk
 are transactions of the `Registry`. Those of one name wait in one queue; what one has to
 read is read beside the thread, so a slow folder holds up its own name only. A client's
-answer comes after the letter to the engine, so a request that follows it finds the
+answer comes after the message to the engine, so a request that follows it finds the
 adapter.
 """
 
@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.library.entries import Found
 from hotswap.library.name_queues import NameQueues
@@ -120,7 +120,7 @@ class Library:
         self._queues.do(self._registry.journal.moved)
 
     def fetch(self, name: str) -> None:
-        """Read an adapter that a request waits for; a letter brings it or why not."""
+        """Read an adapter that a request waits for; a message brings it or why not."""
         self._queues.ask(name, self._registry.fetch(name))
 
     def _tick(self) -> bool:

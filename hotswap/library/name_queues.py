@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from hotswap.error_boundary import said
 from hotswap.errors import Stopping
 from hotswap.library.folder_reader import Read
 from hotswap.library.read_pool import ReadPool
 from hotswap.library.transaction import Transaction
-from hotswap.outside import said
 
 log = logging.getLogger(__name__)
 

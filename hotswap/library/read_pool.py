@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from hotswap.errand import Errand
 from hotswap.errors import AdapterRefused
+from hotswap.short_thread import ShortThread
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ class ReadPool(Generic[T]):
         self._wake = wake
         self._patience_s = patience_s
         self._waiting: deque[_Read[T]] = deque()
-        self._running: list[tuple[_Read[T], Errand[T]]] = []
-        self._stuck: dict[Hashable, Errand[T]] = {}
+        self._running: list[tuple[_Read[T], ShortThread[T]]] = []
+        self._stuck: dict[Hashable, ShortThread[T]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -78,37 +78,37 @@ class ReadPool(Generic[T]):
         self._stuck = {k: e for k, e in self._stuck.items() if not e.future.done()}
         running, self._running = self._running, []
         over: list[Callable[[], None]] = []
-        for read, errand in running:
-            if errand.future.done():
-                over.append(self._outcome(read, errand))
-            elif errand.stuck_s >= self._patience_s:
-                self._stuck[read.key] = errand
+        for read, thread in running:
+            if thread.future.done():
+                over.append(self._outcome(read, thread))
+            elif thread.stuck_s >= self._patience_s:
+                self._stuck[read.key] = thread
                 over.append(self._given_up(read))
             else:
-                self._running.append((read, errand))
+                self._running.append((read, thread))
         while self._waiting and self._has_room():
             read = self._waiting.popleft()
             if read.key in self._stuck:
                 over.append(self._given_up(read))
                 continue
             try:
-                errand = Errand(read.work)
+                thread = ShortThread(read.work)
             except OSError:  # no thread is to be had: in a later poll
                 self._waiting.appendleft(read)
                 break
-            self._running.append((read, errand))
-            errand.future.add_done_callback(lambda _: self._wake())
+            self._running.append((read, thread))
+            thread.future.add_done_callback(lambda _: self._wake())
         for tell in over:  # they may ask for the next read
             tell()
 
     def _has_room(self) -> bool:
-        young = sum(errand.age_s < self._patience_s for _, errand in self._running)
+        young = sum(thread.age_s < self._patience_s for _, thread in self._running)
         return young < _FEW and len(self._running) + len(self._stuck) < _MOST
 
     @staticmethod
-    def _outcome(read: _Read[T], errand: Errand[T]) -> Callable[[], None]:
-        error = errand.future.exception()
-        result = errand.future.result() if error is None else None
+    def _outcome(read: _Read[T], thread: ShortThread[T]) -> Callable[[], None]:
+        error = thread.future.exception()
+        result = thread.future.result() if error is None else None
         return lambda: read.then(result, error)
 
     def _given_up(self, read: _Read[T]) -> Callable[[], None]:

@@ -15,9 +15,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Letter
+from hotswap.engine.messages import Message
 from hotswap.errors import (
     AdapterExists,
     BadRequest,
@@ -27,12 +27,12 @@ from hotswap.errors import (
     StillLoading,
     UnknownAdapter,
 )
+from hotswap.library.adapter_sources import Sources, check_name
 from hotswap.library.entries import Entries, Entry, Found, kept
 from hotswap.library.folder_reader import FolderReader
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal, Note, note_of
 from hotswap.library.orders import Registration, Update
-from hotswap.library.sources import Sources, check_name
 from hotswap.library.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Registry:
     def __init__(
         self,
         read: Callable[[Path], Generation],
-        post: Callable[[Letter], None],
+        post: Callable[[Message], None],
         *,
         sources: Sources,
         journal: Journal,
@@ -184,10 +184,10 @@ class Registry:
         self.entries.forget(name)
 
     def fetch(self, name: str) -> Transaction[None]:
-        """Read what is served and not in memory; a letter brings it, or why not."""
+        """Read what is served and not in memory; a message brings it, or why not."""
         entry = self.entries.get(name)
         if entry is None:
-            return  # retired meanwhile: the engine has its letter
+            return  # retired meanwhile: the engine has its message
         try:
             read = yield partial(self._reader.folder, entry.folder, name)
         except HotswapError as error:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future, wait
 from pathlib import Path
 
+from hotswap.error_boundary import said
 from hotswap.library.entries import Found
 from hotswap.library.folder_events import FolderEvents
 from hotswap.library.folder_scan import (
@@ -27,7 +28,6 @@ from hotswap.library.folder_scan import (
 )
 from hotswap.library.library import START_S
 from hotswap.library.watched_folder import WatchedFolder
-from hotswap.outside import said
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.errors import MixFailed
 from hotswap.model.kernels import Kernels
 from hotswap.model.lora_mapping import LoraMapping

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.cache import keep, recall
 from hotswap.model.machine import digest
 from hotswap.model.progress import progress

@@ -9,8 +9,8 @@ from functools import cache
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 
+from hotswap.error_boundary import said
 from hotswap.errors import StartFailed
-from hotswap.outside import said
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.adapters.deltas import bytes_of
+from hotswap.adapters.generation import bytes_of
 from hotswap.cache import keep, recall
 from hotswap.model.device import free_host_bytes
 from hotswap.model.kernels import Kernels, OneDNN, Plain, kernels_for

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Device
 from hotswap.model.kernels import Kernels

@@ -24,12 +24,12 @@ from transformers import (
 
 from hotswap.adapters.base_name import base_name
 from hotswap.cache import cache_dir
+from hotswap.error_boundary import said
 from hotswap.errors import StartFailed
 from hotswap.model.hub import is_on_hub
 from hotswap.model.kernel_choice import choose_kernels
 from hotswap.model.kernels import Kernels
-from hotswap.model.source import check, is_hub_id
-from hotswap.outside import said
+from hotswap.model.model_path import check, is_hub_id
 
 log = logging.getLogger(__name__)
 _DTYPES = {

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Set
 import torch
 from torch.nn import functional as F
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.errors import MixFailed
 from hotswap.model.kernels import Kernels
 from hotswap.model.lora_mapping import LoraMapping

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import nn
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.device import Device
 from hotswap.model.linear import Linear
 

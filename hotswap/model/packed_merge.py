@@ -13,7 +13,7 @@ from functools import cache
 
 import torch
 
-from hotswap.adapters.deltas import Delta
+from hotswap.adapters.generation import Delta
 from hotswap.model.kernels import Kernels
 
 _OPS = ("data_ptr", "_nbytes", "_get_mkldnn_serialized_md")

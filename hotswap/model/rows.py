@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

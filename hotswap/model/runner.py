@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from hotswap.adapters.deltas import Generation, bytes_of
+from hotswap.adapters.generation import Generation, bytes_of
 from hotswap.adapters.layout import Layout, hollowed
 from hotswap.model.budget import Demand, plan_memory
 from hotswap.model.device import Device, device_of, free_host_bytes
@@ -58,7 +58,7 @@ class Runner:
         self._forward = chosen.forward(self.kv_tokens)
 
     @property
-    def beside_bytes(self) -> int:
+    def batched_lora_bytes(self) -> int:
         """Memory of the device that adapters take to run beside golden."""
         return self._lora.nbytes
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.device import Device, Event
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import torch
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.errors import MergeFailed
 from hotswap.model.device import Device
 from hotswap.model.slots import Build, Slot, Swappable
@@ -64,7 +64,7 @@ class Weights:
         return frozenset({BASE, *held} if self._has_golden else held)
 
     @property
-    def builds_beside(self) -> bool:
+    def builds_ahead(self) -> bool:
         """Whether there is a slot to `prepare` while the bare model runs."""
         return self._has_golden or len(self._slots) > 1
 
@@ -91,7 +91,7 @@ class Weights:
         self._point_to(slot)
         return Swap(warm=warm, seconds=built_s + time.perf_counter() - start)
 
-    def prepare(self, generation: Generation, budget_s: float) -> float | None:
+    def build_ahead(self, generation: Generation, budget_s: float) -> float | None:
         """Build a slot for `generation` a little further, for about `budget_s`.
 
         The seconds it took in all, when it has just become whole; else None. Never

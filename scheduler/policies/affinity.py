@@ -92,7 +92,7 @@ def _best(view: View) -> Plan:
         scores, key=lambda score: (score[0], _age(score[1])), default=(0.0, None)
     )
     turn = view.turn
-    keeps = None if turn is None else turn.prepare or turn.generation
+    keeps = None if turn is None else turn.build_ahead or turn.generation
     for rate, load in scores:
         if load.generation == keeps and best_rate < rate * CLEAR_GAIN:
             best_rate, best = rate, load

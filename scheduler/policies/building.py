@@ -5,7 +5,7 @@ from scheduler.policy import Plan, View, mixed
 
 
 def is_building(view: View, turn: Plan) -> bool:
-    going = turn.prepare
+    going = turn.build_ahead
     return (
         going is not None
         and going in view.loads
@@ -19,7 +19,7 @@ def without_stall(view: View, plan: Plan) -> Plan:
     that serves everybody while the slot is built beside it."""
     if plan.generation is None or plan.generation in view.warm:
         return plan
-    if not view.builds_beside:
+    if not view.builds_ahead:
         return plan  # it would be waited for in vain
     front = view.front
     shape = StepShape(Mode.MIXED, len(front.generations), front.adapters, front.ranks)
@@ -28,4 +28,4 @@ def without_stall(view: View, plan: Plan) -> Plan:
     streams = any(view.loads[name].live for name in front.generations)
     if not streams or view.costs.swap_s(warm=False, rank=rank) <= step:
         return plan
-    return mixed(plan.why, prepare=plan.generation)
+    return mixed(plan.why, build_ahead=plan.generation)

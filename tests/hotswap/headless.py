@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.errors import AdapterRefused
+from hotswap.library.adapter_sources import Sources
 from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
-from hotswap.library.sources import Sources
 from hotswap.library.watch import Watch
 from scheduler import POLICIES
 from tests.engines import engine_of, rest_of, small_scheduler, submit
-from tests.fakes import FakeModel, generation
+from tests.fakes import FakeExecutor, generation
 
 PROMPT, TOKENS = 3, 12
 _QUIET_S = 1000.0
@@ -62,7 +62,7 @@ class Headless:
         self._under_way: list[tuple[str, Future[Any]]] = []
         self.library = Library()
         self.engine = engine_of(
-            FakeModel(),
+            FakeExecutor(),
             small_scheduler(POLICIES["affinity"]()),
             Store(max_loaded=2),  # fewer than there are names: some live on disk
             self.library.fetch,

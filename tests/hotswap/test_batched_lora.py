@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MixFailed
 from hotswap.model.batched_lora import LINGER
 from tests.lora_layer import check, generation, made
@@ -84,7 +84,7 @@ def test_factors_that_are_not_finite_never_sit_beside_others(
 
 def test_what_is_merged_only_never_sits_beside_others() -> None:
     lora, _ = made()
-    other = Generation(key="m", deltas={}, fits_beside=False, note="merged only: huge")
+    other = Generation(key="m", deltas={}, fits_mixed=False, note="merged only: huge")
 
     with pytest.raises(MixFailed, match="merged only: huge"):
         lora.load([other])

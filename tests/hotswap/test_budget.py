@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed
 from hotswap.model.budget import Demand, MemoryPlan, plan_memory
 from hotswap.model.linear import Linear
@@ -115,7 +115,7 @@ def test_a_tight_model_says_the_same_as_one_with_room(
                 rtol=1e-4,
                 atol=1e-4,
             )
-    assert tight.beside_bytes == runner.beside_bytes > 0
+    assert tight.batched_lora_bytes == runner.batched_lora_bytes > 0
     spared = runner.memory.golden_bytes - tight.memory.golden_bytes
     assert spared == tight.memory.slot_bytes
     assert tight.memory.slots == 1
@@ -180,8 +180,8 @@ def test_forgetting_the_resident_builds_nothing(
 def test_only_a_single_slot_without_golden_cannot_be_built_beside(
     tight: Runner, runner: Runner
 ) -> None:
-    assert runner.weights.builds_beside
-    assert not tight.weights.builds_beside
+    assert runner.weights.builds_ahead
+    assert not tight.weights.builds_ahead
 
 
 def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model import calibrate as module
 from hotswap.model.calibrate import calibrate, measure
 from hotswap.model.load import load

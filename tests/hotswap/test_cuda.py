@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model import runner as runner_module
 from hotswap.model.calibrate import measure
 from hotswap.model.device import Cuda
@@ -135,7 +135,7 @@ def test_a_slot_built_while_steps_run_is_the_one_built_alone(
     wanted = logits(cuda, a, mixed=False)
 
     for _ in range(1000):
-        seconds = cuda.weights.prepare(b, budget_s=0.0)
+        seconds = cuda.weights.build_ahead(b, budget_s=0.0)
         assert torch.equal(logits(cuda, a, mixed=False), wanted)
         if seconds is not None:
             break

@@ -15,11 +15,11 @@ def test_a_slot_holds_nothing_until_the_side_has_finished_it() -> None:
     device, swappables, weights = made()
     a = generation("a")
 
-    assert weights.prepare(a, 10.0) is None
-    assert weights.prepare(a, 10.0) is None
+    assert weights.build_ahead(a, 10.0) is None
+    assert weights.build_ahead(a, 10.0) is None
     assert weights.warm == {BASE}
     device.run()
-    seconds = weights.prepare(a, 10.0)
+    seconds = weights.build_ahead(a, 10.0)
 
     assert seconds == pytest.approx(2 * WORK_S), "by the side's clock, not the host's"
     assert weights.warm == {BASE, "a"}
@@ -33,7 +33,7 @@ def test_a_slot_holds_nothing_until_the_side_has_finished_it() -> None:
 def test_a_flip_waits_for_what_the_side_still_writes() -> None:
     _, swappables, weights = made()
     a = generation("a")
-    weights.prepare(a, 10.0)
+    weights.build_ahead(a, 10.0)
 
     swap = weights.activate(a)
 
@@ -47,18 +47,18 @@ def test_slices_add_up_to_what_they_took() -> None:
     device, _, weights = made()
     a = generation("a")
 
-    found = [weights.prepare(a, 0.0) for _ in range(3)]
+    found = [weights.build_ahead(a, 0.0) for _ in range(3)]
     device.run()
 
     assert found == [None, None, None]
-    assert weights.prepare(a, 0.0) == pytest.approx(2 * WORK_S)
+    assert weights.build_ahead(a, 0.0) == pytest.approx(2 * WORK_S)
 
 
 def test_a_build_given_up_on_the_side_does_not_show_in_the_next() -> None:
     _, swappables, weights = made(slots=1)
     weights.activate(generation("a"))
     weights.activate(None)
-    weights.prepare(generation("b"), 10.0)
+    weights.build_ahead(generation("b"), 10.0)
 
     weights.activate(generation("c"))
 
@@ -71,9 +71,9 @@ def test_the_slot_in_use_is_not_written_while_another_is_built() -> None:
     weights.activate(generation("a"))
     for key in "bcd":  # FakeSwappable fails on a write to a resident content
         other = generation(key)
-        weights.prepare(other, 10.0)
+        weights.build_ahead(other, 10.0)
         device.run()
-        weights.prepare(other, 10.0)
+        weights.build_ahead(other, 10.0)
 
         assert shown(swappables) == ["a", "a"]
         assert weights.warm == {BASE, "a", key}

@@ -7,7 +7,7 @@ import pytest
 
 from hotswap.api import endpoints
 from hotswap.api.endpoints import Endpoint, Endpoints
-from hotswap.errand import at_disk
+from hotswap.short_thread import at_disk
 
 
 def test_a_disk_that_does_not_answer_is_an_error_and_keeps_no_thread_of_a_pool(

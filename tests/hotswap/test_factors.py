@@ -2,7 +2,7 @@
 
 import torch
 
-from hotswap.adapters.deltas import Delta
+from hotswap.adapters.generation import Delta
 from tests.lora_layer import generation
 
 

@@ -20,11 +20,11 @@ from hotswap.adapters.checkpoint import (
 from hotswap.adapters.files import read_file, without_places
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.sidecar import SIDECAR_FILE
-from hotswap.errand import errand
 from hotswap.errors import AdapterRefused
+from hotswap.library.adapter_sources import Sources
 from hotswap.library.folder_reader import FolderReader
-from hotswap.library.sources import Sources
 from hotswap.model.runner import Runner
+from hotswap.short_thread import in_short_thread
 from tests import tiny
 
 KINDS = ("pipe", "socket", "folder", "device", "endless device")
@@ -51,7 +51,7 @@ def plant(kind: str, path: Path) -> None:
 
 def refusal(folder: Path, name: str, most: int = 100) -> AdapterRefused:
     with pytest.raises(AdapterRefused) as refused:
-        errand(lambda: read_file(folder, name, most, code="bad"), patience_s=5)
+        in_short_thread(lambda: read_file(folder, name, most, code="bad"), patience_s=5)
     return refused.value
 
 
@@ -144,7 +144,7 @@ def whole_refusal(folder: Path, layout: Layout) -> str:
     read_folder = partial(read, layout=layout, tokenizers=tokenizers)
     reader = FolderReader(read_folder, Sources([folder.parent]))
     with pytest.raises(AdapterRefused) as refused:
-        errand(partial(reader.source, folder.name, whole=True), patience_s=5)
+        in_short_thread(partial(reader.source, folder.name, whole=True), patience_s=5)
     return refused.value.reason
 
 

@@ -110,7 +110,7 @@ def test_what_another_name_pins_or_preloads_stays_in_memory() -> None:
     lazy, pinned = Origin(src="here", preload=False), Origin(src="here", pin=True)
     for other in (HERE, pinned, Origin(src="here", preload=False, pin=True)):
         store = full(1)
-        store.adopt("twin of a", A, other)
+        store.adopt("simulator of a", A, other)
 
         assert store.amend("a", lazy) == []
         assert not store.is_on_disk("a")

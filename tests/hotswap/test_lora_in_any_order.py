@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MixFailed
 from hotswap.model.batched_lora import LINGER, BatchedLora
 from hotswap.model.lora_stack import LoraStack

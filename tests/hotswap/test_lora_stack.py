@@ -2,7 +2,7 @@
 
 import torch
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.batched_lora import SPREAD, STEADY
 from hotswap.model.lora_stack import stacked_size
 from tests.lora_layer import KERNELS, X, check, generation, made, update

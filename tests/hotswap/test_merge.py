@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Host
 from hotswap.model.kernels import Plain

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Host
 from hotswap.model.kernels import Plain, kernels_for

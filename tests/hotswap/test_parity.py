@@ -8,7 +8,7 @@ import torch
 from peft import PeftModel
 
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.model.kernels import kernels_for
 from hotswap.model.load import Loaded
 from hotswap.model.rows import Row

@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from hotswap.adapters.bounds import bounded
 from hotswap.adapters.checkpoint import WEIGHTS_FILE, Layout, read
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.rewrites import PeftMerge
 from hotswap.adapters.tuners import rewrites
 from hotswap.errors import AdapterRefused, MergeFailed, MixFailed
@@ -78,7 +78,7 @@ def test_a_slot_built_in_slices_is_that_built_at_once(mixture: Path) -> None:
         runner.forget(generation.key)
 
         slices = 1
-        while runner.weights.prepare(generation, budget_s=0.0) is None:
+        while runner.weights.build_ahead(generation, budget_s=0.0) is None:
             assert runner.weights.resident == BASE
             slices += 1
 

@@ -14,7 +14,7 @@ import pytest
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from hotswap.adapters.checkpoint import CONFIG_FILE, Layout, read
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.errors import AdapterRefused
 from tests import tiny
 from tests.formats import FORMATS

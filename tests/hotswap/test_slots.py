@@ -68,10 +68,10 @@ def test_a_slot_built_ahead_is_not_the_next_to_be_given_up() -> None:
     for generation in (older, old, None):
         weights.activate(generation)
 
-    weights.prepare(ahead, budget_s=10.0)
+    weights.build_ahead(ahead, budget_s=10.0)
     device.run()
-    assert weights.prepare(ahead, budget_s=10.0) is not None
-    weights.prepare(other, budget_s=0.0)
+    assert weights.build_ahead(ahead, budget_s=10.0) is not None
+    weights.build_ahead(other, budget_s=0.0)
 
     assert weights.warm == {BASE, ahead.key}
 

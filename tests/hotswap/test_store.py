@@ -6,7 +6,7 @@ import random
 import pytest
 
 from hotswap.adapters.adapter_info import AdapterState
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.reserved_names import is_base
 from hotswap.adapters.store import Store
 from hotswap.errors import OtherTokenizer, UnknownAdapter

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hotswap.adapters.checkpoint import read
-from hotswap.adapters.deltas import Delta, Generation
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed
 from hotswap.model.batched_lora import BatchedLora
 from hotswap.model.device import Host
@@ -130,7 +130,7 @@ def test_an_adapter_leaves_the_modules_it_does_not_target_on_golden(
 def build_in_slices(weights: Weights, generation: Generation) -> int:
     """How many slices of no length it took."""
     for slices in range(1, 1000):
-        if weights.prepare(generation, budget_s=0.0) is not None:
+        if weights.build_ahead(generation, budget_s=0.0) is not None:
             return slices
     raise AssertionError("it never became whole")
 
@@ -168,7 +168,7 @@ def test_a_slot_given_up_half_built_leaves_nothing_behind(
     for key in (queries.key, BASE):
         runner.weights.forget(key)
     for _ in range(4):
-        runner.weights.prepare(everything, budget_s=0.0)
+        runner.weights.build_ahead(everything, budget_s=0.0)
 
     runner.weights.activate(queries)
 
@@ -184,9 +184,9 @@ def test_building_ahead_never_touches_the_slot_in_use(
     before = slot_bytes(one_slot)
 
     for _ in range(50):
-        assert one_slot.weights.prepare(b, budget_s=1.0) is None
+        assert one_slot.weights.build_ahead(b, budget_s=1.0) is None
 
     assert slot_bytes(one_slot) == before
     assert one_slot.weights.resident == a.key
     one_slot.weights.activate(None)
-    assert one_slot.weights.prepare(b, budget_s=10.0) is not None
+    assert one_slot.weights.build_ahead(b, budget_s=10.0) is not None

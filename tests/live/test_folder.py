@@ -108,7 +108,10 @@ def test_a_changed_folder_serves_new_requests_while_an_old_stream_ends_on_the_ol
     client: httpx.Client, directory: Path, kinds: Path
 ) -> None:
     drop(client, kinds / "y", directory, "twin")  # what `one` is going to be
-    old, new = listed(client)["one"]["generation"], listed(client)["twin"]["generation"]
+    old, new = (
+        listed(client)["one"]["generation"],
+        listed(client)["twin"]["generation"],
+    )
     whole = text(ask(client, "one", max_tokens=480))
     body = {**PROMPT, "max_tokens": 480, "adapter": "one", "n": 14, "stream": True}
 

@@ -81,7 +81,7 @@ def choose(
 
 def goal(plan: Plan) -> str | None:
     """The generation that is merged, or soon will be; None: mixed."""
-    return plan.generation or plan.prepare
+    return plan.generation or plan.build_ahead
 
 
 def test_it_merges_an_adapter_that_dominates_when_mixing_is_dear() -> None:
@@ -168,14 +168,14 @@ def test_while_streams_run_a_long_swap_is_prepared_beside_a_mixed_turn() -> None
     fresh = choose({"a": 9}, dear, tokens=100, fresh=True)
     cheap = choose(counts, flat(0.010, 0.030, swap_s=0.005))
 
-    assert (running.mode, running.prepare) == (Mode.MIXED, "a")
+    assert (running.mode, running.build_ahead) == (Mode.MIXED, "a")
     assert (fresh.mode, fresh.generation) == (Mode.MERGED, "a"), "nobody would stall"
     assert (cheap.mode, cheap.generation) == (Mode.MERGED, "a"), "shorter than a step"
 
 
 def test_a_slot_in_the_making_is_finished_before_another_is_begun() -> None:
     dear = flat(0.010, 0.030, swap_s=0.100)
-    turn = mixed("going on", prepare="b")
+    turn = mixed("going on", build_ahead="b")
 
     plan = choose({"a": 9, "b": 7}, dear, turn=turn)
 

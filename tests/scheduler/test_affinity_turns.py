@@ -66,7 +66,7 @@ def test_without_a_slot_to_build_beside_a_merged_only_stream_gets_its_turns() ->
         kv_tokens=10**6,
         costs=machine,
         patience_s=0.25,
-        builds_beside=False,
+        builds_ahead=False,
         policy="affinity",
     )
     for n in range(2):

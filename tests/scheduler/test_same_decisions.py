@@ -42,7 +42,7 @@ def played(policy: str, trace: str) -> list[str]:
 def line(step: Step) -> str:
     """How it ran, and who took part: `7+16` is job 7 with 16 tokens of its prompt."""
     how = f"merged {step.plan.generation}" if step.plan.generation else "mixed"
-    ahead = f", builds {step.plan.prepare}" if step.plan.prepare else ""
+    ahead = f", builds {step.plan.build_ahead}" if step.plan.build_ahead else ""
     who = (
         f"{w.job.id}+{w.tokens}" if w.is_prefill else f"{w.job.id}" for w in step.work
     )

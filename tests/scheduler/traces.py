@@ -134,7 +134,7 @@ def scheduler(
     patience_s: float = 1.0,
     max_adapters: int | None = None,
     switch_budget: float = 0.05,
-    builds_beside: bool = True,
+    builds_ahead: bool = True,
     costs: Costs | None = None,
     checked: bool = True,
 ) -> Scheduler:
@@ -150,7 +150,7 @@ def scheduler(
             max_adapters=max_adapters,
             switch_budget=switch_budget,
         ),
-        builds_beside=builds_beside,
+        builds_ahead=builds_ahead,
         costs=costs,
     )
 

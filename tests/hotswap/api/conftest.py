@@ -35,7 +35,7 @@ class Shared:
     endpoints: Endpoints = field(default_factory=lambda: Endpoints(None))
 
     def reset(self) -> None:
-        self.engine.letters.clear()
+        self.engine.messages.clear()
         self.engine.tokenizer = None
         self.engine.replace = lambda: None
         self.engine.status = FakeStatus()

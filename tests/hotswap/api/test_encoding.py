@@ -63,4 +63,4 @@ def test_copies_of_a_long_prompt_are_one_to_encode(
 
     assert response.status_code == 200, response.text
     assert encoded == [(size, True)]
-    assert len(engine.letters) == 10
+    assert len(engine.messages) == 10

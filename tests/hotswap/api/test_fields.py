@@ -12,10 +12,10 @@ from openai.types.chat import completion_create_params as chat
 from hotswap.api.admin import Validate
 from hotswap.api.djl_adapters import Body
 from hotswap.api.djl_schemas import Invocation, Parameters
-from hotswap.api.openai_schemas import Chat, Completion, Message, StreamOptions
+from hotswap.api.openai_schemas import Chat, ChatMessage, Completion, StreamOptions
+from hotswap.api.schemas import Fields, convert, decode
 from hotswap.api.unsupported_fields import ANYTHING
 from hotswap.api.vllm import LoadRequest, UnloadRequest
-from hotswap.api.wire import Fields, convert, decode
 from hotswap.api.workflows import Adapter, Definition
 from hotswap.errors import BadRequest
 
@@ -24,7 +24,7 @@ USER = {"role": "user", "content": "hi"}
 LEAST: dict[type[Fields], dict[str, Any]] = {
     Completion: {"prompt": "a"},
     Chat: {"messages": [USER]},
-    Message: USER,
+    ChatMessage: USER,
     Parameters: {},
     StreamOptions: {},
     Invocation: {"inputs": "a"},
@@ -46,7 +46,7 @@ OTHER: list[Any] = [True, False, 0, 1, 7, 0.5, "", "x", "high", [], ["x"], {}, {
 def read(kind: type[Fields], fields: dict[str, Any]) -> tuple[str, Any]:
     """The object as a client's body would hold it, and the place it has there."""
     value = {**LEAST[kind], **fields}
-    if kind is Message:
+    if kind is ChatMessage:
         found = decode(msgspec.json.encode({"messages": [USER, value]}), Chat)
         return "messages[1].", found.messages[1]
     if kind is StreamOptions:
@@ -62,7 +62,7 @@ def refused(kind: type[Fields], fields: dict[str, Any]) -> str | None:
     """The field that the refusal names, without the place of the object."""
     with pytest.raises(BadRequest) as caught:
         read(kind, fields)
-    place = {Message: "messages[1].", StreamOptions: "stream_options."}
+    place = {ChatMessage: "messages[1].", StreamOptions: "stream_options."}
     place[Parameters] = "parameters."
     return (caught.value.field or "").removeprefix(place.get(kind, ""))
 
@@ -136,7 +136,7 @@ def test_every_field_of_openais_own_client_is_known() -> None:
     for kind, fields in (
         (Chat, chat.CompletionCreateParamsBase.__annotations__),
         (Completion, completion.CompletionCreateParamsBase.__annotations__),
-        (Message, {field for each in [*messages, answer] for field in each}),
+        (ChatMessage, {field for each in [*messages, answer] for field in each}),
     ):
         assert set(fields) <= {*kind.__struct_fields__, *kind.foreign}, kind
 
@@ -144,7 +144,7 @@ def test_every_field_of_openais_own_client_is_known() -> None:
 def test_an_answers_message_can_be_sent_back_as_openais_client_dumps_it() -> None:
     message = chat_types.ChatCompletionMessage(role="assistant", content="Ahoy")
 
-    _, found = read(Message, message.model_dump())
+    _, found = read(ChatMessage, message.model_dump())
 
     assert (found.role, found.content) == ("assistant", "Ahoy")
 

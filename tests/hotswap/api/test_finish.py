@@ -5,18 +5,18 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from hotswap.engine.letters import Submit
+from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Accepted, Finish, Piece
 from scheduler import Mode
 from tests.engines import running, submit
 from tests.fake_server import FakeEngine, app_of
-from tests.fakes import FakeModel
+from tests.fakes import FakeExecutor
 
 DIGIT_SEVEN = 2 + 26 + 7
 
 
 @pytest.mark.parametrize(
-    ("letter", "finish"),
+    ("message", "finish"),
     [
         ({}, "eos"),
         ({"stop_tokens": frozenset({0})}, "stop"),
@@ -29,10 +29,10 @@ DIGIT_SEVEN = 2 + 26 + 7
     ids=str,
 )
 async def test_the_models_own_end_is_told_from_a_stop_of_the_request(
-    letter: dict[str, Any], finish: str
+    message: dict[str, Any], finish: str
 ) -> None:
-    async with running(FakeModel(finish_after=7)) as engine:
-        ticket = submit(engine, "a", **letter)
+    async with running(FakeExecutor(finish_after=7)) as engine:
+        ticket = submit(engine, "a", **message)
         await ticket.accepted()
         pieces = [piece async for piece in ticket.pieces()]
 
@@ -45,14 +45,14 @@ class EndingEngine(FakeEngine):
 
     finish: Finish = "eos"
 
-    def post(self, letter: Submit) -> None:
-        letter.ticket.deliver(Accepted("g"))
+    def post(self, message: Submit) -> None:
+        message.ticket.deliver(Accepted("g"))
         piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED)
-        letter.ticket.deliver(piece)
+        message.ticket.deliver(piece)
         piece = Piece(
             token=2, text="y", logprob=0, mode=Mode.MERGED, finish=self.finish
         )
-        letter.ticket.deliver(piece)
+        message.ticket.deliver(piece)
 
 
 @pytest.mark.parametrize(

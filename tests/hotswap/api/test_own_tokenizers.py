@@ -7,7 +7,7 @@ import pytest
 from litestar.testing import TestClient
 
 from hotswap.errors import BadRequest
-from tests.fake_server import BODIES, FakeEngine, FakeLibrary, letter_of
+from tests.fake_server import BODIES, FakeEngine, FakeLibrary, message_of
 from tests.fakes import FakeTokenizer
 
 
@@ -32,11 +32,11 @@ def test_a_prompt_is_encoded_in_the_adapters_own_tokenizer(
 ) -> None:
     engine.tokenizer = library.tokenizers["plain"] = Doubling()
 
-    letter = letter_of(client, engine, path, "plain")
+    message = message_of(client, engine, path, "plain")
 
-    assert letter.tokenizer is engine.tokenizer
-    assert len(letter.prompt) == 6
-    assert len(engine.letters) == 1
+    assert message.tokenizer is engine.tokenizer
+    assert len(message.prompt) == 6
+    assert len(engine.messages) == 1
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -46,10 +46,10 @@ def test_an_adapter_that_nobody_has_read_is_read_before_its_prompt_is_encoded(
     library.tokenizers["plain"] = None
     engine.tokenizer = library.on_disk["plain"] = Doubling()
 
-    letter = letter_of(client, engine, path, "plain")
+    message = message_of(client, engine, path, "plain")
 
-    assert (letter.tokenizer, len(letter.prompt)) == (engine.tokenizer, 6)
-    assert len(engine.letters) == 1
+    assert (message.tokenizer, len(message.prompt)) == (engine.tokenizer, 6)
+    assert len(engine.messages) == 1
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -63,10 +63,10 @@ def test_a_prompt_is_encoded_again_if_its_adapter_is_replaced_meanwhile(
 
     engine.replace = replace
 
-    letter = letter_of(client, engine, path, "plain")
+    message = message_of(client, engine, path, "plain")
 
-    assert [len(each.prompt) for each in engine.letters] == [3, 6]
-    assert letter.tokenizer is new
+    assert [len(each.prompt) for each in engine.messages] == [3, 6]
+    assert message.tokenizer is new
 
 
 def test_an_adapter_that_is_replaced_all_the_time_is_an_error_in_the_end(
@@ -79,7 +79,7 @@ def test_an_adapter_that_is_replaced_all_the_time_is_an_error_in_the_end(
 
     assert response.status_code == 503
     assert "send it again" in response.json()["error"]["message"]
-    assert 1 < len(engine.letters) < 20
+    assert 1 < len(engine.messages) < 20
 
 
 def test_copies_of_a_prompt_are_encoded_once(
@@ -88,9 +88,9 @@ def test_copies_of_a_prompt_are_encoded_once(
     own = Doubling()
     engine.tokenizer = library.tokenizers["plain"] = own
 
-    letter_of(client, engine, "/v1/completions", "plain", n=5)
+    message_of(client, engine, "/v1/completions", "plain", n=5)
 
-    assert (len(engine.letters), own.seen) == (5, ["abc"])
+    assert (len(engine.messages), own.seen) == (5, ["abc"])
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_tokens_that_the_adapters_tokenizer_lacks_are_refused_by_field(
     )
 
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
-    assert not engine.letters
+    assert not engine.messages
     engine.tokenizer = None
-    letter_of(client, engine, "/v1/completions", "", **fields)
+    message_of(client, engine, "/v1/completions", "", **fields)

@@ -3,19 +3,19 @@
 import pytest
 from litestar.testing import TestClient
 
-from tests.fake_server import BODIES, FakeEngine, letter_of
+from tests.fake_server import BODIES, FakeEngine, message_of
 
 
 @pytest.mark.parametrize("path", BODIES)
 def test_a_sidecar_speaks_where_the_request_is_silent(
     path: str, client: TestClient, engine: FakeEngine
 ) -> None:
-    letter = letter_of(client, engine, path, "said")
+    message = message_of(client, engine, path, "said")
 
-    assert letter.params.stop == ("#",)
-    assert letter.params.max_tokens == 5
-    assert (letter.params.priority, letter.weight) == (-1, 2.0)
-    params = letter.params
+    assert message.params.stop == ("#",)
+    assert message.params.max_tokens == 5
+    assert (message.params.priority, message.weight) == (-1, 2.0)
+    params = message.params
     assert (params.temperature, params.top_p, params.top_k) == (0.5, 0.9, 7)
 
 
@@ -23,7 +23,7 @@ def test_a_sidecar_speaks_where_the_request_is_silent(
 def test_what_the_request_says_wins_over_the_sidecar(
     path: str, client: TestClient, engine: FakeEngine
 ) -> None:
-    letter = letter_of(
+    message = message_of(
         client,
         engine,
         path,
@@ -38,10 +38,10 @@ def test_what_the_request_says_wins_over_the_sidecar(
         deadline_s=1.5,
     )
 
-    assert letter.params.stop == ()
-    assert letter.params.max_tokens == 2
-    assert (letter.params.priority, letter.params.deadline_s) == (0, 1.5)
-    params = letter.params
+    assert message.params.stop == ()
+    assert message.params.max_tokens == 2
+    assert (message.params.priority, message.params.deadline_s) == (0, 1.5)
+    params = message.params
     assert (params.temperature, params.top_p) == (0.25, 0.5)
     assert (params.top_k, params.seed) == (3, 1)
 
@@ -51,21 +51,25 @@ def test_what_the_request_says_wins_over_the_sidecar(
 def test_without_a_sidecar_each_route_has_its_own_defaults(
     adapter: str, path: str, client: TestClient, engine: FakeEngine
 ) -> None:
-    letter = letter_of(client, engine, path, adapter)
+    message = message_of(client, engine, path, adapter)
 
     limits = {"/v1/completions": 16, "/v1/chat/completions": None, "/invocations": 30}
-    assert letter.params.max_tokens == limits[path]
-    assert letter.params.temperature == (0 if path == "/invocations" else 1)
-    assert (letter.params.top_p, letter.params.top_k) == (1, 0)
-    assert (letter.params.stop, letter.params.priority, letter.weight) == ((), 0, 1.0)
-    assert letter.params.deadline_s is None
+    assert message.params.max_tokens == limits[path]
+    assert message.params.temperature == (0 if path == "/invocations" else 1)
+    assert (message.params.top_p, message.params.top_k) == (1, 0)
+    assert (message.params.stop, message.params.priority, message.weight) == (
+        (),
+        0,
+        1.0,
+    )
+    assert message.params.deadline_s is None
 
 
 def test_do_sample_of_a_request_decides_over_a_sidecars_temperature(
     client: TestClient, engine: FakeEngine
 ) -> None:
-    greedy = letter_of(client, engine, "/invocations", "said", do_sample=False)
-    sampled = letter_of(client, engine, "/invocations", "said", do_sample=True)
+    greedy = message_of(client, engine, "/invocations", "said", do_sample=False)
+    sampled = message_of(client, engine, "/invocations", "said", do_sample=True)
 
     assert greedy.params.temperature == 0
     assert sampled.params.temperature == 0.5
@@ -82,9 +86,9 @@ def test_do_sample_of_a_request_decides_over_a_sidecars_temperature(
 def test_aliases_and_endpoints_stand_for_the_adapter_with_its_sidecar(
     path: str, adapter: str, client: TestClient, engine: FakeEngine
 ) -> None:
-    letter = letter_of(client, engine, path, adapter)
+    message = message_of(client, engine, path, adapter)
 
-    assert (letter.adapter, letter.params.priority) == ("said", -1)
+    assert (message.adapter, message.params.priority) == ("said", -1)
 
 
 @pytest.mark.parametrize("name", ["base", "tiny", "tiny:base"])
@@ -94,5 +98,5 @@ def test_every_name_of_the_bare_model_is_the_bare_model(
     response = client.post("/v1/completions", json={"model": name, "prompt": "x"})
 
     assert response.status_code == 200, response.text
-    assert engine.letters[-1].adapter == ""
+    assert engine.messages[-1].adapter == ""
     assert response.headers["x-hotswap-adapter"] == "base"

@@ -15,15 +15,15 @@ from litestar.testing import TestClient
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
-from hotswap.engine.letters import Submit
+from hotswap.engine.message_handler import MessageHandler
+from hotswap.engine.messages import Submit
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.params import GenerationParams
-from hotswap.engine.reception import Reception
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 from tests.fake_server import BODIES, LIMIT
-from tests.fakes import FakeModel, FakeTokenizer
+from tests.fakes import FakeExecutor, FakeTokenizer
 from tests.hotswap.api.conftest import Shared
 
 NOW = 1000.0
@@ -83,9 +83,9 @@ def sayable(path: str, values: dict[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in values.items() if spelling.get(n, n) is not None}
 
 
-def sequence_of(letter: Submit) -> Sequence:
-    """What the engine makes of a letter for the bare model."""
-    batch = Batch(FakeModel(), Store())
+def sequence_of(message: Submit) -> Sequence:
+    """What the engine makes of a message for the bare model."""
+    batch = Batch(FakeExecutor(), Store())
     scheduler = Scheduler(
         POLICIES["affinity"](),
         SchedulerLimits(
@@ -96,7 +96,7 @@ def sequence_of(letter: Submit) -> Sequence:
             patience_s=0.025,
         ),
     )
-    reception = Reception(
+    handler = MessageHandler(
         Store(),
         batch,
         scheduler,
@@ -108,8 +108,8 @@ def sequence_of(letter: Submit) -> Sequence:
         fetch=lambda name: None,
         clock=lambda: NOW,
     )
-    reception.take(letter)
-    return batch[letter.ticket.job]
+    handler.handle(message)
+    return batch[message.ticket.job]
 
 
 def test_this_file_knows_every_parameter() -> None:
@@ -133,9 +133,9 @@ def test_what_body_and_sidecar_say_is_what_the_sequence_has(
     answer = client.post(path, json=body_of(path, said, ""))
 
     assert answer.status_code == 200, answer.text
-    letter = shared.engine.letters[-1]
-    assert letter.params == replace(DEFAULTS[path], **folder | said)
-    assert sequence_of(letter).params is letter.params
+    message = shared.engine.messages[-1]
+    assert message.params == replace(DEFAULTS[path], **folder | said)
+    assert sequence_of(message).params is message.params
 
 
 @settings(max_examples=30, deadline=None)
@@ -149,7 +149,7 @@ def test_the_scheduler_is_told_what_it_plans_with(
 
     client.post(path, json=body_of(path, sayable(path, said), ""))
 
-    job = sequence_of(shared.engine.letters[-1]).job
+    job = sequence_of(shared.engine.messages[-1]).job
     due = said.get("deadline_s")
     assert job.max_tokens == said.get("max_tokens", 16)
     assert job.priority == said.get("priority", 0)
@@ -165,7 +165,7 @@ def test_copies_of_a_prompt_differ_in_their_seed_alone(
 
     client.post("/v1/completions", json=body)
 
-    params = [letter.params for letter in shared.engine.letters[-3:]]
+    params = [message.params for message in shared.engine.messages[-3:]]
     one = GenerationParams(max_tokens=16, temperature=0.5)
     assert params == [
         replace(one, seed=None if seed is None else seed + number)

@@ -45,7 +45,7 @@ def test_more_jobs_than_may_ever_wait_are_refused_by_field_before_any_is_made(
     assert response.status_code == 400, response.text
     assert f"`{field}` asks for" in response.text
     assert "at most 10 may wait" in response.text
-    assert not engine.letters
+    assert not engine.messages
 
 
 @pytest.mark.usefixtures("unread")
@@ -58,7 +58,7 @@ def test_a_full_queue_refuses_before_a_prompt_is_encoded(
     response = client.post(path, json=BODIES[path])
 
     assert response.status_code == (503 if path == "/invocations" else 429)
-    assert not engine.letters
+    assert not engine.messages
 
 
 def test_jobs_of_one_request_need_room_for_all_of_them(
@@ -70,7 +70,7 @@ def test_jobs_of_one_request_need_room_for_all_of_them(
     fits = client.post("/v1/completions", json={"prompt": ["a", "b", "c"]})
 
     assert (full.status_code, fits.status_code) == (429, 200)
-    assert len(engine.letters) == 3
+    assert len(engine.messages) == 3
 
 
 LONG: list[tuple[str, dict[str, Any], str]] = [
@@ -106,7 +106,7 @@ def test_what_no_tokens_can_hold_is_refused_before_it_is_encoded(
     assert response.status_code == 400, response.text
     assert said in response.text
     assert not [size for size, _ in encoded if size > 800]
-    assert not engine.letters
+    assert not engine.messages
 
 
 @pytest.mark.parametrize(

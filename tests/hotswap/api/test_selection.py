@@ -7,8 +7,8 @@ import pytest
 from litestar import Request
 from litestar.testing import TestClient
 
+from hotswap.api.schemas import AdapterFields
 from hotswap.api.selection import select
-from hotswap.api.wire import AdapterFields
 from hotswap.errors import BadRequest
 from tests.fake_server import FakeEngine, FakeLibrary, app_of
 
@@ -39,7 +39,7 @@ def client(shared: tuple[TestClient, FakeEngine]) -> TestClient:
 
 @pytest.fixture
 def engine(shared: tuple[TestClient, FakeEngine]) -> FakeEngine:
-    shared[1].letters.clear()
+    shared[1].messages.clear()
     return shared[1]
 
 
@@ -71,7 +71,7 @@ def test_a_form_that_is_known_is_honoured(
     answer = client.post(path, **form)
 
     assert answer.status_code == 200, answer.text
-    assert engine.letters[-1].adapter == "x"
+    assert engine.messages[-1].adapter == "x"
     assert answer.json().get("model", "x") == "x"
 
 
@@ -120,7 +120,7 @@ def test_a_form_that_is_not_known_is_refused_by_its_name(
     answer = client.post(path, **form)
 
     assert answer.status_code in (400, 404, 424), answer.text
-    assert not engine.letters
+    assert not engine.messages
     message = answer.json().get("message") or answer.json()["error"]["message"]
     assert "`" in message
 
@@ -145,7 +145,7 @@ def test_an_adapter_among_djls_parameters_is_refused(
 
     assert answer.status_code == 400
     assert field in answer.json()["message"]
-    assert not engine.letters
+    assert not engine.messages
 
 
 @pytest.mark.parametrize(
@@ -184,4 +184,4 @@ def test_a_base_with_nothing_after_the_colon_is_no_name_of_the_base(
 ) -> None:
     client.post("/v1/completions", json={"prompt": "abc", "model": "tiny:"})
 
-    assert engine.letters[-1].adapter == "tiny:"
+    assert engine.messages[-1].adapter == "tiny:"

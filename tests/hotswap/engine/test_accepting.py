@@ -6,7 +6,7 @@ import pytest
 
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from hotswap.errors import (
     HotswapError,
     OtherTokenizer,
@@ -15,13 +15,13 @@ from hotswap.errors import (
     UnknownAdapter,
 )
 from tests.engines import Start, submit, text_of
-from tests.fakes import FakeModel, LoudTokenizer, expected
+from tests.fakes import FakeExecutor, LoudTokenizer, expected
 
 
 async def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model)
     with pytest.raises(UnknownAdapter, match="`nope` is not registered"):
         await text_of(submit(engine, "nope"))
@@ -30,7 +30,7 @@ async def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base(
 
 
 async def test_a_full_queue_refuses_and_loses_nothing(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model, kv_tokens=20, max_waiting=2)
     tickets = [submit(engine, "a") for _ in range(6)]
@@ -51,7 +51,7 @@ async def test_a_full_queue_refuses_and_loses_nothing(start: Start) -> None:
 
 
 async def test_a_job_larger_than_the_kv_store_is_refused_at_once(start: Start) -> None:
-    engine = await start(FakeModel(), kv_tokens=50)
+    engine = await start(FakeExecutor(), kv_tokens=50)
     with pytest.raises(PromptTooLong, match="at most 50 fit"):
         await text_of(submit(engine, "a", prompt=45, tokens=10))
 
@@ -59,7 +59,7 @@ async def test_a_job_larger_than_the_kv_store_is_refused_at_once(start: Start) -
 async def test_a_prompt_encoded_for_another_generation_comes_back_before_it_is_a_job(
     start: Start,
 ) -> None:
-    engine = await start(FakeModel())
+    engine = await start(FakeExecutor())
     with pytest.raises(OtherTokenizer):
         await text_of(submit(engine, "a", tokenizer=LoudTokenizer()))
     counters = engine.status.counters
@@ -70,7 +70,7 @@ async def test_a_prompt_encoded_for_another_generation_comes_back_before_it_is_a
 
 async def test_what_waits_for_a_read_counts_as_waiting(start: Start) -> None:
     store = Store()
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model, store=store, max_waiting=2)
     engine.post(Adopt("late", None, Origin(src="late", preload=False)))
     first = [submit(engine, "late") for _ in range(2)]

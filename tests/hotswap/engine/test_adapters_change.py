@@ -5,16 +5,16 @@ import threading
 import pytest
 
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt, Retire
+from hotswap.engine.messages import Adopt, Retire
 from hotswap.errors import UnknownAdapter
 from tests.engines import Start, rest_of, submit, text_of
-from tests.fakes import FakeModel, expected, generation
+from tests.fakes import FakeExecutor, expected, generation
 
 
 async def test_a_replaced_adapter_finishes_old_jobs_and_serves_new_ones_anew(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model, "fcfs-mixed")
     old = submit(engine, "a")
@@ -35,7 +35,7 @@ async def test_a_replaced_adapter_finishes_old_jobs_and_serves_new_ones_anew(
 async def test_a_retired_adapter_finishes_its_jobs_and_takes_no_new_ones(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     old = submit(engine, "a")

@@ -8,15 +8,15 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
 from hotswap.engine.engine import Engine
-from hotswap.engine.letters import Adopt, Letter, Refuse, Retire, Submit
+from hotswap.engine.message_handler import MessageHandler
+from hotswap.engine.messages import Adopt, Message, Refuse, Retire, Submit
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.params import GenerationParams
-from hotswap.engine.reception import Reception
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import OtherTokenizer, StillLoading, Stopping, UnknownAdapter
 from tests.engines import Start, leased, submit, text_of, until
-from tests.fakes import FakeModel, FakeTokenizer, LoudTokenizer, expected, generation
+from tests.fakes import FakeExecutor, FakeTokenizer, LoudTokenizer, expected, generation
 from tests.scheduler.traces import scheduler
 
 OnDisk = tuple[Engine, list[str]]
@@ -27,7 +27,7 @@ async def one_on_disk(start: Start) -> OnDisk:
     """An engine that knows `d` by name alone, and what it asked the library for."""
     asked: list[str] = []
     store = Store(max_loaded=1)
-    engine = await start(FakeModel(), store=store, fetch=asked.append)
+    engine = await start(FakeExecutor(), store=store, fetch=asked.append)
     engine.post(Retire("d"))  # it was adopted at the start
     engine.post(Adopt("d", None, Origin(src="d", preload=False)))
     return engine, asked
@@ -49,15 +49,15 @@ async def test_requests_for_an_adapter_on_disk_wait_for_one_read_and_are_served(
     assert texts == [expected("d", 3, 10)] * 3
 
 
-@pytest.mark.parametrize("letter", [Refuse("d", "gone", Origin(src="d")), Retire("d")])
+@pytest.mark.parametrize("message", [Refuse("d", "gone", Origin(src="d")), Retire("d")])
 async def test_requests_for_an_adapter_that_cannot_be_read_are_refused(
-    letter: Letter, one_on_disk: OnDisk
+    message: Message, one_on_disk: OnDisk
 ) -> None:
     engine, asked = one_on_disk
     ticket = submit(engine, "d")
     await until(lambda: bool(asked))
 
-    engine.post(letter)
+    engine.post(message)
 
     with pytest.raises(UnknownAdapter):
         await text_of(ticket)
@@ -122,8 +122,8 @@ async def test_who_waits_for_a_read_is_told_when_the_server_stops(
 async def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> None:
     now, store = 0.0, Store()
     store.adopt("d", None, Origin(src="d", preload=False))
-    batch = Batch(FakeModel(), store)
-    reception = Reception(
+    batch = Batch(FakeExecutor(), store)
+    handler = MessageHandler(
         store,
         batch,
         scheduler(),
@@ -138,8 +138,8 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> Non
     ticket = Ticket(1, lambda job: None)
     params = GenerationParams(max_tokens=1, deadline_s=2.0)
 
-    reception.take(Submit(ticket=ticket, adapter="d", prompt=(1,), params=params))
+    handler.handle(Submit(ticket=ticket, adapter="d", prompt=(1,), params=params))
     now = 1.5
-    reception.take(Adopt("d", generation("d"), Origin(src="d")))
+    handler.handle(Adopt("d", generation("d"), Origin(src="d")))
 
     assert batch[1].job.deadline == 2.0

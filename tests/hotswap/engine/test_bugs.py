@@ -7,11 +7,11 @@ import time
 import pytest
 
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from hotswap.errors import InternalError, Stopping
 from scheduler.policy import Plan, View, mixed
 from tests.engines import Start, leased, rest_of, submit, text_of, until
-from tests.fakes import FakeModel, FakeTokenizer, Panic, expected, generation
+from tests.fakes import FakeExecutor, FakeTokenizer, Panic, expected, generation
 
 
 class Bug:
@@ -25,7 +25,7 @@ class Bug:
 async def test_a_bug_in_a_turn_fails_the_jobs_that_are_there_and_the_engine_goes_on(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model, chooser=Bug())
     beside = submit(engine, "a")
@@ -52,7 +52,7 @@ async def test_a_letter_that_fails_concerns_nobody_but_its_sender(
         def eos(self) -> frozenset[int]:
             raise error("injected")
 
-    model, broken = FakeModel(), Broken()
+    model, broken = FakeExecutor(), Broken()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     engine.post(Adopt("e", generation("e", broken), Origin(src="e")))
@@ -68,7 +68,7 @@ async def test_a_letter_that_fails_concerns_nobody_but_its_sender(
 
 
 async def test_nobody_waits_for_an_engine_that_a_bug_has_ended(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     is_broken = False
 
@@ -91,4 +91,4 @@ async def test_nobody_waits_for_an_engine_that_a_bug_has_ended(start: Start) -> 
 
         with pytest.raises(Stopping):
             await text_of(submit(engine, "a"))
-        await asyncio.wrap_future(engine.seen())
+        await asyncio.wrap_future(engine.sync())

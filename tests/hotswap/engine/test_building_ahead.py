@@ -7,7 +7,7 @@ import pytest
 from hotswap.errors import MergeFailed, UnknownAdapter
 from scheduler.policy import Plan, View, merged, mixed
 from tests.engines import Start, submit, text_of
-from tests.fakes import FakeModel, expected
+from tests.fakes import FakeExecutor, expected
 
 
 class PrepareThenMerge:
@@ -16,13 +16,15 @@ class PrepareThenMerge:
     def choose(self, view: View) -> Plan:
         if "a" not in view.loads:
             return mixed("a is done")
-        return merged("a", "warm") if "a" in view.warm else mixed("wait", prepare="a")
+        return (
+            merged("a", "warm") if "a" in view.warm else mixed("wait", build_ahead="a")
+        )
 
 
 async def test_a_slot_is_built_beside_the_steps_of_others_and_then_used(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model, chooser=PrepareThenMerge())
     texts = await asyncio.gather(
         *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
@@ -42,7 +44,7 @@ async def test_a_slot_is_built_beside_the_steps_of_others_and_then_used(
 async def test_a_slot_that_cannot_be_built_beside_fails_its_adapter_alone(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.weights.broken = {"a"}
     engine = await start(model, chooser=PrepareThenMerge())
     broken, other = (submit(engine, name, tokens=20) for name in ("a", "b"))

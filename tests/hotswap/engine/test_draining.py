@@ -5,16 +5,16 @@ import threading
 
 import pytest
 
-from hotswap.engine.letters import Stop
+from hotswap.engine.messages import Stop
 from hotswap.errors import Stopping
 from tests.engines import Start, rest_of, submit, text_of
-from tests.fakes import FakeModel, expected
+from tests.fakes import FakeExecutor, expected
 
 
 async def test_stopping_finishes_what_was_accepted_and_refuses_the_rest(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     accepted = submit(engine, "a")
@@ -31,13 +31,13 @@ async def test_stopping_finishes_what_was_accepted_and_refuses_the_rest(
 
 
 async def test_what_a_drain_cannot_finish_in_time_is_told_so(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     accepted = submit(engine, "a")
     await accepted.accepted()
     engine.drain(0)
-    model.gate.release(1)  # the step that runs when the letter comes
+    model.gate.release(1)  # the step that runs when the message comes
 
     with pytest.raises(Stopping):
         _ = [piece async for piece in accepted.pieces()]
@@ -46,13 +46,13 @@ async def test_what_a_drain_cannot_finish_in_time_is_told_so(start: Start) -> No
 
 
 async def test_what_is_posted_behind_the_last_letter_is_answered(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model)
     engine.drain(10)
     engine.post(Stop())
     async with asyncio.timeout(10):
         for _ in range(3):
-            late, seen = submit(engine, "a"), engine.seen()
+            late, seen = submit(engine, "a"), engine.sync()
             with pytest.raises(Stopping):
                 await text_of(late)
             await asyncio.wrap_future(seen)

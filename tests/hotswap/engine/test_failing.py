@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import pytest
 
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from hotswap.errors import MergeFailed, MixFailed, StepFailed, UnknownAdapter
 from tests.engines import Start, leased, submit, text_of
-from tests.fakes import FakeModel, LoudTokenizer, Panic, expected, generation
+from tests.fakes import FakeExecutor, LoudTokenizer, Panic, expected, generation
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, Panic])
 async def test_whatever_a_step_raises_fails_its_own_jobs_alone(
     error: type[BaseException], start: Start
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.fail_next = error("injected")
     engine = await start(model)
     with pytest.raises(StepFailed, match="injected"):
@@ -29,7 +29,7 @@ async def test_whatever_a_step_raises_fails_its_own_jobs_alone(
 async def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.spoilt = {"b"}
     engine = await start(model, "fcfs-mixed")
     model.gate = threading.Semaphore(0)
@@ -51,7 +51,7 @@ async def test_a_tokenizer_that_raises_fails_its_own_job_and_none_beside_it(
         def decode(self, ids: Sequence[int]) -> str:
             raise KeyError("injected")
 
-    model, broken = FakeModel(), Broken()
+    model, broken = FakeExecutor(), Broken()
     engine = await start(model, "fcfs-mixed")
     engine.post(Adopt("e", generation("e", broken), Origin(src="e")))
     model.gate = threading.Semaphore(0)
@@ -65,7 +65,7 @@ async def test_a_tokenizer_that_raises_fails_its_own_job_and_none_beside_it(
 
 
 async def test_a_failing_merge_fails_that_adapter_and_no_other(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.weights.broken = {"a"}
     engine = await start(model, "fcfs-merged")
     with pytest.raises(MergeFailed, match="injected"):
@@ -80,7 +80,7 @@ async def test_a_failing_merge_fails_that_adapter_and_no_other(start: Start) -> 
 async def test_a_bare_model_that_cannot_be_built_again_fails_the_step_alone(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model, "fcfs-merged")
     assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
     model.weights.broken = {"base"}
@@ -93,7 +93,7 @@ async def test_a_bare_model_that_cannot_be_built_again_fails_the_step_alone(
 
 
 async def test_an_adapter_that_cannot_be_mixed_fails_alone(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.unmixable = {"b"}
     model.gate = threading.Semaphore(0)
     engine = await start(model, "fcfs-mixed")

@@ -4,13 +4,13 @@ import asyncio
 import threading
 
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from tests.engines import Start, rest_of, submit, text_of
-from tests.fakes import FakeModel, expected, generation
+from tests.fakes import FakeExecutor, expected, generation
 
 
 async def test_the_status_counts_what_happened(start: Start) -> None:
-    engine = await start(FakeModel())
+    engine = await start(FakeExecutor())
     await text_of(submit(engine, "a", prompt=20))
     counters = engine.status.counters
 
@@ -22,7 +22,7 @@ async def test_the_status_counts_what_happened(start: Start) -> None:
 async def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did(
     start: Start,
 ) -> None:
-    engine = await start(FakeModel())
+    engine = await start(FakeExecutor())
     await asyncio.gather(
         *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
     )
@@ -40,24 +40,24 @@ async def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did
 async def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it(
     start: Start,
 ) -> None:
-    engine = await start(FakeModel())
+    engine = await start(FakeExecutor())
     engine.post(Adopt("new", generation("z"), Origin(src="new")))
-    await asyncio.wrap_future(engine.seen())
+    await asyncio.wrap_future(engine.sync())
 
     assert "new" in [each.name for each in engine.status.adapters]
     await asyncio.to_thread(engine.stop, 10)
-    await asyncio.wrap_future(engine.seen())  # it has ended: nobody waits
+    await asyncio.wrap_future(engine.sync())  # it has ended: nobody waits
 
 
 async def test_whoever_asks_for_a_mark_may_leave_before_it_is_answered(
     start: Start,
 ) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     ticket = submit(engine, "a")
     await ticket.accepted()
-    asking = asyncio.ensure_future(asyncio.wrap_future(engine.seen()))
+    asking = asyncio.ensure_future(asyncio.wrap_future(engine.sync()))
     await asyncio.sleep(0)
 
     asking.cancel()

@@ -7,16 +7,16 @@ import threading
 import pytest
 
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from scheduler import POLICIES
 from tests.engines import NAMES, Start, submit, text_of
-from tests.fakes import FakeModel, LoudTokenizer, expected, generation
+from tests.fakes import FakeExecutor, LoudTokenizer, expected, generation
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
 async def test_every_text_comes_from_its_own_adapter(policy: str, start: Start) -> None:
     rng = random.Random(0)
-    engine = await start(FakeModel(), policy)
+    engine = await start(FakeExecutor(), policy)
     asks = [
         (
             rng.choice(["base", *NAMES]),
@@ -32,7 +32,7 @@ async def test_every_text_comes_from_its_own_adapter(policy: str, start: Start) 
 
 
 async def test_jobs_join_and_leave_between_steps(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model, "fcfs-mixed")
     model.gate = threading.Semaphore(1)
     long = submit(engine, "a", tokens=40)
@@ -52,7 +52,7 @@ async def test_jobs_join_and_leave_between_steps(start: Start) -> None:
 
 
 async def test_a_long_prompt_is_prefilled_beside_decoding_jobs(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     engine = await start(model, "fcfs-mixed")
     model.gate = threading.Semaphore(1)
     decoding = submit(engine, "a", tokens=30)
@@ -71,7 +71,7 @@ async def test_a_long_prompt_is_prefilled_beside_decoding_jobs(start: Start) -> 
 
 
 async def test_a_closed_ticket_frees_its_job_within_one_step(start: Start) -> None:
-    model = FakeModel()
+    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     leaving, staying = submit(engine, "a"), submit(engine, "a")
@@ -96,7 +96,7 @@ async def test_a_closed_ticket_frees_its_job_within_one_step(start: Start) -> No
 async def test_the_end_token_ends_a_text_unless_it_is_to_be_ignored(
     start: Start,
 ) -> None:
-    engine = await start(FakeModel(finish_after=7))
+    engine = await start(FakeExecutor(finish_after=7))
     ended = await text_of(submit(engine, "a"))
     ignored = await text_of(submit(engine, "a", ignore_eos=True))
 
@@ -104,7 +104,7 @@ async def test_the_end_token_ends_a_text_unless_it_is_to_be_ignored(
 
 
 async def test_stop_strings_and_stop_tokens_end_a_text(start: Start) -> None:
-    engine = await start(FakeModel())
+    engine = await start(FakeExecutor())
     by_text = await text_of(submit(engine, "a", stop=("a7",)))
     digit_seven = 2 + 26 + 7
     by_token = await text_of(submit(engine, "a", stop_tokens=frozenset({digit_seven})))
@@ -115,7 +115,7 @@ async def test_stop_strings_and_stop_tokens_end_a_text(start: Start) -> None:
 
 async def test_a_generation_speaks_and_ends_in_its_own_tokenizer(start: Start) -> None:
     loud = LoudTokenizer()
-    engine = await start(FakeModel())
+    engine = await start(FakeExecutor())
     engine.post(Adopt("e", generation("e", loud), Origin(src="e")))
     ended, ignoring, beside, bare = await asyncio.gather(
         text_of(submit(engine, "e", tokenizer=loud)),

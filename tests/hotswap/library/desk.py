@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.engine.letters import Adopt, Amend, Letter, Loading, Refuse, Retire
-from hotswap.errand import at_disk
+from hotswap.engine.messages import Adopt, Amend, Loading, Message, Refuse, Retire
 from hotswap.errors import AdapterRefused
+from hotswap.library.adapter_sources import Sources
 from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.orders import Registration
 from hotswap.library.registry import Registry
-from hotswap.library.sources import Sources
+from hotswap.short_thread import at_disk
 from tests.fakes import LoudTokenizer, generation
 
 LOUD = "l"  # a generation that brings its own tokenizer
@@ -50,25 +50,25 @@ def make(folder: Path, key: str) -> Path:
 
 
 class Desk:
-    """A library on a directory, and the letters it wrote."""
+    """A library on a directory, and the messages it wrote."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.letters: list[Letter] = []  # but for Loading
+        self.messages: list[Message] = []  # but for Loading
         self.loading: list[str] = []  # names
         self.patience_s = 15.0
         self.read: Callable[[Path], Generation] = fake_read
         self.library: Library
 
-    def post(self, letter: Letter) -> None:
-        if isinstance(letter, Loading):
-            self.loading.append(letter.name)
+    def post(self, message: Message) -> None:
+        if isinstance(message, Loading):
+            self.loading.append(message.name)
         else:
-            self.letters.append(letter)
+            self.messages.append(message)
 
     def open(self, hooks: Hooks | None = None, **limits: int) -> Library:
         """Start it, as after a crash: nothing is left of the one before."""
-        self.letters.clear()
+        self.messages.clear()
         self.library = Library(patience_s=self.patience_s)
         self.library.open(
             Registry(
@@ -87,8 +87,8 @@ class Desk:
     def told(self) -> list[tuple[str, str, str | None]]:
         """What the engine was told since the last look."""
         said: list[tuple[str, str, str | None]] = []
-        for letter in self.letters:
-            match letter:
+        for message in self.messages:
+            match message:
                 case Adopt(name, found, _):
                     said.append(("adopt", name, found.key if found else None))
                 case Amend(name, _):
@@ -97,7 +97,7 @@ class Desk:
                     said.append(("refuse", name, reason))
                 case Retire(name):
                     said.append(("retire", name, None))
-        self.letters.clear()
+        self.messages.clear()
         return said
 
     def ask(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from hotswap.errors import AdapterExists, StillLoading
 from hotswap.library.entries import Found
 from hotswap.library.orders import Update
@@ -70,9 +70,9 @@ def test_a_pin_on_a_folder_survives_a_restart(desk: Desk) -> None:
     desk.open()
     desk.find("one")
 
-    (letter,) = desk.letters
-    assert isinstance(letter, Adopt)
-    assert letter.origin.pin
+    (message,) = desk.messages
+    assert isinstance(message, Adopt)
+    assert message.origin.pin
 
 
 def test_a_folder_is_loading_from_when_it_is_seen_until_it_is_read(

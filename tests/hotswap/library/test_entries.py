@@ -1,6 +1,6 @@
 """What a request needs to know of an adapter before it reaches the engine."""
 
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from tests.fakes import LoudTokenizer
 from tests.hotswap.library.desk import LOUD, Desk, make
 
@@ -17,7 +17,9 @@ def test_what_prompts_are_encoded_with_is_known_when_the_change_is_answered(
         desk.library.learn("two").result(10)
 
     assert isinstance(desk.library.tokenizers["two"], LoudTokenizer)
-    read = [letter.generation for letter in desk.letters if isinstance(letter, Adopt)]
+    read = [
+        message.generation for message in desk.messages if isinstance(message, Adopt)
+    ]
     assert [g.key if g else None for g in read] == ["a", None, LOUD]
     desk.library.unregister("two").result(10)
     assert desk.library.tokenizers == {}

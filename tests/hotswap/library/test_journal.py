@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
-from hotswap.engine.letters import Adopt
+from hotswap.engine.messages import Adopt
 from hotswap.errors import NotKept, StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.orders import Update
@@ -25,8 +25,8 @@ def test_what_was_registered_comes_back_after_a_restart(desk: Desk) -> None:
 
     desk.open()
 
-    adopted = [letter for letter in desk.letters if isinstance(letter, Adopt)]
-    first, second = sorted(adopted, key=lambda letter: letter.name)
+    adopted = [message for message in desk.messages if isinstance(message, Adopt)]
+    first, second = sorted(adopted, key=lambda message: message.name)
     assert (first.origin.pin, first.origin.alias) == (True, "uno")
     assert (second.name, second.generation) == ("two", None)
 

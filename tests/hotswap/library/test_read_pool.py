@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotswap.errand import at_disk
 from hotswap.errors import AdapterRefused
 from hotswap.library.read_pool import ReadPool
+from hotswap.short_thread import at_disk
 from tests.servers import wait_until
 
 PATIENCE_S = 0.05

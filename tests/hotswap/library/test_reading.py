@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hotswap.adapters.checkpoint import CONFIG_FILE
-from hotswap.adapters.deltas import Generation
 from hotswap.adapters.files import read_file
-from hotswap.engine.letters import Refuse
+from hotswap.adapters.generation import Generation
+from hotswap.engine.messages import Refuse
 from hotswap.errors import AdapterRefused, Stopping
 from hotswap.library import folder_reader
 from hotswap.library.entries import Found
@@ -44,7 +44,7 @@ def test_whatever_goes_wrong_with_a_fetch_is_told_to_the_engine(
 
     desk.library.fetch("one")
 
-    wait_until(lambda: bool(desk.letters))
+    wait_until(lambda: bool(desk.messages))
     assert desk.told() == [("refuse", "one", "MemoryError: injected")]
 
 
@@ -73,9 +73,9 @@ def test_one_that_cannot_be_read_just_now_stays_as_it_was(desk: Desk) -> None:
     desk.library.learn("one").result(10)
 
     assert desk.library.tokenizers == {"one": None}, "it may be read yet"
-    letters = [x for x in desk.letters if isinstance(x, Refuse)]
-    assert letters
-    assert all(letter.is_passing for letter in letters)
+    messages = [x for x in desk.messages if isinstance(x, Refuse)]
+    assert messages
+    assert all(message.is_passing for message in messages)
 
 
 def test_a_slow_folder_holds_up_no_other_name_and_its_own_stays_in_order(

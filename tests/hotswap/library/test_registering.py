@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hotswap.engine.letters import Adopt, Amend
+from hotswap.engine.messages import Adopt, Amend
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -102,7 +102,7 @@ def test_settings_are_changed_without_a_read(desk: Desk) -> None:
     desk.register("one", "stock/a")
     desk.library.update(Update(name="one", pin=True, options={"team": "x"})).result(10)
 
-    adopted, amended = desk.letters
+    adopted, amended = desk.messages
     assert isinstance(adopted, Adopt)
     assert isinstance(amended, Amend)
     assert (adopted.origin.pin, amended.origin.pin) == (False, True)

@@ -7,7 +7,7 @@ import pytest
 
 from hotswap.adapters.checkpoint import WEIGHTS_FILE
 from hotswap.errors import BadRequest, SourceForbidden, SourceUnsupported
-from hotswap.library.sources import Sources
+from hotswap.library.adapter_sources import Sources
 from tests.hotswap.library.desk import Desk, make
 
 

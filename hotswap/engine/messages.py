@@ -1,9 +1,9 @@
-"""Letters: all that may be said to the engine thread."""
+"""Messages: all that may be said to the engine thread."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.engine.params import GenerationParams
 from hotswap.engine.ticket import Ticket
@@ -70,15 +70,15 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """`seen` is done when the status shows whatever the letters before this did."""
+class Sync:
+    """`done` when the status shows what the messages before this one did."""
 
-    seen: "Future[None]"
+    done: "Future[None]"
 
     def answer(self) -> None:
         # Whoever asked may have left: a cancelled future takes no result.
-        if self.seen.set_running_or_notify_cancel():
-            self.seen.set_result(None)
+        if self.done.set_running_or_notify_cancel():
+            self.done.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,6 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
-Letter = (
-    Submit | Cancel | Adopt | Loading | Amend | Refuse | Retire | Mark | Drain | Stop
+Message = (
+    Submit | Cancel | Adopt | Loading | Amend | Refuse | Retire | Sync | Drain | Stop
 )

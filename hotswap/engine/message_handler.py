@@ -1,4 +1,4 @@
-"""Reception: takes the letters. Where a request becomes a job, or is refused.
+"""Message handler: takes the messages. Where a request becomes a job, or is refused.
 
 A request for an adapter that is on disk waits here until the library has read it; it is
 neither accepted nor refused before. Adapters come and go here, too.
@@ -8,27 +8,28 @@ import itertools
 import logging
 from collections.abc import Callable
 
-from hotswap.adapters.deltas import Generation
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.reserved_names import is_base
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
-from hotswap.engine.letters import (
+from hotswap.engine.messages import (
     Adopt,
     Amend,
     Cancel,
     Drain,
-    Letter,
     Loading,
-    Mark,
+    Message,
     Refuse,
     Retire,
     Stop,
     Submit,
+    Sync,
 )
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Accepted
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import (
     HotswapError,
     InternalError,
@@ -37,14 +38,13 @@ from hotswap.errors import (
     StillLoading,
     Stopping,
 )
-from hotswap.outside import outside
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, BacklogFull, Job, Scheduler
 
 log = logging.getLogger(__name__)
 
 
-class Reception:
+class MessageHandler:
     """Owned by the engine thread."""
 
     def __init__(
@@ -74,25 +74,25 @@ class Reception:
         self._clock = clock
         # By adapter, which is on disk: who waits, and since when
         self._awaited: dict[str, list[tuple[float, Submit]]] = {}
-        self._marks: list[Mark] = []  # to be answered with the next status
+        self._syncs: list[Sync] = []  # to be answered with the next status
         self.drain_until: float | None = None
         self.is_stopping = False
 
-    def take(self, letter: Letter) -> None:
-        """Act on a letter. One that fails concerns nobody but its sender."""
+    def handle(self, message: Message) -> None:
+        """Act on a message. One that fails concerns nobody but its sender."""
         try:
-            with outside(InternalError):
-                self._take(letter)
+            with error_boundary(InternalError):
+                self._handle(message)
         except HotswapError as error:
-            log.error("letter failed %s", type(letter).__name__, exc_info=error)
-            if isinstance(letter, Submit):
-                self._outbox.put(letter.ticket, error)
-                self._cancel(letter.ticket.job)
+            log.error("message failed %s", type(message).__name__, exc_info=error)
+            if isinstance(message, Submit):
+                self._outbox.put(message.ticket, error)
+                self._cancel(message.ticket.job)
 
-    def _take(self, letter: Letter) -> None:
-        match letter:
+    def _handle(self, message: Message) -> None:
+        match message:
             case Submit():
-                self._submit(letter, self._clock())
+                self._submit(message, self._clock())
             case Cancel(job):
                 self._cancel(job)
             case Adopt(name, generation, origin):
@@ -108,13 +108,13 @@ class Reception:
             case Loading(name, origin):
                 self._store.expect(name, origin)
             case Refuse():
-                self._refuse(letter)
+                self._refuse(message)
             case Retire(name):
                 self._batch.forget(self._store.retire(name))
                 log.info("adapter retired name=%r", name)
                 self._take_up(name)
-            case Mark():
-                self._marks.append(letter)
+            case Sync():
+                self._syncs.append(message)
             case Drain(limit_s):
                 if self.drain_until is None:
                     self.drain_until = self._clock() + limit_s
@@ -125,25 +125,25 @@ class Reception:
 
     def published(self) -> None:
         """The status shows all that was taken so far."""
-        for mark in self._marks:
-            mark.answer()
-        self._marks.clear()
+        for sync in self._syncs:
+            sync.answer()
+        self._syncs.clear()
 
     def close(self) -> None:
         """Refuse whoever still waits for a read."""
         self.published()
-        for _, letter in itertools.chain(*self._awaited.values()):
-            self._outbox.put(letter.ticket, Stopping())
+        for _, message in itertools.chain(*self._awaited.values()):
+            self._outbox.put(message.ticket, Stopping())
         self._awaited.clear()
 
-    def _refuse(self, letter: Refuse) -> None:
-        name, reason = letter.name, letter.reason
-        is_news = letter.is_readable or self._store.refuse(
-            name, reason, letter.origin, is_passing=letter.is_passing
+    def _refuse(self, message: Refuse) -> None:
+        name, reason = message.name, message.reason
+        is_news = message.is_readable or self._store.refuse(
+            name, reason, message.origin, is_passing=message.is_passing
         )
         if is_news:
             log.warning("adapter refused name=%r reason=%s", name, reason)
-        if letter.is_passing and self._store.is_on_disk(name):
+        if message.is_passing and self._store.is_on_disk(name):
             for _, waiting in self._awaited.pop(name, ()):
                 self._counters.refused += 1
                 self._outbox.put(waiting.ticket, StillLoading(name, reason))
@@ -152,31 +152,31 @@ class Reception:
 
     def _take_up(self, name: str) -> None:
         """Those who waited for `name` are asked in again."""
-        for since, letter in self._awaited.pop(name, ()):
-            self._submit(letter, since)
+        for since, message in self._awaited.pop(name, ()):
+            self._submit(message, since)
 
-    def _submit(self, letter: Submit, since: float) -> None:
-        name = letter.adapter
+    def _submit(self, message: Submit, since: float) -> None:
+        name = message.adapter
         try:
-            self._check(letter)
+            self._check(message)
             if not is_base(name) and self._store.is_on_disk(name):
                 if name not in self._awaited:
                     self._fetch(name)
-                self._awaited.setdefault(name, []).append((since, letter))
+                self._awaited.setdefault(name, []).append((since, message))
                 return
-            generation = self._accept(letter, since)
+            generation = self._accept(message, since)
         except HotswapError as error:
             # One in another tokenizer comes again.
             self._counters.refused += not isinstance(error, OtherTokenizer)
-            self._outbox.put(letter.ticket, error)
+            self._outbox.put(message.ticket, error)
             return
         self._counters.accepted += 1
-        self._outbox.put(letter.ticket, Accepted(_key(generation)))
+        self._outbox.put(message.ticket, Accepted(_key(generation)))
 
-    def _check(self, letter: Submit) -> None:
+    def _check(self, message: Submit) -> None:
         if self.drain_until is not None:
             raise Stopping
-        self._answer_tokens(letter)
+        self._answer_tokens(message)
         # What waits for the disk is counted with what waits for the scheduler.
         awaited = sum(map(len, self._awaited.values()))
         if awaited + self._scheduler.waiting >= self._scheduler.max_waiting:
@@ -185,12 +185,12 @@ class Reception:
                 retry_after_s=self._scheduler.queue_s,
             )
 
-    def _accept(self, letter: Submit, since: float) -> Generation | None:
+    def _accept(self, message: Submit, since: float) -> Generation | None:
         generation = None
-        if not is_base(letter.adapter):
-            generation = self._store.lease(letter.adapter, letter.tokenizer)
+        if not is_base(message.adapter):
+            generation = self._store.lease(message.adapter, message.tokenizer)
         try:
-            sequence = self._sequence(letter, generation, since)
+            sequence = self._sequence(message, generation, since)
         except BaseException:
             if generation is not None:
                 self._batch.forget(self._store.release(generation))
@@ -200,38 +200,38 @@ class Reception:
         return generation
 
     def _sequence(
-        self, letter: Submit, generation: Generation | None, since: float
+        self, message: Submit, generation: Generation | None, since: float
     ) -> Sequence:
-        due = letter.params.deadline_s
+        due = message.params.deadline_s
         job = Job(
-            id=letter.ticket.job,
+            id=message.ticket.job,
             generation=_key(generation),
-            prompt_tokens=len(letter.prompt),
-            max_tokens=self._answer_tokens(letter),
+            prompt_tokens=len(message.prompt),
+            max_tokens=self._answer_tokens(message),
             arrival=self._clock(),
             rank=generation.rank if generation else 0,
             can_merge=generation is None or generation.can_merge,
             can_mix=generation is None or generation.can_mix,
-            priority=letter.params.priority,
+            priority=message.params.priority,
             deadline=None if due is None else since + due,
-            weight=letter.weight,
+            weight=message.weight,
         )
-        tokenizer = letter.tokenizer or self._tokenizer
-        eos = self._eos | (letter.tokenizer.eos if letter.tokenizer else frozenset())
-        return Sequence(job, letter, generation, tokenizer, eos)
+        tokenizer = message.tokenizer or self._tokenizer
+        eos = self._eos | (message.tokenizer.eos if message.tokenizer else frozenset())
+        return Sequence(job, message, generation, tokenizer, eos)
 
-    def _answer_tokens(self, letter: Submit) -> int:
-        prompt = len(letter.prompt)
-        return letter.params.answer_tokens(prompt, self._limit, "prompt")
+    def _answer_tokens(self, message: Submit) -> int:
+        prompt = len(message.prompt)
+        return message.params.answer_tokens(prompt, self._limit, "prompt")
 
     def _cancel(self, job: int) -> None:
         if job in self._batch:
             self._scheduler.cancel(job)
             self._batch.leave(job)
             self._counters.cancelled += 1
-        for name, letters in list(self._awaited.items()):
+        for name, messages in list(self._awaited.items()):
             # A name stays while its read is under way, also if nobody waits for it.
-            self._awaited[name] = [x for x in letters if x[1].ticket.job != job]
+            self._awaited[name] = [x for x in messages if x[1].ticket.job != job]
 
 
 def _key(generation: Generation | None) -> str:

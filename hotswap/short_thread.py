@@ -1,4 +1,4 @@
-"""Errand: work on a thread that ends with it, and that nobody has to wait for.
+"""Short thread: work on a thread that ends with it, and that nobody has to wait for.
 
 OpenMP keeps a pool of workers for every thread that ever ran a parallel loop. Once they
 outnumber the cores, libgomp's workers no longer spin between loops but sleep,
@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Errand(Generic[T]):
+class ShortThread(Generic[T]):
     """`future` gets the result of `work`, or whatever it raised."""
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -69,7 +69,7 @@ class Errand(Generic[T]):
 
 class _Thread(threading.Thread):
     def __init__(self, run: Callable[[], None]) -> None:
-        super().__init__(target=run, name="errand", daemon=True)
+        super().__init__(target=run, name="short thread", daemon=True)
         self.at_disk_since: float | None = None
 
 
@@ -87,13 +87,13 @@ def at_disk() -> Iterator[None]:
         thread.at_disk_since = None
 
 
-def errand(work: Callable[[], T], patience_s: float | None = None) -> T:
+def in_short_thread(work: Callable[[], T], patience_s: float | None = None) -> T:
     """The result of `work`, or what it raised. Blocks until it is done.
 
     Raises TimeoutError if the disk has not answered it for `patience_s`, and OSError as
-    `Errand`.
+    `Short thread`.
     """
-    sent = Errand(work)
+    sent = ShortThread(work)
     if not sent.wait(patience_s):
         raise TimeoutError("the disk does not answer")
     return sent.future.result()

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from hotswap.adapters.checkpoint import CONFIG_FILE
 from hotswap.adapters.files import unreadable
-from hotswap.errand import at_disk
 from hotswap.errors import (
     AdapterRefused,
     BadRequest,
@@ -20,6 +19,7 @@ from hotswap.errors import (
     SourceUnsupported,
 )
 from hotswap.library.folder_scan import NAMES
+from hotswap.short_thread import at_disk
 
 MAX_NAME = 128
 

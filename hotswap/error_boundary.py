@@ -12,7 +12,7 @@ from hotswap.errors import HotswapError
 
 
 @contextmanager
-def outside(fault: Callable[[str], HotswapError]) -> Iterator[None]:
+def error_boundary(fault: Callable[[str], HotswapError]) -> Iterator[None]:
     """Raise whatever is raised inside as `fault(what it says)`; our own errors pass.
 
     For plain functions only: it would take a task's cancellation for a fault.

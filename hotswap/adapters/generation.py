@@ -70,7 +70,7 @@ class Rewrite(Protocol):
 class Generation:
     """`key` is a digest of the files; updates are keyed by the module's path.
 
-    `can_merge` is false if rounding would lose too much of the update, `fits_beside` if
+    `can_merge` is false if rounding would lose too much of the update, `fits_mixed` if
     its factors are not finite in the weights' dtype; `note` says why a mode is missing.
     `merge_loss` is the share of the update, 0 to 1, that rounding to the weights' dtype
     loses when it is merged; None if it was not measured. What it is told and says is in
@@ -81,7 +81,7 @@ class Generation:
     deltas: Mapping[str, Delta]
     rewrites: Mapping[str, Rewrite] = field(default_factory=dict)
     can_merge: bool = True
-    fits_beside: bool = True
+    fits_mixed: bool = True
     note: str | None = None
     merge_loss: float | None = None
     warnings: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class Generation:
     @property
     def can_mix(self) -> bool:
         """Whether it can run beside golden, in one step with other adapters."""
-        return self.fits_beside and not self.rewrites
+        return self.fits_mixed and not self.rewrites
 
     @cached_property
     def paths(self) -> Set[str]:

@@ -1,4 +1,4 @@
-"""An errand's thread, and the OpenMP workers that torch made for it, end with it."""
+"""A short thread ends, and with it the OpenMP workers that torch made for it."""
 
 import os
 import threading
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hotswap.errand import errand
+from hotswap.short_thread import in_short_thread
 from tests.servers import wait_until
 
 TASKS = Path("/proc/self/task")
@@ -24,11 +24,11 @@ def test_no_worker_outlives_an_errand() -> None:
 
     before = len(os.listdir(TASKS))
 
-    assert errand(parallel) == 2 * (1 << 22)
+    assert in_short_thread(parallel) == 2 * (1 << 22)
 
     assert during[0] > before, "it ran on a thread of its own"
     wait_until(lambda: len(os.listdir(TASKS)) <= before)
-    assert not [t for t in threading.enumerate() if t.name.startswith("errand")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("short thread")]
 
 
 def test_an_errand_raises_what_its_work_raised() -> None:
@@ -36,7 +36,7 @@ def test_an_errand_raises_what_its_work_raised() -> None:
         raise ValueError("the reason")
 
     with pytest.raises(ValueError, match="the reason"):
-        errand(fail)
+        in_short_thread(fail)
 
 
 def test_that_there_is_no_thread_is_told_as_what_the_disk_tells(
@@ -48,4 +48,4 @@ def test_that_there_is_no_thread_is_told_as_what_the_disk_tells(
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
     with pytest.raises(BlockingIOError, match="can't start new thread"):
-        errand(lambda: None)
+        in_short_thread(lambda: None)

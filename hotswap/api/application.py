@@ -1,0 +1,110 @@
+"""Application: every route, the errors in their shapes, how to start and to stop.
+
+Start: engine, library, watch. Stop, in this order: drain and stop the engine, stop the
+watch, stop the library.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from hotswap import __version__
+from hotswap.api import (
+    admin,
+    djl,
+    djl_adapters,
+    djl_models,
+    error_responses,
+    events,
+    models,
+    openai,
+    operations,
+    vllm,
+    workflows,
+)
+from hotswap.api.cross_origin import PLAIN, CrossOrigin
+from hotswap.api.middleware import Middleware
+from hotswap.api.server_state import ServerState
+from hotswap.api.submission import Submitter
+from hotswap.errors import HotswapError
+from hotswap.templates import RENDERER
+
+PARTS = (
+    openai,
+    djl,
+    djl_adapters,
+    djl_models,
+    workflows,
+    vllm,
+    models,
+    admin,
+    events,
+    operations,
+)
+
+
+def application(
+    state: ServerState,
+    submitter: Submitter,
+    drain_s: float,
+    pages: CrossOrigin = PLAIN,
+) -> Litestar:
+    """The HTTP application around an engine that is not started yet.
+
+    `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
+    lets what was accepted finish within `drain_s`. `state.answers` counts, by code.
+    `state.ended()` tells the threads that do not run, of which there is none while the
+    server is up unless a bug has ended it.
+    """
+
+    watch = state.watch
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        state.engine.start()
+        await asyncio.to_thread(state.library.start)
+        if watch is not None:
+            await asyncio.to_thread(watch.start)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(state.engine.stop, drain_s)
+            if watch is not None:
+                await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(state.library.stop)
+            submitter.close()
+            await asyncio.to_thread(RENDERER.close)
+
+    made = Litestar(
+        [route for part in PARTS for route in part.ROUTES],
+        dependencies={
+            "server": Provide(lambda: state, sync_to_thread=False),
+            "submitter": Provide(lambda: submitter, sync_to_thread=False),
+        },
+        exception_handlers={
+            HotswapError: error_responses.known_error,
+            HTTPException: error_responses.router_error,
+            Exception: error_responses.unexpected_error,
+        },
+        lifespan=[lifespan],
+        state=State(
+            {
+                "drain": lambda: state.engine.drain(drain_s),
+                "ended": lambda: state.health.ended,
+                "answers": state.answers,
+            }
+        ),
+        before_request=pages.admit,
+        cors_config=pages.cors(),
+        logging_config=None,  # the command line configures logging
+        openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
+    )
+    # Around the routing, too: what no route matches is an answer like any other.
+    made.asgi_handler = Middleware(made.asgi_handler, state.answers)
+    return made

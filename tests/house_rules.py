@@ -1,0 +1,114 @@
+"""The rules of the house: which floor a module lives on, and who may import what."""
+
+# Floors from the ground up: a module imports its own floor's package or lower ones.
+FLOORS = [
+    {
+        "scheduler",
+        "hotswap.errors",
+        "hotswap.short_thread",
+        "hotswap.error_boundary",
+        "hotswap.cache",
+        "hotswap.port",
+        "hotswap.templates",
+        "hotswap.template_child",  # a script of its own: imports nothing of ours
+        "hotswap.tokenizer",
+    },
+    {"hotswap.adapters"},
+    {"hotswap.model"},
+    {"hotswap.engine"},
+    {"hotswap.library"},
+    {"hotswap.api"},
+    {"hotswap.options"},
+    {"hotswap.config"},
+    {"hotswap.start"},
+    {"hotswap.app"},
+    {"hotswap.connections"},
+    {"hotswap.serve", "hotswap.check"},
+    # Imports no floor with torch in it: it loads the two by name, when all that can be
+    # checked without them is checked.
+    {"hotswap.cli"},
+    {"hotswap.config_docs"},
+    {"hotswap.demo"},
+]
+ONLY = {
+    "litestar": {
+        "hotswap.app",
+        "hotswap.api",
+        "hotswap.connections",  # the type of what it serves
+    },
+    "uvicorn": {"hotswap.serve", "hotswap.connections"},
+    "watchdog": {"hotswap.library.folder_events"},
+    "peft": {
+        "hotswap.adapters.checkpoint",
+        "hotswap.adapters.bounds",  # the type of a configuration
+        "hotswap.adapters.limits",  # the same
+        "hotswap.adapters.settings",
+        "hotswap.adapters.peft_config",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
+        "hotswap.adapters.updates",
+        "hotswap.demo",
+    },
+    "torch": {
+        "hotswap.model",
+        "hotswap.adapters.bounds",  # to see what PEFT makes
+        "hotswap.adapters.checkpoint",
+        "hotswap.adapters.keys",  # the type of a tensor
+        "hotswap.adapters.tensors",
+        "hotswap.adapters.generation",
+        "hotswap.adapters.layout",
+        "hotswap.adapters.low_rank",
+        "hotswap.adapters.rewrites",
+        "hotswap.adapters.vocabulary",
+        "hotswap.adapters.tuners",
+        "hotswap.adapters.updates",
+        "hotswap.adapters.fidelity",
+        "hotswap.engine.sampling",
+        "hotswap.engine.executor",  # the type of the logits
+        "hotswap.demo",
+    },
+    "transformers": {
+        "hotswap.model",
+        "hotswap.adapters.layout",  # the types of a model and of Conv1D
+        "hotswap.adapters.low_rank",  # the same
+        "hotswap.adapters.rewrites",  # the same
+        "hotswap.adapters.tuners",  # the type of a model
+        "hotswap.adapters.vocabulary",  # the same
+        "hotswap.tokenizer",
+        "hotswap.adapters.adapter_tokenizer",
+        "hotswap.demo",
+    },
+    "prometheus_client": {"hotswap.api.operations"},
+    "hotswap.config": {
+        "hotswap.start",
+        "hotswap.app",
+        "hotswap.serve",
+        "hotswap.check",
+        "hotswap.cli",
+        "hotswap.config_docs",
+    },
+    "hotswap.options": {
+        "hotswap.config",
+        "hotswap.config_docs",
+        "hotswap.app",
+        "hotswap.check",
+        "hotswap.cli",
+    },
+    "hotswap.api.schemas": {"hotswap.api"},
+    "time": {
+        "hotswap.engine.engine",  # the clock
+        "hotswap.engine.step_runner",  # how long a step took
+        "hotswap.short_thread",  # how long the disk has not answered
+        "hotswap.library.watch",
+        "hotswap.model",
+        "hotswap.api.openai_shape",  # `created`, a date
+        "hotswap.app",  # the same
+        "hotswap.cli",  # how long the start took
+        "hotswap.serve",  # the same
+        "hotswap.templates",  # deadlines
+        "hotswap.template_child",  # the CPU time that is left
+    },
+    "random": {"hotswap.engine.sampling", "hotswap.demo"},
+}
