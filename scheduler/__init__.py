@@ -1,4 +1,15 @@
-"""Which jobs run next, and how. Standard library only."""
+"""Which jobs run next, and how. Standard library only. Open `scheduler` first.
+
+job, group, backlog     a job and its lawful moves; unfinished jobs by generation
+policy, policies        what a policy sees and answers; affinity is the default
+decision                the answer: a step, or idle; and the outcome reported
+batch_builder, seats    who takes part in a step, within the limits
+waits, streams          whose first token, whose next token must not wait longer
+accounts, deficits      what time was charged to whom; a fair share for each generation
+costs, estimator        seconds of steps and swaps, learned; lengths: of answers
+outlook                 the bounds and expectations that are shown
+simulate                the same scheduler on a virtual clock
+"""
 
 from scheduler.costs import Costs, Mode, StepShape
 from scheduler.decision import Idle, Outcome, Recent, Step, Swap, Work

@@ -1,6 +1,7 @@
 """The house rules of the design: one test each; a failure lists all that breaks it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ ALL_FILES = sorted(
     [*FILES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
 )
 MOST_LINES = 250
+ROOMS = ("adapters", "api", "engine", "library", "model")
 
 
 def name_of(path: Path) -> str:
@@ -149,3 +151,18 @@ def test_the_scheduler_needs_the_standard_library_alone() -> None:
         if module.split(".")[0] not in standard
     ]
     assert not foreign, "\n".join(foreign)
+
+
+def test_every_room_has_a_map_that_names_all_its_files() -> None:
+    missing = []
+    for room in ("scheduler", *(f"hotswap/{name}" for name in ROOMS)):
+        folder = ROOT / room
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        words = set(re.findall(r"\w+", said))
+        missing += [
+            f"{room}: {path.stem}"
+            for path in sorted(folder.glob("*.py"))
+            if path.stem != "__init__" and path.stem not in words
+        ]
+
+    assert not missing, "\n".join(missing)

@@ -1,4 +1,4 @@
-"""Deltas: what an adapter makes of the model's modules.
+"""Generation: one content of an adapter, and what it makes of the model's modules.
 
 A generation is one content of an adapter. Most say a low-rank update of each linear
 module, which can run merged or beside golden. Whatever else PEFT can merge comes as a

@@ -1,4 +1,4 @@
-"""Wire: how any body of a request is read, strictly. Each family has its own schemas.
+"""Schemas: how any body of a request is read, strictly. Each family has its own.
 
 Unknown fields are refused: a misspelled `adapter` must not be answered by the base
 model. `null` is absent, for every field. `unsupported_fields` has those of our peers.

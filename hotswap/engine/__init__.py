@@ -1,0 +1,14 @@
+"""One thread owns all serving state; everybody else writes it messages. Open `engine`.
+
+messages, inbox    what may be said to the thread, and the queue it comes through
+engine             the loop: decide, run the step, publish, read messages
+message_handler    where a request becomes a job or is refused; adapters come and go
+step_runner        one step: activate, run, report; a slot built ahead in between
+executor           what the engine needs of whoever computes: `hotswap.model.runner`
+batch, sequence    the unfinished jobs, what they hold, and one forward pass over some
+params, sampling   how one job is to be generated; how its tokens are drawn
+text               tokens to characters as they come, and stop strings
+ticket, outbox     the client's end of a job, and what a round has for all clients
+status             the frozen view that everybody may read
+failures           what a fault takes with it: a job, a generation, or all jobs
+"""

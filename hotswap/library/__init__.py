@@ -12,7 +12,7 @@ Read it in the order in which a folder that is dropped becomes an adapter:
     transaction      a change as a generator, which yields what it has to read
     read_pool        reads it beside that thread, a few at once
     folder_reader    what is read of one folder
-    sources          which names and folders an adapter may have
+    adapter_sources  which names and folders an adapter may have
     registry         the rules of every change
     hooks            the operator's own functions, who may veto it
     journal          what has to be there after a restart, in a json_file
