@@ -26,13 +26,16 @@ constraints: setup
 demo: setup
 	$(BIN)/python -m hotswap.demo --port $(PORT) --adapters $(ADAPTERS)
 
+# A file stays in one process: its tests share a server, or what was computed once.
+FAST := $(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
+
 # The slow tests one by one: some measure time, some need both cores for a model.
-test: test-fast
+test: setup lint
+	$(FAST) --cov --cov-report= --cov-fail-under=95
 	$(BIN)/pytest -m slow
 
-# A file stays in one process: its tests share a server, or what was computed once.
 test-fast: setup lint
-	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
+	$(FAST)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -29,14 +29,14 @@ class FakeLibrary:
 class FakeEngine:
     """Its status shows a change when the test says so."""
 
-    mark: "Future[None]" = field(default_factory=Future)
+    shown: "Future[None]" = field(default_factory=Future)
 
-    def seen(self) -> "Future[None]":
-        return self.mark
+    def sync(self) -> "Future[None]":
+        return self.shown
 
 
 @dataclass
-class FakeServing:
+class FakeServer:
     engine: FakeEngine = field(default_factory=FakeEngine)
     library: FakeLibrary = field(default_factory=FakeLibrary)
     names: tuple[str, ...] = ("tiny",)
@@ -47,21 +47,21 @@ def order(name: str) -> Registration:
 
 
 CHANGES: dict[str, Callable[[Any], Coroutine[Any, Any, object]]] = {
-    "register": lambda serving: registration.register(serving, order("a")),
-    "update": lambda serving: registration.update(serving, Update(name="a", pin=True)),
-    "unregister": lambda serving: registration.unregister(serving, "a"),
+    "register": lambda server: registration.register(server, order("a")),
+    "update": lambda server: registration.update(server, Update(name="a", pin=True)),
+    "unregister": lambda server: registration.unregister(server, "a"),
 }
 
 
 @pytest.mark.parametrize("what", list(CHANGES))
 async def test_an_answer_waits_until_the_status_shows_the_change(what: str) -> None:
-    serving = FakeServing()
+    server = FakeServer()
 
-    answer = asyncio.ensure_future(CHANGES[what](serving))
+    answer = asyncio.ensure_future(CHANGES[what](server))
     for _ in range(5):
         await asyncio.sleep(0)
     is_early = answer.done()
-    serving.engine.mark.set_result(None)
+    server.engine.shown.set_result(None)
     await asyncio.wait_for(answer, 5)
 
     assert not is_early
@@ -69,7 +69,7 @@ async def test_an_answer_waits_until_the_status_shows_the_change(what: str) -> N
 
 @pytest.mark.parametrize("name", ["base", "tiny"])
 async def test_the_bare_models_names_are_not_given_away(name: str) -> None:
-    serving: Any = FakeServing()
+    server: Any = FakeServer()
 
     with pytest.raises(BadRequest, match="bare model"):
-        await registration.register(serving, order(name))
+        await registration.register(server, order(name))
