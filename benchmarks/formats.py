@@ -1,4 +1,4 @@
-"""Formats: each adapter format against PEFT, as a table for the README.
+"""Formats: each adapter format against PEFT, as the table of docs/adapters.md.
 
 For every format of `tests/formats.py`: PEFT makes and saves an adapter for a tiny
 random model in float32; this server reads the folder and runs it merged, and mixed

@@ -1,4 +1,4 @@
-"""Draw the figures of the README from what three benchmarks printed last:
+"""Draw the figures of docs/benchmarks.md from what three benchmarks printed last:
 
     python -m benchmarks.modes | tail -1 > modes.json
     python -m benchmarks.swap | tail -1 > swap.json

@@ -1,7 +1,7 @@
 """Train the demo adapters with PEFT and measure them: `python -m hotswap.demo.train`.
 
 Writes `hotswap/demo/adapters/NAME/` (safetensors in bfloat16 and PEFT's own config)
-and prints the table of the README: the base model's and the adapter's score on
+and prints the table of docs/benchmarks.md: the base model's and the adapter's score on
 held-out examples. Two cores need about ten minutes for each adapter.
 """
 
