@@ -33,7 +33,7 @@ from hotswap.api.server_state import ServerState
 from hotswap.api.submission import Submitter
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import AdapterRefused
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.hooks import Hooks
@@ -94,7 +94,7 @@ async def in_process(engine: Engine) -> float:
                     ticket=ticket,
                     adapter="a0",
                     prompt=prompt,
-                    params=GenerationParams(
+                    params=SamplingParams(
                         max_tokens=OUTPUT, temperature=0.0, ignore_eos=True
                     ),
                 )

@@ -34,7 +34,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.model.calibrate import measure
 from hotswap.model.load import Loaded
 from hotswap.model.runner import Runner
@@ -107,7 +107,7 @@ async def _send(engine: Engine, trace: Trace) -> None:
                     ticket=ticket,
                     adapter=request.adapter or "",
                     prompt=tuple(1000 + (number * 7 + i) % 997 for i in tokens),
-                    params=GenerationParams(
+                    params=SamplingParams(
                         max_tokens=request.output_tokens,
                         temperature=0.0,
                         ignore_eos=True,

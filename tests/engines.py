@@ -10,7 +10,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.ticket import Ticket
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler, SchedulerLimits
@@ -104,7 +104,7 @@ def submit(
             ticket=ticket,
             adapter=adapter,
             prompt=(PROMPT_TOKEN,) * prompt,
-            params=GenerationParams(max_tokens=tokens, temperature=0, **params),
+            params=SamplingParams(max_tokens=tokens, temperature=0, **params),
             tokenizer=tokenizer,
         )
     )

@@ -6,7 +6,8 @@ middleware, cross_origin    bounds on bodies, a request id; what web pages may a
 openai, djl                 the routes: completions, chat; invocations, predictions
 request_body                read strictly by schemas (openai_schemas, djl_schemas,
                             unsupported_fields); selection names the adapter
-generation_request          one job to be: a prompt and generation_fields' parameters
+job_request                 one job to be: a prompt and its parameters, which
+                            sampling_fields read from any family's body
 submission                  prompt to tokens, beside the loop in encoder_pool; tickets
 running                     its jobs from acceptance to the last piece
 openai_shape, djl_shape     the answers, whole or streamed

@@ -16,7 +16,7 @@ from litestar.response import Stream
 
 from hotswap.api.djl_errors import UnknownEndpoint
 from hotswap.api.djl_schemas import Invocation, Parameters
-from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.job_request import JobRequest
 from hotswap.api.prompt import Prompt
 from hotswap.api.request_body import read_body
 from hotswap.api.running import Answer, Running, collect, primed
@@ -77,7 +77,7 @@ async def _invoke(
     if body.stream and len(texts) > 1:
         raise BadRequest("`stream` takes one input, not a list of several", "stream")
     requests = [
-        GenerationRequest(
+        JobRequest(
             prompt=Prompt(text, "inputs"),
             adapter=adapter,
             params=body.parameters.to_params(server.sidecar(adapter)),

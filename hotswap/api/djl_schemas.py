@@ -5,15 +5,15 @@ from typing import ClassVar
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api import unsupported_fields
-from hotswap.api.generation_fields import GenerationFields, MaxTokens, StopStrings
+from hotswap.api.sampling_fields import MaxTokens, SamplingFields, StopStrings
 from hotswap.api.schemas import Fields
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 
 
-class Parameters(GenerationFields, frozen=True, kw_only=True):
+class Parameters(SamplingFields, frozen=True, kw_only=True):
     """DJL's generation parameters; defaults as its documentation says."""
 
-    defaults = GenerationParams(max_tokens=30, temperature=0.0, logprobs=True)
+    defaults = SamplingParams(max_tokens=30, temperature=0.0, logprobs=True)
     foreign = unsupported_fields.PARAMETERS
 
     max_new_tokens: MaxTokens | None = None
@@ -24,7 +24,7 @@ class Parameters(GenerationFields, frozen=True, kw_only=True):
     details: bool = False
     return_full_text: bool = False
 
-    def to_params(self, sidecar: Sidecar) -> GenerationParams:
+    def to_params(self, sidecar: Sidecar) -> SamplingParams:
         is_silent = self.stop_sequences is None and self.stop is None
         stop = (*(self.stop_sequences or ()), *(self.stop or ()))
         defaults = self.defaults

@@ -10,7 +10,7 @@ from litestar import Request, Response, post
 from litestar.response import Stream
 
 from hotswap.api import error_responses
-from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.job_request import JobRequest
 from hotswap.api.openai_schemas import Chat, ChatMessage, Completion
 from hotswap.api.openai_shape import ResponseShape, error_body, event, ran, usage
 from hotswap.api.prompt import Conversation, Prompt
@@ -18,7 +18,7 @@ from hotswap.api.request_body import read_body
 from hotswap.api.running import Running, collect, primed
 from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.submission import InjectedSubmitter
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import BadRequest
 
 
@@ -83,21 +83,19 @@ def _requests(
     body: Completion | Chat,
     prompts: Sequence[Prompt],
     adapters: Sequence[str],
-) -> list[GenerationRequest]:
+) -> list[JobRequest]:
     """`n` for each prompt, which share it."""
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
         params = body.to_params(server.sidecar(adapter))
         requests += [
-            GenerationRequest(
-                prompt=prompt, adapter=adapter, params=_of_copy(params, number)
-            )
+            JobRequest(prompt=prompt, adapter=adapter, params=_of_copy(params, number))
             for number in range(body.n or 1)
         ]
     return requests
 
 
-def _of_copy(params: GenerationParams, number: int) -> GenerationParams:
+def _of_copy(params: SamplingParams, number: int) -> SamplingParams:
     """Copies of one prompt must differ, and differ alike on every call."""
     if params.seed is None:
         return params

@@ -6,14 +6,14 @@ from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api import unsupported_fields
-from hotswap.api.generation_fields import (
-    GenerationFields,
+from hotswap.api.sampling_fields import (
     MaxTokens,
+    SamplingFields,
     StopString,
     StopStrings,
 )
 from hotswap.api.schemas import Fields
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 
 TokenId = Annotated[int, Meta(ge=0)]
 
@@ -24,7 +24,7 @@ class StreamOptions(Fields, frozen=True, kw_only=True):
     include_usage: bool = False
 
 
-class OpenAIBody(GenerationFields, frozen=True, kw_only=True):
+class OpenAIBody(SamplingFields, frozen=True, kw_only=True):
     """What both bodies share. `adapter` and `adapters` are additions, and `top_k`,
     `ignore_eos`, `stop_token_ids`, spelled as in vLLM."""
 
@@ -40,7 +40,7 @@ class OpenAIBody(GenerationFields, frozen=True, kw_only=True):
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
 
-    def to_params(self, sidecar: Sidecar) -> GenerationParams:
+    def to_params(self, sidecar: Sidecar) -> SamplingParams:
         most, stop = self.max_completion_tokens, self.stop
         if isinstance(stop, str):
             stop = [stop]
@@ -55,7 +55,7 @@ class OpenAIBody(GenerationFields, frozen=True, kw_only=True):
 
 
 class Completion(OpenAIBody, frozen=True, kw_only=True):
-    defaults = GenerationParams(max_tokens=16)  # OpenAI's
+    defaults = SamplingParams(max_tokens=16)  # OpenAI's
     foreign = unsupported_fields.COMPLETION
     inner: ClassVar = {"stream_options": StreamOptions}
 
@@ -77,7 +77,7 @@ class ChatMessage(Fields, frozen=True, kw_only=True):
 
 
 class Chat(OpenAIBody, frozen=True, kw_only=True):
-    defaults = GenerationParams()
+    defaults = SamplingParams()
     foreign = unsupported_fields.CHAT
     inner: ClassVar = {"stream_options": StreamOptions, "messages": ChatMessage}
 

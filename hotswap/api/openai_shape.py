@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.job_request import JobRequest
 from hotswap.api.openai_schemas import Chat, Completion
 from hotswap.api.running import Answer, Running
 from hotswap.api.server_state import ServerState
@@ -97,9 +97,7 @@ def _choice(index: int, finish: Finish | None, said: dict[str, Any]) -> dict[str
     }
 
 
-def ran(
-    server: ServerState, requests: Sequence[GenerationRequest], asked: str | None
-) -> str:
+def ran(server: ServerState, requests: Sequence[JobRequest], asked: str | None) -> str:
     """What answers, as `model` tells it: one name, or one for each prompt. The base
     model is told by the name that the client `asked` for, if it is one of its names."""
     base = asked if asked in server.names else server.base

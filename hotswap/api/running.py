@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from litestar import Request
 
-from hotswap.api.generation_request import GenerationRequest
 from hotswap.api.http_errors import ClientGone
+from hotswap.api.job_request import JobRequest
 from hotswap.engine.ticket import Finish, Piece, Ticket
 from hotswap.library.hooks import Change
 from scheduler import BASE
@@ -37,7 +37,7 @@ class Running:
 
     def __init__(
         self,
-        requests: Sequence[GenerationRequest],
+        requests: Sequence[JobRequest],
         tickets: Sequence[Ticket],
         changes: Sequence[Change | None],
     ) -> None:

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
 from hotswap.api.encoder_pool import EncoderPool, Encoding
-from hotswap.api.generation_request import GenerationRequest
+from hotswap.api.job_request import JobRequest
 from hotswap.api.prompt import Prompt
 from hotswap.api.running import Running
 from hotswap.engine.engine import Engine
@@ -77,9 +77,7 @@ class Submitter:
                 status.queue_s,
             )
 
-    async def submit(
-        self, requests: Sequence[GenerationRequest], selected_by: str
-    ) -> Running:
+    async def submit(self, requests: Sequence[JobRequest], selected_by: str) -> Running:
         """Post all and wait until all are accepted, or raise and leave none behind.
 
         `selected_by` names the adapter's field in errors.
@@ -104,9 +102,7 @@ class Submitter:
             raise
         return Running(requests, tickets, changes)
 
-    async def _encode(
-        self, requests: Sequence[GenerationRequest]
-    ) -> list[Tokenizer | None]:
+    async def _encode(self, requests: Sequence[JobRequest]) -> list[Tokenizer | None]:
         """Make the tokens of each prompt; by whom, None is the model's tokenizer.
 
         The event loop encodes what is short and the model's own; the rest is done
@@ -145,7 +141,7 @@ class Submitter:
             tokenizers = self._library.tokenizers
         return tokenizers.get(adapter)
 
-    def _post(self, request: GenerationRequest, own: Tokenizer | None) -> Ticket:
+    def _post(self, request: JobRequest, own: Tokenizer | None) -> Ticket:
         prompt, params = request.prompt, request.params
         (own or self._tokenizer).check(params.stop_tokens, "stop_token_ids")
         # As the engine does, but by the client's field, and before it has to wait.
@@ -164,9 +160,7 @@ class Submitter:
         return ticket
 
 
-async def _is_accepted(
-    ticket: Ticket, request: GenerationRequest, selected_by: str
-) -> bool:
+async def _is_accepted(ticket: Ticket, request: JobRequest, selected_by: str) -> bool:
     """False: its prompt has to be encoded again. Raises the engine's refusal."""
     try:
         await ticket.accepted()

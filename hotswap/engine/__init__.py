@@ -6,7 +6,7 @@ message_handler    where a request becomes a job or is refused; adapters come an
 step_runner        one step: activate, run, report; a slot built ahead in between
 executor           what the engine needs of whoever computes: `hotswap.model.runner`
 batch, sequence    the unfinished jobs, what they hold, and one forward pass over some
-params, sampling   how one job is to be generated; how its tokens are drawn
+sampling_params    how one job is to be generated; sampling draws its tokens
 text               tokens to characters as they come, and stop strings
 ticket, outbox     the client's end of a job, and what a round has for all clients
 status             the frozen view that everybody may read

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.ticket import Ticket
 from hotswap.tokenizer import Tokenizer
 
@@ -17,7 +17,7 @@ class Submit:
     ticket: Ticket
     adapter: str  # "" is base
     prompt: tuple[int, ...]
-    params: GenerationParams
+    params: SamplingParams
     weight: float = 1.0  # the adapter's share beside others
     tokenizer: Tokenizer | None = None  # that made the prompt; None is the model's
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Sample:
 class Sampler:
     """One job's choice and its random numbers."""
 
-    def __init__(self, params: GenerationParams) -> None:
+    def __init__(self, params: SamplingParams) -> None:
         self.params = params
         self._random = random.Random(params.seed)  # None: from the system's entropy
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from hotswap.engine.params import GenerationParams
 from hotswap.engine.sampling import Sample, Sampler, sample
+from hotswap.engine.sampling_params import SamplingParams
 
 RANDOM = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(8, 100, generator=RANDOM) * 3
@@ -20,14 +20,14 @@ def one(logits: torch.Tensor, sampler: Sampler) -> Sample:
 
 
 def draw(logits: torch.Tensor, count: int, **params: Any) -> list[int]:
-    sampler = Sampler(GenerationParams(**params))
+    sampler = Sampler(SamplingParams(**params))
     return [one(logits, sampler).token for _ in range(count)]
 
 
 def test_the_same_seed_gives_the_same_tokens_whatever_else_is_in_the_batch() -> None:
     alone = draw(LOGITS[0], 20, seed=7)
-    ours = Sampler(GenerationParams(seed=7))
-    others = [Sampler(GenerationParams(seed=n)) for n in range(7)]
+    ours = Sampler(SamplingParams(seed=7))
+    others = [Sampler(SamplingParams(seed=n)) for n in range(7)]
 
     beside = [
         sample(LOGITS.roll(n % 3, 0)[[n % 3, *range(7)]], [ours, *others])[0]
@@ -82,7 +82,7 @@ def test_extreme_parameters_still_give_a_token() -> None:
 
 
 def test_the_log_probability_is_that_of_the_token() -> None:
-    sampler = Sampler(GenerationParams(temperature=0, logprobs=True))
+    sampler = Sampler(SamplingParams(temperature=0, logprobs=True))
 
     found = one(LOGITS[0], sampler)
 
@@ -96,7 +96,7 @@ def test_logits_that_are_not_finite_give_no_token_and_harm_no_other(bad: float) 
     broken[1, 5] = bad
 
     def samplers() -> list[Sampler]:
-        return [Sampler(GenerationParams(seed=n)) for n in range(8)]
+        return [Sampler(SamplingParams(seed=n)) for n in range(8)]
 
     found, wanted = sample(broken, samplers()), sample(LOGITS, samplers())
 

@@ -1,7 +1,7 @@
 """Every generation parameter reaches the sequence as the request's body said it.
 
 A field that a schema forgets, or that is dropped anywhere on the way, fails here; so
-does a new field of `GenerationParams` that this file does not know.
+does a new field of `SamplingParams` that this file does not know.
 """
 
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ from hotswap.engine.batch import Batch
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Submit
 from hotswap.engine.outbox import Outbox
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from scheduler import POLICIES, Scheduler, SchedulerLimits
@@ -57,9 +57,9 @@ SPELLINGS = {
     "/invocations": DJL,
 }
 DEFAULTS = {
-    "/v1/completions": GenerationParams(max_tokens=16),
-    "/v1/chat/completions": GenerationParams(),
-    "/invocations": GenerationParams(max_tokens=30, temperature=0, logprobs=True),
+    "/v1/completions": SamplingParams(max_tokens=16),
+    "/v1/chat/completions": SamplingParams(),
+    "/invocations": SamplingParams(max_tokens=30, temperature=0, logprobs=True),
 }
 SIDECAR_SAYS = {"max_tokens", "temperature", "top_p", "top_k", "stop", "priority"}
 SAID = st.fixed_dictionaries({}, optional=VALUES)
@@ -113,7 +113,7 @@ def sequence_of(message: Submit) -> Sequence:
 
 
 def test_this_file_knows_every_parameter() -> None:
-    assert set(VALUES) == {field.name for field in fields(GenerationParams)}
+    assert set(VALUES) == {field.name for field in fields(SamplingParams)}
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -166,7 +166,7 @@ def test_copies_of_a_prompt_differ_in_their_seed_alone(
     client.post("/v1/completions", json=body)
 
     params = [message.params for message in shared.engine.messages[-3:]]
-    one = GenerationParams(max_tokens=16, temperature=0.5)
+    one = SamplingParams(max_tokens=16, temperature=0.5)
     assert params == [
         replace(one, seed=None if seed is None else seed + number)
         for number in range(3)

@@ -11,7 +11,7 @@ from hotswap.engine.engine import Engine
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Adopt, Message, Refuse, Retire, Submit
 from hotswap.engine.outbox import Outbox
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import OtherTokenizer, StillLoading, Stopping, UnknownAdapter
@@ -136,7 +136,7 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> Non
         clock=lambda: now,
     )
     ticket = Ticket(1, lambda job: None)
-    params = GenerationParams(max_tokens=1, deadline_s=2.0)
+    params = SamplingParams(max_tokens=1, deadline_s=2.0)
 
     handler.handle(Submit(ticket=ticket, adapter="d", prompt=(1,), params=params))
     now = 1.5

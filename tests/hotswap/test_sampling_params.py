@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import PromptTooLong
 
 
@@ -13,7 +13,7 @@ from hotswap.errors import PromptTooLong
 def test_an_answer_is_as_long_as_was_said_or_as_fits(
     max_tokens: int | None, prompt: int, answer: int
 ) -> None:
-    params = GenerationParams(max_tokens=max_tokens)
+    params = SamplingParams(max_tokens=max_tokens)
 
     assert params.answer_tokens(prompt, 10, "prompt") == answer
 
@@ -25,7 +25,7 @@ def test_an_answer_is_as_long_as_was_said_or_as_fits(
 def test_a_prompt_that_leaves_no_room_is_refused_by_its_field(
     max_tokens: int | None, prompt: int, said: str
 ) -> None:
-    params = GenerationParams(max_tokens=max_tokens)
+    params = SamplingParams(max_tokens=max_tokens)
 
     with pytest.raises(PromptTooLong, match=f"`messages` has .*{said}.* 10 fit") as no:
         params.answer_tokens(prompt, 10, "messages")

@@ -1,6 +1,6 @@
-"""Generation fields: what a body of every family says of generating, in one spelling.
+"""Sampling fields: what a body of every family says of generating, in one spelling.
 
-A family adds its own fields, and makes of all of them a `GenerationParams`: what the
+A family adds its own fields, and makes of all of them a `SamplingParams`: what the
 request says; else what its adapter's sidecar says; else what the family does.
 """
 
@@ -11,23 +11,23 @@ from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.schemas import Fields
-from hotswap.engine.params import GenerationParams
+from hotswap.engine.sampling_params import SamplingParams
 
 MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
 
 # A sidecar's field of the same name is a parameter's default.
-_OF_SIDECAR = {field.name for field in fields(GenerationParams)} & {
+_OF_SIDECAR = {field.name for field in fields(SamplingParams)} & {
     *Sidecar.__struct_fields__
 }
 
 
-class GenerationFields(Fields, frozen=True, kw_only=True):
+class SamplingFields(Fields, frozen=True, kw_only=True):
     """None is silence. `defaults`: what the family does where nobody says anything.
     `priority` and `deadline_s` are additions of ours."""
 
-    defaults: ClassVar[GenerationParams]
+    defaults: ClassVar[SamplingParams]
 
     temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -38,10 +38,10 @@ class GenerationFields(Fields, frozen=True, kw_only=True):
     deadline_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None  # for a first token
 
     def filled(
-        self, defaults: GenerationParams, sidecar: Sidecar, **own: object
-    ) -> GenerationParams:
+        self, defaults: SamplingParams, sidecar: Sidecar, **own: object
+    ) -> SamplingParams:
         """The parameters; `own` is what this family spells in its own way."""
-        alike = GenerationFields.__struct_fields__
+        alike = SamplingFields.__struct_fields__
         folder = {name: getattr(sidecar, name) for name in _OF_SIDECAR}
         request = {name: getattr(self, name) for name in alike} | own
         told: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Generation parameters: how one sequence is to be generated.
+"""Sampling parameters: how one sequence is to be generated.
 
 Made once, of a request's body and its adapter's sidecar. The same value travels from
 there to the engine's sequence: nobody on the way copies a field, so none is lost.
@@ -11,7 +11,7 @@ from hotswap.errors import PromptTooLong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationParams:
+class SamplingParams:
     max_tokens: int | None = None  # of the answer; None is as many as fit
     temperature: float = 1.0  # 0 is greedy
     top_p: float = 1.0
