@@ -143,7 +143,7 @@ def ask_in_turn(
             yield name, case.name, result.figures()[case.figure] or 0.0
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
     parser.add_argument(
         "--only", nargs="+", choices=COMPARISONS, default=[*COMPARISONS]
@@ -154,16 +154,26 @@ def main() -> None:
     )
     parser.add_argument("--environments", type=Path, default=cache_dir() / "peers")
     parser.add_argument("--make-environments", action="store_true")
-    args = parser.parse_args()
-    chosen = []
+    return parser.parse_args()
+
+
+def available(args: argparse.Namespace) -> list[str]:
+    """The comparisons asked for whose environment is there, or can be made."""
+    found = []
     for name in args.only:
         environment = args.environments / COMPARISONS[name]
         if args.make_environments and not environment.exists():
             make_environment(environment, PIP[COMPARISONS[name]])
         if (environment / "bin/python").exists():
-            chosen.append(name)
+            found.append(name)
         else:
             print(f"{name}: skipped, no {environment}; see --make-environments")
+    return found
+
+
+def main() -> None:
+    args = arguments()
+    chosen = available(args)
     if not chosen:
         return
     if os.getloadavg()[0] > 0.5:

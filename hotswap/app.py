@@ -41,22 +41,9 @@ def build(config: Config) -> Litestar:
     directory, module = adapters_directory(config), config.hooks.module
     own = hooks.load(module, directory) if module else hooks.Hooks()
     loaded, runner, costs = in_short_thread(lambda: _model(config))
-    schedule, lora = config.schedule, config.lora
+    lora = config.lora
     check_dtype(lora, str(runner.dtype).removeprefix("torch."))
-    scheduler = Scheduler(
-        POLICIES[schedule.policy](),
-        SchedulerLimits(
-            kv_tokens=runner.kv_tokens,
-            max_batch=schedule.max_batch,
-            max_waiting=schedule.max_waiting,
-            prefill_tokens=schedule.prefill_tokens,
-            patience_s=schedule.patience_s,
-            switch_budget=schedule.switch_budget,
-            max_adapters=unless_auto(lora.max_loras),
-        ),
-        builds_ahead=runner.weights.builds_ahead,
-        costs=costs,
-    )
+    scheduler = _scheduler(config, runner, costs)
     tokenizer = Tokenizer(loaded.tokenizer)
     base, *also_base = config.server.served_model_names or (loaded.name,)
     store = Store(
@@ -92,7 +79,7 @@ def build(config: Config) -> Litestar:
         model_path=config.model.path,
     )
     submitter = Submitter(
-        engine, library, tokenizer, own, max_waiting=schedule.max_waiting
+        engine, library, tokenizer, own, max_waiting=scheduler.max_waiting
     )
     server = config.server
     pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
@@ -111,6 +98,24 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
         budget_bytes=None if budget_gb is None else int(budget_gb * 2**30),
     )
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
+
+
+def _scheduler(config: Config, runner: Runner, costs: Costs) -> Scheduler:
+    schedule = config.schedule
+    return Scheduler(
+        POLICIES[schedule.policy](),
+        SchedulerLimits(
+            kv_tokens=runner.kv_tokens,
+            max_batch=schedule.max_batch,
+            max_waiting=schedule.max_waiting,
+            prefill_tokens=schedule.prefill_tokens,
+            patience_s=schedule.patience_s,
+            switch_budget=schedule.switch_budget,
+            max_adapters=unless_auto(config.lora.max_loras),
+        ),
+        builds_ahead=runner.weights.builds_ahead,
+        costs=costs,
+    )
 
 
 def _registry(

@@ -14,6 +14,7 @@ ALL_FILES = sorted(
     [*FILES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
 )
 MOST_LINES = 250
+MOST_IN_A_FUNCTION = 60
 ROOMS = ("adapters", "api", "engine", "library", "model")
 
 
@@ -107,6 +108,18 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_a_file_holds_one_idea() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in ALL_FILES}
     long = [f"{name_of(p)}: {n} lines" for p, n in lengths.items() if n > MOST_LINES]
+
+    assert not long, "\n".join(long)
+
+
+def test_a_function_fits_on_one_screen() -> None:
+    long = [
+        f"{name_of(path)}: {node.name}, {lines} lines"
+        for path in ALL_FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MOST_IN_A_FUNCTION
+    ]
 
     assert not long, "\n".join(long)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hotswap.engine.text import Detokenizer, StopStrings, _Stop
+from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.errors import BadRequest
 from hotswap.tokenizer import Tokenizer
 from tests import tiny
@@ -154,11 +154,12 @@ def test_a_long_stop_string_costs_a_character_no_more_than_a_short_one() -> None
             looked += 1
             return super().__getitem__(index)
 
-    stream = StopStrings([])
-    stream._stops = [_Stop(Counted("a" * 999 + end)) for end in "bcdefgh"]
+    stops = [Counted("a" * 999 + end) for end in "bcdefgh"]
+    stream = StopStrings(stops)
     text = ("a" * 998 + "x") * 5
+    looked = 0
 
     for character in text:
         stream.push(character)
 
-    assert looked < 4 * len(stream._stops) * len(text)
+    assert looked < 4 * len(stops) * len(text)
