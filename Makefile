@@ -27,15 +27,16 @@ demo: setup
 	$(BIN)/python -m hotswap.demo --port $(PORT) --adapters $(ADAPTERS)
 
 # A file stays in one process: its tests share a server, or what was computed once.
-FAST := $(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
+TWO := -n 2 --dist loadfile
 
-# The slow tests one by one: some measure time, some need both cores for a model.
+# Slow tests of a live server one by one: some measure time, some need both cores.
 test: setup lint
-	$(FAST) --cov --cov-report= --cov-fail-under=95
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m 'not slow' $(TWO) --cov --cov-report= --cov-fail-under=95
+	$(BIN)/pytest -m slow $(TWO) tests/hotswap tests/scheduler tests/benchmarks
+	$(BIN)/pytest -m slow tests/live
 
 test-fast: setup lint
-	$(FAST)
+	$(BIN)/pytest -m 'not slow' $(TWO)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from benchmarks.baselines import CONTENDERS
 from benchmarks.machines import machine, taught
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
 from scheduler import Job, Mode, Scheduler, SchedulerLimits, StepShape
-from scheduler.simulate import Run, Table, simulate
+from scheduler.simulate import CostTable, Run, simulate
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
 
@@ -98,7 +98,7 @@ def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
 
 
 def make_scheduler(
-    policy: str, table: Table, waiting: int, kv_tokens: int = KV_TOKENS
+    policy: str, table: CostTable, waiting: int, kv_tokens: int = KV_TOKENS
 ) -> Scheduler:
     return Scheduler(
         CONTENDERS[policy](),
@@ -117,7 +117,7 @@ class Free:
     """A machine on which adapters cost nothing: mixed steps take as long as merged ones
     and swaps no time. Whatever a policy does, its steps would be no longer here."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: CostTable) -> None:
         self._table = table
 
     def step_s(self, shape: StepShape) -> float:
@@ -133,7 +133,7 @@ def ceiling(cell: Cell, rate: float = 0.0) -> float:
 
 
 def play(
-    policy: str, cell: Cell, rate: float = 0.0, table: Table | None = None
+    policy: str, cell: Cell, rate: float = 0.0, table: CostTable | None = None
 ) -> Told:
     """What the policy makes of the cell, by the cell's cost table or by `table`."""
     table = table or machine(cell.machine)

@@ -27,7 +27,7 @@ from benchmarks.baselines import CONTENDERS
 from benchmarks.cells import ASKED, RANK, SLOTS, make_scheduler
 from benchmarks.machines import machine
 from scheduler import BASE, Job, Mode, StepShape
-from scheduler.simulate import Table, simulate
+from scheduler.simulate import CostTable, simulate
 
 ADAPTERS = 3
 
@@ -60,7 +60,7 @@ class Clairvoyant:
     """Dijkstra's shortest path over all states of one burst (Dijkstra 1959): steps cost
     their seconds, or their seconds for each request that is not answered yet."""
 
-    def __init__(self, burst: list[Request], table: Table) -> None:
+    def __init__(self, burst: list[Request], table: CostTable) -> None:
         self._table = table
         self._groups = [
             [r for r in burst if r.adapter == adapter] for adapter in range(ADAPTERS)
@@ -141,7 +141,7 @@ def make_burst(seed: int) -> list[Request]:
     ]
 
 
-def play(policy: str, burst: list[Request], table: Table, *, told: bool) -> Result:
+def play(policy: str, burst: list[Request], table: CostTable, *, told: bool) -> Result:
     """What the policy makes of the simulated burst, `told` the lengths or not."""
     jobs = [
         Job(

@@ -41,7 +41,7 @@ from hotswap.model.runner import Runner
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import Costs, Job
-from scheduler.simulate import Table, simulate
+from scheduler.simulate import CostTable, simulate
 
 COMPARED = ("fcfs-mixed", "fcfs-merged", "affinity")
 ADAPTERS = 8
@@ -87,7 +87,7 @@ class Real:
     def _make_cold(self) -> None:
         self._runner.weights.activate(None)
         for generation in self._made:
-            self._runner.forget(generation)
+            self._runner.forget(generation.key)
 
 
 async def _send(engine: Engine, trace: Trace) -> None:
@@ -121,7 +121,7 @@ async def _send(engine: Engine, trace: Trace) -> None:
     await asyncio.gather(*(client(n) for n in range(len(trace.requests))))
 
 
-def on_simulator(trace: Trace, policy: str, costs: Costs, table: Table) -> Watched:
+def on_simulator(trace: Trace, policy: str, costs: Costs, table: CostTable) -> Watched:
     """By `table`; its scheduler starts from `costs`."""
     watched = Watched(policy, _copy(costs))
     jobs = [

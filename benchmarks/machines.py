@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from scheduler import Costs, Mode, StepShape
-from scheduler.simulate import Table
+from scheduler.simulate import CostTable
 
 STATE = Path(__file__).parent / "machine.json"
 
@@ -65,13 +65,13 @@ H100 = Roofline(
 )
 
 
-def machine(name: str) -> Table:
+def machine(name: str) -> CostTable:
     if name == "h100":
         return H100
     return Costs.restored(json.loads(STATE.read_text())["state"])
 
 
-def taught(table: Table) -> Costs:
+def taught(table: CostTable) -> Costs:
     """What a calibration would have learned of the table: a few steps of each kind."""
     costs = Costs()
     for warm in (True, False):

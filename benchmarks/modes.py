@@ -86,7 +86,7 @@ class Ours:
         def mixed(count: int) -> list[float]:
             self.runner.weights.activate(None)
             for generation in self.made[count:]:
-                self.runner.forget(generation)  # nobody else beside this batch
+                self.runner.forget(generation.key)  # nobody else beside this batch
             rows = rows_of(sequences, self.made[:count])
             for _ in range(SETTLE):
                 self.runner.run(rows, mixed=True)

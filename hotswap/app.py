@@ -111,7 +111,7 @@ def _scheduler(config: Config, runner: Runner, costs: Costs) -> Scheduler:
             prefill_tokens=schedule.prefill_tokens,
             patience_s=schedule.patience_s,
             switch_budget=schedule.switch_budget,
-            max_adapters=unless_auto(config.lora.max_loras),
+            max_mixed_adapters=unless_auto(config.lora.max_loras),
         ),
         builds_ahead=runner.weights.builds_ahead,
         costs=costs,

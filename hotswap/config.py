@@ -19,7 +19,7 @@ from hotswap.options import Auto, Count, LoraConfig, check, from_environment
 from scheduler import POLICIES
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
-Device = Annotated[
+DeviceName = Annotated[
     str,
     Meta(
         pattern=r"^(auto|cpu|(cuda|xpu|mps)(:\d+)?)$",
@@ -27,7 +27,7 @@ Device = Annotated[
     ),
 ]
 Share = Annotated[float, Meta(gt=0, lt=1)]
-Policy = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
+PolicyName = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 # Keys of earlier versions: the one of now, and how its value follows from the old one.
@@ -43,7 +43,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     # After SIGTERM: how long accepted jobs may take to finish.
     drain_s: Annotated[float, Meta(ge=0, le=1e6)] = 30.0
-    # Show where files lie, in listings; else folders are named without their path.
+    # Show where files lie, in answers; else folders are named without their path.
     show_paths: bool = False
     # What the base model is called, in place of its own name; answers say the first.
     served_model_names: tuple[ModelName, ...] = ()
@@ -61,7 +61,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     # "auto" is the model's own, or float32 on a CPU that was seen to be faster in it.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # The processor it runs on; "auto" is a GPU that is there, else the CPU.
-    device: Device = "auto"
+    device: DeviceName = "auto"
 
 
 class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +96,7 @@ class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Who chooses the next step; those besides "affinity" are there to compare it with.
-    policy: Policy = "affinity"
+    policy: PolicyName = "affinity"
     # Jobs in one step.
     max_batch: Count = 16
     # More waiting jobs are refused with 429.

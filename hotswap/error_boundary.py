@@ -1,4 +1,4 @@
-"""Outside: where code that strangers' data drives is called from.
+"""Error boundary: where code that strangers' data drives is called from.
 
 Tokenizers, templates, PEFT and safetensors raise what they like when a folder or a
 request is hostile; a panic of Rust's even passes by `except Exception`. Whatever it is,

@@ -15,7 +15,7 @@ HotswapError
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
-├── NotKept                  the journal could not be written
+├── NotKept                  the journal or the endpoints could not be written
 ├── NoRenderer               no process to render a chat template in, just now
 ├── OtherTokenizer           the adapter was replaced while its prompt was encoded
 ├── Overloaded               too many jobs wait; try again later
@@ -24,7 +24,7 @@ HotswapError
 ├── InternalError            a bug of the server's own
 ├── StepFailed               the model failed on this job's step
 ├── MergeFailed              the adapter could not be merged
-├── MixFailed                the adapter could not run beside golden
+├── MixFailed                the adapter could not run mixed
 └── StartFailed              the server cannot start: a bad flag, file or model
 """
 
@@ -72,7 +72,6 @@ class UnknownModel(ClientError):
     def __init__(self, model: str, reason: str | None = None) -> None:
         why = f"is not served: {reason}" if reason else "does not exist"
         super().__init__(f"The model `{model}` {why}.", "model")
-        self.model = model
 
 
 class UnknownAdapter(ClientError):

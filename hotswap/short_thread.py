@@ -46,14 +46,14 @@ class ShortThread(Generic[T]):
         since = self._thread.at_disk_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def wait(self, patience_s: float | None = None) -> bool:
+    def wait(self, disk_patience_s: float | None = None) -> bool:
         """Block until it is done; False if the disk has not answered for so long."""
         while True:
-            left = None if patience_s is None else patience_s - self.stuck_s
+            left = None if disk_patience_s is None else disk_patience_s - self.stuck_s
             self._thread.join(None if left is None else max(left, 0.0))
             if self.future.done():
                 return True
-            if patience_s is not None and self.stuck_s >= patience_s:
+            if disk_patience_s is not None and self.stuck_s >= disk_patience_s:
                 return False
 
     def _run(self) -> None:
@@ -87,13 +87,13 @@ def at_disk() -> Iterator[None]:
         thread.at_disk_since = None
 
 
-def in_short_thread(work: Callable[[], T], patience_s: float | None = None) -> T:
+def in_short_thread(work: Callable[[], T], disk_patience_s: float | None = None) -> T:
     """The result of `work`, or what it raised. Blocks until it is done.
 
-    Raises TimeoutError if the disk has not answered it for `patience_s`, and OSError as
-    `Short thread`.
+    Raises TimeoutError if the disk has not answered it for `disk_patience_s`, and
+    OSError as `ShortThread`.
     """
     sent = ShortThread(work)
-    if not sent.wait(patience_s):
+    if not sent.wait(disk_patience_s):
         raise TimeoutError("the disk does not answer")
     return sent.future.result()

@@ -68,7 +68,7 @@ class Renderer:
         )
         size = len(request) - len(template)
         self._check(template, size)
-        child = self._lease()
+        child = self._take()
         try:
             said = child.ask(request, self._deadline_s)
         except BaseException as error:
@@ -117,7 +117,7 @@ class Renderer:
                 f"again for {rest.until - now:.0f} s, but for a shorter conversation"
             )
 
-    def _lease(self) -> "_Child":
+    def _take(self) -> "_Child":
         while True:
             with self._lock:
                 child = self._idle.pop() if self._idle else None

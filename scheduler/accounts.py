@@ -91,7 +91,7 @@ class Accounts:
             self._deficits.charge(step.plan.generation, swap_s)
 
     def built_ahead(self, generation: str, seconds: float) -> None:
-        """A slot was built beside steps."""
+        """A slot was built between steps."""
         self.swap_budget_s -= seconds
         group = self._backlog.groups.get(generation)
         if group is not None:

@@ -62,7 +62,7 @@ class BatchBuilder:
             self._limits, free_kv_tokens=free_kv_tokens, barred_after=barred_after
         )
         if plan.aside is Aside.FIRST_TOKENS:
-            self._seat_unanswered(seats, plan, overdue)
+            self._offer_unanswered(seats, plan, overdue)
         seats.is_closed |= plan.aside is not None
         if plan.first:
             first = _first(plan.first, backlog, is_closed=seats.is_closed)
@@ -102,7 +102,7 @@ class BatchBuilder:
     def _ranks(self, adapters: set[str]) -> int:
         return sum([self._backlog.groups[name].rank for name in adapters])
 
-    def _seat_unanswered(self, seats: Seats, plan: Plan, overdue: Job | None) -> None:
+    def _offer_unanswered(self, seats: Seats, plan: Plan, overdue: Job | None) -> None:
         """Who has no first token yet, in the order of submission, for one step's
         prompts; but the streams that the plan names first come before all but
         `overdue`.
@@ -142,25 +142,25 @@ def _rest(seats: Seats, plan: Plan, backlog: Backlog) -> Iterator[Job]:
         return (job for job in jobs if job.generation != plan.without)
     names = {BASE, *seats.adapters} - {plan.without}
     groups = [backlog.groups.get(name) for name in sorted(names)]
-    lines = [
+    queues = [
         _jobs(group, is_closed=seats.is_closed)
         for group in groups
         if group is not None and group.can_mix
     ]
-    return heapq.merge(*lines, key=order_of)
+    return heapq.merge(*queues, key=order_of)
 
 
 def _first(
     first: tuple[str, ...], backlog: Backlog, *, is_closed: bool
 ) -> Iterator[Job]:
     """The next job of each generation, for each of its mentions."""
-    lines: dict[str, Iterator[Job]] = {}
+    queues: dict[str, Iterator[Job]] = {}
     for generation in first:
-        line = lines.get(generation)
-        if line is None:
+        queue = queues.get(generation)
+        if queue is None:
             group = backlog.groups[generation]
-            line = lines[generation] = _jobs(group, is_closed=is_closed)
-        job = next(line, None)
+            queue = queues[generation] = _jobs(group, is_closed=is_closed)
+        job = next(queue, None)
         if job is not None:
             yield job
 

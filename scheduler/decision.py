@@ -36,10 +36,6 @@ class Step:
     rows: Mapping[str, int]
 
     @property
-    def generations(self) -> set[str]:
-        return set(self.rows)
-
-    @property
     def prefill_tokens(self) -> int:
         return self.shape.prefill_tokens
 

@@ -10,14 +10,16 @@ class SchedulerLimits:
     max_waiting: int  # jobs without KV; one more is refused
     prefill_tokens: int  # prompt tokens computed in one step
     patience_s: float  # a wait for a token that needs no step of its own yet
-    max_adapters: int | None = None  # in a mixed step; None: as many as there are seats
+    max_mixed_adapters: int | None = (
+        None  # in a mixed step; None: as many as there are seats
+    )
     switch_budget: float = 0.05  # share of time that swaps may take
 
     def __post_init__(self) -> None:
-        assert self.max_adapters is None or self.max_adapters > 0
+        assert self.max_mixed_adapters is None or self.max_mixed_adapters > 0
         assert 0.0 < self.switch_budget < 1.0
 
     @property
     def mixed_adapters(self) -> int:
         """Distinct adapters in a mixed step, at most."""
-        return min(self.max_batch, self.max_adapters or self.max_batch)
+        return min(self.max_batch, self.max_mixed_adapters or self.max_batch)

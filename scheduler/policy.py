@@ -71,7 +71,7 @@ class Plan:
 
     `first`: generations that are seated before the others, one job for each mention.
     `aside`: one step, after which the turn goes on. `without`: a generation that is
-    left out. `prepare`: a generation to build a slot for between the steps of this
+    left out. `build_ahead`: a generation to build a slot for between the steps of this
     turn.
     """
 

@@ -135,17 +135,20 @@ class Scheduler:
         self._leave(job_id, JobEvent.FAIL)
 
     def decide(self, now: float) -> Decision:
-        """The next step, or Idle if there is no job at all."""
+        """The next step, or Idle if there is no job at all: whose first token is next,
+        whose wait is over, after whom nobody may take KV, whom a mixed step would serve
+        - the policy sees it and plans, the builder fills the seats."""
         if not self._backlog:
             return Idle()
         self._accounts.refill()
         free = self.free_kv_tokens
         newcomer = self._waits.newcomer(free)
         overdue = self._waits.overdue(now, newcomer, free)
-        barred = self._waits.barred_after(now, free)
-        front = self._builder.front(free, barred)
-        plan = self._policy.choose(self._view(now, front, newcomer, overdue, barred))
-        seats = self._builder.seats(plan, overdue, free, barred)
+        barred_after = self._waits.barred_after(now, free)
+        front = self._builder.front(free, barred_after)
+        view = self._view(now, front, newcomer, overdue, barred_after)
+        plan = self._policy.choose(view)
+        seats = self._builder.seats(plan, overdue, free, barred_after)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
         self._move(seats)
         if plan.aside is None:
@@ -167,9 +170,7 @@ class Scheduler:
         self._warm = outcome.warm | {BASE}
         self._resident = step.plan.generation or BASE
         self._streams.serve(self._backlog.progress(step.work), now)
-        if not outcome.finished:
-            return
-        for job, _, _ in step.work:
+        for job, _, _ in step.work if outcome.finished else ():
             if job.id in outcome.finished and job.state is JobState.RUNNING:
                 self._lengths.learn(job.generation, job.generated)
                 self._leave(job.id, JobEvent.FINISH)
@@ -226,12 +227,11 @@ class Scheduler:
             job.move(JobEvent.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
-        running, parked = JobState.RUNNING, JobState.PARKED
         for job in self._running:
-            if job.state is running and job not in seats:
+            if job.state is JobState.RUNNING and job not in seats:
                 job.move(JobEvent.PARK)
         for job in seats.jobs:
-            if job.state is parked:
+            if job.state is JobState.PARKED:
                 job.move(JobEvent.RESUME)
         self._running = seats.jobs
 

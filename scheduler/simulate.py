@@ -17,7 +17,7 @@ from scheduler.job import BASE, Job
 from scheduler.scheduler import Scheduler
 
 
-class Table(Protocol):
+class CostTable(Protocol):
     """What steps and swaps really take."""
 
     def step_s(self, shape: StepShape) -> float: ...
@@ -36,7 +36,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     tokens: dict[Mode, int] = field(default_factory=lambda: dict.fromkeys(Mode, 0))
     swaps: int = 0
-    built: int = 0  # slots built beside the steps of another turn
+    built: int = 0  # slots built between the steps of another turn
     busy_s: float = 0.0  # in steps
     swap_s: float = 0.0  # in swaps, and building slots
     end: float = 0.0
@@ -56,18 +56,18 @@ class _Arrivals:
         self, trace: Iterable[Job], clients: int | Mapping[str, int] | None
     ) -> None:
         self._clients = clients
-        self._lines: dict[str, list[Job]] = {}
+        self._queues: dict[str, list[Job]] = {}
         self._present: Counter[str] = Counter()
         for job in list(trace)[::-1]:
-            self._lines.setdefault(self._line(job), []).append(job)
+            self._queues.setdefault(self._queue_of(job), []).append(job)
 
     def due(self, now: float) -> Iterator[Job]:
-        for name, line in self._lines.items():
+        for name, queue in self._queues.items():
             most = self._most(name)
-            while line and (
-                line[-1].arrival <= now if most is None else self._present[name] < most
+            while queue and (
+                queue[-1].arrival <= now if most is None else self._present[name] < most
             ):
-                job = line.pop()
+                job = queue.pop()
                 if most is not None:
                     job.arrival = now
                 self._present[name] += 1
@@ -76,13 +76,14 @@ class _Arrivals:
     def next_s(self) -> float | None:
         """When the next job comes, if all that came have ended."""
         return min(
-            (line[-1].arrival for line in self._lines.values() if line), default=None
+            (queue[-1].arrival for queue in self._queues.values() if queue),
+            default=None,
         )
 
     def ended(self, job: Job) -> None:
-        self._present[self._line(job)] -= 1
+        self._present[self._queue_of(job)] -= 1
 
-    def _line(self, job: Job) -> str:
+    def _queue_of(self, job: Job) -> str:
         clients = self._clients
         return (
             job.generation
@@ -90,15 +91,15 @@ class _Arrivals:
             else ""
         )
 
-    def _most(self, line: str) -> int | None:
+    def _most(self, queue: str) -> int | None:
         clients = self._clients
-        return clients.get(line) if isinstance(clients, Mapping) else clients
+        return clients.get(queue) if isinstance(clients, Mapping) else clients
 
 
 class _Slots:
     """Which slots are built, and what building takes."""
 
-    def __init__(self, table: Table, count: int) -> None:
+    def __init__(self, table: CostTable, count: int) -> None:
         self.resident = BASE
         self.warm: list[str] = []  # most recently used first
         self._table = table
@@ -134,7 +135,7 @@ class _Slots:
 def simulate(
     scheduler: Scheduler,
     trace: Iterable[Job],
-    table: Table,
+    table: CostTable,
     *,
     slots: int = 1,
     clients: int | Mapping[str, int] | None = None,

@@ -2,8 +2,8 @@
 
 Patience is the same for all, so those who run out of it do so in the order they were
 submitted; a deadline is one job's own. But behind a flood, more jobs of one adapter
-than there are seats, nobody else shall stand in line: every other time it is the turn
-of an adapter with no more jobs than its part of the seats.
+than there are seats, nobody else shall stand in line: every other step aside is
+for an adapter with no more jobs than its part of the seats.
 """
 
 from itertools import islice
@@ -27,7 +27,7 @@ class Waits:
         self._max_batch = limits.max_batch
         self._prefill_tokens = limits.prefill_tokens
         self._patience_s = limits.patience_s
-        self._was_quiet = False  # it was a quiet adapter's turn
+        self._was_quiet = False  # the last one was for a quiet adapter
 
     def newcomer(self, free_kv_tokens: int) -> Job | None:
         """Of the unanswered jobs that can run, the one submitted first."""

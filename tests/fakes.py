@@ -20,7 +20,7 @@ PROMPT_TOKEN = 1
 
 
 def generation(key: str, tokenizer: Tokenizer | None = None) -> Generation:
-    """A generation whose tokens are the message `key`."""
+    """A generation whose tokens are the letter `key`."""
     delta = Delta(a=torch.ones(1, 1), b=torch.ones(1, 1), scale=1.0)
     return Generation(key=key, deltas={"layer": delta}, tokenizer=tokenizer)
 

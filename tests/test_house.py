@@ -132,7 +132,7 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_no_two_modules_differ_by_a_letter() -> None:
-    """Who looks for one finds the other: reader and readers, seats and seating."""
+    """Who looks for one finds the other: `part` beside `parts`."""
     stems = {path.stem.replace("_", "") for path in FILES}
     alike = [
         (one, other)

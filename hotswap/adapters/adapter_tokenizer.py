@@ -23,12 +23,12 @@ from hotswap.errors import AdapterRefused, BadRequest, NoRenderer, StepFailed
 from hotswap.tokenizer import Tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 # All that is looked at, and how many bytes each may have
 FILES = {
     TOKENIZER_FILE: 1 << 27,
-    CONFIG_FILE: 1 << 24,
+    TOKENIZER_CONFIG_FILE: 1 << 24,
     TEMPLATE_FILE: 1 << 20,
     "special_tokens_map.json": 1 << 24,
     "added_tokens.json": 1 << 24,
@@ -140,9 +140,9 @@ def _template(files: Mapping[str, bytes]) -> str | None:
     try:
         if TEMPLATE_FILE in files:
             return _check_template(files[TEMPLATE_FILE].decode())
-        if CONFIG_FILE not in files:
+        if TOKENIZER_CONFIG_FILE not in files:
             return None
-        said = msgspec.json.decode(files[CONFIG_FILE])
+        said = msgspec.json.decode(files[TOKENIZER_CONFIG_FILE])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refused(f"the chat template cannot be read: {error}") from None
     found = said.get("chat_template") if isinstance(said, dict) else None

@@ -1,7 +1,7 @@
 """Generation: one content of an adapter, and what it makes of the model's modules.
 
 A generation is one content of an adapter. Most say a low-rank update of each linear
-module, which can run merged or beside golden. Whatever else PEFT can merge comes as a
+module, which can run merged or mixed. Whatever else PEFT can merge comes as a
 rewrite: the module's parameters as PEFT's own merge makes them, which only a slot can
 hold. A generation's tensors are never written.
 """
@@ -89,7 +89,7 @@ class Generation:
 
     @property
     def can_mix(self) -> bool:
-        """Whether it can run beside golden, in one step with other adapters."""
+        """Whether it can run mixed, in one step with other adapters."""
         return self.fits_mixed and not self.rewrites
 
     @cached_property

@@ -11,7 +11,6 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from hotswap.adapters import foreign
 from hotswap.adapters.settings import (
-    CONFIG_FILE,
     LORA,
     brief,
     known,
@@ -20,8 +19,6 @@ from hotswap.adapters.settings import (
 )
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
-
-__all__ = ["CHANGED_BASE_INITS", "CONFIG_FILE", "more_than_low_rank", "parse"]
 
 # Each is compared with PEFT's own merged output in tests/hotswap/test_formats.py.
 _MERGEABLE = frozenset(

@@ -9,8 +9,9 @@ from msgspec.structs import asdict
 
 from hotswap.adapters.adapter_info import GenerationInfo
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
-from hotswap.adapters.checkpoint import Layout, read
+from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
+from hotswap.adapters.layout import Layout
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.errors import AdapterRefused
 

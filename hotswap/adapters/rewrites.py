@@ -71,7 +71,7 @@ class PeftMerge:
 
     @torch.no_grad()
     def prove(self, golden: Mapping[str, torch.Tensor]) -> None:
-        """Refuse a layer that computes something else merged than beside golden.
+        """Refuse a layer that computes something else merged than unmerged.
 
         Raises AdapterRefused.
         """

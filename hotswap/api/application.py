@@ -57,10 +57,10 @@ def application(
 ) -> Litestar:
     """The HTTP application around an engine that is not started yet.
 
-    `state.drain()`, from any thread, begins a shutdown that accepts nothing more and
-    lets what was accepted finish within `drain_s`. `state.answers` counts, by code.
-    `state.ended()` tells the threads that do not run, of which there is none while the
-    server is up unless a bug has ended it.
+    Its own state has `drain()`, which from any thread begins a shutdown that accepts
+    nothing more and lets what was accepted finish within `drain_s`; `answers`, counted
+    by code; and `ended()`, the threads that do not run: none while the server is up,
+    unless a bug has ended it.
     """
 
     watch = state.watch

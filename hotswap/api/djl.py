@@ -68,7 +68,9 @@ async def _invoke(
     if "handler" in request.headers:
         raise BadRequest("The handler can't be overridden in a request", "handler")
     if endpoint is not None:
-        server.endpoints.adapter(endpoint)  # it exists
+        server.endpoints.adapter(
+            endpoint
+        )  # raises UnknownEndpoint before the body is read
     body, selection = await read_body(request, server, Invocation, endpoint)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:

@@ -25,6 +25,7 @@ from hotswap.api.djl_shape import (
     status_reply,
 )
 from hotswap.api.schemas import Fields, decode
+from hotswap.api.selection import ALIAS
 from hotswap.api.server_state import Injected, ServerState
 from hotswap.errors import (
     AdapterExists,
@@ -35,7 +36,6 @@ from hotswap.errors import (
 )
 from hotswap.library.orders import Registration, Update
 
-ALIAS = "x-amzn-sagemaker-adapter-alias"
 _ALL = ["/adapters", "/models/{model:str}/adapters"]
 _ONE = [f"{path}/{{name:str}}" for path in _ALL]
 _BELOW = [f"{path}/{{rest:path}}" for path in _ONE]
@@ -59,7 +59,7 @@ async def list_adapters(request: Request, server: Injected) -> Response:
         row for row in server.engine.status.adapters if row.state is AdapterState.READY
     ]
     shown, token = page(request, rows)
-    return reply({**token, "adapters": [_card(server, row) for row in shown]})
+    return reply({**token, "adapters": [_row(server, row) for row in shown]})
 
 
 @post(_ALL, status_code=200)
@@ -88,7 +88,7 @@ async def describe(request: Request, server: Injected, name: FromPath[str]) -> R
     row = server.engine.status.adapter(name)
     if row is None or row.state is not AdapterState.READY:
         raise NotFound(_not_found(request.headers.get(ALIAS) or name))
-    return reply(_card(server, row))
+    return reply(_row(server, row))
 
 
 @post(_BELOW, status_code=200)
@@ -165,7 +165,7 @@ def _alias(server: ServerState, name: str) -> str:
         return name
 
 
-def _card(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
+def _row(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
     return {
         "name": row.name,
         "src": server.source(row),

@@ -26,10 +26,10 @@ async def model(server: Injected, model: FromPath[str]) -> Response:
     """What DJL tells of a model, as far as it has a meaning here."""
     if model not in server.names:
         raise UnknownEndpoint(model)
-    return reply([{"workflowName": model, "models": [card(server)]}])
+    return reply([{"workflowName": model, "models": [model_row(server)]}])
 
 
-def card(server: ServerState) -> dict[str, Any]:
+def model_row(server: ServerState) -> dict[str, Any]:
     """One model of a workflow. There is one worker: the engine."""
     status = server.engine.status
     return {

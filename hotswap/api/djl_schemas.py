@@ -11,7 +11,7 @@ from hotswap.engine.sampling_params import SamplingParams
 
 
 class Parameters(SamplingFields, frozen=True, kw_only=True):
-    """DJL's generation parameters; defaults as its documentation says."""
+    """DJL's sampling parameters; defaults as its documentation says."""
 
     defaults = SamplingParams(max_tokens=30, temperature=0.0, logprobs=True)
     foreign = unsupported_fields.PARAMETERS

@@ -2,7 +2,7 @@
 
 A long text takes a tokenizer seconds, and what an adapter's folder brings may take any
 time. Each lane has one work in hand at a time, so that no adapter holds up another, and
-lanes take turns. None of the threads is anybody else's.
+lanes alternate. None of the threads is anybody else's.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from hotswap.errors import BadRequest, Overloaded
 from hotswap.tokenizer import Tokenizer
 
 _THREADS = 8
-MOST_IN_LINE = 64  # works of one lane
+MOST_IN_LANE = 64  # works of one lane
 MOST_SIZE = 1 << 25  # characters of all that wait
 LONG = 64_000  # what may take seconds does not wait with what does not
 
@@ -81,7 +81,7 @@ class EncoderPool:
         self._size = 0
 
     async def run(self, lane: str, several: Sequence[Encoding]) -> None:
-        """Encode them when the lane's turn has come.
+        """Encode them when the lane comes to them.
 
         Raises Overloaded if too much waits, and what they raise.
         """
@@ -91,7 +91,7 @@ class EncoderPool:
         work = _Work(several, size, Future())
         with self._lock:
             line = self._lanes.get(lane, deque())
-            if len(line) >= MOST_IN_LINE or self._size + size > MOST_SIZE:
+            if len(line) >= MOST_IN_LANE or self._size + size > MOST_SIZE:
                 raise Overloaded("too many long prompts wait to be read", 1.0)
             self._lanes[lane] = line
             self._size += size

@@ -30,12 +30,12 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Endpoints:
     """Changed by one request at a time: the one that holds `changing`."""
 
-    def __init__(self, path: Path | None, *, patience_s: float = 15.0) -> None:
-        """`path` None keeps nothing. `patience_s`: how long the disk may take to
+    def __init__(self, path: Path | None, *, disk_patience_s: float = 15.0) -> None:
+        """`path` None keeps nothing. `disk_patience_s`: how long the disk may take to
         answer. Raises StartFailed for a file that is broken."""
         self.changing = asyncio.Lock()
         self._path = path
-        self._patience_s = patience_s
+        self._disk_patience_s = disk_patience_s
         kept = read_json(path, dict[str, Endpoint], "endpoints") if path else None
         self._by_name = kept or {}
 
@@ -71,5 +71,5 @@ class Endpoints:
         if self._path is not None:
             # An exit joins the thread that waits here, and not the short thread's.
             work = partial(write_json, self._path, msgspec.to_builtins(by_name))
-            in_short_thread(work, self._patience_s)
+            in_short_thread(work, self._disk_patience_s)
         self._by_name = by_name

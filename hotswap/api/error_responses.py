@@ -45,7 +45,7 @@ from hotswap.errors import (
 
 log = logging.getLogger(__name__)
 
-# The one table of HTTP codes; `djl_shape.STATUS` has those that DJL's routes change.
+# `djl_shape.STATUS` has those that DJL's routes change.
 STATUS: dict[type[HotswapError], int] = {
     BadRequest: 400,
     PromptTooLong: 400,

@@ -1,4 +1,4 @@
-"""/v1/models: OpenAI's listing, with vLLM's cards for adapters (`parent`, `root`)."""
+"""/v1/models: OpenAI's list; an adapter's row is vLLM's (`parent`, `root`)."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -16,8 +16,9 @@ from hotswap.api.openai_shape import ResponseShape, error_body, event, ran, usag
 from hotswap.api.prompt import Conversation, Prompt
 from hotswap.api.request_body import read_body
 from hotswap.api.running import Running, collect, primed
+from hotswap.api.selection import Selection
 from hotswap.api.server_state import Injected, ServerState
-from hotswap.api.submission import InjectedSubmitter
+from hotswap.api.submission import InjectedSubmitter, Submitter
 from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import BadRequest
 
@@ -31,10 +32,14 @@ async def completions(
     texts = _texts(body)
     submitter.check_room(len(texts) * (body.n or 1), "prompt")
     prompts = [Prompt(text, "prompt") for text in texts]
-    requests = _requests(server, body, prompts, selection.for_inputs(len(prompts)))
-    shape = ResponseShape(body, ran(server, requests, body.model))
-    running = await submitter.submit(requests, selection.field)
-    return await _answer(request, running, shape)
+    return await _generate(
+        request,
+        server,
+        submitter,
+        body=body,
+        prompts=prompts,
+        selection=selection,
+    )
 
 
 @post("/v1/chat/completions", status_code=200)
@@ -46,10 +51,14 @@ async def chat_completions(
     submitter.check_room(body.n or 1, "n")
     (adapter,) = selection.for_inputs(1)
     prompt = Prompt(_conversation(server, body, adapter), "messages")
-    requests = _requests(server, body, [prompt], [adapter])
-    shape = ResponseShape(body, ran(server, requests, body.model))
-    running = await submitter.submit(requests, selection.field)
-    return await _answer(request, running, shape)
+    return await _generate(
+        request,
+        server,
+        submitter,
+        body=body,
+        prompts=[prompt],
+        selection=selection,
+    )
 
 
 def _texts(body: Completion) -> Sequence[str | Sequence[int]]:
@@ -78,24 +87,39 @@ def _content(message: ChatMessage) -> str:
     return "".join(part.text for part in message.content)
 
 
+async def _generate(
+    request: Request,
+    server: ServerState,
+    submitter: Submitter,
+    *,
+    body: Completion | Chat,
+    prompts: Sequence[Prompt],
+    selection: Selection,
+) -> Response:
+    requests = _requests(server, body, prompts, selection.for_inputs(len(prompts)))
+    shape = ResponseShape(body, ran(server, requests, body.model))
+    running = await submitter.submit(requests, selection.field)
+    return await _answer(request, running, shape)
+
+
 def _requests(
     server: ServerState,
     body: Completion | Chat,
     prompts: Sequence[Prompt],
     adapters: Sequence[str],
 ) -> list[JobRequest]:
-    """`n` for each prompt, which share it."""
+    """`n` jobs for each prompt, which share it."""
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
         params = body.to_params(server.sidecar(adapter))
         requests += [
-            JobRequest(prompt=prompt, adapter=adapter, params=_of_copy(params, number))
+            JobRequest(prompt=prompt, adapter=adapter, params=_seeded(params, number))
             for number in range(body.n or 1)
         ]
     return requests
 
 
-def _of_copy(params: SamplingParams, number: int) -> SamplingParams:
+def _seeded(params: SamplingParams, number: int) -> SamplingParams:
     """Copies of one prompt must differ, and differ alike on every call."""
     if params.seed is None:
         return params

@@ -23,7 +23,7 @@ class Conversation:
 
 
 class Prompt:
-    """The copies of a job share one, and its `tokens` are made once."""
+    """The jobs that answer one prompt share it, and its `tokens` are made once."""
 
     def __init__(self, content: str | Sequence[int] | Conversation, field: str) -> None:
         """`field` names it in errors."""

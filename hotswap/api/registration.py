@@ -1,7 +1,7 @@
 """Registration: adapters come, change and go, whatever shape asks for it.
 
 An answer comes when the change is done and can be seen: the next request may use the
-adapter, and the next listing shows it.
+adapter, and `/v1/adapters` shows it.
 """
 
 import asyncio

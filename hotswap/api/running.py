@@ -33,7 +33,7 @@ class Answer:
 
 
 class Running:
-    """The jobs of one request, accepted. Use `async with`: leaving it frees them."""
+    """The jobs of one request, accepted. Whoever has one calls `close`."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from hotswap.model.budget import MemoryPlan
 class ServerState:
     """`base`, `also_base`: the names of the bare model, the first is what answers say.
     `memory`: what holds how much. `directory`: the one that is watched.
-    `show_paths`: whether listings may tell where files lie. `answers`: how many went
+    `show_paths`: whether answers may tell where files lie. `answers`: how many went
     out, by HTTP code."""
 
     engine: Engine
@@ -43,7 +43,7 @@ class ServerState:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name of the bare model but `base`, which is its name everywhere."""
+        """Every name of the bare model but `base`, by which every server has it."""
         return (self.base, *self.also_base)
 
     def adapter(self, name: str) -> AdapterInfo:

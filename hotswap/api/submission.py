@@ -161,7 +161,7 @@ class Submitter:
 
 
 async def _is_accepted(ticket: Ticket, request: JobRequest, selected_by: str) -> bool:
-    """False: its prompt has to be encoded again. Raises the engine's refusal."""
+    """False: its prompt has to be encoded again. Raises the engine's error."""
     try:
         await ticket.accepted()
     except OtherTokenizer:

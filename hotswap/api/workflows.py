@@ -17,7 +17,7 @@ from hotswap.adapters.adapter_info import AdapterState
 from hotswap.adapters.origin import Origin
 from hotswap.api import registration
 from hotswap.api.djl_errors import IllegalArgument
-from hotswap.api.djl_models import card
+from hotswap.api.djl_models import model_row
 from hotswap.api.djl_shape import (
     boolean,
     page,
@@ -92,7 +92,7 @@ async def workflow(server: Injected, name: FromPath[str]) -> Response:
     adapter = server.endpoints.adapter(name)
     about = {"workflowName": name, "adapter": adapter}
     about |= _version(server.endpoints.by_name[name])
-    return reply([{**about, "models": [card(server)]}])
+    return reply([{**about, "models": [model_row(server)]}])
 
 
 @post("/workflows", status_code=200)

@@ -31,7 +31,7 @@ from scheduler import Idle, Scheduler, Step
 
 log = logging.getLogger(__name__)
 
-_MOST_FAULTS = 8
+_MOST_FAULTS = 8  # rounds in a row that a bug may end before it ends the thread
 
 
 class Engine:
@@ -137,7 +137,7 @@ class Engine:
             self._inbox.close()
 
     def _guarded_round(self) -> bool:
-        """As `_round`. A bug fails all jobs, whoever's it is, and the loop goes on with
+        """As `_round`. A bug fails all jobs, whosever it is, and the loop goes on with
         none. Raises one that strikes again and again all the same."""
         try:
             with error_boundary(InternalError):
@@ -166,7 +166,7 @@ class Engine:
             case Idle():
                 self._scheduler.check()
                 self._publish()
-                if self._handler.is_stopping:
+                if self._handler.is_ending:
                     return False
                 self._read_messages(wait=True)
         return True

@@ -48,7 +48,7 @@ class Executor(Protocol):
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """One forward pass: logits [rows that want them, vocab] in float32. `mixed`:
-        golden is resident, and each row has its own adapter beside it. Raises
+        golden is resident, and each row has its own adapter, unmerged. Raises
         MixFailed."""
 
     def forget(self, generation: str) -> None:

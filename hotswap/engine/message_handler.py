@@ -76,7 +76,7 @@ class MessageHandler:
         self._awaited: dict[str, list[tuple[float, Submit]]] = {}
         self._syncs: list[Sync] = []  # to be answered with the next status
         self.drain_until: float | None = None
-        self.is_stopping = False
+        self.is_ending = False
 
     def handle(self, message: Message) -> None:
         """Act on a message. One that fails concerns nobody but its sender."""
@@ -119,12 +119,12 @@ class MessageHandler:
                 if self.drain_until is None:
                     self.drain_until = self._clock() + limit_s
                 for name in list(self._awaited):
-                    self._take_up(name)  # refuses them
+                    self._take_up(name)  # whoever waited is refused
             case Stop():
-                self.is_stopping = True
+                self.is_ending = True
 
     def published(self) -> None:
-        """The status shows all that was taken so far."""
+        """The status shows all that was handled so far."""
         for sync in self._syncs:
             sync.answer()
         self._syncs.clear()

@@ -1,4 +1,4 @@
-"""Status: what the world may know of the engine, frozen, replaced whole each step."""
+"""Status: what the world may know of the engine, frozen, replaced in each round."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ class Status:
     free_kv_tokens: int
     kv_tokens: int
     loaded_bytes: int  # of adapters in host memory
-    batched_lora_bytes: int  # of their copies that run beside golden, on the device
+    batched_lora_bytes: int  # of their copies that run mixed, on the device
     costs: dict[str, float]
     cost_error: float | None  # median relative error of the predictions of steps
     wait_bound_s: float | None  # for the first token of a job accepted now

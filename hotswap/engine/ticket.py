@@ -52,7 +52,7 @@ class Ticket:
         self._events.put_nowait(event)
 
     async def accepted(self) -> None:
-        """Wait for the engine's answer. Raises its refusal."""
+        """Wait for the engine's answer. Raises what it is refused with."""
         event = await self._next()
         assert isinstance(event, Accepted), event
         self.generation = event.generation

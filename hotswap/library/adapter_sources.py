@@ -1,4 +1,4 @@
-"""Sources: which names and which folders an adapter may have, and how one is shown.
+"""Adapter sources: which names and folders an adapter may have, how one is shown.
 
 A name is one path segment, printable, of bounded length. A folder lies under one of the
 configured roots, after every symlink in its path and in its files is resolved: what a

@@ -42,12 +42,12 @@ class FolderEvents:
     """Owned by the watch's thread; `stop` may come from another."""
 
     def __init__(
-        self, wake: Callable[[], None], *, polling: bool, patience_s: float
+        self, wake: Callable[[], None], *, polling: bool, disk_patience_s: float
     ) -> None:
         """`wake`, from any thread: something has happened."""
         self._handler = _Handler(wake)
         self._is_wanted = not polling
-        self._patience_s = patience_s
+        self._disk_patience_s = disk_patience_s
         self._identity: Identity | None = None
         self._observer: BaseObserver | None = None
 
@@ -69,7 +69,7 @@ class FolderEvents:
         # It walks through the whole tree: on a dead mount for ever.
         sent = ShortThread(partial(self._observe, directory))
         try:
-            if not sent.wait(self._patience_s):
+            if not sent.wait(self._disk_patience_s):
                 raise TimeoutError("the disk does not answer")
             self._observer = sent.future.result()
         except OSError as error:

@@ -43,10 +43,10 @@ class Scan:
 class FolderScanner:
     """Scans one directory. Owned by one thread, which no dead mount holds up."""
 
-    def __init__(self, directory: Path, patience_s: float) -> None:
-        """`patience_s`: how long the disk may take to answer."""
+    def __init__(self, directory: Path, disk_patience_s: float) -> None:
+        """`disk_patience_s`: how long the disk may take to answer."""
         self._directory = directory
-        self._patience_s = patience_s
+        self._disk_patience_s = disk_patience_s
         self._stuck: dict[str | None, ShortThread[None]] = {}  # by folder; None: all
 
     def scan(self) -> Scan:
@@ -59,7 +59,7 @@ class FolderScanner:
         into = Scan(troubles=dict.fromkeys((n for n in self._stuck if n), _SILENT))
         while True:
             sent = ShortThread(partial(scan, self._directory, into))
-            if sent.wait(self._patience_s):
+            if sent.wait(self._disk_patience_s):
                 sent.future.result()
                 return into
             into.is_left = True
@@ -72,7 +72,9 @@ class FolderScanner:
     def identify(self) -> Identity | None:
         """Which directory the path leads to now. Raises OSError."""
         self._check()
-        return in_short_thread(partial(identify, self._directory), self._patience_s)
+        return in_short_thread(
+            partial(identify, self._directory), self._disk_patience_s
+        )
 
     def _check(self) -> None:
         if None in self._stuck or len(self._stuck) >= _MOST_STUCK:

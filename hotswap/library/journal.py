@@ -44,12 +44,12 @@ def note_of(origin: Origin) -> Note | None:
 class Journal:
     """Owned by the library's thread. `path` None keeps nothing."""
 
-    def __init__(self, path: Path | None, *, patience_s: float = 15.0) -> None:
-        """`patience_s`: how long the disk may take to answer. Raises StartFailed if
-        there is a journal that cannot be read."""
+    def __init__(self, path: Path | None, *, disk_patience_s: float = 15.0) -> None:
+        """`disk_patience_s`: how long the disk may take to answer. Raises StartFailed
+        if there is a journal that cannot be read."""
         noted = None if path is None else read_json(path, dict[str, Note], "journal")
         self._path = path
-        self._patience_s = patience_s
+        self._disk_patience_s = disk_patience_s
         self._notes = noted or {}
         # None: unknown, or not all of it
         self._written: dict[str, Note] | None = self._notes
@@ -62,7 +62,7 @@ class Journal:
 
     @property
     def registered(self) -> dict[str, Origin]:
-        """What clients registered. Of a watched folder the watcher will tell."""
+        """What clients registered. Of a watched folder the watch will tell."""
         return {
             name: note.origin
             for name, note in sorted(self._notes.items())
@@ -116,7 +116,7 @@ class Journal:
             self._written = None  # whatever is there if this fails
             work = partial(write_json, self._path, msgspec.to_builtins(notes))
             self._writing = ShortThread(work)
-            if not self._writing.wait(self._patience_s):
+            if not self._writing.wait(self._disk_patience_s):
                 raise TimeoutError("the disk does not answer")
             self._writing.future.result()
         self._notes = self._written = notes

@@ -27,10 +27,10 @@ START_S = 20.0  # so long at most a start waits for what is there to be read
 class Library:
     """Called from any thread; futures raise what the registry does."""
 
-    def __init__(self, *, patience_s: float = 15.0) -> None:
-        """`patience_s`: how long the disk may take to answer."""
+    def __init__(self, *, disk_patience_s: float = 15.0) -> None:
+        """`disk_patience_s`: how long the disk may take to answer."""
         self._registry: Registry
-        self._queues = NameQueues(self._tick, patience_s=patience_s)
+        self._queues = NameQueues(self._tick, disk_patience_s=disk_patience_s)
 
     def open(self, registry: Registry) -> None:
         """Once, before `start`: the engine asks the library for adapters and the

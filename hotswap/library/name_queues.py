@@ -46,14 +46,14 @@ class _Asked(Generic[T]):
 class NameQueues:
     """Called from any thread; futures raise what the transactions do."""
 
-    def __init__(self, tick: Callable[[], bool], *, patience_s: float) -> None:
+    def __init__(self, tick: Callable[[], bool], *, disk_patience_s: float) -> None:
         """`tick`, on the thread: do what was left to do; whether anything is left.
-        `patience_s`: how long the disk may take to answer."""
+        `disk_patience_s`: how long the disk may take to answer."""
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._queues: dict[Hashable, deque[_Asked[Any]]] = {}
-        self._pool: ReadPool[Read] = ReadPool(self._wake, patience_s)
+        self._pool: ReadPool[Read] = ReadPool(self._wake, disk_patience_s)
         self._tick = tick
-        self._tick_s = min(_TICK_S, patience_s / 4)
+        self._tick_s = min(_TICK_S, disk_patience_s / 4)
         self._said: set[str] = set()
         self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="library", daemon=True)

@@ -1,7 +1,7 @@
 """Orders: what a client asks to be done with a name. Frozen data.
 
 Each family of routes makes one of these from its own fields; it travels whole to the
-registry, which alone looks into it.
+registry, which alone acts on it.
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ _MOST = 32
 
 
 @dataclass(slots=True)
-class _Read(Generic[T]):
+class _Request(Generic[T]):
     key: Hashable
     work: Callable[[], T]
     then: Callable[[T | None, BaseException | None], None]
@@ -31,13 +31,13 @@ class ReadPool(Generic[T]):
     """Owned by one thread, which calls `poll` now and then. A key is read once at a
     time."""
 
-    def __init__(self, wake: Callable[[], None], patience_s: float) -> None:
-        """`wake`, from any thread: it is time to `poll`. `patience_s`: how long the
-        disk may take to answer, and until when a read counts among the few."""
+    def __init__(self, wake: Callable[[], None], disk_patience_s: float) -> None:
+        """`wake`, from any thread: it is time to `poll`. `disk_patience_s`: how long
+        the disk may take to answer, and until when a read counts among the few."""
         self._wake = wake
-        self._patience_s = patience_s
-        self._waiting: deque[_Read[T]] = deque()
-        self._running: list[tuple[_Read[T], ShortThread[T]]] = []
+        self._disk_patience_s = disk_patience_s
+        self._waiting: deque[_Request[T]] = deque()
+        self._running: list[tuple[_Request[T], ShortThread[T]]] = []
         self._stuck: dict[Hashable, ShortThread[T]] = {}
 
     @property
@@ -58,7 +58,7 @@ class ReadPool(Generic[T]):
         is_urgent: bool,
     ) -> None:
         """Have `work` done; `then` gets its result or what it raised, in a `poll`."""
-        read = _Read(key, work, then)
+        read = _Request(key, work, then)
         if is_urgent:
             self._waiting.appendleft(read)
         else:
@@ -81,7 +81,7 @@ class ReadPool(Generic[T]):
         for read, thread in running:
             if thread.future.done():
                 over.append(self._outcome(read, thread))
-            elif thread.stuck_s >= self._patience_s:
+            elif thread.stuck_s >= self._disk_patience_s:
                 self._stuck[read.key] = thread
                 over.append(self._given_up(read))
             else:
@@ -102,16 +102,16 @@ class ReadPool(Generic[T]):
             tell()
 
     def _has_room(self) -> bool:
-        young = sum(thread.age_s < self._patience_s for _, thread in self._running)
+        young = sum(thread.age_s < self._disk_patience_s for _, thread in self._running)
         return young < _FEW and len(self._running) + len(self._stuck) < _MOST
 
     @staticmethod
-    def _outcome(read: _Read[T], thread: ShortThread[T]) -> Callable[[], None]:
+    def _outcome(read: _Request[T], thread: ShortThread[T]) -> Callable[[], None]:
         error = thread.future.exception()
         result = thread.future.result() if error is None else None
         return lambda: read.then(result, error)
 
-    def _given_up(self, read: _Read[T]) -> Callable[[], None]:
-        text = f"the disk has not answered for {self._patience_s:g} s"
+    def _given_up(self, read: _Request[T]) -> Callable[[], None]:
+        text = f"the disk has not answered for {self._disk_patience_s:g} s"
         error = AdapterRefused("unreadable", text, is_passing=True)
         return lambda: read.then(None, error)

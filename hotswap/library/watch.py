@@ -1,6 +1,6 @@
 """Watch: the adapters directory -> which folders came, changed and went.
 
-Events only wake the watcher; what it acts on is a look at the whole directory, which it
+Events only wake the watch; what it acts on is a look at the whole directory, which it
 also takes every few seconds, so a missed or doubled event changes nothing. A folder is
 acted on once it rests (`WatchedFolder`).
 
@@ -37,7 +37,7 @@ _PAUSE_S = 0.02
 _PAUSE_SCANS = 4  # and as many times as long as a scan took
 _LOOK_S = 1.0  # at the directory itself, and at all of it without events or in trouble
 _SCAN_LOOKS = 10  # after so many at all of it, whatever the events say
-_PATIENCE_S = 5.0
+_DISK_PATIENCE_S = 5.0
 
 
 class Watch:
@@ -54,16 +54,16 @@ class Watch:
         gone: Callable[[str], object],
         moved: Callable[[], None] = lambda: None,
         polling: bool = False,
-        patience_s: float = _PATIENCE_S,
+        disk_patience_s: float = _DISK_PATIENCE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`seen` gets name and folder as soon as it is there; `found` those and the
         state of its files, once it rests. `moved`: the directory is another one now.
-        `polling`: for file systems that send no events. `patience_s`: how long the disk
-        may take to answer. `clock`: seconds as files have them."""
+        `polling`: for file systems that send no events. `disk_patience_s`: how long the
+        disk may take to answer. `clock`: seconds as files have them."""
         self._directory = directory
         self._quiet_s = quiet_s
-        self._scanner = FolderScanner(directory, patience_s)
+        self._scanner = FolderScanner(directory, disk_patience_s)
         self._clock = clock
         self._seen = seen
         self._found = found
@@ -78,7 +78,7 @@ class Watch:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._events = FolderEvents(
-            self._woken.set, polling=polling, patience_s=patience_s
+            self._woken.set, polling=polling, disk_patience_s=disk_patience_s
         )
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 

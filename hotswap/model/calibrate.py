@@ -36,7 +36,7 @@ _ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
 FAR = 2.5  # times: kept costs that are as far off are measured again
 LIMIT_S = 20.0  # then serving begins with what was seen
 
-Outcome = Swap | tuple[StepShape, float]
+Seen = Swap | tuple[StepShape, float]
 """A swap, or a step and its seconds."""
 Kind = tuple[Mode, int, int]
 """Of a trial: mode, sequences, adapters."""
@@ -138,7 +138,7 @@ def _kinds(runner: Runner, max_batch: int) -> list[Kind]:
 
 def _outcomes(
     runner: Runner, made: list[Generation], kinds: Sequence[Kind], trials: Sequence[int]
-) -> Iterator[tuple[int, Outcome]]:
+) -> Iterator[tuple[int, Seen]]:
     """Runs each trial; what was seen, and in which."""
     for trial in trials:
         mode, sequences, adapters = kinds[trial % len(kinds)]
@@ -152,7 +152,7 @@ def _outcomes(
             yield trial, step
 
 
-def _learn(costs: Costs, outcome: Outcome) -> None:
+def _learn(costs: Costs, outcome: Seen) -> None:
     if isinstance(outcome, Swap):
         costs.learn_swap(warm=outcome.warm, seconds=outcome.seconds, rank=_RANK)
     else:

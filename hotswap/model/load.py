@@ -1,4 +1,4 @@
-"""Load a causal language model and its tokenizer: a folder, a `.gguf` file, a hub id.
+"""Load: a causal language model and its tokenizer: a folder, a `.gguf` file, a hub id.
 
 A GGUF file is dequantised and converted to safetensors once, into the cache folder.
 A conversion is written beside its final name and renamed when whole, so that an

@@ -1,4 +1,4 @@
-"""Source: what a model's name says of where it comes from. Reads no model.
+"""Model path: what a model's name says of where it comes from. Reads no model.
 
 A folder as transformers saves it, a `.gguf` file, or the id of a model on the hub.
 """

@@ -1,4 +1,4 @@
-"""Row: one job's part of a step."""
+"""Rows: one job's part of a step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

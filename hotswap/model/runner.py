@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from hotswap.adapters.generation import Generation, bytes_of
+from hotswap.adapters.generation import bytes_of
 from hotswap.adapters.layout import Layout, hollowed
 from hotswap.model.budget import Demand, plan_memory
 from hotswap.model.device import Device, device_of, free_host_bytes
@@ -59,7 +59,7 @@ class Runner:
 
     @property
     def batched_lora_bytes(self) -> int:
-        """Memory of the device that adapters take to run beside golden."""
+        """Memory of the device that adapters take to run mixed."""
         return self._lora.nbytes
 
     # The KV is made in a forward pass, and may be moved here.
@@ -85,11 +85,10 @@ class Runner:
         self._device.finish()
         return logits
 
-    def forget(self, generation: Generation | str) -> None:
-        """Drop what is kept of a generation that nobody uses any more."""
-        key = generation if isinstance(generation, str) else generation.key
-        self.weights.forget(key)
-        self._lora.forget(key)
+    def forget(self, generation: str) -> None:
+        """Drop what is kept of a generation, by its key, that nobody uses any more."""
+        self.weights.forget(generation)
+        self._lora.forget(generation)
 
 
 def _demand(

@@ -17,7 +17,7 @@ STEPS = {1: 64, 16: 64, 256: 8}
 _TIE = 1.1  # times the fastest: not worth more memory
 _CLEARLY = 0.95  # times as long: worth an operation more
 _HOPELESS = 1.5  # times the fastest: not tried with many rows
-_LEAST_TURNS, _MOST_TURNS = 3, 8
+_LEAST_RUNS, _MOST_RUNS = 3, 8
 
 K = TypeVar("K", bound=Hashable)
 
@@ -70,18 +70,18 @@ def shortest(
 ) -> dict[K, Sequence[float]]:
     """The shortest time of each thing that each run does.
 
-    Whatever else the machine does only adds to a time; and the runs take turns, so
+    Whatever else the machine does only adds to a time; and the runs alternate, so
     that it adds to all of them. Each has three at least, however long they take.
     """
     found: dict[K, Sequence[float]] = {}
-    for turn in range(_MOST_TURNS + 1):
+    for turn in range(_MOST_RUNS + 1):
         for key, run in runs.items():
             seconds = run()
             if turn == 1:  # the first pays for code that was never run
                 found[key] = seconds
             elif turn:
                 found[key] = [*map(min, found[key], seconds)]
-        if turn >= _LEAST_TURNS and clock() > until:
+        if turn >= _LEAST_RUNS and clock() > until:
             break
     return found
 

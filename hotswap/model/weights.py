@@ -65,7 +65,7 @@ class Weights:
 
     @property
     def builds_ahead(self) -> bool:
-        """Whether there is a slot to `prepare` while the bare model runs."""
+        """Whether there is a slot to build ahead while the bare model runs."""
         return self._has_golden or len(self._slots) > 1
 
     def activate(self, generation: Generation | None) -> Swap | None:

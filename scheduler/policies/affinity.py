@@ -128,9 +128,8 @@ def _candidates(view: View) -> list[Load]:
         return chosen
     # Only what is served merged can run: whoever has time left, or else anybody.
     able = [x for x in view.runnable(view.backlog.by_age()) if x.can_merge]
-    return [x for x in able if x.generation in in_credit][:CANDIDATES] or able[
-        :CANDIDATES
-    ]
+    with_credit = [x for x in able if x.generation in in_credit]
+    return (with_credit or able)[:CANDIDATES]
 
 
 def _able(view: View, loads: Iterable[Load]) -> list[Load]:

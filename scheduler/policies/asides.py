@@ -12,7 +12,7 @@ from scheduler.costs import Mode, StepShape
 from scheduler.job import BASE
 from scheduler.policy import Aside, Load, Plan, View
 
-PARKED = 0.5  # share of KV that newcomers may take out of turn
+PARKED = 0.5  # share of KV that newcomers may take by asides
 
 
 def for_first_tokens(view: View, load: Load, why: str) -> Plan:

@@ -1,4 +1,4 @@
-"""Slots that affinity has built between the steps of a mixed turn: no stream waits."""
+"""Building: slots that affinity has built between the steps of a mixed turn."""
 
 from scheduler.costs import Mode, StepShape
 from scheduler.policy import Plan, View, mixed
@@ -16,7 +16,7 @@ def is_building(view: View, turn: Plan) -> bool:
 
 def without_stall(view: View, plan: Plan) -> Plan:
     """`plan`; or if it needs a swap longer than a step while streams run, a mixed turn
-    that serves everybody while the slot is built beside it."""
+    that serves everybody while the slot is built between its steps."""
     if plan.generation is None or plan.generation in view.warm:
         return plan
     if not view.builds_ahead:

@@ -91,7 +91,7 @@ def test_tokens_count_until_nine_tenths_of_the_answers_have_ended() -> None:
 
 
 def plain_loop_s() -> float:
-    """A turn of a loop that looks up, compares and keeps, as schedulers do."""
+    """A pass of a loop that looks up, compares and keeps, as schedulers do."""
     kept = dict.fromkeys(range(1000), 0)
     start = time.process_time()
     for number in range(1_000_000):
@@ -101,7 +101,7 @@ def plain_loop_s() -> float:
 
 
 @pytest.mark.slow
-def test_a_request_on_the_simulator_takes_no_longer_than_so_many_turns_of_a_loop() -> (
+def test_a_request_on_the_simulator_takes_no_longer_than_so_many_passes_of_a_loop() -> (
     None
 ):
     """1,000 adapters, as `benchmarks.policies` tells it. A loop timed beside it stands

@@ -157,7 +157,7 @@ def test_golden_that_could_not_come_back_is_never_taken_for_resident(
             with pytest.raises(MergeFailed, match="no memory"):
                 tight.weights.activate(generation)
             assert tight.weights.resident == ""
-        tight.forget(a)
+        tight.forget(a.key)
 
     assert torch.equal(run(tight, None, mixed=False), wanted)
     assert torch.equal(run(tight, None, mixed=True), wanted)
@@ -172,12 +172,12 @@ def test_forgetting_the_resident_builds_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(Linear, "build", None)  # would fail if called
-        tight.forget(a)
+        tight.forget(a.key)
 
     assert torch.equal(run(tight, None, mixed=False), wanted)
 
 
-def test_only_a_single_slot_without_golden_cannot_be_built_beside(
+def test_only_a_single_slot_without_golden_cannot_be_built_ahead(
     tight: Runner, runner: Runner
 ) -> None:
     assert runner.weights.builds_ahead

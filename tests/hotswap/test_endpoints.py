@@ -19,7 +19,7 @@ def test_a_disk_that_does_not_answer_is_an_error_and_keeps_no_thread_of_a_pool(
         with at_disk():
             gate.wait(20)
 
-    made = Endpoints(tmp_path / "endpoints.json", patience_s=0.05)
+    made = Endpoints(tmp_path / "endpoints.json", disk_patience_s=0.05)
     monkeypatch.setattr(endpoints, "write_json", dead)
     try:
         with pytest.raises(TimeoutError, match="does not answer"):

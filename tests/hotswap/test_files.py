@@ -51,7 +51,9 @@ def plant(kind: str, path: Path) -> None:
 
 def refusal(folder: Path, name: str, most: int = 100) -> AdapterRefused:
     with pytest.raises(AdapterRefused) as refused:
-        in_short_thread(lambda: read_file(folder, name, most, code="bad"), patience_s=5)
+        in_short_thread(
+            lambda: read_file(folder, name, most, code="bad"), disk_patience_s=5
+        )
     return refused.value
 
 
@@ -144,7 +146,9 @@ def whole_refusal(folder: Path, layout: Layout) -> str:
     read_folder = partial(read, layout=layout, tokenizers=tokenizers)
     reader = FolderReader(read_folder, Sources([folder.parent]))
     with pytest.raises(AdapterRefused) as refused:
-        in_short_thread(partial(reader.source, folder.name, whole=True), patience_s=5)
+        in_short_thread(
+            partial(reader.source, folder.name, whole=True), disk_patience_s=5
+        )
     return refused.value.reason
 
 

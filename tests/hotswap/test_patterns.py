@@ -16,7 +16,7 @@ UNSLOTH = (
     r"layers\.[\d]{1,}\.(?:self_attn|attention|attn|mlp|feed_forward|ffn|dense)\."
     r"(?:(?:k_proj|v_proj|q_proj|o_proj|gate_proj|up_proj|down_proj)))"
 )
-# Each takes longer than the world has stood, on names of forty messages.
+# Each takes longer than the world has stood, on names of forty letters.
 ENDLESS = [
     r"([a-z._0-9]+)+$X",
     r"(.*)*#",

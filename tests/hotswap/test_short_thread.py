@@ -14,7 +14,7 @@ TASKS = Path("/proc/self/task")
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="counts the threads Linux lists")
-def test_no_worker_outlives_an_errand() -> None:
+def test_no_worker_outlives_a_short_thread() -> None:
     during: list[int] = []
 
     def parallel() -> float:
@@ -31,7 +31,7 @@ def test_no_worker_outlives_an_errand() -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("short thread")]
 
 
-def test_an_errand_raises_what_its_work_raised() -> None:
+def test_a_short_thread_raises_what_its_work_raised() -> None:
     def fail() -> None:
         raise ValueError("the reason")
 

@@ -155,7 +155,7 @@ def test_a_name_retired_under_lease_can_come_back_with_the_same_content(
     assert store.retire("one") == ["a"]
 
 
-def test_the_listing_is_sorted_frozen_and_the_same_until_something_changes(
+def test_the_adapters_are_sorted_frozen_and_the_same_until_something_changes(
     store: Store,
 ) -> None:
     store.adopt("also", B, HERE)

@@ -91,7 +91,7 @@ def test_a_mixed_step_holds_so_many_adapters(
         def decide(self, now: float) -> Decision:
             decision = super().decide(now)
             if isinstance(decision, Step) and decision.plan.mode is Mode.MIXED:
-                seen.append(len(decision.generations - {BASE}))
+                seen.append(len(decision.rows.keys() - {BASE}))
             return decision
 
     monkeypatch.setattr(app, "Scheduler", Watched)

@@ -160,7 +160,7 @@ def test_the_resident_is_kept_against_a_slightly_longer_queue() -> None:
     assert choose({"a": 10, "b": 5}, machine, turn=merged("b", "")).generation == "a"
 
 
-def test_while_streams_run_a_long_swap_is_prepared_beside_a_mixed_turn() -> None:
+def test_while_streams_run_a_slot_is_built_ahead_in_a_mixed_turn() -> None:
     dear = flat(0.010, 0.030, swap_s=0.100)
     counts = {"a": 9, "b": 1}
 

@@ -1,4 +1,4 @@
-"""affinity: its turns, played: slots built beside them, and steps aside from them."""
+"""affinity: its turns, played: slots built ahead in them, and steps aside from them."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_a_mixture_that_becomes_one_sided_is_merged_without_losing_a_job() -> No
 
     run = simulate(it, trace, machine, slots=1)
 
-    assert run.built > 0, "a slot was built beside the steps"
+    assert run.built > 0, "a slot was built between the steps"
     assert len(run.finished_at) == 40
 
 
@@ -59,7 +59,7 @@ def test_first_tokens_come_merged_if_that_computes_more_and_the_slot_is_built(
     assert plan.generation == ("b" if is_merged else None)
 
 
-def test_without_a_slot_to_build_beside_a_merged_only_stream_gets_its_turns() -> None:
+def test_without_a_slot_to_build_ahead_a_merged_only_stream_gets_its_turns() -> None:
     """One slot, and golden has left: whatever is resident takes it."""
     machine = Machine(cold=0.5)
     it = scheduler(

@@ -81,7 +81,7 @@ def test_idling_saves_nothing_up() -> None:
     assert set(it.in_credit) == {"a"}, "one quantum, not eleven"
 
 
-def test_service_that_was_not_owed_is_free() -> None:
+def test_service_out_of_credit_is_free() -> None:
     it = Rounds(a=1.0, b=1.0)
     it.charge("a", 1.0)
 

@@ -74,7 +74,7 @@ def test_a_merged_step_serves_the_resident_generation_only(
 
     for step in run.steps:
         if step.plan.mode is Mode.MERGED:
-            assert step.generations == {step.plan.generation}
+            assert set(step.rows) == {step.plan.generation}
 
 
 @every_policy
@@ -116,11 +116,11 @@ def test_no_job_runs_in_a_mode_it_must_not_have(policy: str, trace: str) -> None
 def test_a_mixed_step_has_no_more_adapters_than_allowed(
     policy: str, trace: str
 ) -> None:
-    it = scheduler(policy, max_batch=6, patience_s=0.25, max_adapters=2)
+    it = scheduler(policy, max_batch=6, patience_s=0.25, max_mixed_adapters=2)
 
     run = simulate(it, TRACES[trace](), Machine(), slots=2)
 
-    assert all(len(step.generations - {BASE}) <= 2 for step in run.steps)
+    assert all(len(step.rows.keys() - {BASE}) <= 2 for step in run.steps)
     assert len(run.finished_at) == 60
 
 

@@ -41,7 +41,7 @@ class Interleaving(RuleBasedStateMachine):
             max_waiting=MAX_WAITING,
             prefill_tokens=PREFILL_TOKENS,
             patience_s=0.25,
-            max_adapters=2,
+            max_mixed_adapters=2,
         )
 
     @rule(
@@ -95,7 +95,7 @@ class Interleaving(RuleBasedStateMachine):
             assert 0 < len(decision.work) <= MAX_BATCH
             assert decision.prefill_tokens <= PREFILL_TOKENS
             assert all(w.job.state is JobState.RUNNING for w in decision.work)
-            assert len(decision.generations - {BASE}) <= 2
+            assert len(decision.rows.keys() - {BASE}) <= 2
             is_mixed = decision.plan.mode is Mode.MIXED
             for work in decision.work:
                 assert work.job.can_mix if is_mixed else work.job.can_merge

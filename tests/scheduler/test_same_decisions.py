@@ -30,7 +30,7 @@ def played(policy: str, trace: str) -> list[str]:
         policy,
         kv_tokens=200,
         max_batch=6,
-        max_adapters=3,
+        max_mixed_adapters=3,
         patience_s=0.25,
         costs=machine,
         checked=False,

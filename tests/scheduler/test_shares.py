@@ -42,7 +42,7 @@ def time_of(trace: list[Job], machine: Machine, share: float) -> dict[str, float
     run = simulate(it, trace, machine, slots=2)
     seconds: defaultdict[str, float] = defaultdict(float)
     for step in run.steps[: int(share * len(run.steps))]:
-        for generation in step.generations:
+        for generation in set(step.rows):
             rows = sum(work.job.generation == generation for work in step.work)
             seconds[generation] += rows / 8
     return dict(seconds)

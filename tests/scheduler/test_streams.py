@@ -123,7 +123,7 @@ MADE: dict[str, Callable[[], list[Job]]] = {
 
 
 @pytest.mark.parametrize(
-    ("max_adapters", "kv_tokens"),
+    ("max_mixed_adapters", "kv_tokens"),
     [pytest.param(8, 10**5, marks=pytest.mark.slow), (2, 10**5), (8, 700)],
 )
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ MADE: dict[str, Callable[[], list[Job]]] = {
 )
 @pytest.mark.parametrize("adversary", MADE)
 def test_no_gap_within_a_quiet_adapters_stream_is_longer_than_its_bound(
-    adversary: str, machine: str, max_adapters: int, kv_tokens: int
+    adversary: str, machine: str, max_mixed_adapters: int, kv_tokens: int
 ) -> None:
     trace, costs = MADE[adversary](), MACHINES[machine]()
     made = scheduler(
         "affinity", patience_s=0.5, costs=costs, checked=False,
         kv_tokens=kv_tokens, max_batch=BATCH, prefill_tokens=64,
-        max_adapters=max_adapters,
+        max_mixed_adapters=max_mixed_adapters,
     )  # fmt: skip
     made.__class__ = Watched
     assert isinstance(made, Watched)

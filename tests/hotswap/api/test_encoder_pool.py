@@ -1,4 +1,4 @@
-"""Encoding beside the event loop: lanes do not wait for others, lines are bounded."""
+"""Encoding beside the event loop: no lane waits for another, each is bounded."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ import pytest
 
 from hotswap.api.encoder_pool import (
     LONG,
-    MOST_IN_LINE,
+    MOST_IN_LANE,
     MOST_SIZE,
     EncoderPool,
     Encoding,
@@ -100,10 +100,10 @@ async def test_who_leaves_does_not_free_a_lane_that_still_works(
     assert stuck.count == 1
 
 
-async def test_a_line_is_bounded_in_works_and_in_characters(
+async def test_a_lane_is_bounded_in_works_and_in_characters(
     pool: EncoderPool, stuck: Stuck
 ) -> None:
-    tasks = [begin(pool, "slow", stuck) for _ in range(MOST_IN_LINE)]
+    tasks = [begin(pool, "slow", stuck) for _ in range(MOST_IN_LANE)]
     await stuck.has_begun()
 
     with pytest.raises(Overloaded):

@@ -110,7 +110,7 @@ def test_null_is_absent_for_every_field_that_may_be_absent(
 
 
 @pytest.mark.parametrize("kind", LEAST)
-def test_null_is_absent_for_every_field_that_may_not_be_and_its_name_is_letter_of(
+def test_null_is_absent_for_every_field_that_may_not_be_and_its_name_is_told(
     kind: type[Fields],
 ) -> None:
     for field in msgspec.structs.fields(kind):

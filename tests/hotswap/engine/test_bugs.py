@@ -22,7 +22,7 @@ class Bug:
         return mixed("fine so far")
 
 
-async def test_a_bug_in_a_turn_fails_the_jobs_that_are_there_and_the_engine_goes_on(
+async def test_a_bug_in_a_round_fails_the_jobs_that_are_there_and_the_engine_goes_on(
     start: Start,
 ) -> None:
     model = FakeExecutor()
@@ -44,7 +44,7 @@ async def test_a_bug_in_a_turn_fails_the_jobs_that_are_there_and_the_engine_goes
 
 
 @pytest.mark.parametrize("error", [RuntimeError, Panic])
-async def test_a_letter_that_fails_concerns_nobody_but_its_sender(
+async def test_a_message_that_fails_concerns_nobody_but_its_sender(
     error: type[BaseException], start: Start
 ) -> None:
     class Broken(FakeTokenizer):

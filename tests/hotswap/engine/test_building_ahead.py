@@ -10,7 +10,7 @@ from tests.engines import Start, submit, text_of
 from tests.fakes import FakeExecutor, expected
 
 
-class PrepareThenMerge:
+class BuildAheadThenMerge:
     """Mixes while a slot for `a` is built, then merges `a` as long as it has jobs."""
 
     def choose(self, view: View) -> Plan:
@@ -21,11 +21,11 @@ class PrepareThenMerge:
         )
 
 
-async def test_a_slot_is_built_beside_the_steps_of_others_and_then_used(
+async def test_a_slot_is_built_ahead_between_the_steps_of_others_and_then_used(
     start: Start,
 ) -> None:
     model = FakeExecutor()
-    engine = await start(model, chooser=PrepareThenMerge())
+    engine = await start(model, chooser=BuildAheadThenMerge())
     texts = await asyncio.gather(
         *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
     )
@@ -41,12 +41,12 @@ async def test_a_slot_is_built_beside_the_steps_of_others_and_then_used(
     assert counters.swap_seconds == pytest.approx(0.001 * (flips + 1))
 
 
-async def test_a_slot_that_cannot_be_built_beside_fails_its_adapter_alone(
+async def test_a_slot_that_cannot_be_built_ahead_fails_its_adapter_alone(
     start: Start,
 ) -> None:
     model = FakeExecutor()
     model.weights.broken = {"a"}
-    engine = await start(model, chooser=PrepareThenMerge())
+    engine = await start(model, chooser=BuildAheadThenMerge())
     broken, other = (submit(engine, name, tokens=20) for name in ("a", "b"))
     with pytest.raises(MergeFailed, match="injected"):
         await text_of(broken)

@@ -45,7 +45,7 @@ async def test_what_a_drain_cannot_finish_in_time_is_told_so(start: Start) -> No
     assert model.spans == {}, "its KV is given back"
 
 
-async def test_what_is_posted_behind_the_last_letter_is_answered(start: Start) -> None:
+async def test_what_is_posted_behind_the_last_message_is_answered(start: Start) -> None:
     model = FakeExecutor()
     engine = await start(model)
     engine.drain(10)

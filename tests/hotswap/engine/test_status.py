@@ -37,7 +37,7 @@ async def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did
     assert status.cost_error is not None
 
 
-async def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_it(
+async def test_a_sync_is_answered_when_the_status_shows_what_was_posted_before_it(
     start: Start,
 ) -> None:
     engine = await start(FakeExecutor())
@@ -49,7 +49,7 @@ async def test_a_mark_is_answered_when_the_status_shows_what_was_posted_before_i
     await asyncio.wrap_future(engine.sync())  # it has ended: nobody waits
 
 
-async def test_whoever_asks_for_a_mark_may_leave_before_it_is_answered(
+async def test_whoever_asks_for_a_sync_may_leave_before_it_is_answered(
     start: Start,
 ) -> None:
     model = FakeExecutor()

@@ -56,7 +56,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def watch(tmp_path: Path, shelf: Shelf, clock: Clock) -> Watch:
-    return watch_on(tmp_path, shelf, clock, patience_s=0.1)
+    return watch_on(tmp_path, shelf, clock, disk_patience_s=0.1)
 
 
 @pytest.fixture

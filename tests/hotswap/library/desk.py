@@ -56,7 +56,7 @@ class Desk:
         self.directory = directory
         self.messages: list[Message] = []  # but for Loading
         self.loading: list[str] = []  # names
-        self.patience_s = 15.0
+        self.disk_patience_s = 15.0
         self.read: Callable[[Path], Generation] = fake_read
         self.library: Library
 
@@ -69,7 +69,7 @@ class Desk:
     def open(self, hooks: Hooks | None = None, **limits: int) -> Library:
         """Start it, as after a crash: nothing is left of the one before."""
         self.messages.clear()
-        self.library = Library(patience_s=self.patience_s)
+        self.library = Library(disk_patience_s=self.disk_patience_s)
         self.library.open(
             Registry(
                 self.read,

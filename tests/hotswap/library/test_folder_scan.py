@@ -87,7 +87,7 @@ def test_a_dead_mount_under_the_directory_changes_nothing_and_ends_with_the_watc
     shelf: Shelf, clock: Clock, disk: Disk, tmp_path: Path, ready: Path
 ) -> None:
     shutil.copytree(ready / "a0", tmp_path / "a0")
-    watch = watch_on(tmp_path, shelf, clock, patience_s=0.1)
+    watch = watch_on(tmp_path, shelf, clock, disk_patience_s=0.1)
     watch.start()
     disk.dead.add(tmp_path)
 

@@ -10,15 +10,15 @@ from hotswap.library.read_pool import ReadPool
 from hotswap.short_thread import at_disk
 from tests.servers import wait_until
 
-PATIENCE_S = 0.05
+DISK_PATIENCE_S = 0.05
 
 
 class Table:
     """A read pool, what came of each read, and reads that wait to be let go."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, disk_patience_s: float) -> None:
         self.woken = threading.Event()
-        self.pool: ReadPool[str] = ReadPool(self.woken.set, patience_s)
+        self.pool: ReadPool[str] = ReadPool(self.woken.set, disk_patience_s)
         self.told: dict[str, str] = {}
         self.gate = threading.Event()
         self.first = threading.Event()
@@ -50,7 +50,7 @@ class Table:
 
 @pytest.fixture
 def table() -> Iterator[Table]:
-    table = Table(PATIENCE_S)
+    table = Table(DISK_PATIENCE_S)
     yield table
     table.gate.set()
 
@@ -113,7 +113,7 @@ def test_there_is_a_bound_on_reads_that_do_not_come_back(table: Table) -> None:
 
 
 def test_who_is_waited_for_is_the_next() -> None:
-    table = Table(patience_s=60)  # so long a slow one counts among the few
+    table = Table(disk_patience_s=60)  # so long a slow one counts among the few
     table.read("slow", "slow")
     table.read("first", "first")
     wait_until(lambda: len(table.begun) == 2)

@@ -116,7 +116,7 @@ def test_what_never_comes_back_fails_alone_and_stops_neither_others_nor_the_end(
 ) -> None:
     desk.library.stop()
     dead = desk.read = Slow("dead", at_disk=True)
-    desk.patience_s = 0.1
+    desk.disk_patience_s = 0.1
     desk.open()
     make(desk.directory / "dead", "a")
     found = [desk.library.found("dead", desk.directory / "dead", n) for n in "12"]
@@ -137,7 +137,7 @@ def test_a_registration_that_never_comes_back_is_an_error_and_changes_nothing(
 ) -> None:
     desk.library.stop()
     dead = desk.read = Slow("a", at_disk=True)
-    desk.patience_s = 0.1
+    desk.disk_patience_s = 0.1
     desk.open()
 
     with pytest.raises(AdapterRefused, match="has not answered"):

@@ -136,7 +136,7 @@ def wait_for(shelf: Shelf, event: Event) -> None:
 def test_events_come_from_a_directory_that_was_made_again(tmp_path: Path) -> None:
     """Its inode may be the same again."""
     directory, woken = tmp_path / "adapters", threading.Event()
-    events = FolderEvents(woken.set, polling=False, patience_s=5)
+    events = FolderEvents(woken.set, polling=False, disk_patience_s=5)
     try:
         for _ in range(3):
             directory.mkdir()

@@ -1,4 +1,4 @@
-"""vLLM's adapter routes, and our own listing of what they did."""
+"""vLLM's adapter routes, and our own account of what they did."""
 
 from typing import Any
 

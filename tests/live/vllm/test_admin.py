@@ -7,7 +7,7 @@ from tests.live.vllm.routes import ask, error, load, rows
 from tests.servers import wait_until
 
 
-def test_our_listing_tells_all_that_is_known(client: httpx.Client) -> None:
+def test_our_own_route_tells_all_that_is_known(client: httpx.Client) -> None:
     load(client, "sql", ".shelf/x")
     before = rows(client)["sql"]
 

@@ -27,7 +27,7 @@ def test_loaded_is_usable_and_unloaded_is_gone(client: httpx.Client) -> None:
     assert error(gone, 404, "NotFoundError") == "The model `sql` does not exist."
 
 
-def test_the_texts_of_refusals_are_vllms(client: httpx.Client) -> None:
+def test_the_texts_of_errors_are_vllms(client: httpx.Client) -> None:
     load(client, "sql", ".shelf/x")
     user = "InvalidUserInput"
 
