@@ -29,11 +29,11 @@ demo: setup
 # A file stays in one process: its tests share a server, or what was computed once.
 TWO := -n 2 --dist loadfile
 
-# Slow tests of a live server one by one: some measure time, some need both cores.
+# The last ones one by one: some measure time, some need both cores.
 test: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO) --cov --cov-report= --cov-fail-under=95
-	$(BIN)/pytest -m slow $(TWO) tests/hotswap tests/scheduler tests/benchmarks
-	$(BIN)/pytest -m slow tests/live
+	$(BIN)/pytest -m slow $(TWO) tests/hotswap tests/scheduler
+	$(BIN)/pytest -m slow tests/live tests/benchmarks
 
 test-fast: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO)

@@ -114,7 +114,7 @@ async def test_two_hundred_requests_in_flight_each_belong_to_one_generation(
     assert len(served) == 2, f"no request met a replacement: {served}"
 
 
-def test_a_burst_of_a_thousand_folders_is_adopted_beside_a_running_stream(
+def test_a_burst_of_hundreds_of_folders_is_adopted_beside_a_running_stream(
     server: Live, directory: Path, kinds: Path
 ) -> None:
     url = server.url
@@ -123,14 +123,14 @@ def test_a_burst_of_a_thousand_folders_is_adopted_beside_a_running_stream(
     alone = httpx.post(f"{url}/v1/completions", json=body, timeout=60).text
 
     def burst() -> None:
-        for number in range(1000):
+        for number in range(400):
             shutil.copytree(kinds / "y", directory / f"b{number}")
 
     copying = threading.Thread(target=burst)
     copying.start()
     beside = httpx.post(f"{url}/v1/completions", json=body, timeout=60).text
     copying.join()
-    wait_until(lambda: len(listed(url)) == 1001)  # as loading, long before the last
+    wait_until(lambda: len(listed(url)) == 401)  # as loading, long before the last
 
     def states() -> Counter[str]:
         return Counter(each["state"] for each in listed(url).values())
@@ -142,7 +142,7 @@ def test_a_burst_of_a_thousand_folders_is_adopted_beside_a_running_stream(
         return "".join(json.loads(line[6:])["choices"][0]["text"] for line in lines)
 
     assert text(beside) == text(alone)
-    assert states() == {"ready": 1001}
+    assert states() == {"ready": 401}
     assert len({each["generation"] for each in listed(url).values()}) == 2
 
 
