@@ -84,13 +84,13 @@ def serving(model_folder: Path, adapter_folders: Path, place: Path) -> Iterator[
 
 
 def others_are_served(served: Served, work: Callable[[], object]) -> None:
-    """While `work` goes on, and a second after."""
+    """While `work` goes on, and until a folder that came has been read."""
     before = served.megabytes()
     alone = statistics.median(served.plain() for _ in range(5))
     health, plain = [], []
     with ThreadPoolExecutor(1) as beside:
         working = beside.submit(work)
-        until = time.monotonic() + 1.0
+        until = time.monotonic() + 0.6
         while not working.done() or time.monotonic() < until:
             health.append(served.health())
             plain.append(served.plain())
