@@ -109,7 +109,7 @@ class Submitter:
         beside it.
         """
         tokenizers, left = [], _IN_PLACE
-        beside: dict[str, list[Encoding]] = {}
+        by_lane: dict[str, list[Encoding]] = {}
         seen: set[Prompt] = set()
         for request in requests:
             prompt, adapter = request.prompt, request.adapter
@@ -123,13 +123,13 @@ class Submitter:
             if not one.is_needed:
                 continue
             if own is not None or prompt.is_templated:
-                beside.setdefault(f"adapter {adapter}", []).append(one)
+                by_lane.setdefault(f"adapter {adapter}", []).append(one)
             elif one.size <= left:
                 left -= one.size
                 one()
             else:
-                beside.setdefault("", []).append(one)
-        for lane, several in beside.items():
+                by_lane.setdefault("", []).append(one)
+        for lane, several in by_lane.items():
             await self._encoders.run(lane, several)
         return tokenizers
 
