@@ -18,14 +18,14 @@ from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
 from hotswap.demo.__main__ import ADAPTERS
 from hotswap.demo.tasks import TASKS
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.network.rows import Row
 
 EXAMPLES = 8
 
 
 def logits(
-    runner: Runner, ids: list[int], generation: Generation | None, *, mixed: bool
+    runner: EagerExecutor, ids: list[int], generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     """[tokens, vocab]: after every token of `ids`, one decoding step each."""
     runner.weights.activate(None if mixed else generation)
@@ -46,7 +46,7 @@ def logits(
 
 def main() -> None:
     loaded = load_model("bfloat16")
-    runner = Runner(loaded, slots=1, kv_tokens=512)
+    runner = EagerExecutor(loaded, slots=1, kv_tokens=512)
     results: dict[str, float] = {}
     print("| adapter | gap of the modes: median | worst | to the base | same token |")
     print("|---|---|---|---|---|")

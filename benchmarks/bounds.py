@@ -40,21 +40,22 @@ from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
-from hotswap.model.budget import MemoryPlan
 from hotswap.model.calibrate import calibrate
-from hotswap.model.load import Loaded
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.machine.budget import MemoryPlan
+from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.rows import Row
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 
-CLIENTS, PROMPT, OUTPUT = 16, 80, 64
-ROUNDS = 3
+CLIENTS, PROMPT, OUTPUT, ROUNDS = 16, 80, 64, 3
 PORT = 18431
 
 
-def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) -> Engine:
+def make_engine(
+    runner: EagerExecutor, loaded: Loaded, registered: list[Generation]
+) -> Engine:
     scheduler = Scheduler(
         POLICIES["affinity"](),
         SchedulerLimits(
@@ -66,12 +67,11 @@ def make_engine(runner: Runner, loaded: Loaded, registered: list[Generation]) ->
         ),
         costs=in_short_thread(lambda: calibrate(runner, CLIENTS)),
     )
-    tokenizer = Tokenizer(loaded.tokenizer)
     engine = Engine(
         runner,
         scheduler,
         Store(),
-        tokenizer,
+        Tokenizer(loaded.tokenizer),
         eos=frozenset(),
         context=8192,
         fetch=lambda name: None,  # all are in memory
@@ -162,7 +162,7 @@ def run_engine(make: Callable[[], Engine]) -> float:
     return speed
 
 
-def memory_growth(runner: Runner, made: list[Generation]) -> float:
+def memory_growth(runner: EagerExecutor, made: list[Generation]) -> float:
     held = {}
     for swap in range(1, 2001):
         runner.weights.activate(made[swap % len(made)])
@@ -178,7 +178,7 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def step_ms(runner: Runner, context: int) -> float:
+def step_ms(runner: EagerExecutor, context: int) -> float:
     """A decoding step of 16 sequences that have seen `context` tokens."""
     for job in range(CLIENTS):
         runner.open(job, context + 1)
@@ -214,7 +214,7 @@ def told(found: dict[str, float]) -> dict[str, float]:
 
 
 def idle_and_http(
-    runner: Runner, loaded: Loaded, made: list[Generation]
+    runner: EagerExecutor, loaded: Loaded, made: list[Generation]
 ) -> list[float]:
     """Tokens per second with one adapter, with 1,000, and over HTTP; medians."""
     idle = [Generation(key=f"idle-{n}", deltas=made[1].deltas) for n in range(999)]
@@ -229,15 +229,15 @@ def idle_and_http(
 
 def main() -> None:
     loaded = in_short_thread(load_model)
-    runner = in_short_thread(lambda: Runner(loaded, slots=4, kv_tokens=CLIENTS * 2001))
+    room = CLIENTS * 2001
+    runner = in_short_thread(lambda: EagerExecutor(loaded, slots=4, kv_tokens=room))
     made = in_short_thread(lambda: adapters(runner, 8, rank=16))
     print("| what | measured |\n|---|---|")
     weights, token = runner.memory.slot_bytes, runner.memory.kv_token_bytes
     short, long = (weights + CLIENTS * n * token for n in (100, 2000))
     results = told({"bytes read at 2000 / 100": long / short})
-    steps = (in_short_thread(partial(step_ms, runner, n)) for n in (100, 2000))
-    short_ms, long_ms = steps
-    results |= told({"step at 2000 / 100": long_ms / short_ms})
+    step = [in_short_thread(partial(step_ms, runner, n)) for n in (100, 2000)]
+    results |= told({"step at 2000 / 100": step[1] / step[0]})
     one, thousand, http = idle_and_http(runner, loaded, made)
     results |= told({"in process, tokens/s": one, "HTTP / in process": http / one})
     results |= told({"step with 1000 adapters / 1": one / thousand})

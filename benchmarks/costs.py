@@ -36,8 +36,8 @@ from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
 from hotswap.engine.sampling_params import SamplingParams
 from hotswap.model.calibrate import measure
-from hotswap.model.load import Loaded
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.network.loaded import Loaded
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import Costs, Job
@@ -55,7 +55,7 @@ class Real:
     def __init__(self) -> None:
         self._loaded: Loaded = in_short_thread(load_model)
         self._runner = in_short_thread(
-            lambda: Runner(self._loaded, slots=SLOTS, kv_tokens=KV_TOKENS)
+            lambda: EagerExecutor(self._loaded, slots=SLOTS, kv_tokens=KV_TOKENS)
         )
         self._made: list[Generation] = in_short_thread(
             lambda: adapters(self._runner, ADAPTERS, RANK)

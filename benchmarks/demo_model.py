@@ -4,8 +4,9 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.demo.__main__ import model_file
-from hotswap.model.load import Loaded, convert_gguf, load
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.load import convert_gguf, load
+from hotswap.model.network.loaded import Loaded
 
 
 def load_model(dtype: str | None = None) -> Loaded:
@@ -13,7 +14,7 @@ def load_model(dtype: str | None = None) -> Loaded:
     return load(str(convert_gguf(model_file())), dtype, "cpu")
 
 
-def adapters(runner: Runner, count: int, rank: int) -> list[Generation]:
+def adapters(runner: EagerExecutor, count: int, rank: int) -> list[Generation]:
     """Random adapters on all linear modules but the head, in bfloat16, seeded."""
     made = []
     for number in range(count):

@@ -20,7 +20,7 @@ import transformers
 
 from hotswap.adapters.checkpoint import read
 from hotswap.errors import AdapterRefused
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
 from tests.formats import FORMATS
 from tests.hotswap.test_parity import logits, make_runner, oracle
 from tests.peft_format import Format
@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 
 
 @cache
-def runner_of(architecture: str, tied: bool) -> Runner:
+def runner_of(architecture: str, tied: bool) -> EagerExecutor:
     return make_runner(architecture, tied=tied)
 
 

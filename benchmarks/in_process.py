@@ -14,9 +14,9 @@ from random import Random
 from benchmarks.serve import IDS
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
+from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.network.rows import Row
 
 SEQUENCES, PROMPT, OUTPUT = 16, 80, 64
 
@@ -61,7 +61,7 @@ class InProcess:
     """Our runner and OpenVINO's pipeline, each told a seed for its prompts."""
 
     def __init__(self, model: Path, adapter: Path, environment: Path) -> None:
-        self._runner = Runner(
+        self._runner = EagerExecutor(
             load(str(model), None, "cpu"),
             slots=1,
             kv_tokens=SEQUENCES * (PROMPT + OUTPUT),

@@ -22,8 +22,8 @@ from transformers import DynamicCache
 
 from benchmarks.demo_model import adapters, load_model
 from hotswap.adapters.generation import Generation
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.network.rows import Row
 
 CONTEXT = 100
 ROUNDS = 8
@@ -58,7 +58,7 @@ def timed(step: Callable[[], object]) -> list[float]:
 
 class Ours:
     def __init__(self) -> None:
-        self.runner = Runner(load_model(), slots=1, kv_tokens=16 * (CONTEXT + 1))
+        self.runner = EagerExecutor(load_model(), slots=1, kv_tokens=16 * (CONTEXT + 1))
         self.made = adapters(self.runner, 16, rank=16)
 
     def open(self, sequences: int) -> None:

@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from benchmarks.demo_model import adapters, load_model
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
 
 ROUNDS = 10
 CYCLES = 1000
@@ -29,7 +29,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    runner = Runner(load_model(), slots=1, kv_tokens=64)
+    runner = EagerExecutor(load_model(), slots=1, kv_tokens=64)
     results: dict[str, float] = {}
     print("| rank | cold ms | warm ms | PEFT merge + unmerge ms |\n|---|---|---|---|")
     for rank in (8, 16, 64):

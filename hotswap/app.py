@@ -25,8 +25,9 @@ from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
-from hotswap.model.load import Loaded, load
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.load import load
+from hotswap.model.network.loaded import Loaded
 from hotswap.options import check_dtype, unless_auto
 from hotswap.short_thread import in_short_thread
 from hotswap.start import adapters_directory
@@ -86,12 +87,12 @@ def build(config: Config) -> Litestar:
     return application(state, submitter, server.drain_s, pages)
 
 
-def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
+def _model(config: Config) -> tuple[Loaded, EagerExecutor, Costs]:
     """The model, ready to run, and what its steps cost."""
     model, memory = config.model, config.memory
     loaded = load(model.path, unless_auto(model.dtype), unless_auto(model.device))
     budget_gb = unless_auto(memory.budget_gb)
-    runner = Runner(
+    runner = EagerExecutor(
         loaded,
         slots=unless_auto(memory.slots),
         kv_tokens=unless_auto(memory.kv_tokens),
@@ -100,7 +101,7 @@ def _model(config: Config) -> tuple[Loaded, Runner, Costs]:
     return loaded, runner, calibrate(runner, config.schedule.max_batch)
 
 
-def _scheduler(config: Config, runner: Runner, costs: Costs) -> Scheduler:
+def _scheduler(config: Config, runner: EagerExecutor, costs: Costs) -> Scheduler:
     schedule = config.schedule
     return Scheduler(
         POLICIES[schedule.policy](),
@@ -119,7 +120,11 @@ def _scheduler(config: Config, runner: Runner, costs: Costs) -> Scheduler:
 
 
 def _registry(
-    config: Config, loaded: Loaded, runner: Runner, engine: Engine, own: hooks.Hooks
+    config: Config,
+    loaded: Loaded,
+    runner: EagerExecutor,
+    engine: Engine,
+    own: hooks.Hooks,
 ) -> Registry:
     directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]

@@ -7,8 +7,8 @@ import msgspec
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.report import report, text
 from hotswap.config import Config
+from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.runner import Runner
 from hotswap.options import unless_auto
 
 
@@ -16,7 +16,7 @@ def run(settings: Config, adapter: Path, *, as_json: bool) -> int:
     """Print it; the exit status. Raises StartFailed for the model."""
     chosen = settings.model
     loaded = load(chosen.path, unless_auto(chosen.dtype), unless_auto(chosen.device))
-    runner = Runner(loaded, slots=1, kv_tokens=1)
+    runner = EagerExecutor(loaded, slots=1, kv_tokens=1)
     found = report(
         adapter, runner.layout, tokenizers=AdapterTokenizers(loaded.tokenizer)
     )

@@ -9,7 +9,7 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed, MixFailed
-from hotswap.model.rows import Row
+from hotswap.model.network.rows import Row
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, Swap
 

@@ -12,10 +12,10 @@ import torch
 
 from hotswap import app
 from hotswap.model import load as load_module
-from hotswap.model.kernel_choice import ChosenKernels
-from hotswap.model.kernels import kernels_for
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.eager.kernel_choice import ChosenKernels
 from hotswap.model.load import load
-from hotswap.model.runner import Runner
+from hotswap.model.machine.kernels import kernels_for
 from tests import tiny
 from tests.servers import Live, settings
 
@@ -66,9 +66,11 @@ def adapter_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runner(model_folder: Path) -> Runner:
+def runner(model_folder: Path) -> EagerExecutor:
     """The tiny Llama, ready to run, with two slots."""
-    return Runner(load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096)
+    return EagerExecutor(
+        load(str(model_folder), "float32", "cpu"), slots=2, kv_tokens=4096
+    )
 
 
 @pytest.fixture(scope="module")

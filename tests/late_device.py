@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model.device import Host
-from hotswap.model.weights import Weights
+from hotswap.model.machine.device import Host
+from hotswap.model.weights.weights import Weights
 from scheduler import BASE
 
 WORK_S = 100.0  # what one layer takes on the side, by its own clock

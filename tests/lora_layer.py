@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.kernels import kernels_for
-from hotswap.model.lora_stack import LoraStack
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.lora_stack import LoraStack
+from hotswap.model.machine.kernels import kernels_for
 
 X = torch.eye(4)
 KERNELS = kernels_for(torch.float32, torch.device("cpu"))

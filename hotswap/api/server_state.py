@@ -16,7 +16,7 @@ from hotswap.library.adapter_sources import shown
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
 from hotswap.library.watch import Watch
-from hotswap.model.budget import MemoryPlan
+from hotswap.model.machine.budget import MemoryPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ messages, inbox    what may be said to the thread, and the queue it comes throug
 engine             the loop: decide, run the step, publish, read messages
 message_handler    where a request becomes a job or is refused; adapters come and go
 step_runner        one step: activate, run, report; a slot built ahead in between
-executor           what the engine needs of whoever computes: `hotswap.model.runner`
+executor           what the engine needs of whoever computes
 batch, sequence    the unfinished jobs, what they hold, and one forward pass over some
 sampling_params    how one job is to be generated; sampling draws its tokens
 text               tokens to characters as they come, and stop strings

@@ -15,7 +15,7 @@ from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, StepFailed
-from hotswap.model.rows import Row
+from hotswap.model.network.rows import Row
 from scheduler import Mode, Step, Work
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Executor: all that the engine knows of the machine. It names no device.
 
-`model.runner.Runner` is one; the tests' fake is another.
+`model.runner.EagerExecutor` is one; the tests' fake is another.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from hotswap.adapters.generation import Generation
-from hotswap.model.rows import Row
+from hotswap.model.network.rows import Row
 from scheduler import Swap
 
 

@@ -18,10 +18,10 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.cache import keep, recall
-from hotswap.model.machine import digest
-from hotswap.model.progress import progress
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.machine.fingerprint import digest
+from hotswap.model.machine.progress import progress
+from hotswap.model.network.rows import Row
 from scheduler import Costs, Mode, StepShape, Swap
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Measured:
     trials: int
 
 
-def calibrate(runner: Runner, max_batch: int) -> Costs:
+def calibrate(runner: EagerExecutor, max_batch: int) -> Costs:
     """Costs as this machine showed them, now or at an earlier start."""
     key = _digest(runner, max_batch)
     known = _known(key)
@@ -72,7 +72,7 @@ def _known(key: str) -> Measured | None:
         return None  # nothing, or not ours
 
 
-def _still_holds(runner: Runner, costs: Costs) -> bool:
+def _still_holds(runner: EagerExecutor, costs: Costs) -> bool:
     """Whether one sequence takes about as long as the costs say."""
     measured = []
     for _ in range(ROUNDS):
@@ -83,7 +83,7 @@ def _still_holds(runner: Runner, costs: Costs) -> bool:
 
 
 def measure(
-    runner: Runner,
+    runner: EagerExecutor,
     max_batch: int,
     *,
     known: Measured | None = None,
@@ -123,7 +123,7 @@ def measure(
     return Measured(rough if is_rough else costs, trials)
 
 
-def _kinds(runner: Runner, max_batch: int) -> list[Kind]:
+def _kinds(runner: EagerExecutor, max_batch: int) -> list[Kind]:
     """A round: small steps first."""
     most = max(1, min(max_batch, 16, runner.kv_tokens // _CONTEXT))
     return [
@@ -137,7 +137,10 @@ def _kinds(runner: Runner, max_batch: int) -> list[Kind]:
 
 
 def _outcomes(
-    runner: Runner, made: list[Generation], kinds: Sequence[Kind], trials: Sequence[int]
+    runner: EagerExecutor,
+    made: list[Generation],
+    kinds: Sequence[Kind],
+    trials: Sequence[int],
 ) -> Iterator[tuple[int, Seen]]:
     """Runs each trial; what was seen, and in which."""
     for trial in trials:
@@ -159,7 +162,7 @@ def _learn(costs: Costs, outcome: Seen) -> None:
         costs.learn_step(*outcome)
 
 
-def _digest(runner: Runner, max_batch: int) -> str:
+def _digest(runner: EagerExecutor, max_batch: int) -> str:
     """Of all that the costs depend on."""
     return digest(
         runner.kind,
@@ -170,7 +173,7 @@ def _digest(runner: Runner, max_batch: int) -> str:
     )
 
 
-def _swaps(runner: Runner, made: Generation) -> Iterator[Swap]:
+def _swaps(runner: EagerExecutor, made: Generation) -> Iterator[Swap]:
     """One cold and one warm."""
     runner.weights.forget(made.key)
     for _ in range(2):
@@ -181,7 +184,7 @@ def _swaps(runner: Runner, made: Generation) -> Iterator[Swap]:
 
 
 def _steps(
-    runner: Runner,
+    runner: EagerExecutor,
     mode: Mode,
     made: list[Generation],
     sequences: int,
@@ -223,7 +226,7 @@ def _steps(
             runner.close(job)
 
 
-def _made_up(runner: Runner, seed: int) -> Generation:
+def _made_up(runner: EagerExecutor, seed: int) -> Generation:
     """A small random update of every linear module but the head, as most have it."""
     random = torch.Generator().manual_seed(seed)
     deltas = {

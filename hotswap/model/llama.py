@@ -15,11 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.kernels import Kernels
-from hotswap.model.linear import Linear
-from hotswap.model.mergeable import head_of, is_mergeable
-from hotswap.model.ragged_batch import Inputs
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.linear import Linear
+from hotswap.model.eager.ragged_batch import Inputs
+from hotswap.model.machine.kernels import Kernels
+from hotswap.model.weights.mergeable import head_of, is_mergeable
 
 _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 

@@ -10,7 +10,6 @@ import logging
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,10 +25,10 @@ from hotswap.adapters.base_name import base_name
 from hotswap.cache import cache_dir
 from hotswap.error_boundary import said
 from hotswap.errors import StartFailed
+from hotswap.model.eager.kernel_choice import choose_kernels
 from hotswap.model.hub import is_on_hub
-from hotswap.model.kernel_choice import choose_kernels
-from hotswap.model.kernels import Kernels
 from hotswap.model.model_path import check, is_hub_id
+from hotswap.model.network.loaded import Loaded
 
 log = logging.getLogger(__name__)
 _DTYPES = {
@@ -37,19 +36,6 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """`context`: how many tokens the model was made for. `eos`: ids that end text.
-    `kernels`: those that the model's products are the fastest with."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    name: str
-    context: int
-    eos: frozenset[int]
-    kernels: Kernels
 
 
 def load(source: str, dtype: str | None, device: str | None) -> Loaded:

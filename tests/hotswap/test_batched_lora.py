@@ -5,7 +5,7 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MixFailed
-from hotswap.model.batched_lora import LINGER
+from hotswap.model.eager.batched_lora import LINGER
 from tests.lora_layer import check, generation, made
 
 

@@ -9,11 +9,11 @@ import torch
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed
-from hotswap.model.budget import Demand, MemoryPlan, plan_memory
-from hotswap.model.linear import Linear
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.eager.linear import Linear
 from hotswap.model.load import load
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.machine.budget import Demand, MemoryPlan, plan_memory
+from hotswap.model.network.rows import Row
 from scheduler import BASE
 
 SLOT, TOKEN = 1000, 2
@@ -74,7 +74,9 @@ def test_golden_leaves_when_no_slot_fits_beside_it(
     assert found.golden_bytes == (4 * SLOT if stays else 3 * SLOT)
 
 
-def run(runner: Runner, generation: Generation | None, *, mixed: bool) -> torch.Tensor:
+def run(
+    runner: EagerExecutor, generation: Generation | None, *, mixed: bool
+) -> torch.Tensor:
     runner.weights.activate(None if mixed else generation)
     runner.open(1, 32)
     row = Row(
@@ -90,17 +92,17 @@ def run(runner: Runner, generation: Generation | None, *, mixed: bool) -> torch.
 
 
 @pytest.fixture
-def tight(model_folder: Path) -> Runner:
+def tight(model_folder: Path) -> EagerExecutor:
     """A budget that holds no slot beside golden."""
     loaded = load(str(model_folder), "float32", "cpu")
-    made = Runner(loaded, kv_tokens=64, budget_bytes=100_000)
+    made = EagerExecutor(loaded, kv_tokens=64, budget_bytes=100_000)
     if made.memory.golden_stays:
         pytest.skip("this CPU's kernels compute in the memory that was loaded")
     return made
 
 
 def test_a_tight_model_says_the_same_as_one_with_room(
-    tight: Runner, runner: Runner, adapter_folders: Path
+    tight: EagerExecutor, runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     generations = [
         None,
@@ -122,7 +124,7 @@ def test_a_tight_model_says_the_same_as_one_with_room(
 
 
 def test_golden_that_left_is_bit_identical_after_swaps_and_a_failed_merge(
-    tight: Runner, adapter_folders: Path
+    tight: EagerExecutor, adapter_folders: Path
 ) -> None:
     layout = tight.layout
     generations = [read(folder, layout) for folder in adapter_folders.iterdir()]
@@ -145,7 +147,7 @@ def no_memory(*_: object) -> None:
 
 
 def test_golden_that_could_not_come_back_is_never_taken_for_resident(
-    tight: Runner, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
+    tight: EagerExecutor, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = (read(adapter_folders / f"a{n}", tight.layout) for n in range(2))
     wanted = run(tight, None, mixed=False)
@@ -164,7 +166,7 @@ def test_golden_that_could_not_come_back_is_never_taken_for_resident(
 
 
 def test_forgetting_the_resident_builds_nothing(
-    tight: Runner, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
+    tight: EagerExecutor, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a = read(adapter_folders / "a0", tight.layout)
     wanted = run(tight, None, mixed=False)
@@ -178,14 +180,16 @@ def test_forgetting_the_resident_builds_nothing(
 
 
 def test_only_a_single_slot_without_golden_cannot_be_built_ahead(
-    tight: Runner, runner: Runner
+    tight: EagerExecutor, runner: EagerExecutor
 ) -> None:
     assert runner.weights.builds_ahead
     assert not tight.weights.builds_ahead
 
 
 def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -> None:
-    runner = Runner(load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64)
+    runner = EagerExecutor(
+        load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64
+    )
 
     def step(job: int, tokens: list[int], position: int) -> torch.Tensor:
         row = Row(
@@ -209,7 +213,7 @@ def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -
 
 
 def test_nothing_is_kept_of_a_generation_that_is_forgotten(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     gone, other = (read(adapter_folders / f"a{n}", runner.layout) for n in range(2))
     for mixed in (False, True):

@@ -13,9 +13,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from hotswap.adapters.generation import Generation
 from hotswap.model import calibrate as module
 from hotswap.model.calibrate import calibrate, measure
+from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.network.rows import Row
 from scheduler import BASE, Costs, Mode, StepShape, Swap
 from tests import tiny
 
@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_was_measured_is_used_at_the_next_start(
-    runner: Runner, cache: Path, monkeypatch: pytest.MonkeyPatch
+    runner: EagerExecutor, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = calibrate(runner, max_batch=4)
     monkeypatch.setattr(module, "measure", None)  # would fail if called
@@ -43,7 +43,7 @@ def test_what_was_measured_is_used_at_the_next_start(
 
 @pytest.mark.parametrize("factor", [1e-6, 1e3])
 def test_kept_costs_that_are_far_off_are_measured_again(
-    runner: Runner, cache: Path, factor: float
+    runner: EagerExecutor, cache: Path, factor: float
 ) -> None:
     calibrate(runner, max_batch=4)
     (file,) = cache.iterdir()
@@ -62,7 +62,7 @@ def test_kept_costs_that_are_far_off_are_measured_again(
 
 
 def test_costs_are_positive_and_a_cold_swap_is_dearer_than_a_warm_one(
-    runner: Runner, cache: Path
+    runner: EagerExecutor, cache: Path
 ) -> None:
     costs = calibrate(runner, max_batch=4)
 
@@ -72,7 +72,7 @@ def test_costs_are_positive_and_a_cold_swap_is_dearer_than_a_warm_one(
 
 
 def test_other_settings_and_broken_files_are_measured_anew(
-    runner: Runner, cache: Path
+    runner: EagerExecutor, cache: Path
 ) -> None:
     calibrate(runner, max_batch=4)
     (file,) = cache.iterdir()
@@ -188,7 +188,7 @@ def test_what_was_cut_short_is_gone_on_with_at_the_next_start_until_it_is_whole(
 
 
 def test_a_measurement_that_ends_early_gives_its_kv_back(
-    runner: Runner, cache: Path
+    runner: EagerExecutor, cache: Path
 ) -> None:
     measure(runner, max_batch=4, limit_s=1e-9)
 
@@ -206,7 +206,7 @@ def test_a_model_of_a_short_context_or_little_kv_is_measured(
     GPT2LMHeadModel(config).save_pretrained(tmp_path)  # fails beyond its positions
     tiny.tokenizer().save_pretrained(tmp_path)
     loaded = load(str(tmp_path), "float32", "cpu")
-    runner = Runner(loaded, slots=1, kv_tokens=kv_tokens)
+    runner = EagerExecutor(loaded, slots=1, kv_tokens=kv_tokens)
 
     costs = measure(runner, max_batch=16).costs
 

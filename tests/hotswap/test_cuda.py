@@ -7,15 +7,15 @@ import torch
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model import runner as runner_module
 from hotswap.model.calibrate import measure
-from hotswap.model.device import Cuda
-from hotswap.model.kv import KV
-from hotswap.model.linear import Linear
+from hotswap.model.eager import executor as executor_module
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.eager.kv import KV
+from hotswap.model.eager.linear import Linear
+from hotswap.model.eager.merge import merge
 from hotswap.model.load import load
-from hotswap.model.merge import merge
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.machine.device import Cuda
+from hotswap.model.network.rows import Row
 from scheduler import BASE
 
 pytestmark = [
@@ -27,18 +27,18 @@ TIGHT = 100_000  # bytes that hold no slot of the tiny model
 
 
 @pytest.fixture(params=["golden on the device", "golden in pinned memory"])
-def cuda(request: pytest.FixtureRequest, model_folder: Path) -> Runner:
+def cuda(request: pytest.FixtureRequest, model_folder: Path) -> EagerExecutor:
     budget = None if request.param == "golden on the device" else TIGHT
     loaded = load(str(model_folder), "float32", "cuda")
-    return Runner(loaded, slots=None, kv_tokens=1024, budget_bytes=budget)
+    return EagerExecutor(loaded, slots=None, kv_tokens=1024, budget_bytes=budget)
 
 
-def generations(folders: Path, runner: Runner) -> list[Generation]:
+def generations(folders: Path, runner: EagerExecutor) -> list[Generation]:
     return [read(folder, runner.layout) for folder in sorted(folders.iterdir())]
 
 
 def logits(
-    runner: Runner, generation: Generation | None, *, mixed: bool
+    runner: EagerExecutor, generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     runner.weights.activate(None if mixed else generation)
     runner.open(1, 32)
@@ -56,7 +56,7 @@ def logits(
     return torch.stack(found).cpu()
 
 
-def slot(runner: Runner) -> list[torch.Tensor]:
+def slot(runner: EagerExecutor) -> list[torch.Tensor]:
     swappables = runner.weights.swappables
     return [
         swappable.weight.cpu()
@@ -65,7 +65,7 @@ def slot(runner: Runner) -> list[torch.Tensor]:
     ]
 
 
-def test_golden_is_where_the_budget_says(cuda: Runner) -> None:
+def test_golden_is_where_the_budget_says(cuda: EagerExecutor) -> None:
     stays = bool(cuda.memory.golden_stays)
     for swappable in cuda.weights.swappables:
         if isinstance(swappable, Linear):
@@ -75,7 +75,7 @@ def test_golden_is_where_the_budget_says(cuda: Runner) -> None:
 
 
 def test_golden_is_bit_identical_after_swaps(
-    cuda: Runner, adapter_folders: Path
+    cuda: EagerExecutor, adapter_folders: Path
 ) -> None:
     before, checksum = logits(cuda, None, mixed=False), cuda.weights.checksum()
 
@@ -110,7 +110,7 @@ def test_a_merge_is_the_cpus_to_the_last_bit_of_its_type(
 
 
 def test_merged_and_mixed_say_what_the_cpu_says(
-    cuda: Runner, runner: Runner, adapter_folders: Path
+    cuda: EagerExecutor, runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     for ours, theirs in zip(
         generations(adapter_folders, cuda),
@@ -127,7 +127,7 @@ def test_a_slot_built_while_steps_run_is_the_one_built_alone(
     model_folder: Path, adapter_folders: Path
 ) -> None:
     loaded = load(str(model_folder), "float32", "cuda")
-    cuda = Runner(loaded, slots=2, kv_tokens=1024)
+    cuda = EagerExecutor(loaded, slots=2, kv_tokens=1024)
     a, b = generations(adapter_folders, cuda)[:2]
     cuda.weights.activate(b)
     alone = slot(cuda)
@@ -153,9 +153,9 @@ def test_a_flip_waits_for_the_side(
     model_folder: Path, adapter_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = Cuda(torch.device("cuda"))
-    monkeypatch.setattr(runner_module, "device_of", lambda _: device)
+    monkeypatch.setattr(executor_module, "device_of", lambda _: device)
     loaded = load(str(model_folder), "float32", "cuda")
-    cuda = Runner(loaded, slots=1, kv_tokens=1024)
+    cuda = EagerExecutor(loaded, slots=1, kv_tokens=1024)
     a, b = generations(adapter_folders, cuda)[:2]
     cuda.weights.activate(a)
     alone = slot(cuda)
@@ -185,7 +185,7 @@ def test_kv_slides_together_on_the_device() -> None:
         assert torch.equal(keys[second.start : second.start + 3], data)
 
 
-def test_costs_are_measured(cuda: Runner) -> None:
+def test_costs_are_measured(cuda: EagerExecutor) -> None:
     costs = measure(cuda, max_batch=2).costs
 
     assert costs.swap_s(warm=False, rank=16) > 0

@@ -3,10 +3,10 @@
 import pytest
 
 from hotswap.errors import MergeFailed
-from hotswap.model import runner as runner_module
+from hotswap.model.eager import executor as executor_module
+from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.network.rows import Row
 from scheduler import BASE
 from tests.late_device import WORK_S, Later, generation, made, shown
 
@@ -83,9 +83,9 @@ def test_a_step_is_over_when_it_returns(
     model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = Later()
-    monkeypatch.setattr(runner_module, "device_of", lambda _: device)
+    monkeypatch.setattr(executor_module, "device_of", lambda _: device)
     loaded = load(str(model_folder), "float32", "cpu")
-    runner = Runner(loaded, slots=1, kv_tokens=64)
+    runner = EagerExecutor(loaded, slots=1, kv_tokens=64)
     runner.open(1, 4)
 
     runner.run(

@@ -23,7 +23,7 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.errors import AdapterRefused
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.folder_reader import FolderReader
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
 from hotswap.short_thread import in_short_thread
 from tests import tiny
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_just_now_is_passing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_of_an_adapter_has_a_bound_and_has_to_be_a_file(
-    name: str, tmp_path: Path, runner: Runner, adapter_folders: Path
+    name: str, tmp_path: Path, runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     tiny.tokenizer().save_pretrained(tmp_path)  # else the rest is not looked at
     for source in (adapter_folders / "a0").iterdir():
@@ -153,7 +153,7 @@ def whole_refusal(folder: Path, layout: Layout) -> str:
 
 
 def test_a_weights_file_is_bounded_by_the_model_and_the_message_names_the_key(
-    tmp_path: Path, runner: Runner, adapter_folders: Path
+    tmp_path: Path, runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     for source in (adapter_folders / "a0").iterdir():
         (tmp_path / source.name).write_bytes(source.read_bytes())
@@ -175,7 +175,7 @@ def test_no_message_points_to_a_temporary_place() -> None:
 
 
 def test_an_adapter_is_not_at_fault_for_what_the_system_lacks_to_read_it(
-    tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runner: EagerExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

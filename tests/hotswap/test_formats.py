@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hotswap.adapters.checkpoint import WEIGHTS_FILE, read
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
 from tests.formats import FORMATS
 from tests.hotswap.test_parity import logits, make_runner, oracle
 from tests.peft_format import Format
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the 
 
 
 @cache
-def runner_of(architecture: str, tied: bool) -> Runner:
+def runner_of(architecture: str, tied: bool) -> EagerExecutor:
     """One for all formats: no adapter leaves a trace in it."""
     return make_runner(architecture, tied=tied)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hotswap.model.kernels import Plain, kernels_for
+from hotswap.model.machine.kernels import Plain, kernels_for
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

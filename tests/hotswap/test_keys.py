@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from hotswap.adapters.checkpoint import WEIGHTS_FILE, read
 from hotswap.adapters.keys import PREFIX
 from hotswap.errors import AdapterRefused
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
 from tests import tiny
 from tests.formats import FORMATS
 from tests.hotswap.test_parity import logits, make_runner, oracle
@@ -40,7 +40,7 @@ RENAMED: dict[str, Rename] = {
 
 
 @cache
-def runner() -> Runner:
+def runner() -> EagerExecutor:
     return make_runner("llama")
 
 

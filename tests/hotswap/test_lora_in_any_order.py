@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MixFailed
-from hotswap.model.batched_lora import LINGER, BatchedLora
-from hotswap.model.lora_stack import LoraStack
+from hotswap.model.eager.batched_lora import LINGER, BatchedLora
+from hotswap.model.eager.lora_stack import LoraStack
 from tests.lora_layer import KERNELS, X, generation, update
 
 NAMES = "abcdefgh"

@@ -3,8 +3,8 @@
 import torch
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model.batched_lora import SPREAD, STEADY
-from hotswap.model.lora_stack import stacked_size
+from hotswap.model.eager.batched_lora import SPREAD, STEADY
+from hotswap.model.eager.lora_stack import stacked_size
 from tests.lora_layer import KERNELS, X, check, generation, made, update
 
 

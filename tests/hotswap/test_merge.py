@@ -5,10 +5,10 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.device import Host
-from hotswap.model.kernels import Plain
-from hotswap.model.linear import Linear
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.linear import Linear
+from hotswap.model.machine.device import Host
+from hotswap.model.machine.kernels import Plain
 
 
 @pytest.mark.parametrize("factors", [torch.float32, torch.bfloat16])

@@ -9,14 +9,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.device import Host
-from hotswap.model.kernels import Plain, kernels_for
-from hotswap.model.linear import Linear, LinearTensors
-from hotswap.model.load import Loaded
-from hotswap.model.packed_merge import blocks_of
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.eager.linear import Linear, LinearTensors
+from hotswap.model.eager.packed_merge import blocks_of
+from hotswap.model.machine.device import Host
+from hotswap.model.machine.kernels import Plain, kernels_for
+from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.rows import Row
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -192,7 +192,7 @@ def test_a_model_merged_in_blocks_says_what_peft_says_and_base_stays_base(
         eos=frozenset(),
         kernels=KERNELS,
     )
-    runner = Runner(loaded, slots=1, kv_tokens=64)
+    runner = EagerExecutor(loaded, slots=1, kv_tokens=64)
     adapter = read(tmp_path, runner.layout)
 
     def logits(generation: Generation | None) -> torch.Tensor:

@@ -9,10 +9,10 @@ from peft import PeftModel
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
-from hotswap.model.kernels import kernels_for
-from hotswap.model.load import Loaded
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.machine.kernels import kernels_for
+from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.rows import Row
 from tests import tiny
 
 ARCHITECTURES = ["llama", "qwen2", "gpt2", "mistral", "gemma2", "bloom"]
@@ -38,7 +38,7 @@ CASES = [
 
 def make_runner(
     architecture: str, *, tied: bool = False, dtype: torch.dtype = torch.float32
-) -> Runner:
+) -> EagerExecutor:
     model = tiny.model(architecture, tied=tied)
     model.to(dtype)  # type: ignore[arg-type]  # hidden behind a decorator
     loaded = Loaded(
@@ -49,11 +49,11 @@ def make_runner(
         eos=frozenset({tiny.EOS}),
         kernels=kernels_for(dtype, torch.device("cpu")),
     )
-    return Runner(loaded, slots=1, kv_tokens=1024)
+    return EagerExecutor(loaded, slots=1, kv_tokens=1024)
 
 
 def logits(
-    runner: Runner, generation: Generation | None, *, mixed: bool
+    runner: EagerExecutor, generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     """Prefill in two chunks, then every position's logits by decoding."""
     runner.weights.activate(None if mixed else generation)

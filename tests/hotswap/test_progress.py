@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from hotswap.model.progress import progress
+from hotswap.model.machine.progress import progress
 
 
 class Terminal(io.StringIO):

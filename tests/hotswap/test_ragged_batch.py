@@ -2,10 +2,10 @@
 
 import torch
 
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.kernels import Plain
-from hotswap.model.ragged_batch import Inputs, RaggedBatch
-from hotswap.model.rows import Row
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.ragged_batch import Inputs, RaggedBatch
+from hotswap.model.machine.kernels import Plain
+from hotswap.model.network.rows import Row
 from tests.fakes import generation
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.rewrites import PeftMerge
 from hotswap.adapters.tuners import rewrites
 from hotswap.errors import AdapterRefused, MergeFailed, MixFailed
-from hotswap.model.linear import Linear
+from hotswap.model.eager.linear import Linear
 from scheduler import BASE
 from tests import tiny
 from tests.formats import FORMATS

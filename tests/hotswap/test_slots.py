@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from hotswap.adapters.checkpoint import read
+from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.runner import Runner
 from scheduler import BASE
 from tests import late_device
 from tests.hotswap.test_weights import read_all
 
 
 def test_the_least_recently_used_slot_is_rebuilt_and_a_held_one_flips(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     a, b, c = read_all(adapter_folders, runner)[:3]
     weights = runner.weights
@@ -32,7 +32,7 @@ def test_the_least_recently_used_slot_is_rebuilt_and_a_held_one_flips(
 
 
 def test_forgetting_the_resident_makes_golden_resident(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     generation = read_all(adapter_folders, runner)[0]
     runner.weights.activate(generation)
@@ -53,7 +53,9 @@ def test_an_emptied_slot_is_filled_before_one_that_never_had_memory() -> None:
     assert [swappable.made for swappable in swappables] == [1, 1]
 
 
-def test_a_pinned_slot_is_given_up_last(runner: Runner, adapter_folders: Path) -> None:
+def test_a_pinned_slot_is_given_up_last(
+    runner: EagerExecutor, adapter_folders: Path
+) -> None:
     a, b, c = (read(adapter_folders / f"a{n}", runner.layout) for n in range(3))
     runner.weights.pinned = frozenset({a.key})
     for generation in (a, b, b, None, b, None, c):  # b is worth more than a
@@ -79,7 +81,9 @@ def test_a_slot_built_ahead_is_not_the_next_to_be_given_up() -> None:
 def test_the_slot_that_is_used_most_outlives_those_used_once(
     model_folder: Path, adapter_folders: Path
 ) -> None:
-    three = Runner(load(str(model_folder), "float32", "cpu"), slots=3, kv_tokens=64)
+    three = EagerExecutor(
+        load(str(model_folder), "float32", "cpu"), slots=3, kv_tokens=64
+    )
     hot, *others = read_all(adapter_folders, three)
     for _ in range(200):
         three.weights.activate(hot)

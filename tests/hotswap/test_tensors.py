@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
 from hotswap.adapters.keys import PREFIX
 from hotswap.errors import AdapterRefused
-from hotswap.model.runner import Runner
+from hotswap.model.eager.executor import EagerExecutor
 from tests import tiny
 from tests.hotswap.test_parity import logits, make_runner, oracle
 
@@ -24,12 +24,12 @@ A = f"{PREFIX}model.layers.0.self_attn.q_proj.lora_A.weight"
 
 
 @pytest.fixture(scope="module")
-def runner() -> Runner:
+def runner() -> EagerExecutor:
     return make_runner("llama")
 
 
 @pytest.fixture(scope="module")
-def layout(runner: Runner) -> Layout:
+def layout(runner: EagerExecutor) -> Layout:
     return runner.layout
 
 
@@ -153,7 +153,9 @@ def test_embeddings_saved_along_that_are_goldens_leave_an_adapter_mixable(
     assert read(folder, make_runner("llama", dtype=ours).layout).can_mix
 
 
-def test_those_that_were_trained_are_served(folder: Path, runner: Runner) -> None:
+def test_those_that_were_trained_are_served(
+    folder: Path, runner: EagerExecutor
+) -> None:
     plain = shutil.copytree(folder, folder.parent / "plain")
     along(folder, torch.float32, change=0.5)
     base = tiny.model("llama")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hotswap.model import kernel_choice as module
-from hotswap.model.kernel_choice import choose_kernels, products_of, time_silu
-from hotswap.model.kernels import OneDNN, Plain
-from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race
+from hotswap.model.eager import kernel_choice as module
+from hotswap.model.eager.kernel_choice import choose_kernels, products_of, time_silu
+from hotswap.model.eager.timing import STEPS, Table, Way, apart_from, best, race
+from hotswap.model.machine.kernels import OneDNN, Plain
 from tests import tiny
 
 BF16, F32 = torch.bfloat16, torch.float32

@@ -9,21 +9,21 @@ import torch
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.device import Host
-from hotswap.model.kernels import Plain
-from hotswap.model.linear import Linear, replace_linears
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.eager.linear import Linear, replace_linears
 from hotswap.model.load import load
-from hotswap.model.rows import Row
-from hotswap.model.runner import Runner
-from hotswap.model.weights import Weights
+from hotswap.model.machine.device import Host
+from hotswap.model.machine.kernels import Plain
+from hotswap.model.network.rows import Row
+from hotswap.model.weights.weights import Weights
 from scheduler import BASE
 from tests import tiny
 
 PROMPT = list(range(40, 60))
 
 
-def logits(runner: Runner) -> torch.Tensor:
+def logits(runner: EagerExecutor) -> torch.Tensor:
     runner.open(1, 32)
     row = Row(job=1, tokens=PROMPT, position=0, generation=None, wants_logits=True)
     found = runner.run([row], mixed=False)
@@ -31,11 +31,11 @@ def logits(runner: Runner) -> torch.Tensor:
     return found
 
 
-def read_all(folders: Path, runner: Runner) -> list[Generation]:
+def read_all(folders: Path, runner: EagerExecutor) -> list[Generation]:
     return [read(folder, runner.layout) for folder in sorted(folders.iterdir())]
 
 
-def slot_bytes(runner: Runner) -> dict[str, bytes]:
+def slot_bytes(runner: EagerExecutor) -> dict[str, bytes]:
     """What every module computes with now."""
     found = {}
     for linear in runner.weights.swappables:
@@ -48,7 +48,7 @@ def slot_bytes(runner: Runner) -> dict[str, bytes]:
 
 
 def test_golden_is_bit_identical_after_a_thousand_swaps_over_eight_adapters(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     generations = read_all(adapter_folders, runner)
     before, sum_before = logits(runner), runner.weights.checksum()
@@ -65,7 +65,7 @@ def test_golden_is_bit_identical_after_a_thousand_swaps_over_eight_adapters(
 
 
 def test_a_slot_is_bit_identical_whatever_it_held_before(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     generations = read_all(adapter_folders, runner)
     fresh = {}
@@ -82,7 +82,7 @@ def test_a_slot_is_bit_identical_whatever_it_held_before(
 
 
 def test_a_failure_in_the_middle_of_a_merge_leaves_golden_resident_and_untouched(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     good = read_all(adapter_folders, runner)[0]
     before, sum_before = logits(runner), runner.weights.checksum()
@@ -116,7 +116,7 @@ def test_the_checksum_notices_one_changed_bit() -> None:
 
 
 def test_an_adapter_leaves_the_modules_it_does_not_target_on_golden(
-    runner: Runner, tmp_path: Path
+    runner: EagerExecutor, tmp_path: Path
 ) -> None:
     tiny.save_adapter(tmp_path, "llama", seed=1, target_modules=["q_proj"])
     golden = slot_bytes(runner)
@@ -136,7 +136,7 @@ def build_in_slices(weights: Weights, generation: Generation) -> int:
 
 
 def test_a_slot_built_in_slices_is_bit_identical_to_one_built_at_once(
-    runner: Runner, adapter_folders: Path
+    runner: EagerExecutor, adapter_folders: Path
 ) -> None:
     a, b = read_all(adapter_folders, runner)[:2]
     runner.weights.activate(a)
@@ -154,7 +154,7 @@ def test_a_slot_built_in_slices_is_bit_identical_to_one_built_at_once(
 
 
 def test_a_slot_given_up_half_built_leaves_nothing_behind(
-    runner: Runner, tmp_path: Path
+    runner: EagerExecutor, tmp_path: Path
 ) -> None:
     everything, queries = (
         read(
@@ -178,7 +178,9 @@ def test_a_slot_given_up_half_built_leaves_nothing_behind(
 def test_building_ahead_never_touches_the_slot_in_use(
     model_folder: Path, adapter_folders: Path
 ) -> None:
-    one_slot = Runner(load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64)
+    one_slot = EagerExecutor(
+        load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64
+    )
     a, b = read_all(adapter_folders, one_slot)[:2]
     one_slot.weights.activate(a)
     before = slot_bytes(one_slot)

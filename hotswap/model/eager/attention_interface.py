@@ -7,8 +7,8 @@ whose layers treat tokens independently otherwise; `forward_choice` proves it at
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 
-from hotswap.model.attention import Attention
-from hotswap.model.ragged_batch import Inputs, Network
+from hotswap.model.eager.attention import Attention
+from hotswap.model.eager.ragged_batch import Inputs, Network
 
 NAME = "hotswap"
 

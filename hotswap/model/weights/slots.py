@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from hotswap.adapters.generation import Generation
-from hotswap.model.device import Device, Event
+from hotswap.model.machine.device import Device, Event
 
 
 class Swappable(Protocol):

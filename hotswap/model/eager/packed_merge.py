@@ -14,7 +14,7 @@ from functools import cache
 import torch
 
 from hotswap.adapters.generation import Delta
-from hotswap.model.kernels import Kernels
+from hotswap.model.machine.kernels import Kernels
 
 _OPS = ("data_ptr", "_nbytes", "_get_mkldnn_serialized_md")
 _BLOCKS = (64, 48, 32, 24, 16, 8)  # outputs; one is whole vectors of some CPU

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-from hotswap.model.attention import Attention, Segment
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.kv import KV, Span
-from hotswap.model.rows import Row
+from hotswap.model.eager.attention import Attention, Segment
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.kv import KV, Span
+from hotswap.model.network.rows import Row
 
 
 @dataclass(frozen=True, slots=True)

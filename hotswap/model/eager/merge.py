@@ -3,7 +3,7 @@
 import torch
 
 from hotswap.adapters.generation import Delta
-from hotswap.model.device import Device
+from hotswap.model.machine.device import Device
 
 
 def merge(

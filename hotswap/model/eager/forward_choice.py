@@ -14,15 +14,15 @@ from typing import Protocol
 import torch
 
 from hotswap.errors import StartFailed
-from hotswap.model import attention_interface
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.linear import Linear, replace_linears
+from hotswap.model.eager import attention_interface
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.linear import Linear, replace_linears
+from hotswap.model.eager.per_sequence import PerSequence
+from hotswap.model.eager.ragged_batch import RaggedBatch
 from hotswap.model.llama import Llama
-from hotswap.model.load import Loaded
-from hotswap.model.mergeable import is_mergeable
-from hotswap.model.per_sequence import PerSequence
-from hotswap.model.ragged_batch import RaggedBatch
-from hotswap.model.rows import Row
+from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.rows import Row
+from hotswap.model.weights.mergeable import is_mergeable
 
 log = logging.getLogger(__name__)
 

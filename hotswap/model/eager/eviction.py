@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel
 
 from hotswap.adapters.layout import hollow
-from hotswap.model.device import Device
-from hotswap.model.linear import Linear
+from hotswap.model.eager.linear import Linear
+from hotswap.model.machine.device import Device
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Runner: a loaded model ready to serve - its weights, its KV, its forward pass."""
+"""EagerExecutor: a loaded model ready to serve - weights, KV and forward pass."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ from transformers import PreTrainedModel
 
 from hotswap.adapters.generation import bytes_of
 from hotswap.adapters.layout import Layout, hollowed
-from hotswap.model.budget import Demand, plan_memory
-from hotswap.model.device import Device, device_of, free_host_bytes
-from hotswap.model.eviction import evict_golden
-from hotswap.model.forward_choice import ChosenForward, choose_forward
-from hotswap.model.linear import Linear
-from hotswap.model.load import Loaded
-from hotswap.model.mergeable import head_path
-from hotswap.model.other_parameters import other_parameters
-from hotswap.model.rows import Row
-from hotswap.model.slots import Swappable
-from hotswap.model.weights import Weights
+from hotswap.model.eager.eviction import evict_golden
+from hotswap.model.eager.forward_choice import ChosenForward, choose_forward
+from hotswap.model.eager.linear import Linear
+from hotswap.model.machine.budget import Demand, plan_memory
+from hotswap.model.machine.device import Device, device_of, free_host_bytes
+from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.rows import Row
+from hotswap.model.weights.mergeable import head_path
+from hotswap.model.weights.other_parameters import other_parameters
+from hotswap.model.weights.slots import Swappable
+from hotswap.model.weights.weights import Weights
 
 
-class Runner:
+class EagerExecutor:
     """Owned by the engine thread. `slots` and `kv_tokens`: None means by budget."""
 
     def __init__(

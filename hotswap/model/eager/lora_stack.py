@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from hotswap.adapters.generation import Generation
 from hotswap.errors import MixFailed
-from hotswap.model.kernels import Kernels
-from hotswap.model.lora_mapping import LoraMapping
+from hotswap.model.eager.lora_mapping import LoraMapping
+from hotswap.model.machine.kernels import Kernels
 
 # A kernel is made and kept for each size that it meets, half a megabyte each: a stack
 # computes with a multiple of so many rows, and those that nobody has are zero.

@@ -3,14 +3,14 @@
 A slot may hold others in their place; they are pointed to as a Linear's weight is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from hotswap.adapters.generation import Generation
-from hotswap.model.device import Device
-from hotswap.model.linear import Linear
+from hotswap.model.machine.device import Device
+from hotswap.model.weights.slots import Swappable
 
 
 class OtherParameters:
@@ -53,7 +53,9 @@ class OtherParameters:
             parameter.data = (content or self._golden).get(name, self._golden[name])
 
 
-def other_parameters(model: nn.Module, linears: list[Linear]) -> list[OtherParameters]:
+def other_parameters(
+    model: nn.Module, linears: Sequence[Swappable]
+) -> list[OtherParameters]:
     """Every module of the model with parameters of its own that are in no Linear."""
     taken = {path for linear in linears for path in linear.parts}
     return [

@@ -21,11 +21,19 @@ from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.generation import bytes_of
 from hotswap.cache import keep, recall
-from hotswap.model.device import free_host_bytes
-from hotswap.model.kernels import Kernels, OneDNN, Plain, kernels_for
-from hotswap.model.machine import digest
-from hotswap.model.mergeable import head_of, is_mergeable
-from hotswap.model.timing import STEPS, Table, Way, apart_from, best, race, shortest
+from hotswap.model.eager.timing import (
+    STEPS,
+    Table,
+    Way,
+    apart_from,
+    best,
+    race,
+    shortest,
+)
+from hotswap.model.machine.device import free_host_bytes
+from hotswap.model.machine.fingerprint import digest
+from hotswap.model.machine.kernels import Kernels, OneDNN, Plain, kernels_for
+from hotswap.model.weights.mergeable import head_of, is_mergeable
 
 log = logging.getLogger(__name__)
 

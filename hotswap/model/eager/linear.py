@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.generation import Generation
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.device import Device
-from hotswap.model.kernels import Kernels
-from hotswap.model.merge import merge
-from hotswap.model.mergeable import head_of, is_mergeable
-from hotswap.model.packed_merge import blocks_of, merge_packed
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.eager.merge import merge
+from hotswap.model.eager.packed_merge import blocks_of, merge_packed
+from hotswap.model.machine.device import Device
+from hotswap.model.machine.kernels import Kernels
+from hotswap.model.weights.mergeable import head_of, is_mergeable
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ import torch
 
 from hotswap.adapters.generation import Generation
 from hotswap.errors import MergeFailed
-from hotswap.model.device import Device
-from hotswap.model.slots import Build, Slot, Swappable
+from hotswap.model.machine.device import Device
+from hotswap.model.weights.slots import Build, Slot, Swappable
 from scheduler import BASE, Swap
 
 _BARE = Generation(key=BASE, deltas={})

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from hotswap.model.batched_lora import BatchedLora
-from hotswap.model.rows import Row
+from hotswap.model.eager.batched_lora import BatchedLora
+from hotswap.model.network.rows import Row
 
 
 class PerSequence:

@@ -14,9 +14,9 @@ import torch
 
 from hotswap.adapters.generation import Generation
 from hotswap.errors import MixFailed
-from hotswap.model.kernels import Kernels
-from hotswap.model.lora_mapping import LoraMapping
-from hotswap.model.lora_stack import LoraStack
+from hotswap.model.eager.lora_mapping import LoraMapping
+from hotswap.model.eager.lora_stack import LoraStack
+from hotswap.model.machine.kernels import Kernels
 
 # Mixed steps without a row after which an adapter counts as idle. Idle ones leave when
 # they are a third of the stack, so moving the others is paid for by what is saved.

@@ -1,0 +1,7 @@
+"""What the model runs on.
+
+device                the host or CUDA: its memory, its side stream, its events
+kernels               how products are computed
+budget                what memory is spent on: golden, slots, KV, adapters
+fingerprint           what measured seconds hold for; progress shows long measuring
+"""

@@ -1,0 +1,20 @@
+"""Loaded: a model as it was loaded, before anything of it is replaced."""
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hotswap.model.machine.kernels import Kernels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """`context`: how many tokens the model was made for. `eos`: ids that end text.
+    `kernels`: those that the model's products are the fastest with."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    context: int
+    eos: frozenset[int]
+    kernels: Kernels

@@ -1,0 +1,7 @@
+"""Golden and the slots. `weights` alone knows what is resident.
+
+weights               k slots: which holds what, which is given up
+slots                 values: a slot, a build on its way, what can be swapped
+mergeable             which modules an adapter can be merged into
+other_parameters      those of the other modules: norms, embeddings
+"""
