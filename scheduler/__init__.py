@@ -9,7 +9,7 @@ flights                 what is counted on while a step is in the air
 accounts, deficits      what time was charged to whom; a fair share for each generation
 costs, estimator        seconds of steps and swaps, learned; lengths: of answers
 outlook                 the bounds and expectations that are shown
-simulate                the same scheduler on a virtual clock
+simulate, arrivals      the same scheduler on a virtual clock
 """
 
 from scheduler.backlog import BacklogFull
