@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _RANK = 16
 _ADAPTERS = 4
-_PROMPT = 128  # tokens, shared by the sequences
+_FEW = 16  # sequences, between one and the most that a step takes
 _FIRST_PROMPT = 16  # in the first round
 _CONTEXT = 256  # of each sequence, in the step that tells what context takes
 _GREEDY = SamplingParams(temperature=0)
@@ -127,10 +127,10 @@ def measure(
 
 def _kinds(runner: EagerExecutor, max_batch: int) -> list[Kind]:
     """A round: small steps first."""
-    most = max(1, min(max_batch, 16, runner.kv_tokens // _CONTEXT))
+    most = max(1, min(max_batch, runner.kv_tokens // _CONTEXT))
     return [
         (mode, sequences, adapters)
-        for sequences in sorted({1, most})
+        for sequences in sorted({1, min(_FEW, most), most})
         for mode in Mode
         # What an adapter adds shows only where their number differs.
         for adapters in sorted({1, min(sequences, _ADAPTERS)})
@@ -152,8 +152,10 @@ def _outcomes(
                 yield trial, swap
         else:
             runner.weights.activate(None)
-        prompt = (_FIRST_PROMPT if trial < len(kinds) else _PROMPT) // sequences
-        for step in _steps(runner, mode, made[:adapters], sequences, prompt=prompt):
+        # Shared by the sequences
+        prompt = _FIRST_PROMPT if trial < len(kinds) else runner.prefill_tokens // 2
+        each = prompt // sequences
+        for step in _steps(runner, mode, made[:adapters], sequences, prompt=each):
             yield trial, step
 
 
@@ -172,6 +174,7 @@ def _digest(runner: EagerExecutor, max_batch: int) -> str:
         sorted(runner.layout.linear.items()),
         runner.memory.golden_stays,
         max_batch,
+        runner.prefill_tokens,
     )
 
 

@@ -92,7 +92,8 @@ class Clockwork:
     `slowness`: times as long as on an ordinary machine.
     """
 
-    kv_tokens, context, head, dtype = 8192, 8192, "head", torch.float32
+    kv_tokens, context, head, dtype = 1 << 18, 8192, "head", torch.float32
+    prefill_tokens = 256
     layout = SimpleNamespace(linear={"layer": (4, 4)})
     kind, memory = "clockwork", SimpleNamespace(golden_stays=True)
 
@@ -101,6 +102,7 @@ class Clockwork:
         self._slowness = slowness
         self.weights = self
         self._built = {BASE}
+        self.launched: list[tuple[int, int]] = []  # rows and prompt tokens
         self._random = random.Random(seed)
 
     def perf_counter(self) -> float:
@@ -118,6 +120,7 @@ class Clockwork:
         adapters = {row.generation.key for row in rows if row.generation is not None}
         context = sum(row.position for row in rows)
         mode = Mode.MIXED if mixed else Mode.MERGED
+        self.launched.append((len(rows), prefill))
         seconds = self.step_s(mode, len(rows), len(adapters), prefill, context)
         self.now += seconds * self._random.lognormvariate(0.0, 0.1)
 
@@ -196,6 +199,16 @@ def test_a_measurement_that_ends_early_gives_its_kv_back(
 
     runner.open(1, runner.kv_tokens, SamplingParams())  # all of it
     assert runner.weights.warm == {BASE}
+
+
+def test_what_a_device_can_do_in_one_step_is_measured_and_not_guessed() -> None:
+    gpu = Clockwork(seed=0)
+    gpu.prefill_tokens = 2048
+
+    measure(gpu, max_batch=256)  # type: ignore[arg-type]
+
+    assert {rows for rows, _ in gpu.launched} == {1, 16, 256}
+    assert max(prefill for _, prefill in gpu.launched) == 1024
 
 
 @pytest.mark.parametrize(("context", "kv_tokens"), [(64, None), (512, 20)])
