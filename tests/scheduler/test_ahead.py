@@ -222,7 +222,7 @@ class InTheAir(RuleBasedStateMachine):
 
 
 InTheAir.TestCase.settings = settings(
-    max_examples=120,
+    max_examples=80,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
