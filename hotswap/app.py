@@ -115,6 +115,7 @@ def _scheduler(config: Config, runner: EagerExecutor, costs: Costs) -> Scheduler
             patience_s=schedule.patience_s,
             switch_budget=schedule.switch_budget,
             max_mixed_adapters=unless_auto(config.lora.max_loras),
+            launches_ahead=runner.launches_ahead,
         ),
         builds_ahead=runner.weights.builds_ahead,
         costs=costs,
