@@ -129,6 +129,23 @@ async def test_a_step_that_fails_takes_its_own_jobs_and_not_those_in_the_air(
     assert await text_of(joining) == expected("b", 3, 10)
 
 
+async def test_a_step_that_fails_passes_over_a_job_that_left_while_it_was_in_the_air(
+    start: Start, model: AheadExecutor
+) -> None:
+    engine = await start(model, "fcfs-mixed")
+    leaving, staying = submit(engine, "a"), submit(engine, "b")
+    release(model, 2)
+    await until(lambda: in_air(model) == [[1, 2], [1, 2]])
+    leaving.close()
+    release(model, 1)
+    await until(lambda: leaving.job not in model.spans)
+    model.fail_next = RuntimeError("injected")
+    release(model)
+
+    with pytest.raises(StepFailed, match="injected"):
+        await text_of(staying)
+
+
 async def test_a_launch_that_fails_lets_the_flight_before_land_first(
     start: Start, model: AheadExecutor
 ) -> None:
