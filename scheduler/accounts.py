@@ -29,7 +29,7 @@ class Accounts:
         self._switch_budget = limits.switch_budget
         self._max_batch = limits.max_batch
         self._deficits = Deficits()
-        self._rows = self._seconds = 0.0  # of late: they fade
+        self._rows = self._seconds = self._prompts = 0.0  # of late: they fade
 
     @property
     def in_credit(self) -> Set[str]:
@@ -66,6 +66,11 @@ class Accounts:
         """Seconds for a row of late, with swaps and prompts; 0 at first."""
         return self._seconds / self._rows if self._rows else 0.0
 
+    @property
+    def prompts_per_row(self) -> float:
+        """Prompt tokens computed for each row of late; 0 at first."""
+        return self._prompts / self._rows if self._rows else 0.0
+
     def settle(self, step: Step, outcome: Outcome) -> None:
         """Take in a step, before its jobs move on."""
         self._costs.learn_step(step.shape, outcome.seconds)
@@ -82,6 +87,7 @@ class Accounts:
         self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
         self._rows = _FADE * self._rows + len(step.work)
         self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
+        self._prompts = _FADE * self._prompts + step.prefill_tokens
         for name, n in step.rows.items():
             group = groups.get(name) if name in in_credit else None
             if group is not None:
