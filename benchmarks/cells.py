@@ -21,8 +21,8 @@ from scheduler.simulate import CostTable, Run, simulate
 class Cell:
     """One point of the grid. `load`: clients of a closed loop, or a share of capacity
     as Poisson arrivals. `drift`: requests after which another adapter is the hot one.
-    `pulse`: seconds of twice the load, then as many of nearly none. `single_mode`: of
-    five adapters one is served merged only and one mixed only, else all in both."""
+    `pulse`: seconds of twice the load, then as many of nearly none. `single_mode`: the
+    second adapter is served merged only and the third mixed only."""
 
     machine: str
     zipf: float
@@ -94,8 +94,8 @@ def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
                 max_tokens=cell.setup.asked,
                 arrival=request.at_s,
                 rank=RANK,
-                can_mix=not (cell.single_mode and adapter % 5 == 1),
-                can_merge=not (cell.single_mode and adapter % 5 == 2),
+                can_mix=not (cell.single_mode and adapter == 1),
+                can_merge=not (cell.single_mode and adapter == 2),
             )
         )
     return jobs, {r.id: r.output_tokens for r in trace.requests}
