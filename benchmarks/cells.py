@@ -1,7 +1,8 @@
 """Cells: one trace through one policy on the simulator, and what is told of the run.
 
-A job asks for 256 tokens and ends by itself, as most do, so that no policy knows how
-long an answer will be. Prompts are lognormal around 80 tokens, answers around 48.
+A job asks for more tokens than it gets and ends by itself, as most do, so that no
+policy knows how long an answer will be. A `Setup` says how large the server is, and how
+long prompts and answers are: a CPU's or a GPU's.
 """
 
 import statistics
@@ -9,20 +10,19 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from benchmarks.baselines import CONTENDERS
-from benchmarks.machines import machine, taught
+from benchmarks.machines import machine
+from benchmarks.setups import CPU, KV_TOKENS, RANK, SLOTS, Setup, make_scheduler
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
-from scheduler import Job, Mode, Scheduler, SchedulerLimits, StepShape
+from scheduler import Job, Mode, StepShape
 from scheduler.simulate import CostTable, Run, simulate
-
-ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One point of the grid. `load`: clients of a closed loop, or a share of capacity
     as Poisson arrivals. `drift`: requests after which another adapter is the hot one.
-    `pulse`: seconds of twice the load, then as many of nearly none."""
+    `pulse`: seconds of twice the load, then as many of nearly none. `single_mode`: the
+    second adapter is served merged only and the third mixed only."""
 
     machine: str
     zipf: float
@@ -33,6 +33,8 @@ class Cell:
     seed: int = 1
     drift: int = 0
     pulse: float = 0.0
+    single_mode: bool = False
+    setup: Setup = CPU
 
     @property
     def is_closed(self) -> bool:
@@ -71,8 +73,8 @@ def make_trace(cell: Cell, rate: float) -> Trace:
         adapters=names,
         zipf=cell.zipf,
         stay=cell.stay,
-        prompt=length("lognormal:80,0.5,256"),
-        output=length("lognormal:48,0.6,256"),
+        prompt=length(cell.setup.prompt),
+        output=length(cell.setup.output),
     )
 
 
@@ -89,28 +91,14 @@ def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
                 id=request.id,
                 generation=f"a{adapter}",
                 prompt_tokens=request.prompt_tokens,
-                max_tokens=ASKED,
+                max_tokens=cell.setup.asked,
                 arrival=request.at_s,
                 rank=RANK,
+                can_mix=not (cell.single_mode and adapter == 1),
+                can_merge=not (cell.single_mode and adapter == 2),
             )
         )
     return jobs, {r.id: r.output_tokens for r in trace.requests}
-
-
-def make_scheduler(
-    policy: str, table: CostTable, waiting: int, kv_tokens: int = KV_TOKENS
-) -> Scheduler:
-    return Scheduler(
-        CONTENDERS[policy](),
-        SchedulerLimits(
-            kv_tokens=kv_tokens,
-            max_batch=BATCH,
-            max_waiting=waiting,
-            prefill_tokens=256,
-            patience_s=1.0,
-        ),
-        costs=taught(table),
-    )
 
 
 class Free:
@@ -137,14 +125,14 @@ def play(
 ) -> Told:
     """What the policy makes of the cell, by the cell's cost table or by `table`."""
     table = table or machine(cell.machine)
-    scheduler = make_scheduler(policy, table, cell.requests)
+    scheduler = make_scheduler(policy, table, cell.requests, cell.setup)
     trace = make_trace(cell, rate)
     jobs, ends = make_jobs(cell, trace)
     run = simulate(
         scheduler,
         jobs,
         table,
-        slots=SLOTS,
+        slots=cell.setup.slots,
         clients=trace.concurrency,
         ends=ends,
         run=Run(keeps_steps=False),
@@ -190,7 +178,8 @@ def _share(first: float, last: float, end: float) -> float:
 def capacity(cell: Cell) -> float:
     """Requests per second that the better of always mixed and always merged serves
     when there is always enough to do."""
-    return _capacity(replace(cell, load="closed:64", drift=0, pulse=0.0))
+    load = f"closed:{cell.setup.busy}"
+    return _capacity(replace(cell, load=load, drift=0, pulse=0.0))
 
 
 @cache
@@ -206,7 +195,8 @@ def fairness(name: str) -> float:
     """Jain's index of the time that eight adapters had, of which each has more to do
     than a batch holds, though one has four times the others' jobs."""
     table = machine(name)
-    scheduler = make_scheduler("affinity", table, 10_000, KV_TOKENS * 8)
+    setup = replace(CPU, kv_tokens=KV_TOKENS * 8)
+    scheduler = make_scheduler("affinity", table, 10_000, setup)
     names = [f"a{n}" for n in (0, 0, 0, *range(8))]
     jobs = [
         Job(

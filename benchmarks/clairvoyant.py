@@ -24,8 +24,8 @@ from itertools import chain, combinations, count, product
 from random import Random
 
 from benchmarks.baselines import CONTENDERS
-from benchmarks.cells import ASKED, RANK, SLOTS, make_scheduler
 from benchmarks.machines import machine
+from benchmarks.setups import ASKED, RANK, SLOTS, make_scheduler
 from scheduler import BASE, Job, Mode, StepShape
 from scheduler.simulate import CostTable, simulate
 
@@ -171,7 +171,7 @@ def main() -> None:
         "| machine | policy | total time: median | worst | mean latency: median", end=""
     )
     print(" | worst |\n|---|---|---|---|---|---|")
-    for name in ("this", "h100"):
+    for name in ("this", "h100-8b"):
         table = machine(name)
         bursts = [make_burst(seed) for seed in seeds]
         best = [Clairvoyant(burst, table).best() for burst in bursts]

@@ -25,8 +25,9 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from benchmarks.cells import BATCH, SLOTS, Told
+from benchmarks.cells import Told
 from benchmarks.demo_model import adapters, load_model
+from benchmarks.setups import BATCH, SLOTS
 from benchmarks.traces import Trace, arrivals, generate, length
 from benchmarks.watched import KV_TOKENS, RANK, AtSpeed, Watched
 from hotswap.adapters.generation import Generation

@@ -1,6 +1,6 @@
 """Figures for the pictures of the policies, simulated: `python -m benchmarks.curves`.
 
-A 7B on an H100 (computed, not measured; see `benchmarks.machines`), zipf 1, stay 0.5.
+An 8B on an H100 (`h100-8b` of `benchmarks.machines`), zipf 1, stay 0.5.
 Two curves for each policy: tokens per second of a closed loop of 64 clients against the
 number of adapters, and the 99th percentile of the time to the first token against
 Poisson arrivals, as a share of capacity, with 32 adapters. A last line of JSON is what
@@ -23,7 +23,7 @@ Point = tuple[str, Cell, float]
 def points(requests: int) -> dict[str, list[Point]]:
     """What to play for each curve, in the order of its axis."""
     cell = Cell(
-        machine="h100",
+        machine="h100-8b",
         zipf=1.0,
         stay=0.5,
         adapters=32,

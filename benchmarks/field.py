@@ -3,7 +3,7 @@
     python -m benchmarks.field > benchmarks/field.json
     python -m benchmarks.field_plots benchmarks/field.json docs
 
-A 7B on an H100 (computed, not measured; see `benchmarks.machines`), 32 adapters.
+An 8B on an H100 (`h100-8b` of `benchmarks.machines`), 32 adapters.
 
 - `rate`: seconds per token of the answer, waiting included, against requests per second
   at three skews (dLoRA, OSDI 2024, figure 9).
@@ -22,16 +22,9 @@ from dataclasses import replace
 from statistics import fmean
 
 from benchmarks.baselines import CONTENDERS
-from benchmarks.cells import (
-    KV_TOKENS,
-    RANK,
-    SLOTS,
-    Cell,
-    make_jobs,
-    make_trace,
-    tell,
-)
+from benchmarks.cells import Cell, make_jobs, make_trace, tell
 from benchmarks.machines import machine, taught
+from benchmarks.setups import KV_TOKENS, RANK, SLOTS
 from scheduler import Job, Mode, Scheduler, SchedulerLimits, StepShape
 from scheduler.policy import Plan, View, merged, mixed
 from scheduler.simulate import Run, simulate
@@ -42,7 +35,7 @@ SKEWS = (0.0, 0.5, 1.0, 1.5, 2.0)
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 REQUESTS = 400
 CELL = Cell(
-    machine="h100", zipf=1.0, stay=0.5, adapters=32, load="open", requests=REQUESTS
+    machine="h100-8b", zipf=1.0, stay=0.5, adapters=32, load="open", requests=REQUESTS
 )
 
 
@@ -169,7 +162,7 @@ def main() -> None:
                 "rate": {str(zipf): by_rate(zipf) for zipf in (0.0, 1.0, 2.0)},
                 "skews": SKEWS,
                 "skew": by_skew(),
-                "break-even": {name: break_even(name) for name in ("this", "h100")},
+                "break-even": {name: break_even(name) for name in ("this", "h100-8b")},
                 "budgets": BUDGETS,
                 "budget": by_budget(),
             }

@@ -22,7 +22,7 @@ STYLES = {
     "fcfs-merged": {"color": "#555555", "marker": "^", "linestyle": "--"},
     "dlora-credits": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
 }
-SIMULATED = "On the simulator: a 7B on an H100, computed, not measured; 32 adapters"
+SIMULATED = "On the simulator: an 8B on an H100, computed, not measured; 32 adapters"
 Found = dict[str, Any]
 
 

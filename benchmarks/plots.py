@@ -82,7 +82,7 @@ def policies(found: dict[str, list[float]], into: Path) -> None:
     busy.set_ylabel("p99 of the first token, s")
     many.legend()
     figure.suptitle(
-        "On the simulator: a 7B on an H100, computed, not measured", fontsize=10
+        "On the simulator: an 8B on an H100, computed, not measured", fontsize=10
     )
     figure.savefig(into / "policies.svg", metadata={"Date": None})
 

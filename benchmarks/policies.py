@@ -39,7 +39,7 @@ from benchmarks.cells import (
 from benchmarks.quiet import Beside, beside
 from benchmarks.speed import speed
 
-MACHINES = ("this", "h100")
+MACHINES = ("this", "h100-8b")
 FIXED = ("fcfs-mixed", "fcfs-merged", "longest-queue", "slora-peft")
 HINDSIGHT = ("fcfs-mixed", "fcfs-merged")
 LOADS = ("closed:16", "closed:64", "0.5", "0.9", "1.2")

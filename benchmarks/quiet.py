@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import inf
 from statistics import fmean
 
-from benchmarks.cells import RANK, SLOTS, make_scheduler
 from benchmarks.machines import machine
+from benchmarks.setups import RANK, SLOTS, make_scheduler
 from scheduler import Job
 from scheduler.simulate import simulate
 

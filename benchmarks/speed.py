@@ -3,15 +3,16 @@
 import time
 from statistics import median
 
-from benchmarks.cells import RANK, Cell, make_scheduler, play
+from benchmarks.cells import Cell, play
 from benchmarks.machines import machine
+from benchmarks.setups import RANK, make_scheduler
 from scheduler import Job, Outcome, Step
 
 
 def speed() -> dict[str, float]:
     """A decision of affinity with 10,000 jobs of 1,000 adapters waiting, and a request
     of a long trace on the simulator."""
-    scheduler = make_scheduler("affinity", machine("h100"), waiting=10_000)
+    scheduler = make_scheduler("affinity", machine("h100-8b"), waiting=10_000)
     for number in range(10_000):
         scheduler.submit(
             Job(
@@ -35,9 +36,9 @@ def speed() -> dict[str, float]:
         )
         scheduler.report(step, outcome, now)
     cell = Cell(
-        machine="h100", zipf=1.0, stay=0.0, adapters=1000, load="0.9", requests=5000
+        machine="h100-8b", zipf=1.0, stay=0.0, adapters=1000, load="0.9", requests=5000
     )
     start = time.process_time()
-    play("affinity", cell, 36.0)
+    play("affinity", cell, 29.6)
     each = (time.process_time() - start) / cell.requests
     return {"decide us": 1e6 * median(seconds), "simulator, s per 100,000": 1e5 * each}

@@ -4,7 +4,8 @@ import statistics
 from collections import defaultdict
 
 from benchmarks.baselines import CONTENDERS
-from benchmarks.cells import BATCH, Told, tell
+from benchmarks.cells import Told, tell
+from benchmarks.setups import BATCH
 from scheduler import (
     Costs,
     Job,

@@ -39,7 +39,7 @@ class Accounts:
         self._switch_budget = limits.switch_budget
         self._max_batch = limits.max_batch
         self._deficits = Deficits()
-        self._rows = self._seconds = 0.0  # of late: they fade
+        self._rows = self._seconds = self._prompts = 0.0  # of late: they fade
 
     @property
     def in_credit(self) -> Set[str]:
@@ -75,6 +75,11 @@ class Accounts:
     def row_s(self) -> float:
         """Seconds for a row of late, with swaps and prompts; 0 at first."""
         return self._seconds / self._rows if self._rows else 0.0
+
+    @property
+    def prompts_per_row(self) -> float:
+        """Prompt tokens computed for each row of late; 0 at first."""
+        return self._prompts / self._rows if self._rows else 0.0
 
     def set_aside(self, *, warm: bool, rank: int) -> float:
         """Take what a swap should cost from the budget before it is measured; returns
@@ -117,6 +122,7 @@ class Accounts:
         self.swap_budget_s = min(most, left + earned) - swap_s
         self._rows = _FADE * self._rows + len(step.work)
         self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
+        self._prompts = _FADE * self._prompts + step.prefill_tokens
         groups = self._backlog.groups
         for group, attended in charges:
             if groups.get(group.generation) is group:

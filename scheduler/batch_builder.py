@@ -25,10 +25,13 @@ class BatchBuilder:
     def __init__(self, backlog: Backlog, limits: SchedulerLimits) -> None:
         self._backlog = backlog
         self._limits = limits
+        self._in_order: Seats | None = None  # of this decision
 
     def front(self, free_kv_tokens: int, barred_after: int | None) -> Front:
-        """Who sits in plain mixed order."""
+        """Who sits in plain mixed order. Kept for the plan of this decision, which as a
+        rule is that."""
         seats = self._fill(_IN_ORDER, None, free_kv_tokens, barred_after)
+        self._in_order = seats
         return Front(
             generations=tuple([job.generation for job in seats.jobs]),
             adapters=len(seats.adapters),
@@ -44,8 +47,12 @@ class BatchBuilder:
         barred_after: int | None,
     ) -> Seats:
         """By the plan; `overdue` sits first in a step for first tokens."""
-        seats = self._fill(plan, overdue, free_kv_tokens, barred_after)
         is_mixed = plan.mode is Mode.MIXED
+        in_order, self._in_order = self._in_order, None
+        is_plain = is_mixed and not (plan.first or plan.aside or plan.without)
+        if is_plain and in_order is not None:
+            return in_order
+        seats = self._fill(plan, overdue, free_kv_tokens, barred_after)
         wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
         assert not wrong, f"{plan} is not allowed for {wrong}"
         return seats

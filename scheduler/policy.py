@@ -145,8 +145,14 @@ class View(NamedTuple):
     barred_after: int | None  # jobs submitted later must leave free KV alone
     max_batch: int
     prefill_tokens: int
+    prompts_per_row: float  # prompt tokens computed for each row of late
     builds_ahead: bool  # whether a slot can be built while others run
     costs: Costs
+
+    def prompts_beside(self, rows: int) -> int:
+        """Prompt tokens that a step with so many rows has to compute, at the pace of
+        late: answers end, and others begin."""
+        return min(int(rows * self.prompts_per_row), self.prefill_tokens)
 
     def is_runnable(self, load: Load) -> bool:
         """Whether some job of it could take part in a step now."""

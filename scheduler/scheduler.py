@@ -213,6 +213,7 @@ class Scheduler:
             barred_after=barred_after,
             max_batch=self._limits.max_batch,
             prefill_tokens=self._limits.prefill_tokens,
+            prompts_per_row=self._accounts.prompts_per_row,
             builds_ahead=self._builds_ahead,
             costs=self.costs,
         )

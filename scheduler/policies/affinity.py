@@ -1,7 +1,9 @@
 """affinity: the default. Merge when measured costs say that it pays, or else mix.
 
 Each plan is scored by useful tokens per second net of its swap, over the steps it is
-expected to last. Comparing two plans is then the rule of the design,
+expected to last, and with the prompts that come with so many rows at the pace of late:
+they cost more beside the weights, too. Comparing two plans is then the rule of the
+design,
 
     min(n_a, B) / min(n, B)  >=  (T_m + T_sw / N) / T_u(n, G)
 
@@ -168,7 +170,8 @@ def _merged_rate(view: View, load: Load, sequences: int, mixed_rate: float) -> f
     long the turn would last, which is dear to ask, decides nothing then.
     """
     context = load.context_tokens * min(load.live, sequences) // max(load.live, 1)
-    shape = StepShape(Mode.MERGED, sequences, 0, 0, 0, context)
+    prompts = view.prompts_beside(sequences)
+    shape = StepShape(Mode.MERGED, sequences, 0, 0, prompts, context)
     seconds = max(view.costs.step_s(shape), 1e-9)
     is_lost = sequences / seconds * CLEAR_GAIN < mixed_rate
     if load.jobs > view.max_batch and view.streams.quiet:
@@ -194,7 +197,12 @@ def _mixed_rate(view: View, *, serves_credit: bool) -> float:
         if not any(_mixes(view, view.loads[name]) for name in names):
             return 0.0
     shape = StepShape(
-        Mode.MIXED, sequences, front.adapters, front.ranks, 0, front.context_tokens
+        Mode.MIXED,
+        sequences,
+        front.adapters,
+        front.ranks,
+        view.prompts_beside(sequences),
+        front.context_tokens,
     )
     return sequences / max(view.costs.step_s(shape), 1e-9)
 

@@ -66,7 +66,8 @@ def for_streams(
         why=f"{load.generation}: its streams must go on",
         aside=Aside.STREAMS,
     )
-    seconds = view.costs.step_s(StepShape(Mode.MERGED, load.live))
+    own = StepShape(Mode.MERGED, load.live, 0, 0, view.prompts_beside(load.live))
+    seconds = view.costs.step_s(own)
     seconds += 2 * view.costs.swap_s(warm=True)
     if not load.can_mix:
         return plan, load.live, seconds
@@ -76,7 +77,8 @@ def for_streams(
     out = 0 if flood is None else flood.live
     n = max(min(len(view.backlog.live) - out, view.max_batch), 1)
     adapters = min(view.streams.streaming, n)
-    shape = StepShape(Mode.MIXED, n, adapters, adapters * load.rank)
+    prompts = view.prompts_beside(n)
+    shape = StepShape(Mode.MIXED, n, adapters, adapters * load.rank, prompts)
     beside = view.costs.step_s(shape)
     if (
         load.generation in view.warm

@@ -12,7 +12,7 @@ from scheduler import Mode, StepShape
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["this", "h100"])
+@pytest.mark.parametrize("name", ["this", "h100-8b"])
 @pytest.mark.parametrize("seed", range(6))
 def test_no_policy_does_better_than_the_one_who_knows_the_future(
     name: str, seed: int
@@ -38,7 +38,7 @@ def test_the_best_plan_for_one_token_each_is_one_mixed_step() -> None:
 
 
 def test_the_best_plan_for_a_long_answer_builds_its_slot_once_and_stays() -> None:
-    table = machine("h100")
+    table = machine("h100-8b")
 
     best = Clairvoyant([Request(0, 10, 12)], table).best()
 

@@ -2,12 +2,14 @@
 
 import pytest
 
-from benchmarks.cells import SLOTS
 from benchmarks.costs import CLOSED, COMPARED, make_trace, on_simulator
-from benchmarks.machines import H100, taught
+from benchmarks.machines import machine, taught
+from benchmarks.setups import SLOTS
 from benchmarks.watched import AtSpeed, Watched
 from scheduler import Job, StepShape
 from scheduler.simulate import simulate
+
+H100 = machine("h100-8b")
 
 
 @pytest.mark.parametrize("policy", COMPARED)

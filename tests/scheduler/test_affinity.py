@@ -165,12 +165,21 @@ def test_while_streams_run_a_slot_is_built_ahead_in_a_mixed_turn() -> None:
     counts = {"a": 9, "b": 1}
 
     running = choose(counts, dear, tokens=100)
-    fresh = choose({"a": 9}, dear, tokens=100, fresh=True)
     cheap = choose(counts, flat(0.010, 0.030, swap_s=0.005))
 
     assert (running.mode, running.build_ahead) == (Mode.MIXED, "a")
-    assert (fresh.mode, fresh.generation) == (Mode.MERGED, "a"), "nobody would stall"
     assert (cheap.mode, cheap.generation) == (Mode.MERGED, "a"), "shorter than a step"
+
+
+@pytest.mark.parametrize(("swap_s", "is_first"), [(0.100, False), (0.009, True)])
+def test_first_tokens_wait_for_no_swap_that_a_mixed_step_is_faster_than(
+    swap_s: float, is_first: bool
+) -> None:
+    """Of one adapter: 20 ms mixed, 10 ms merged after the swap."""
+    plan = choose({"a": 9}, flat(0.010, 0.030, swap_s=swap_s), tokens=100, fresh=True)
+
+    assert goal(plan) == "a"
+    assert plan.mode is (Mode.MERGED if is_first else Mode.MIXED)
 
 
 def test_a_slot_in_the_making_is_finished_before_another_is_begun() -> None:

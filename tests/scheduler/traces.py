@@ -81,6 +81,7 @@ def flat(merged_s: float, mixed_s: float, swap_s: float = 0.0) -> Machine:
         step=merged_s,
         sequence=0.0,
         adapter=(mixed_s - merged_s) / 2,
+        prefill=0.0,
         warm=swap_s,
         cold=swap_s,
     )
