@@ -66,6 +66,12 @@ class Device(Protocol):
         """Within it, work is queued on the side, after the steps queued so far."""
 
     def record(self) -> Event: ...
+    def mark(self) -> Event:
+        """A point in the steps' own work, not in the side's."""
+
+    def staging(self, words: int) -> torch.Tensor:
+        """[words] int32 of host memory that the device reads and writes by itself."""
+
     def finish(self) -> None:
         """Block until the steps queued so far are done. The side may go on."""
 
@@ -103,6 +109,12 @@ class Host:
 
     def record(self) -> HostEvent:
         return HostEvent()
+
+    def mark(self) -> HostEvent:
+        return HostEvent()
+
+    def staging(self, words: int) -> torch.Tensor:
+        return torch.zeros(words, dtype=torch.int32)
 
     def finish(self) -> None: ...
 
@@ -157,6 +169,14 @@ class Cuda:
         event = torch.cuda.Event(enable_timing=True)
         event.record(self._side)
         return CudaEvent(event)
+
+    def mark(self) -> CudaEvent:
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self._device))
+        return CudaEvent(event)
+
+    def staging(self, words: int) -> torch.Tensor:
+        return torch.zeros(words, dtype=torch.int32, pin_memory=True)
 
     def finish(self) -> None:
         torch.cuda.current_stream(self._device).synchronize()

@@ -1,0 +1,58 @@
+"""Buckets: the few shapes that steps are filled up to, so that few graphs serve all.
+
+Unused rows write no KV and are attended by nobody.
+"""
+
+from bisect import bisect_left
+from typing import Literal, NamedTuple
+
+_DECODE = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)  # sequences
+_RAGGED = (64, 128, 256, 512)  # tokens
+# Beyond, a step computes for so long that launching it costs nothing. Multiples of
+# this, because kernels are compiled and products chosen for divisible sizes.
+_TILE = 64
+
+
+class Bucket(NamedTuple):
+    """`decode`: one row of each sequence, and each wants logits; `ragged`: any rows.
+
+    `tokens`, `sequences`: how many there is room for; `sequences` bounds the rows that
+    want logits, too.
+    """
+
+    kind: Literal["decode", "ragged"]
+    tokens: int
+    sequences: int
+
+    @property
+    def is_graphed(self) -> bool:
+        """Whether it is one of the few."""
+        return self.tokens in (_DECODE if self.kind == "decode" else _RAGGED)
+
+
+def bucket_of(
+    tokens: int, sequences: int, *, is_decode: bool, most_sequences: int
+) -> Bucket:
+    """The smallest that has room. `most_sequences`: of any step."""
+    if is_decode and tokens <= min(_DECODE[-1], most_sequences):
+        room = _DECODE[bisect_left(_DECODE, tokens)]
+        return Bucket("decode", room, room)
+    if tokens <= _RAGGED[-1]:
+        room = _RAGGED[bisect_left(_RAGGED, tokens)]
+    else:
+        room = -(-tokens // _TILE) * _TILE
+    return Bucket("ragged", room, min(room, most_sequences))
+
+
+def graphed_buckets(most_sequences: int, most_tokens: int) -> list[Bucket]:
+    """All that a server can meet with steps of so many sequences and tokens, the
+    largest first: the memory of those that follow is then there already."""
+    found = {
+        bucket_of(n, n, is_decode=True, most_sequences=most_sequences)
+        for n in range(1, min(most_sequences, _DECODE[-1]) + 1)
+    }
+    found |= {
+        bucket_of(n, 1, is_decode=False, most_sequences=most_sequences)
+        for n in range(1, min(most_tokens, _RAGGED[-1]) + 1)
+    }
+    return sorted(found, key=lambda bucket: (-bucket.tokens, bucket.kind))
