@@ -17,7 +17,7 @@ def attend(
 ) -> Tensor:
     """softmax(q k^T scaling) v, causal, over each row's own sequence.
 
-    q [n, heads, dim]; keys, values [capacity, kv_heads, dim], of the same dtype (float32,
+    q [n, heads, dim]; keys, values [capacity, kv_heads, dim]; of one dtype (float32,
     bfloat16, float16), contiguous, dim a multiple of 16. `scaling` is positive.
     `window`: a row attends to the last `window` positions, its own included. Returns
     [n, heads, dim], accumulated in float32 and rounded once; softmax weights are
@@ -25,7 +25,7 @@ def attend(
     sequence stay unwritten: nobody reads them, and no operation mixes rows.
     Launches one kernel or two, by shapes alone, and waits for nothing.
     """
-    assert q.is_contiguous() and keys.is_contiguous() and values.is_contiguous()
+    assert all(tensor.is_contiguous() for tensor in (q, keys, values))
     assert q.dtype == keys.dtype == values.dtype
     attend_step = attend_decode if table.blocks is None else attend_ragged
     return attend_step(q, keys, values, table, scaling, window or 0)

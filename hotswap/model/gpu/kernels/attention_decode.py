@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hotswap.model.gpu.attention_table import AttentionTable
-from hotswap.model.gpu.kernels.online_softmax import LOG2_E, add_block
+from hotswap.model.gpu.kernels.online_softmax import LOG2_E, add_block, start
 
 _PROGRAMS = 264  # two for each of an H100's 132 multiprocessors
 _MOST_SPLITS = 64
@@ -133,26 +133,22 @@ def _decode_kernel(
     q_places = index[:, None] * DIM + dims[None, :]
     query = tl.load(q + head * DIM + q_places, mask=is_query, other=0.0)
 
-    start = tl.load(starts + sequence) + begin
-    arena = start.to(tl.int64) * (KV_HEADS * DIM) + kv_head * DIM
-    keys += arena
-    values += arena
-    highest = tl.full([ROW_TILE], float("-inf"), tl.float32)
-    total = tl.zeros([ROW_TILE], tl.float32)
-    result = tl.zeros([ROW_TILE, DIM_TILE], tl.float32)
+    STEP: tl.constexpr = KV_HEADS * DIM
+    arena_row = (tl.load(starts + sequence) + begin).to(tl.int64)
+    keys += arena_row * STEP + kv_head * DIM
+    values += arena_row * STEP + kv_head * DIM
     at = tl.arange(0, KEY_TILE)
-    places = at[:, None] * (KV_HEADS * DIM) + dims[None, :]
-    for block in range(begin, end, KEY_TILE):
-        # Beyond `end` lie others' rows, perhaps never written: not even 0 times those.
-        is_key = block + at < end
-        is_there = is_dim & is_key[:, None]
-        key = tl.load(keys + places, mask=is_there, other=0.0)
-        scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
-        scores = tl.where(is_key[None, :], scores, float("-inf"))
-        value = tl.load(values + places, mask=is_there, other=0.0)
-        highest, total, result = add_block(scores, value, highest, total, result)
-        keys += KEY_TILE * KV_HEADS * DIM
-        values += KEY_TILE * KV_HEADS * DIM
+    places = (at * STEP)[:, None] + dims[None, :]
+    highest, total, result = start(ROW_TILE, DIM_TILE)
+    for key in range(begin, end, KEY_TILE):
+        # From `end` on lie others' rows, perhaps never written: not even 0 times those.
+        is_key = key + at < end
+        highest, total, result = add_block(
+            query, keys + places, values + places, is_key[:, None] & is_dim,
+            is_key[None, :], scale, highest, total, result,
+        )  # fmt: skip
+        keys += KEY_TILE * STEP
+        values += KEY_TILE * STEP
 
     result = result / total[:, None]
     if SPLITS == 1:

@@ -1,4 +1,4 @@
-"""Attention for a step with chunks of prompts and decoding rows together, in one launch.
+"""Attention for a step with chunks of prompts and decoding rows together: one launch.
 
 As in vLLM's unified attention, a program takes a block of one sequence's rows and packs
 the query heads that share a KV head into it, so each key is read once for all of them.
@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hotswap.model.gpu.attention_table import AttentionTable, block_rows
-from hotswap.model.gpu.kernels.online_softmax import LOG2_E, add_block
+from hotswap.model.gpu.kernels.online_softmax import LOG2_E, add_block, start
 
 
 def attend_ragged(
@@ -82,65 +82,59 @@ def _ragged_kernel(
     KEY_TILE: tl.constexpr,
 ):
     kv_head = tl.program_id(0)
-    sequence = tl.load(blocks + 2 * tl.program_id(1))
+    block = blocks + 2 * tl.program_id(1)
+    sequence = tl.load(block)
     if sequence < 0:
         return
-    offset = tl.load(blocks + 2 * tl.program_id(1) + 1)
+    offset = tl.load(block + 1)
     rows = tl.load(count + sequence)
     position = tl.load(seen + sequence) - rows + offset  # of the block's first row
     end = position + tl.minimum(ROWS, rows - offset)  # no key from here on is attended
 
-    # Row i of the tile: the query head i % GROUP of the KV head, row i // GROUP
+    # Row i of the tile: row i // GROUP, the query head i % GROUP of the KV head
     GROUP: tl.constexpr = HEADS // KV_HEADS
     index = tl.arange(0, ROW_TILE)
     row = index // GROUP
     dims = tl.arange(0, DIM_TILE)
     is_row = (row < ROWS) & (offset + row < rows)
     is_query = is_row[:, None] & (dims < DIM)[None, :]
-    q_first = (tl.load(first + sequence) + offset).to(tl.int64) * (HEADS * DIM)
-    q_first += kv_head * (GROUP * DIM)
+    q_row = (tl.load(first + sequence) + offset).to(tl.int64)
+    q_start = q_row * (HEADS * DIM) + kv_head * (GROUP * DIM)
     q_places = (row * (HEADS * DIM) + index % GROUP * DIM)[:, None] + dims[None, :]
-    query = tl.load(q + q_first + q_places, mask=is_query, other=0.0)
+    query = tl.load(q + q_start + q_places, mask=is_query, other=0.0)
 
+    STEP: tl.constexpr = KV_HEADS * DIM
     begin = 0
     if WINDOW > 0:
         begin = tl.maximum(position - WINDOW + 1, 0)
-    start = tl.load(starts + sequence) + begin
-    arena = start.to(tl.int64) * (KV_HEADS * DIM) + kv_head * DIM
-    keys += arena
-    values += arena
-    highest = tl.full([ROW_TILE], float("-inf"), tl.float32)
-    total = tl.zeros([ROW_TILE], tl.float32)
-    result = tl.zeros([ROW_TILE, DIM_TILE], tl.float32)
+    arena_row = (tl.load(starts + sequence) + begin).to(tl.int64)
     at = tl.arange(0, KEY_TILE)
-    places = at[:, None] * (KV_HEADS * DIM) + dims[None, :]
+    places = (at * STEP)[:, None] + dims[None, :]
     is_dim = (dims < DIM)[None, :]
-
-    everyone = begin
+    keys += arena_row * STEP + kv_head * DIM
+    values += arena_row * STEP + kv_head * DIM
+    highest, total, result = start(ROW_TILE, DIM_TILE)
     if WINDOW == 0:
-        everyone = (position + 1) // KEY_TILE * KEY_TILE  # so far every row sees all
-        for _ in range(0, everyone, KEY_TILE):
-            key = tl.load(keys + places, mask=is_dim, other=0.0)
-            scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
-            value = tl.load(values + places, mask=is_dim, other=0.0)
-            highest, total, result = add_block(scores, value, highest, total, result)
-            keys += KEY_TILE * KV_HEADS * DIM
-            values += KEY_TILE * KV_HEADS * DIM
-
-    for block in range(everyone, end, KEY_TILE):
-        # Beyond `end` lie others' rows, perhaps never written: not even 0 times those.
-        is_there = is_dim & (block + at < end)[:, None]
-        key = tl.load(keys + places, mask=is_there, other=0.0)
-        scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
-        behind = (position + row)[:, None] - (block + at)[None, :]
+        begin = (position + 1) // KEY_TILE * KEY_TILE  # before it every row sees all
+        for _ in range(0, begin, KEY_TILE):
+            highest, total, result = add_block(
+                query, keys + places, values + places, is_dim, None, scale,
+                highest, total, result,
+            )  # fmt: skip
+            keys += KEY_TILE * STEP
+            values += KEY_TILE * STEP
+    for key in range(begin, end, KEY_TILE):
+        behind = (position + row)[:, None] - (key + at)[None, :]
         is_seen = behind >= 0
         if WINDOW > 0:
             is_seen = is_seen & (behind < WINDOW)
-        scores = tl.where(is_seen, scores, float("-inf"))
-        value = tl.load(values + places, mask=is_there, other=0.0)
-        highest, total, result = add_block(scores, value, highest, total, result)
-        keys += KEY_TILE * KV_HEADS * DIM
-        values += KEY_TILE * KV_HEADS * DIM
-
-    result = result / total[:, None]
-    tl.store(out + q_first + q_places, result.to(query.dtype), mask=is_query)
+        # From `end` on lie others' rows, perhaps never written: not even 0 times those.
+        is_there = (key + at < end)[:, None] & is_dim
+        highest, total, result = add_block(
+            query, keys + places, values + places, is_there, is_seen, scale,
+            highest, total, result,
+        )  # fmt: skip
+        keys += KEY_TILE * STEP
+        values += KEY_TILE * STEP
+    result = (result / total[:, None]).to(query.dtype)
+    tl.store(out + q_start + q_places, result, mask=is_query)
