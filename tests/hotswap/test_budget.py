@@ -40,6 +40,7 @@ def test_half_is_for_slots_a_quarter_for_kv_a_quarter_of_the_host_for_adapters()
         slots=4,
         kv_token_bytes=TOKEN,
         kv_tokens=1000,
+        lora_pages=0,
         adapter_bytes=100,
         golden_stays=True,
     )

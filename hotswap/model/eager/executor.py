@@ -12,6 +12,7 @@ from hotswap.model.eager.forward_choice import ChosenForward, choose_forward
 from hotswap.model.eager.linear import Linear
 from hotswap.model.machine.budget import Demand, plan_memory
 from hotswap.model.machine.device import Device, device_of, free_host_bytes
+from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row
 from hotswap.model.weights.mergeable import head_path
@@ -21,7 +22,9 @@ from hotswap.model.weights.weights import Weights
 
 
 class EagerExecutor:
-    """Owned by the engine thread. `slots` and `kv_tokens`: None means by budget."""
+    """Owned by the engine thread. None means what suits the budget and the device.
+
+    `max_batch`, `prefill_tokens`: of a step."""
 
     def __init__(
         self,
@@ -30,8 +33,12 @@ class EagerExecutor:
         slots: int | None = None,
         kv_tokens: int | None = None,
         budget_bytes: int | None = None,
+        max_batch: int | None = None,
+        prefill_tokens: int | None = None,
     ) -> None:
         model, device = loaded.model, device_of(loaded.model.device)
+        self.max_batch = max_batch or device.max_batch
+        self.prefill_tokens = prefill_tokens or device.prefill_tokens
         self.dtype, self.context = model.dtype, loaded.context
         self.head = head_path(model)
         # Of the model as it was loaded, before any module of it is replaced
@@ -39,7 +46,8 @@ class EagerExecutor:
 
         chosen = choose_forward(loaded)
         linears, others = chosen.linears, other_parameters(model, chosen.linears)
-        self.memory = plan_memory(
+        plan = plan_memory if device.is_host else plan_gpu_memory
+        self.memory = plan(
             _demand(loaded, chosen, device, loaded_bytes),
             budget_bytes or device.budget_bytes(),
             slots=slots,

@@ -2,6 +2,7 @@
 
 device                the host or CUDA: its memory, its side stream, its events
 kernels               how products are computed
-budget                what memory is spent on: golden, slots, KV, adapters
+budget                what memory is spent on: golden, slots, KV, adapters; a GPU's
+                      is spent by gpu_budget
 fingerprint           what measured seconds hold for; progress shows long measuring
 """

@@ -41,6 +41,14 @@ class Device(Protocol):
         """Whether the model computes in host memory."""
 
     @property
+    def max_batch(self) -> int:
+        """Jobs in one step, when nobody said how many."""
+
+    @property
+    def prefill_tokens(self) -> int:
+        """Prompt tokens in one step, when nobody said how many."""
+
+    @property
     def tile_bytes(self) -> int:
         """How much float32 scratch a merge should take at once."""
 
@@ -82,6 +90,9 @@ class HostEvent:
 
 class Host:
     is_host = True
+    # A CPU's step grows with its rows from the first one on.
+    max_batch = 16
+    prefill_tokens = 256
     tile_bytes = 1 << 20  # stays in a core's cache
 
     def budget_bytes(self) -> int:
@@ -124,6 +135,9 @@ class CudaEvent:
 
 class Cuda:
     is_host = False
+    # Up to about these a step costs little more than its weights' bytes.
+    max_batch = 256
+    prefill_tokens = 2048
     # A launch costs more than a cache saves; this bounds the scratch.
     tile_bytes = 64 << 20
 
