@@ -55,10 +55,6 @@ def bucket_of(
 def graphed_buckets(most_sequences: int) -> list[Bucket]:
     """All that a server can meet with steps of so many sequences, the largest first:
     the memory of those that follow is then there already."""
-    found = {
-        Bucket("decode", n, n) for n in _DECODE if n <= most_sequences
-    }
-    found |= {
-        Bucket("ragged", n, min(n, most_sequences)) for n in _RAGGED
-    }
+    found = {Bucket("decode", n, n) for n in _DECODE if n <= most_sequences}
+    found |= {Bucket("ragged", n, min(n, most_sequences)) for n in _RAGGED}
     return sorted(found, key=lambda bucket: (-bucket.tokens, bucket.kind))

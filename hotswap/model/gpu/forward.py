@@ -17,7 +17,6 @@ from hotswap.model.gpu.buckets import (
     Bucket,
     bucket_of,
     graphed_buckets,
-    room_for,
 )
 from hotswap.model.gpu.graphs import GraphBackend, GraphKey, Graphs
 from hotswap.model.gpu.lora_pool import LoraPool
@@ -47,7 +46,7 @@ _Prepared = tuple[Shapes, Callable[[], torch.Tensor]]
 
 class GpuForward:
     """Owned by the engine thread. A step has at most `sequences` rows and `tokens`
-    tokens. `sampled` [sequences] int64: what the step before sampled."""
+    tokens. `sampled` [sequences, a `room_for`] int64: what the step before sampled."""
 
     def __init__(
         self,
@@ -57,27 +56,30 @@ class GpuForward:
         backend: GraphBackend,
         device: Device,
         *,
-        max_batch: int,
+        sampled: torch.Tensor,
         max_tokens: int,
     ) -> None:
-        self.sequences, self.tokens = room_for(max_batch), max(max_tokens, LARGEST)
+        self.sequences, self.tokens = len(sampled), max(max_tokens, LARGEST)
+        self.sampled = sampled
         self._network = network
         self._pool = pool
         self._graphs = Graphs(backend)
         place = operations.place
-        self.sampled = torch.zeros(self.sequences, dtype=torch.int64, device=place)
         head = operations.linears[-1].golden
         self._logits = torch.zeros(
             self.sequences, head.shape[0], dtype=torch.float32, device=place
         )
         shape = operations.attentions[0]
         self._block_rows = block_rows(shape.heads, shape.kv_heads)
-        most = bucket_of(
-            self.tokens, 1, is_decode=False, most_sequences=self.sequences
-        )
+        most = bucket_of(self.tokens, 1, is_decode=False, most_sequences=self.sequences)
         words = words_of(self._shapes(Form(most, has_lora=True, has_head=True)))
         self._staging = Staging(device, place, words)
         self._steps: dict[Form, _Prepared] = {}
+
+    @property
+    def graphs(self) -> int:
+        """How many were captured."""
+        return len(self._graphs)
 
     @torch.inference_mode()
     def run(
@@ -125,7 +127,9 @@ class GpuForward:
         into = self._staging.write(shapes)
         fill(into, numbers, self._block_rows)
         if form.has_lora:
-            owners = [k for k, n in zip(keys, numbers.counts, strict=True) for _ in range(n)]
+            owners = [
+                k for k, n in zip(keys, numbers.counts, strict=True) for _ in range(n)
+            ]
             put(into["lora"], self._pool.table(owners, form.bucket.tokens), 0)
         if form.has_head:
             owners = [k for k, w in zip(keys, numbers.wants_logits, strict=True) if w]

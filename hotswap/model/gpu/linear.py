@@ -110,9 +110,7 @@ class GpuLinear:
                 out = self._rewritten(out, rows, made)
         return out
 
-    def _merge(
-        self, generation: Generation, out: torch.Tensor, device: Device
-    ) -> None:
+    def _merge(self, generation: Generation, out: torch.Tensor, device: Device) -> None:
         updates = [
             (rows, device.sent(delta.a), device.sent(delta.b), delta.scale)
             for path, rows in self.parts.items()

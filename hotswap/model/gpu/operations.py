@@ -15,6 +15,8 @@ from hotswap.model.gpu.arena import Arena
 from hotswap.model.gpu.attention_table import AttentionTable
 from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.gpu.linear import GpuLinear
+from hotswap.model.gpu.lora_pool import LoraPool, page_bytes
+from hotswap.model.machine.device import Device
 from hotswap.model.network.operations import AttentionShape
 
 
@@ -34,22 +36,58 @@ class GpuStep:
 
 class GpuOperations:
     """`Operations[GpuStep]`. `rotary`: the model's module, asked once, for `context`
-    positions. `arena` is set before the first step."""
+    positions. `allocate` and `mix` come before the first step."""
 
-    arena: Arena
-
-    def __init__(self, kernels: Kernels, rotary: nn.Module, context: int) -> None:
+    def __init__(
+        self, kernels: Kernels, rotary: nn.Module, like: torch.Tensor, context: int
+    ) -> None:
+        """`like`: a tensor of the model's type where it computes."""
         self.linears: list[GpuLinear] = []
         self.attentions: list[AttentionShape] = []
+        self.place = like.device
         self._kernels = kernels
-        inverse = rotary.inv_freq
-        assert isinstance(inverse, torch.Tensor)
-        # float32: positions in the model's type would be whole numbers up to 256 alone.
-        x = torch.empty(0, dtype=torch.float32, device=inverse.device)
-        positions = torch.arange(context, device=inverse.device)
+        self._like = like.new_empty(0)
+        positions = torch.arange(context, device=self.place)
         with torch.no_grad():
-            cos, sin = rotary(x, positions[None])
+            cos, sin = rotary(self._like.float(), positions[None])
         self._cos, self._sin = cos[0].contiguous(), sin[0].contiguous()
+
+    @property
+    def kv_token_bytes(self) -> int:
+        """Of one token, over all layers."""
+        numbers = sum(2 * each.kv_heads * each.head_dim for each in self.attentions)
+        return numbers * self._like.itemsize
+
+    @property
+    def lora_page_bytes(self) -> int:
+        """Of one page of the pool."""
+        shapes = [linear.shape for linear in self.linears]
+        return page_bytes(shapes, self._like.dtype)
+
+    def allocate(self, kv_tokens: int) -> Arena:
+        """The KV."""
+        shape = self.attentions[0]
+        self._arena = Arena(
+            len(self.attentions),
+            kv_tokens,
+            (shape.kv_heads, shape.head_dim),
+            like=self._like,
+        )
+        return self._arena
+
+    def mix(self, pages: int, device: Device) -> LoraPool:
+        """The adapters of mixed steps. Every linear adds them from now on."""
+        pool = LoraPool(
+            [linear.shape for linear in self.linears],
+            pages,
+            self._like.dtype,
+            device,
+            place=self.place,
+            kernels=self._kernels,
+        )
+        for index, linear in enumerate(self.linears):
+            linear.lora = pool.layer(index)
+        return pool
 
     def embed(self, embedding: nn.Parameter, step: GpuStep) -> torch.Tensor:
         """[tokens, hidden]."""
@@ -83,7 +121,7 @@ class GpuOperations:
         kernels, cos, sin = self._kernels, self._cos, self._sin
 
         def attend(qkv: torch.Tensor, step: GpuStep) -> torch.Tensor:
-            keys, values = self.arena.keys[index], self.arena.values[index]
+            keys, values = self._arena.keys[index], self._arena.values[index]
             places = step.positions, step.write
             q = kernels.rotate_and_write(
                 qkv, cos, sin, *places, keys, values, shape.heads
