@@ -41,8 +41,9 @@ class Recorder(TorchDispatchMode):
         return found
 
     def note(self, name: str, given: object, found: object) -> None:
-        before = {_storage(value) for value in leaves(given) if is_tensor(value)}
-        self.notes.append((name, *(self._leaf(value) for value in leaves(given))))
+        read = list(leaves(given))
+        before = {_storage(v) for v in read if isinstance(v, torch.Tensor)}
+        self.notes.append((name, *map(self._leaf, read)))
         for value in leaves(found):
             if isinstance(value, torch.Tensor) and _storage(value) not in before:
                 self._made.setdefault(_storage(value), len(self.notes))
@@ -106,7 +107,9 @@ class FakeGraphs:
 
 def leaves(value: object) -> Iterator[object]:
     """What is in nested tuples, lists, mappings and dataclasses."""
-    if isinstance(value, dict):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
         yield from leaves(list(value.items()))
     elif isinstance(value, tuple | list):
         for each in value:
@@ -118,10 +121,5 @@ def leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)
-
-
-def _storage(value: object) -> int:
-    assert isinstance(value, torch.Tensor)
+def _storage(value: torch.Tensor) -> int:
     return value.untyped_storage()._cdata
