@@ -13,17 +13,23 @@ from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.sampling import Sampler, SamplingRows, sample
 from hotswap.model.weights.mergeable import head_path
 from hotswap.model.weights.other_parameters import other_parameters
 from hotswap.model.weights.slots import Swappable
 from hotswap.model.weights.weights import Weights
+from hotswap.sampling_params import SamplingParams
 
 
 class EagerExecutor:
     """Owned by the engine thread. None means what suits the budget and the device.
 
-    `max_batch`, `prefill_tokens`: of a step."""
+    `max_batch`, `prefill_tokens`: of a step. A step is over when `launch` returns: no
+    other is launched before it has landed.
+    """
+
+    launches_ahead = False
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class EagerExecutor:
         self._device = device
         self._lora = chosen.lora
         self._forward = chosen.forward(self.kv_tokens)
+        self._samplers: dict[int, Sampler] = {}
 
     @property
     def batched_lora_bytes(self) -> int:
@@ -71,15 +78,30 @@ class EagerExecutor:
 
     # The KV is made in a forward pass, and may be moved here.
     @torch.inference_mode()
-    def open(self, job: int, tokens: int) -> None:
+    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._forward.open(job, tokens)
+        self._samplers[job] = Sampler(params)
 
     def close(self, job: int) -> None:
         """Give a job's KV back; unknown jobs never had any."""
         self._forward.close(job)
+        self._samplers.pop(job, None)
 
-    def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> list[Sample | None]:
+        """One step, from its rows to their samples. Mutates and raises as `forward`."""
+        logits = self.forward(rows, mixed=mixed)
+        samplers = [self._samplers[row.job] for row in rows if row.wants_logits]
+        if not samplers:
+            return []
+        drawn = SamplingRows.of(samplers)
+        return sample(logits, drawn).samples(drawn)
+
+    def land(self, flight: list[Sample | None]) -> list[Sample | None]:
+        """What `launch` has made: a sample for each row that wanted logits."""
+        return flight
+
+    def forward(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """One step with the weights as they are. Logits [wanting rows, vocab] float32.
 
         Mutates the KV of the rows' jobs; weights never. The step is over when this

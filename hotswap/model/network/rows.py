@@ -21,6 +21,12 @@ class Row:
     generation: Generation | None
     wants_logits: bool
 
+    @property
+    def known(self) -> Sequence[int]:
+        """`tokens`, where no flight is in the air."""
+        assert self.tokens is not None, f"a token of job {self.job} has not landed"
+        return self.tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
