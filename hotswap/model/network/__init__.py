@@ -1,7 +1,9 @@
 """What every executor shares.
 
 loaded                a model as it was loaded
+adapter_layout        what its adapters have to fit
 rows                  one job's part of a step, and the sample it gets
-adapter_layout        what the adapters of a model have to fit
+llama                 the decoder of Llama, Mistral and Qwen2: one chain over the
+                      operations that each device gives
 sampling              logits -> tokens, all rows at once
 """
