@@ -3,7 +3,8 @@
 The interpreter holds bfloat16 as numpy's uint16. Its `tl.dot` and its arithmetic take
 those for integers, and its conversion from float32 cuts off where a GPU rounds to
 nearest, ties to even. And a masked load without `other` gives it zeros, where a GPU
-gives whatever is in the register: here NaN.
+gives whatever is in the register: here NaN. Its scalars are arrays of one number, which
+numpy 2.4 takes for no index, as in `range(0, length, BLOCK)`.
 """
 
 import importlib
@@ -25,6 +26,7 @@ def mend() -> None:
     _mend_cast(builder, interpreter.TensorHandle, bf16, language.float32)
     _refuse_arithmetic(builder, bf16)
     _open_masked_loads(builder, interpreter, language)
+    _mend_index(interpreter)
 
 
 def _mend_dot(builder: Any, handle: Any, bf16: Any, float32: Any) -> None:
@@ -85,6 +87,16 @@ def _open_masked_loads(builder: Any, interpreter: Any, language: Any) -> None:
         return load(self, pointers, mask, other, *how)
 
     builder.create_masked_load = create_masked_load
+
+
+def _mend_index(interpreter: Any) -> None:
+    patch = interpreter._patch_lang_tensor
+
+    def patch_lang_tensor(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        tensor.__index__ = lambda self: self.handle.data.item()  # `scope` restores it
+
+    interpreter._patch_lang_tensor = patch_lang_tensor
 
 
 def widen(bits: np.ndarray) -> np.ndarray:
