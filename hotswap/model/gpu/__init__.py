@@ -1,5 +1,7 @@
 """The executor for a GPU. Not yet run on a GPU.
 
 kernel_set            the kernels it computes with, as one value
-kernels               they themselves: the only files that import Triton
+attention_table       which rows of a step attend to which part of the KV
+
+kernels/              what it computes with, in Triton
 """

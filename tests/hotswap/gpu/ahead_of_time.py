@@ -53,7 +53,7 @@ def compile_launches(module: str, capability: int, cases: str = "") -> list[Comp
     expression for the names (all by default). AssertionError with the compiler's words
     if one does not compile, or reads a value back.
     """
-    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    env = os.environ | {"TRITON_INTERPRET": "0"}
     command = [sys.executable, "-m", __name__, module, str(capability), cases]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -3,8 +3,8 @@
 The interpreter holds bfloat16 as numpy's uint16. Its `tl.dot` and its arithmetic take
 those for integers, and its conversion from float32 cuts off where a GPU rounds to
 nearest, ties to even. And a masked load without `other` gives it zeros, where a GPU
-gives whatever is in the register: here NaN. Its scalars are arrays of one number, which
-numpy 2.4 takes for no index, as in `range(0, length, BLOCK)`.
+gives whatever is in the register: here NaN. And numpy no longer makes an int of an
+array of one number, which is what the bound of a loop is here.
 """
 
 import importlib
@@ -26,7 +26,7 @@ def mend() -> None:
     _mend_cast(builder, interpreter.TensorHandle, bf16, language.float32)
     _refuse_arithmetic(builder, bf16)
     _open_masked_loads(builder, interpreter, language)
-    _mend_index(interpreter)
+    _mend_bounds(interpreter)
 
 
 def _mend_dot(builder: Any, handle: Any, bf16: Any, float32: Any) -> None:
@@ -89,12 +89,12 @@ def _open_masked_loads(builder: Any, interpreter: Any, language: Any) -> None:
     builder.create_masked_load = create_masked_load
 
 
-def _mend_index(interpreter: Any) -> None:
+def _mend_bounds(interpreter: Any) -> None:
     patch = interpreter._patch_lang_tensor
 
     def patch_lang_tensor(tensor: Any, scope: Any) -> None:
         patch(tensor, scope)
-        tensor.__index__ = lambda self: self.handle.data.item()  # `scope` restores it
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
 
     interpreter._patch_lang_tensor = patch_lang_tensor
 

@@ -1,0 +1,51 @@
+"""What attention launches, by case, for `ahead_of_time`."""
+
+from functools import partial
+from itertools import product
+
+import torch
+
+from hotswap.model.gpu.attention_table import AttentionTable, block_rows, most_blocks
+from hotswap.model.gpu.kernels.attention import attend
+
+DIMS = (16, 32, 64, 80, 96, 128, 256)
+GROUPS = (1, 3, 4, 7, 8)
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+KINDS = {"ragged": None, "decode": 256, "split": 1}  # sequences
+
+
+def _launch(
+    kind: str, dtype: torch.dtype, dim: int, group: int, window: int | None
+) -> None:
+    kv_heads = 8
+    heads = kv_heads * group
+    tokens = KINDS[kind] or 512
+    sequences = KINDS[kind] or 64
+
+    def meta(*shape: int, dtype: torch.dtype = torch.int32) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    blocks = None
+    if kind == "ragged":
+        rows = block_rows(heads, kv_heads)
+        blocks = meta(most_blocks(tokens, sequences, rows), 2)
+    table = AttentionTable(
+        starts=meta(sequences),
+        seen=meta(sequences),
+        first=meta(sequences),
+        count=meta(sequences),
+        blocks=blocks,
+    )
+    q = meta(tokens, heads, dim, dtype=dtype)
+    keys, values = (meta(250_000, kv_heads, dim, dtype=dtype) for _ in range(2))
+    attend(q, keys, values, table, 0.125, window)
+
+
+LAUNCHES = {
+    f"{kind} {str(dtype)[6:]} dim {dim} group {group} window {window}": partial(
+        _launch, kind, dtype, dim, group, window
+    )
+    for kind, dtype, dim, group, window in product(
+        KINDS, DTYPES, DIMS, GROUPS, (None, 4096)
+    )
+}
