@@ -32,13 +32,10 @@ def _step(shape: str, dtype: torch.dtype, rows: int) -> None:
     hidden, intermediate, heads, kv_heads, width = SHAPES[shape]
     rms_norm(meta(rows, hidden, dtype=dtype), meta(hidden, dtype=dtype), 1e-5)
     silu_mul(meta(rows, 2 * intermediate, dtype=dtype))
-    rotate_and_write(
-        meta(rows, (heads + 2 * kv_heads) * width, dtype=dtype),
-        *(meta(8192, width, dtype=torch.float32) for _ in range(2)),
-        *(meta(rows) for _ in range(2)),
-        *(meta(250_000, kv_heads, width, dtype=dtype) for _ in range(2)),
-        heads,
-    )
+    cos = sin = meta(8192, width, dtype=torch.float32)
+    qkv = meta(rows, (heads + 2 * kv_heads) * width, dtype=dtype)
+    keys = values = meta(250_000, kv_heads, width, dtype=dtype)
+    rotate_and_write(qkv, cos, sin, meta(rows), meta(rows), keys, values, heads)
     pending(meta(rows), meta(rows), meta(256, dtype=torch.int64))
 
 
@@ -58,5 +55,9 @@ LAUNCHES = {
     f"merge {str(dtype)[6:]} a {str(a)[6:]} b {str(b)[6:]} rank {rank}": partial(
         _merge, dtype, a, b, rank
     )
-    for dtype, a, b, rank in product(DTYPES, DTYPES, DTYPES, (3, 16, 64))
+    for dtype, a, b, rank in (
+        *((dtype, dtype, dtype, rank) for dtype in DTYPES for rank in (3, 16, 64)),
+        *((torch.bfloat16, a, b, 16) for a, b in product(DTYPES, DTYPES) if a != b),
+        (torch.bfloat16, torch.float32, torch.float32, 16),
+    )
 }

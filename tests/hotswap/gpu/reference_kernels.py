@@ -34,7 +34,8 @@ def rotate_and_write(
     heads: int,
 ) -> Tensor:
     kv_heads, width = keys.shape[1:]
-    q, k, v = qkv.view(len(qkv), -1, width).split([heads, kv_heads, kv_heads], dim=1)
+    parts = qkv.view(len(qkv), -1, width)
+    q, k, v = torch.split(parts, [heads, kv_heads, kv_heads], dim=1)
     angles = cos[positions.long()][:, None], sin[positions.long()][:, None]
     written = (write >= 0).nonzero()[:, 0]
     keys[write[written].long()] = _rotate(k, *angles)[written]

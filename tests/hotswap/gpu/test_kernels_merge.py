@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -74,13 +74,19 @@ def test_a_high_rank_goes_round(device: torch.device, rank: int) -> None:
 
 
 @dtypes
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture
+    ],  # `device` never changes
+)
 @given(data=st.data())
 def test_where_sums_are_exact_it_is_the_reference_to_the_bit(
-    dtype: torch.dtype, data: st.DataObject
+    device: torch.device, dtype: torch.dtype, data: st.DataObject
 ) -> None:
     """Whole numbers whose sums float32 holds: the only rounding is the last."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cuts = st.lists(st.integers(0, 40), min_size=2, max_size=6, unique=True)
     bounds = sorted(data.draw(cuts, label="rows"))
     rows, columns = (

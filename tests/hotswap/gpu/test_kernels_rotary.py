@@ -1,5 +1,6 @@
 """Rotation and the KV's new rows: transformers' rotation, nothing else is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -42,7 +43,7 @@ class Case:
     def kv(self) -> Tensor:
         return self.arena[:, 1:-1]
 
-    def run(self, function=rotate_and_write) -> Tensor:
+    def run(self, function: Callable[..., Tensor] = rotate_and_write) -> Tensor:
         return function(
             self.qkv,
             self.cos,
@@ -83,7 +84,7 @@ def split(case: Case) -> list[Tensor]:
     """q, k, v as [n, heads, d]."""
     kv_heads, width = case.kv.shape[-2:]
     heads = case.qkv.view(len(case.qkv), -1, width)
-    return list(heads.split([case.heads, kv_heads, kv_heads], dim=1))
+    return list(torch.split(heads, [case.heads, kv_heads, kv_heads], dim=1))
 
 
 @dtypes
@@ -101,9 +102,9 @@ def test_q_and_k_are_rotated_as_transformers_does(
     found = step.run()
 
     keys, values = step.kv[:, step.write.long()]
-    room = {"rtol": torch.finfo(dtype).eps, "atol": torch.finfo(dtype).eps}
-    torch.testing.assert_close(found.double(), wanted[0].squeeze(0), **room)
-    torch.testing.assert_close(keys.double(), wanted[1].squeeze(0), **room)
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(found.double(), wanted[0].squeeze(0), rtol=eps, atol=eps)
+    torch.testing.assert_close(keys.double(), wanted[1].squeeze(0), rtol=eps, atol=eps)
     assert torch.equal(values, v)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 Update = tuple[slice, Tensor, Tensor, float]
 """Rows of a weight, a [r, in], b [rows, r], scale: what an adapter adds to them."""
 
-BLOCK_ROWS, BLOCK_COLUMNS, WARPS, STAGES = 64, 128, 4, 2
+BLOCK_ROWS, BLOCK_COLUMNS, WARPS, STAGES = 64, 128, 8, 2
 BLOCK_RANK = 16  # the least that tl.dot takes; higher ranks go round
 PRECISION = "ieee"  # of products of float32 factors; tf32 keeps 10 of 23 bits
 
