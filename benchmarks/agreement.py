@@ -20,6 +20,7 @@ from hotswap.demo.__main__ import ADAPTERS
 from hotswap.demo.tasks import TASKS
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 
 EXAMPLES = 8
 
@@ -29,7 +30,7 @@ def logits(
 ) -> torch.Tensor:
     """[tokens, vocab]: after every token of `ids`, one decoding step each."""
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, len(ids))
+    runner.open(1, len(ids), SamplingParams())
     found = []
     for position, token in enumerate(ids):
         row = Row(
@@ -39,7 +40,7 @@ def logits(
             generation=generation,
             wants_logits=True,
         )
-        found.append(runner.run([row], mixed=mixed)[0])
+        found.append(runner.forward([row], mixed=mixed)[0])
     runner.close(1)
     return torch.stack(found)
 

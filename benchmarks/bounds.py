@@ -33,7 +33,6 @@ from hotswap.api.server_state import ServerState
 from hotswap.api.submission import Submitter
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import AdapterRefused
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.hooks import Hooks
@@ -45,6 +44,7 @@ from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler, SchedulerLimits
@@ -181,7 +181,7 @@ def resident_bytes() -> int:
 def step_ms(runner: EagerExecutor, context: int) -> float:
     """A decoding step of 16 sequences that have seen `context` tokens."""
     for job in range(CLIENTS):
-        runner.open(job, context + 1)
+        runner.open(job, context + 1, SamplingParams())
         for start in range(0, context, 250):
             chunk = [1000 + i for i in range(start, min(start + 250, context))]
             row = Row(
@@ -191,7 +191,7 @@ def step_ms(runner: EagerExecutor, context: int) -> float:
                 generation=None,
                 wants_logits=False,
             )
-            runner.run([row], mixed=False)
+            runner.forward([row], mixed=False)
     rows = [
         Row(job=job, tokens=[5], position=context, generation=None, wants_logits=True)
         for job in range(CLIENTS)
@@ -199,7 +199,7 @@ def step_ms(runner: EagerExecutor, context: int) -> float:
     times = []
     for _ in range(15):
         start_s = time.perf_counter()
-        runner.run(rows, mixed=False)
+        runner.forward(rows, mixed=False)
         times.append(time.perf_counter() - start_s)
     for job in range(CLIENTS):
         runner.close(job)

@@ -34,10 +34,10 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.model.calibrate import measure
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.network.loaded import Loaded
+from hotswap.sampling_params import SamplingParams
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
 from scheduler import Costs, Job

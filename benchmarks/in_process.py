@@ -17,6 +17,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 
 SEQUENCES, PROMPT, OUTPUT = 16, 80, 64
 
@@ -98,7 +99,7 @@ class InProcess:
         random = Random(seed)
         tokens = [random.choices(IDS, k=PROMPT) for _ in range(SEQUENCES)]
         for job in range(SEQUENCES):
-            self._runner.open(job, PROMPT + OUTPUT)
+            self._runner.open(job, PROMPT + OUTPUT, SamplingParams())
         position = 0
         start = time.perf_counter()
         for _ in range(OUTPUT):
@@ -112,7 +113,7 @@ class InProcess:
                 )
                 for job in range(SEQUENCES)
             ]
-            logits = self._runner.run(rows, mixed=False)
+            logits = self._runner.forward(rows, mixed=False)
             position += len(tokens[0])
             tokens = [[token] for token in logits.argmax(-1).tolist()]
         took = time.perf_counter() - start

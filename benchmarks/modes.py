@@ -24,6 +24,7 @@ from benchmarks.demo_model import adapters, load_model
 from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 
 CONTEXT = 100
 ROUNDS = 8
@@ -63,7 +64,7 @@ class Ours:
 
     def open(self, sequences: int) -> None:
         for job in range(sequences):
-            self.runner.open(job, CONTEXT + 1)
+            self.runner.open(job, CONTEXT + 1, SamplingParams())
             fill = Row(
                 job=job,
                 tokens=[5] * CONTEXT,
@@ -71,7 +72,7 @@ class Ours:
                 generation=None,
                 wants_logits=False,
             )
-            self.runner.run([fill], mixed=False)
+            self.runner.forward([fill], mixed=False)
 
     def close(self, sequences: int) -> None:
         for job in range(sequences):
@@ -81,7 +82,7 @@ class Ours:
         def unmixed(own: Generation | None) -> list[float]:
             self.runner.weights.activate(own)
             rows = rows_of(sequences, [own])
-            return timed(lambda: self.runner.run(rows, mixed=False))
+            return timed(lambda: self.runner.forward(rows, mixed=False))
 
         def mixed(count: int) -> list[float]:
             self.runner.weights.activate(None)
@@ -89,8 +90,8 @@ class Ours:
                 self.runner.forget(generation.key)  # nobody else beside this batch
             rows = rows_of(sequences, self.made[:count])
             for _ in range(SETTLE):
-                self.runner.run(rows, mixed=True)
-            return timed(lambda: self.runner.run(rows, mixed=True))
+                self.runner.forward(rows, mixed=True)
+            return timed(lambda: self.runner.forward(rows, mixed=True))
 
         found = {
             "golden": lambda: unmixed(None),

@@ -97,8 +97,10 @@ def _model(config: Config) -> tuple[Loaded, EagerExecutor, Costs]:
         slots=unless_auto(memory.slots),
         kv_tokens=unless_auto(memory.kv_tokens),
         budget_bytes=None if budget_gb is None else int(budget_gb * 2**30),
+        max_batch=unless_auto(config.schedule.max_batch),
+        prefill_tokens=unless_auto(config.schedule.prefill_tokens),
     )
-    return loaded, runner, calibrate(runner, config.schedule.max_batch)
+    return loaded, runner, calibrate(runner, runner.max_batch)
 
 
 def _scheduler(config: Config, runner: EagerExecutor, costs: Costs) -> Scheduler:
@@ -107,9 +109,9 @@ def _scheduler(config: Config, runner: EagerExecutor, costs: Costs) -> Scheduler
         POLICIES[schedule.policy](),
         SchedulerLimits(
             kv_tokens=runner.kv_tokens,
-            max_batch=schedule.max_batch,
+            max_batch=runner.max_batch,
             max_waiting=schedule.max_waiting,
-            prefill_tokens=schedule.prefill_tokens,
+            prefill_tokens=runner.prefill_tokens,
             patience_s=schedule.patience_s,
             switch_budget=schedule.switch_budget,
             max_mixed_adapters=unless_auto(config.lora.max_loras),

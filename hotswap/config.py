@@ -66,11 +66,13 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # For slots, KV and adapters together; "auto" is half of what is free after loading,
-    # on a GPU 7/8 of it. There adapters are in host memory and do not count.
+    # on a GPU 7/8 of it. There adapters in host memory do not count.
     budget_gb: Positive | Auto = "auto"
-    # Merged weight sets kept at once; "auto" is what half of the budget holds.
+    # Merged weight sets kept at once; "auto" is what half of the budget holds, on a GPU
+    # one, or two where they take at most a quarter of it.
     slots: Count | Auto = "auto"
-    # Tokens whose keys and values fit; "auto" is what a quarter of the budget holds.
+    # Tokens whose keys and values fit; "auto" is what a quarter of the budget holds, on
+    # a GPU all that is left.
     kv_tokens: Count | Auto = "auto"
 
 
@@ -97,12 +99,13 @@ class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Who chooses the next step; those besides "affinity" are there to compare it with.
     policy: PolicyName = "affinity"
-    # Jobs in one step.
-    max_batch: Count = 16
+    # Jobs in one step; "auto" is 16 on a CPU, 256 on a GPU.
+    max_batch: Count | Auto = "auto"
     # More waiting jobs are refused with 429.
     max_waiting: Count = 1000
-    # Prompt tokens computed in one step, beside the decoding jobs.
-    prefill_tokens: Count = 256
+    # Prompt tokens computed in one step, beside the decoding jobs; "auto" is 256 on a
+    # CPU, 2048 on a GPU.
+    prefill_tokens: Count | Auto = "auto"
     # A job that has waited so long for its first token has the next step; a stream that
     # has waited so long for its next one likewise.
     patience_s: Positive = 1.0

@@ -5,18 +5,20 @@ policy, policies        what a policy sees and answers; affinity is the default
 decision                the answer: a step, or idle; and the outcome reported
 batch_builder, seats    who takes part in a step, within the limits
 waits, streams          whose first token, whose next token must not wait longer
+flights                 what is counted on while a step is in the air
 accounts, deficits      what time was charged to whom; a fair share for each generation
 costs, estimator        seconds of steps and swaps, learned; lengths: of answers
 outlook                 the bounds and expectations that are shown
-simulate                the same scheduler on a virtual clock
+simulate, arrivals      the same scheduler on a virtual clock
 """
 
+from scheduler.backlog import BacklogFull
 from scheduler.costs import Costs, Mode, StepShape
 from scheduler.decision import Idle, Outcome, Recent, Step, Swap, Work
 from scheduler.job import BASE, Job
 from scheduler.limits import SchedulerLimits
 from scheduler.policies import POLICIES
-from scheduler.scheduler import BacklogFull, Scheduler
+from scheduler.scheduler import Scheduler
 
 __all__ = [
     "BASE",

@@ -5,17 +5,27 @@ their budget: each second that passes allows for `switch_budget` of swapping, an
 was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
 """
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
+from typing import NamedTuple
 
 from scheduler.backlog import Backlog
 from scheduler.costs import Costs
 from scheduler.decision import Outcome, Step
 from scheduler.deficits import Deficits
-from scheduler.job import BASE, Job
+from scheduler.group import Group
+from scheduler.job import Job
 from scheduler.limits import SchedulerLimits
 
 _BURST_S = 20.0
 _FADE = 0.99  # a step, against the next
+
+
+class Charge(NamedTuple):
+    """Who is charged for a step, and which part of its seconds: 1.0 if all the jobs it
+    could take were of that group's."""
+
+    group: Group
+    attended: float
 
 
 class Accounts:
@@ -66,29 +76,53 @@ class Accounts:
         """Seconds for a row of late, with swaps and prompts; 0 at first."""
         return self._seconds / self._rows if self._rows else 0.0
 
-    def settle(self, step: Step, outcome: Outcome) -> None:
-        """Take in a step, before its jobs move on."""
-        self._costs.learn_step(step.shape, outcome.seconds)
-        groups, in_credit = self._backlog.groups, self.in_credit
-        resident, swap_s = step.plan.generation or BASE, 0.0
-        if outcome.swap is not None:
-            swap_s = outcome.swap.seconds
-            group = groups.get(resident)
-            self._costs.learn_swap(
-                warm=outcome.swap.warm, seconds=swap_s, rank=group.rank if group else 0
-            )
-        most = _BURST_S * self._switch_budget
-        earned = self._switch_budget * (outcome.seconds + swap_s)
-        self.swap_budget_s = min(most, self.swap_budget_s + earned) - swap_s
-        self._rows = _FADE * self._rows + len(step.work)
-        self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
+    def set_aside(self, *, warm: bool, rank: int) -> float:
+        """Take what a swap should cost from the budget before it is measured; returns
+        that, in seconds."""
+        seconds = self._costs.swap_s(warm=warm, rank=rank)
+        self.swap_budget_s -= seconds
+        return seconds
+
+    def charges(self, step: Step) -> list[Charge]:
+        """Whom a step is charged to: those it serves that are in credit. To be asked
+        before its jobs move on."""
+        groups, in_credit, seats = self._backlog.groups, self.in_credit, self._max_batch
+        charges = []
         for name, n in step.rows.items():
             group = groups.get(name) if name in in_credit else None
             if group is not None:
-                attended = n / min(group.jobs, self._max_batch) if group.jobs > n else 1
-                self._deficits.charge(name, outcome.seconds * attended)
-        if step.plan.generation is not None:
-            self._deficits.charge(step.plan.generation, swap_s)
+                attended = n / min(group.jobs, seats) if group.jobs > n else 1.0
+                charges.append(Charge(group, attended))
+        return charges
+
+    def settle(
+        self,
+        step: Step,
+        outcome: Outcome,
+        charges: Iterable[Charge],
+        *,
+        set_aside_s: float,
+    ) -> None:
+        """Take in what a step took. `set_aside_s`: of the swap budget, for its swap. A
+        group that has left since is not charged, nor is a later one of its name."""
+        self._costs.learn_step(step.shape, outcome.seconds)
+        generation, swap_s = step.plan.generation, 0.0
+        if outcome.swap is not None:
+            swap_s = outcome.swap.seconds
+            rank = 0 if generation is None else step.work[0].job.rank
+            self._costs.learn_swap(warm=outcome.swap.warm, seconds=swap_s, rank=rank)
+        most = _BURST_S * self._switch_budget
+        earned = self._switch_budget * (outcome.seconds + swap_s)
+        left = self.swap_budget_s + set_aside_s
+        self.swap_budget_s = min(most, left + earned) - swap_s
+        self._rows = _FADE * self._rows + len(step.work)
+        self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
+        groups = self._backlog.groups
+        for group, attended in charges:
+            if groups.get(group.generation) is group:
+                self._deficits.debit(group.generation, outcome.seconds * attended)
+        if generation is not None:
+            self._deficits.charge(generation, swap_s)
 
     def built_ahead(self, generation: str, seconds: float) -> None:
         """A slot was built between steps."""

@@ -23,6 +23,13 @@ def number_of(job: Job) -> int:
     return job.order[1]
 
 
+class BacklogFull(Exception):
+    """More jobs wait than `max_waiting`: the caller may try again later."""
+
+    def __init__(self, max_waiting: int) -> None:
+        super().__init__(f"the queue is full: {max_waiting} jobs wait already")
+
+
 class Backlog:
     """Owned by the scheduler."""
 

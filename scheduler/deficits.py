@@ -36,9 +36,14 @@ class Deficits:
     def charge(self, generation: str, seconds: float) -> None:
         """Service to one that has left, or that is not in credit, is free."""
         if generation in self._in_credit:
-            self._left[generation] -= seconds
-            if self._left[generation] <= 0.0:
-                del self._in_credit[generation]
+            self.debit(generation, seconds)
+
+    def debit(self, generation: str, seconds: float) -> None:
+        """Charge for service that was begun in credit, even if that is used up since:
+        what is too much is a debt."""
+        self._left[generation] -= seconds
+        if self._left[generation] <= 0.0:
+            self._in_credit.pop(generation, None)
 
     def refill(self, quantum_s: Callable[[str], float]) -> None:
         """Begin a new round if this one is over, with a quantum for each generation."""

@@ -48,6 +48,7 @@ MOVES: dict[JobState, dict[JobEvent, JobState]] = {
     },
     JobState.PARKED: {
         JobEvent.RESUME: JobState.RUNNING,
+        JobEvent.FINISH: JobState.DONE,  # in a step that lands after the next decision
         JobEvent.CANCEL: JobState.CANCELLED,
         JobEvent.FAIL: JobState.FAILED,
     },

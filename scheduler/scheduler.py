@@ -2,6 +2,10 @@
 
     submit -> decide -> (the engine runs the step) -> report -> decide ...
 
+An engine that launches a step before the last one has landed says so in between:
+
+    decide -> advance -> decide -> advance -> report the first -> decide -> advance ...
+
 No I/O, no clock, no randomness: `now` is an argument and ties break by arrival, so the
 same calls give the same answers. KV is counted in tokens and reserved whole on
 admission: whatever was admitted can finish.
@@ -10,12 +14,13 @@ admission: whatever was admitted can finish.
 from collections import deque
 
 from scheduler.accounts import Accounts
-from scheduler.backlog import Backlog
+from scheduler.backlog import Backlog, BacklogFull
 from scheduler.batch_builder import BatchBuilder
 from scheduler.costs import Costs
 from scheduler.decision import Decision, Idle, Outcome, Recent, Step
+from scheduler.flights import Flights
 from scheduler.group import Group
-from scheduler.job import BASE, Job, JobEvent, JobState
+from scheduler.job import Job, JobEvent, JobState
 from scheduler.lengths import Lengths
 from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
@@ -25,13 +30,6 @@ from scheduler.streams import Streams
 from scheduler.waits import Waits
 
 _RECENT = 32
-
-
-class BacklogFull(Exception):
-    """More jobs wait than `max_waiting`: the caller may try again later."""
-
-    def __init__(self, max_waiting: int) -> None:
-        super().__init__(f"the queue is full: {max_waiting} jobs wait already")
 
 
 class Scheduler:
@@ -53,10 +51,11 @@ class Scheduler:
         self._policy = policy
         self._limits = limits
         self._builds_ahead = builds_ahead
-        self._lengths = Lengths()
-        self._backlog = backlog = Backlog(self._lengths)
+        lengths = Lengths()
+        self._backlog = backlog = Backlog(lengths)
         self._streams = Streams(backlog, limits)
         self._accounts = Accounts(backlog, self.costs, limits)
+        self._flights = Flights(backlog, self._streams, self._accounts, lengths)
         self._outlook = Outlook(
             policy,
             limits,
@@ -64,13 +63,11 @@ class Scheduler:
             streams=self._streams,
             accounts=self._accounts,
             costs=self.costs,
-            lengths=self._lengths,
+            lengths=lengths,
         )
         self._waits = Waits(backlog, self._outlook, limits)
         self._builder = BatchBuilder(backlog, limits)
         self._turn: Plan | None = None
-        self._resident = BASE
-        self._warm = frozenset({BASE})
         self._running: list[Job] = []
         self._recent: deque[Recent] = deque(maxlen=_RECENT)
 
@@ -164,20 +161,24 @@ class Scheduler:
         )
         return self._builder.step(plan, seats)
 
+    def advance(self, step: Step) -> list[int]:
+        """The step decided last was launched: count on it before it lands, so that the
+        next one can be decided, and nobody is taken to end before his `max_tokens`.
+        Those who reach them have left; returns their ids. What is launched is reported
+        in the same order, unless it failed."""
+        ended = [job.id for job in self._flights.launch(step)]
+        for job_id in ended:
+            self._leave(job_id, JobEvent.FINISH)
+        return ended
+
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
-        self._accounts.settle(step, outcome)
-        self._warm = outcome.warm | {BASE}
-        self._resident = step.plan.generation or BASE
-        self._streams.serve(self._backlog.progress(step.work), now)
-        for job, _, _ in step.work if outcome.finished else ():
-            if job.id in outcome.finished and job.state is JobState.RUNNING:
-                self._lengths.learn(job.generation, job.generated)
-                self._leave(job.id, JobEvent.FINISH)
+        for job in self._flights.land(step, outcome, now):
+            self._leave(job.id, JobEvent.FINISH)
 
     def built_ahead(self, generation: str, seconds: float) -> None:
         """A slot now holds `generation`; building it between steps took `seconds`."""
-        self._warm |= {generation}
+        self._flights.warm |= {generation}
         self._accounts.built_ahead(generation, seconds)
 
     def check(self) -> None:
@@ -200,8 +201,8 @@ class Scheduler:
             loads=self._backlog.groups,
             front=front,
             turn=self._turn,
-            resident=self._resident,
-            warm=self._warm,
+            resident=self._flights.resident,
+            warm=self._flights.warm,
             newcomer=self._group(newcomer),
             overdue=self._group(overdue),
             streams=self._streams.view(now),

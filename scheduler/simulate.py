@@ -3,16 +3,17 @@
 Deterministic. The cost table is not the `Costs` that the scheduler learns into, so that
 a simulation also shows how well it learns. Swaps keep the `slots` most recently used
 generations warm. A job may end before its `max_tokens`, as with an end token: `ends`.
+The host takes no time: launching `ahead` gains nothing here, and shows what it costs.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
+from scheduler.arrivals import Arrivals
 from scheduler.costs import Mode, StepShape
-from scheduler.decision import Idle, Outcome, Step, Swap
+from scheduler.decision import Outcome, Step, Swap
 from scheduler.job import BASE, Job
 from scheduler.scheduler import Scheduler
 
@@ -37,6 +38,7 @@ class Run:
     tokens: dict[Mode, int] = field(default_factory=lambda: dict.fromkeys(Mode, 0))
     swaps: int = 0
     built: int = 0  # slots built between the steps of another turn
+    wasted: int = 0  # rows of jobs that turned out to have ended in the step before
     busy_s: float = 0.0  # in steps
     swap_s: float = 0.0  # in swaps, and building slots
     end: float = 0.0
@@ -45,55 +47,6 @@ class Run:
         """Seconds between two tokens of one of these jobs, the shortest first."""
         times = (self.token_at[job.id] for job in jobs)
         return sorted(b - a for at in times for a, b in pairwise(at))
-
-
-class _Arrivals:
-    """Jobs in the order of the trace. In a closed loop a job arrives as soon as fewer
-    are there than its line has clients: one line for all, or one for each generation
-    that `clients` names; the others come when the trace says."""
-
-    def __init__(
-        self, trace: Iterable[Job], clients: int | Mapping[str, int] | None
-    ) -> None:
-        self._clients = clients
-        self._queues: dict[str, list[Job]] = {}
-        self._present: Counter[str] = Counter()
-        for job in list(trace)[::-1]:
-            self._queues.setdefault(self._queue_of(job), []).append(job)
-
-    def due(self, now: float) -> Iterator[Job]:
-        for name, queue in self._queues.items():
-            most = self._most(name)
-            while queue and (
-                queue[-1].arrival <= now if most is None else self._present[name] < most
-            ):
-                job = queue.pop()
-                if most is not None:
-                    job.arrival = now
-                self._present[name] += 1
-                yield job
-
-    def next_s(self) -> float | None:
-        """When the next job comes, if all that came have ended."""
-        return min(
-            (queue[-1].arrival for queue in self._queues.values() if queue),
-            default=None,
-        )
-
-    def ended(self, job: Job) -> None:
-        self._present[self._queue_of(job)] -= 1
-
-    def _queue_of(self, job: Job) -> str:
-        clients = self._clients
-        return (
-            job.generation
-            if isinstance(clients, Mapping) and job.generation in clients
-            else ""
-        )
-
-    def _most(self, queue: str) -> int | None:
-        clients = self._clients
-        return clients.get(queue) if isinstance(clients, Mapping) else clients
 
 
 class _Slots:
@@ -106,10 +59,13 @@ class _Slots:
         self._count = count
         self._begun: dict[str, float] = {}  # seconds spent on a slot not whole yet
 
+    def holds(self, generation: str) -> bool:
+        return generation == BASE or generation in self.warm
+
     def activate(self, generation: str, rank: int) -> Swap | None:
         if generation == self.resident:
             return None
-        held = generation == BASE or generation in self.warm
+        held = self.holds(generation)
         self.resident = generation
         if generation != BASE:
             self._hold(generation)
@@ -132,6 +88,96 @@ class _Slots:
         self.warm = [generation, *others][: self._count]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Flight:
+    """A step on the machine, and which of its tokens each job has with it."""
+
+    step: Step
+    swap: Swap | None
+    seconds: float
+    ends_at: float
+    numbers: list[tuple[Job, int]]
+
+
+@dataclass(slots=True)
+class _Engine:
+    """What runs the steps, and tells the scheduler."""
+
+    scheduler: Scheduler
+    table: CostTable
+    run: Run
+    held: _Slots
+    ranks: Mapping[str, int]
+    last: Mapping[int, int]  # tokens after which a job ends
+    ahead: bool
+    now: float = 0.0
+    air: _Flight | None = None
+
+    def step(self, step: Step) -> list[int]:
+        """Run a step, or launch it while the one before is in the air, and land that.
+        Returns the jobs that have ended."""
+        wanted = step.plan.generation or BASE  # a mixed step runs on golden
+        finished = [] if self.held.holds(wanted) else self.land()
+        if finished and all(job.id in self.run.finished_at for job, _, _ in step.work):
+            return finished  # nobody is left
+        flight = self._launch(step, wanted)
+        if self.ahead:
+            self.scheduler.advance(step)
+            finished += self.land()
+        self.air = flight
+        if not self.ahead or step.plan.build_ahead is not None:
+            finished += self.land()
+        if step.plan.build_ahead is not None:
+            self._build(step.plan.build_ahead, flight.seconds)
+        return finished
+
+    def land(self) -> list[int]:
+        """Wait for the step in the air, if there is one. Returns who has ended."""
+        flight, self.air = self.air, None
+        if flight is None:
+            return []
+        self.now, step = flight.ends_at, flight.step
+        finished = _finish(flight, self.run, self.last)
+        outcome = Outcome(
+            seconds=flight.seconds,
+            swap=flight.swap,
+            finished=frozenset(finished),
+            warm=frozenset(self.held.warm),
+        )
+        self.scheduler.report(step, outcome, self.now)
+        return finished
+
+    def _launch(self, step: Step, wanted: str) -> _Flight:
+        swap = self.held.activate(wanted, self.ranks.get(wanted, 0))
+        seconds = self.table.step_s(step.shape)
+        swap_s = swap.seconds if swap else 0.0
+        begins_at = self.air.ends_at if self.air else self.now
+        if self.air is None:
+            self.now += swap_s  # the next one is decided when this one begins
+        return _Flight(
+            step=step,
+            swap=swap,
+            seconds=seconds,
+            ends_at=begins_at + (seconds + swap_s),
+            numbers=[
+                (job, job.generated + 1)
+                for job, tokens, is_prefill in step.work
+                if not is_prefill or job.prefilled + tokens >= job.prompt_tokens
+            ],
+        )
+
+    def _build(self, generation: str, budget_s: float) -> None:
+        """A slice as long as the step, as the engine does."""
+        rank, run = self.ranks[generation], self.run
+        seconds, is_whole = self.held.build(generation, rank, budget_s)
+        self.now += seconds
+        run.swap_s += seconds
+        if is_whole:
+            cold_s = self.table.swap_s(warm=False, rank=rank)
+            self.scheduler.built_ahead(generation, cold_s)
+            run.built += 1
+
+
 def simulate(
     scheduler: Scheduler,
     trace: Iterable[Job],
@@ -140,81 +186,61 @@ def simulate(
     slots: int = 1,
     clients: int | Mapping[str, int] | None = None,
     ends: Mapping[int, int] | None = None,
+    ahead: bool = False,
     run: Run | None = None,
 ) -> Run:
     """Serve every job of `trace` (in arrival order) and return what happened.
 
     With `clients` jobs arrive as in a closed loop: so many at once, then one as each
     ends; by generation, if it is a mapping. `ends`: tokens after which a job ends by
-    itself.
+    itself. `ahead`: a step is decided and launched when the one before it begins, but
+    for a swap that is not warm, or to build a slot, that one has landed first.
     """
     run = run or Run()
     jobs = {job.id: job for job in trace}
-    arrivals = _Arrivals(jobs.values(), clients)
-    ranks = {job.generation: job.rank for job in jobs.values()}
+    arrivals = Arrivals(jobs.values(), clients)
     last = {job.id: job.max_tokens for job in jobs.values()}
-    for job_id, tokens in (ends or {}).items():
-        last[job_id] = min(tokens, last[job_id])
+    last |= {job_id: min(n, last[job_id]) for job_id, n in (ends or {}).items()}
+    ranks = {job.generation: job.rank for job in jobs.values()}
     held = _Slots(table, slots)
-    now = 0.0
+    engine = _Engine(scheduler, table, run, held, ranks=ranks, last=last, ahead=ahead)
     while True:
-        for job in arrivals.due(now):
+        for job in arrivals.due(engine.now):
             run.arrived_at[job.id] = job.arrival
             scheduler.submit(job)
-        decision = scheduler.decide(now)
-        if isinstance(decision, Idle):
+        decision = scheduler.decide(engine.now)
+        if isinstance(decision, Step):
+            finished = engine.step(decision)
+        elif not (finished := engine.land()):
             later = arrivals.next_s()
             if later is None:
-                run.end = now
+                run.end = engine.now
                 return run
-            now = later
-            continue
-        wanted = decision.plan.generation or BASE  # a mixed step runs on golden
-        swap = held.activate(wanted, ranks.get(wanted, 0))
-        seconds = table.step_s(decision.shape)
-        now += seconds + (swap.seconds if swap else 0.0)
-        finished = _finish(decision, run, last, now)
+            engine.now = max(engine.now, later)
         for job_id in finished:
             arrivals.ended(jobs[job_id])
-        _count(run, decision, seconds, swap)
-        warm = frozenset(held.warm)
-        outcome = Outcome(seconds=seconds, swap=swap, finished=finished, warm=warm)
-        scheduler.report(decision, outcome, now)
-        ahead = decision.plan.build_ahead
-        if ahead is not None:
-            # A slice as long as the step, as the engine does
-            slice_s, is_whole = held.build(ahead, ranks[ahead], seconds)
-            now += slice_s
-            run.swap_s += slice_s
-            if is_whole:
-                cold_s = table.swap_s(warm=False, rank=ranks[ahead])
-                scheduler.built_ahead(ahead, cold_s)
-                run.built += 1
 
 
-def _finish(
-    step: Step, run: Run, last: Mapping[int, int], now: float
-) -> frozenset[int]:
-    """Who ends with this step. `last`: tokens after which a job does."""
-    finished = []
-    for job, tokens, is_prefill in step.work:
-        if is_prefill and job.prefilled + tokens < job.prompt_tokens:
+def _finish(flight: _Flight, run: Run, last: Mapping[int, int]) -> list[int]:
+    """Note what a step did; returns who has ended with it."""
+    step, now, finished, wasted = flight.step, flight.ends_at, [], 0
+    for job, number in flight.numbers:
+        if job.id in run.finished_at:
+            wasted += 1
             continue
-        if not job.generated:
+        if number == 1:
             run.first_token_at[job.id] = now
         if run.keeps_steps:
             run.token_at.setdefault(job.id, []).append(now)
-        if job.generated + 1 >= last[job.id]:
+        if number >= last[job.id]:
             finished.append(job.id)
             run.finished_at[job.id] = now
-    return frozenset(finished)
-
-
-def _count(run: Run, step: Step, seconds: float, swap: Swap | None) -> None:
-    run.busy_s += seconds
-    run.tokens[step.plan.mode] += len(step.work)
+    run.busy_s += flight.seconds
+    run.tokens[step.plan.mode] += len(step.work) - wasted
+    run.wasted += wasted
     if run.keeps_steps:
         run.steps.append(step)
-    if swap is not None:
+    if flight.swap is not None:
         run.swaps += 1
-        run.swap_s += swap.seconds
+        run.swap_s += flight.swap.seconds
+    return finished

@@ -9,9 +9,11 @@ Late are the streams
 - of one with fewer jobs than its part (a quiet one), if a flood had a token since their
   last one: none of its streams is faster.
 
-An adapter had its tokens when all its streams had one. Knows no policy.
+An adapter had its tokens when all its streams had one; those of a step in the air are
+on their way, so that nobody is late for them. Knows no policy.
 """
 
+import math
 from collections.abc import Mapping
 
 from scheduler.backlog import Backlog
@@ -30,7 +32,7 @@ class Streams:
         self._max_batch = limits.max_batch
         self._patience_s = limits.patience_s
         # By generation that has streams, least recently served first: when that was,
-        # by the number of the step and by the clock.
+        # by the number of the step and by the clock; infinity is in the air.
         self._served: dict[str, tuple[int, float]] = {}
         self._steps = 0
         self._flooded = 0  # number of the last step in which a flood had a token
@@ -39,16 +41,26 @@ class Streams:
         """Generations with a stream."""
         return len(self._served)
 
-    def serve(self, tokens: Mapping[str, int], now: float) -> None:
-        """Each generation had so many tokens in a step that ended now."""
+    def serve(self, tokens: Mapping[str, int], at: float) -> int:
+        """Each generation has so many tokens in a step that ends `at`: at infinity
+        while it is in the air. Returns the number of the step."""
         self._steps += 1
         for name, n in tokens.items():
             group = self._backlog.groups[name]
             if n >= group.streams or name not in self._served:
                 self._served.pop(name, None)
-                self._served[name] = self._steps, now
+                self._served[name] = self._steps, at
             if group.jobs > self._max_batch:
                 self._flooded = self._steps
+        return self._steps
+
+    def land(self, number: int, now: float) -> None:
+        """The step of that number ended now, and with it all before."""
+        for name, (step, at) in reversed(self._served.items()):
+            if at < math.inf:
+                break
+            if step <= number:
+                self._served[name] = step, now
 
     def leave(self, group: Group) -> None:
         """One of its jobs has left."""

@@ -10,8 +10,8 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.ticket import Ticket
+from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 from scheduler.policy import Policy
@@ -74,6 +74,7 @@ async def running(
     scheduler = small_scheduler(
         chooser or POLICIES[policy](), kv_tokens=kv_tokens, max_waiting=max_waiting
     )
+    model.kv_tokens = kv_tokens
     engine = engine_of(model, scheduler, store or Store(), fetch, clock)
     for name in NAMES:
         engine.post(Adopt(name, generation(name), Origin(src=name)))
@@ -85,6 +86,7 @@ async def running(
             model.gate.release(10_000)
         await asyncio.to_thread(engine.stop, 10)
         assert not model.spans, "KV was not given back"
+        assert not model.in_air, "a flight was left behind"
         scheduler.check()
 
 

@@ -9,7 +9,8 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MergeFailed, MixFailed
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, Sample
+from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE, Swap
 
@@ -36,6 +37,7 @@ class FakeWeights:
     pinned: frozenset[str] = frozenset()
     half_built: str = ""
     swaps: int = 0
+    in_air: Sequence[object] = ()  # flights: no slot is built beside them
 
     @property
     def warm(self) -> frozenset[str]:
@@ -43,6 +45,7 @@ class FakeWeights:
 
     def build_ahead(self, generation: Generation, budget_s: float) -> float | None:
         """Two slices make a slot."""
+        assert not self.in_air, "a slot was built beside a flight"
         if generation.key in self.warm:
             return None
         if generation.key in self.broken:
@@ -61,6 +64,7 @@ class FakeWeights:
             self.resident = BASE
             raise MergeFailed(f"generation {key}: injected")
         warm = key in self.warm
+        assert warm or not self.in_air, "a slot was built beside a flight"
         if key != BASE:
             self.held = [key, *(k for k in self.held if k != key)][: self.slots]
         self.resident = key
@@ -68,19 +72,33 @@ class FakeWeights:
         return Swap(warm=warm, seconds=0.001)
 
 
+@dataclass
+class FakeFlight:
+    """What a step will say: for each row that wants it, the weights that compute it and
+    the tokens that its job has then."""
+
+    jobs: list[int]
+    said: list[tuple[int, str, int]]  # job, key, position
+
+
 class FakeExecutor:
     """Its text is the key of the weights that ran and the position, in turn: `a3a4a5`.
 
     Merged rows show the resident, mixed rows their own adapter: a wrong swap, a wrong
     segment or a lost position shows as wrong text. `finish_after` tokens end a text.
+    This one computes when a step is launched.
     """
 
+    launches_ahead = False
     batched_lora_bytes = 0
 
     def __init__(self, finish_after: int = 1000) -> None:
         self.weights = FakeWeights()
+        self.kv_tokens = 1 << 30  # that all open jobs may have together
         self.spans: dict[int, int] = {}
-        self.seen: dict[int, int] = {}  # tokens computed for each open job
+        self.seen: dict[int, int] = {}  # tokens computed or launched for each open job
+        self.params: dict[int, SamplingParams] = {}
+        self.told: dict[tuple[int, int], int] = {}  # landed: job, position -> token
         self.forgotten: list[str] = []
         self.finish_after = finish_after
         self.fail_next: BaseException | None = None  # what the next step raises
@@ -88,10 +106,12 @@ class FakeExecutor:
         self.spoilt: set[str] = set()  # generations whose logits are no numbers
         self.batches: list[list[int]] = []
         self.gate: threading.Semaphore | None = None  # one release lets one step go
+        self.in_air: list[FakeFlight] = []
 
-    def open(self, job: int, tokens: int) -> None:
+    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
         assert job not in self.spans, "opened twice"
-        self.spans[job], self.seen[job] = tokens, 0
+        self.spans[job], self.seen[job], self.params[job] = tokens, 0, params
+        assert sum(self.spans.values()) <= self.kv_tokens, "KV was given to two"
 
     def close(self, job: int) -> None:
         del self.spans[job], self.seen[job]
@@ -99,38 +119,84 @@ class FakeExecutor:
     def forget(self, generation: str) -> None:
         self.forgotten.append(generation)
 
-    def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> FakeFlight:
+        flight = self._checked(rows, mixed=mixed)
+        self._compute(flight)
+        return flight
+
+    def land(self, flight: FakeFlight) -> list[Sample | None]:
+        return [self._sample(*said) for said in flight.said]
+
+    def _compute(self, flight: FakeFlight) -> None:
+        """The step itself: where a device takes time, and may fail."""
         if self.gate is not None:
             assert self.gate.acquire(timeout=10), "the test forgot a step"
         if self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
             raise error
+        self.batches.append(flight.jobs)
+
+    def _checked(self, rows: Sequence[Row], *, mixed: bool) -> FakeFlight:
         for row in rows:
             if mixed and row.generation and row.generation.key in self.unmixable:
                 raise MixFailed(row.generation.key, "injected")
-        self.batches.append([row.job for row in rows])
-        logits = []
+        said = []
         for row in rows:
             assert row.position == self.seen[row.job], "a token was skipped or repeated"
-            self.seen[row.job] += len(row.tokens)
+            self._check_tokens(row)
+            self.seen[row.job] += 1 if row.tokens is None else len(row.tokens)
             assert self.seen[row.job] <= self.spans[row.job], "over its KV"
+            key = self.weights.resident
+            if mixed:
+                assert key == BASE, "a mixed step runs on golden"
+                key = row.generation.key if row.generation else BASE
             if row.wants_logits:
-                key = self.weights.resident
-                if mixed:
-                    assert key == BASE, "a mixed step runs on golden"
-                    key = row.generation.key if row.generation else BASE
-                logits.append(self._logits(key, self.seen[row.job]))
-        return torch.stack(logits) if logits else torch.empty(0)
+                said.append((row.job, key, self.seen[row.job]))
+        return FakeFlight([row.job for row in rows], said)
 
-    def _logits(self, key: str, position: int) -> torch.Tensor:
+    def _check_tokens(self, row: Row) -> None:
+        """A row has the tokens that its job was told; None if the flight before it is
+        to tell them."""
+        pending = {(job, at) for each in self.in_air for job, _, at in each.said}
+        assert (row.tokens is None) == ((row.job, row.position) in pending)
+        for position, token in enumerate(row.tokens or (), row.position):
+            assert token == self.told.get((row.job, position), PROMPT_TOKEN)
+
+    def _sample(self, job: int, key: str, position: int) -> Sample | None:
         if key in self.spoilt:
-            return torch.full((VOCAB,), torch.nan)
+            return None
         token = 2 + LETTERS.index(key[0])
         if position % 2:
             token = 2 + len(LETTERS) + position % 10
         if position >= self.finish_after:
             token = EOS
-        return torch.nn.functional.one_hot(torch.tensor(token), VOCAB).float() * 10
+        self.told[job, position] = token
+        return Sample(token, 0.0 if self.params[job].logprobs else None)
+
+
+class AheadExecutor(FakeExecutor):
+    """One that launches ahead: it computes, and fails, when a flight lands."""
+
+    launches_ahead = True
+
+    def __init__(self, finish_after: int = 1000) -> None:
+        super().__init__(finish_after)
+        self.weights.in_air = self.in_air
+        self.fail_launch: BaseException | None = None  # what the next launch raises
+
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> FakeFlight:
+        assert len(self.in_air) <= 1, "two are in the air already"
+        if self.fail_launch is not None:
+            error, self.fail_launch = self.fail_launch, None
+            raise error
+        flight = self._checked(rows, mixed=mixed)
+        self.in_air.append(flight)
+        return flight
+
+    def land(self, flight: FakeFlight) -> list[Sample | None]:
+        assert flight is self.in_air.pop(0), "flights land in the order of launches"
+        self._compute(flight)
+        return super().land(flight)
 
 
 class FakeTokenizer(Tokenizer):

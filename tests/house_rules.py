@@ -12,6 +12,7 @@ FLOORS = [
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.tokenizer",
+        "hotswap.sampling_params",
     },
     {"hotswap.adapters"},
     {"hotswap.model.machine"},
@@ -70,8 +71,6 @@ ONLY = {
         "hotswap.adapters.tuners",
         "hotswap.adapters.updates",
         "hotswap.adapters.fidelity",
-        "hotswap.engine.sampling",
-        "hotswap.engine.executor",  # the type of the logits
         "hotswap.demo",
     },
     "transformers": {
@@ -105,7 +104,6 @@ ONLY = {
     "hotswap.api.schemas": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",  # the clock
-        "hotswap.engine.step_runner",  # how long a step took
         "hotswap.short_thread",  # how long the disk has not answered
         "hotswap.library.watch",
         "hotswap.model",
@@ -116,5 +114,5 @@ ONLY = {
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
     },
-    "random": {"hotswap.engine.sampling", "hotswap.demo"},
+    "random": {"hotswap.model.network.sampling", "hotswap.demo"},
 }

@@ -82,9 +82,12 @@ class FakeSwappable:
     name: str
     device: Later
     has_golden: bool = True
+    is_fixed: bool = False
     shown: Content | None = None
     breaks_at: str = ""  # the generation that it cannot build
+    grows_at: str = ""  # the generation that no memory of before fits
     made: int = 0  # contents, each with memory of its own
+    built: int = 0
 
     @property
     def parts(self) -> Mapping[str, slice]:
@@ -97,18 +100,24 @@ class FakeSwappable:
     def golden_of(self, path: str) -> Mapping[str, torch.Tensor]:
         return {}
 
+    def allocate(self) -> Content | None:
+        return Content() if self.is_fixed else None
+
     def build(
         self, generation: Generation, before: Content | None, device: object
     ) -> Content:
         if generation.key == self.breaks_at:
             raise RuntimeError("injected")
         self.made += before is None
-        content = before or Content()
+        self.built += 1
+        grows = generation.key == self.grows_at
+        content = Content() if before is None or grows else before
 
         def write() -> None:
             in_use = content.is_resident and self.has_golden
             assert not in_use, "the slot in use was written"
-            content.holds = generation.key
+            is_copy = self.is_fixed and self.name not in generation.paths
+            content.holds = BASE if is_copy else generation.key
             self.device.clock_s += WORK_S
 
         self.device.later(write)
@@ -123,10 +132,10 @@ class FakeSwappable:
 
 
 def made(
-    slots: int = 2, *, has_golden: bool = True
+    slots: int = 2, *, has_golden: bool = True, is_fixed: bool = False
 ) -> tuple[Later, list[FakeSwappable], Weights]:
     device = Later()
-    swappables = [FakeSwappable(name, device, has_golden) for name in "xy"]
+    swappables = [FakeSwappable(name, device, has_golden, is_fixed) for name in "xy"]
     return device, swappables, Weights(swappables, slots, device)
 
 

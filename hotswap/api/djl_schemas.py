@@ -7,7 +7,7 @@ from hotswap.adapters.sidecar import Sidecar
 from hotswap.api import unsupported_fields
 from hotswap.api.sampling_fields import MaxTokens, SamplingFields, StopStrings
 from hotswap.api.schemas import Fields
-from hotswap.engine.sampling_params import SamplingParams
+from hotswap.sampling_params import SamplingParams
 
 
 class Parameters(SamplingFields, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hotswap.api.prompt import Prompt
-from hotswap.engine.sampling_params import SamplingParams
+from hotswap.sampling_params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from hotswap.api.running import Running, collect, primed
 from hotswap.api.selection import Selection
 from hotswap.api.server_state import Injected, ServerState
 from hotswap.api.submission import InjectedSubmitter, Submitter
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import BadRequest
+from hotswap.sampling_params import SamplingParams
 
 
 @post("/v1/completions", status_code=200)

@@ -13,7 +13,7 @@ from hotswap.api.sampling_fields import (
     StopStrings,
 )
 from hotswap.api.schemas import Fields
-from hotswap.engine.sampling_params import SamplingParams
+from hotswap.sampling_params import SamplingParams
 
 TokenId = Annotated[int, Meta(ge=0)]
 

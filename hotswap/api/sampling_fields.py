@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.schemas import Fields
-from hotswap.engine.sampling_params import SamplingParams
+from hotswap.sampling_params import SamplingParams
 
 MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1000)]

@@ -3,10 +3,9 @@
 messages, inbox    what may be said to the thread, and the queue it comes through
 engine             the loop: decide, run the step, publish, read messages
 message_handler    where a request becomes a job or is refused; adapters come and go
-step_runner        one step: activate, run, report; a slot built ahead in between
+step_runner        a step: activate, launch, land, report; a slot built ahead in between
 executor           what the engine needs of whoever computes
 batch, sequence    the unfinished jobs, what they hold, and one forward pass over some
-sampling_params    how one job is to be generated; sampling draws its tokens
 text               tokens to characters as they come, and stop strings
 ticket, outbox     the client's end of a job, and what a round has for all clients
 status             the frozen view that everybody may read

@@ -1,16 +1,16 @@
 """Batch: the unfinished sequences, what they hold, and one forward pass over some.
 
-A sequence holds a lease on its generation from `add`, and KV from its first step,
-until `leave` gives both back.
+A sequence holds a lease on its generation from `add` until `leave`, and KV from its
+first step until `close` or `leave`.
 """
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
-from hotswap.engine.executor import Executor
-from hotswap.engine.sampling import sample
+from hotswap.engine.executor import Executor, Flight
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
@@ -19,6 +19,15 @@ from hotswap.model.network.rows import Row
 from scheduler import Mode, Step, Work
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A step in the air, and the jobs that it gives a token, in order."""
+
+    step: Step
+    jobs: tuple[int, ...]
+    flight: Flight
 
 
 class Batch:
@@ -49,11 +58,18 @@ class Batch:
 
     def leave(self, job: int) -> None:
         """Give back what a job held. Forgets a generation that this was the last of."""
-        sequence = self._sequences.pop(job)
-        if sequence.has_kv:
-            self._executor.close(job)
+        sequence = self._sequences[job]
+        self.close(job)
+        del self._sequences[job]
         if sequence.generation is not None:
             self.forget(self._store.release(sequence.generation))
+
+    def close(self, job: int) -> None:
+        """Give back a job's KV: whatever is still to be computed of it is launched."""
+        sequence = self._sequences[job]
+        if sequence.has_kv:
+            sequence.has_kv = False
+            self._executor.close(job)
 
     def forget(self, keys: list[str]) -> None:
         """Drop generations that no name and no lease holds."""
@@ -64,32 +80,36 @@ class Batch:
         """Slots that hold these are given up last."""
         self._executor.weights.pinned = keys
 
-    def run(
-        self, step: Step
-    ) -> tuple[dict[int, Piece], list[tuple[Sequence, HotswapError]]]:
-        """One forward pass. The piece of each job that got a token; and the sequences
-        that could get none: their logits are no numbers, or their tokenizer raised.
-
-        The weights are as the step wants them. Mutates the sequences and their KV.
-        """
+    def launch(self, step: Step) -> Launched:
+        """Begin one forward pass. The weights are as the step wants them. Opens the KV
+        of jobs that have none yet."""
         rows = [self._row(work) for work in step.work]
-        logits = self._executor.run(rows, mixed=step.plan.mode is Mode.MIXED)
-        sampled = [self._sequences[row.job] for row in rows if row.wants_logits]
-        if not sampled:
-            return {}, []
-        samples = sample(logits, [sequence.sampler for sequence in sampled])
+        flight = self._executor.launch(rows, mixed=step.plan.mode is Mode.MIXED)
+        return Launched(step, tuple(r.job for r in rows if r.wants_logits), flight)
+
+    def land(
+        self, launched: Launched
+    ) -> tuple[dict[int, Piece], list[tuple[Sequence, HotswapError]]]:
+        """Wait for it. The piece of each job that got a token; and the sequences that
+        could get none: their logits are no numbers, or their tokenizer raised. Samples
+        of jobs that have left meanwhile are dropped.
+        """
+        samples = self._executor.land(launched.flight)
         pieces: dict[int, Piece] = {}
         failed: list[tuple[Sequence, HotswapError]] = []
-        for sequence, chosen in zip(sampled, samples, strict=True):
-            if chosen is None:
+        for job, sample in zip(launched.jobs, samples, strict=True):
+            sequence = self._sequences.get(job)
+            if sequence is None:
+                continue
+            if sample is None:
                 error = StepFailed("the model's logits are not finite")
                 failed.append((sequence, error))
                 continue
             try:
                 with error_boundary(_no_text):  # an adapter's own tokenizer, for one
-                    pieces[sequence.job.id] = sequence.push(chosen, step.plan.mode)
+                    pieces[job] = sequence.push(sample, launched.step.plan.mode)
             except HotswapError as raised:
-                log.error("no text of token=%d", chosen.token, exc_info=raised)
+                log.error("no text of token=%d", sample.token, exc_info=raised)
                 failed.append((sequence, raised))
         return pieces, failed
 
@@ -97,7 +117,7 @@ class Batch:
         """A job's part of the pass. Opens its KV if this is its first."""
         job, sequence = work.job, self._sequences[work.job.id]
         if not sequence.has_kv:
-            self._executor.open(job.id, job.kv_tokens)
+            self._executor.open(job.id, job.kv_tokens, sequence.params)
             sequence.has_kv = True
         tokens, position = sequence.tokens_for(work.tokens)
         return Row(

@@ -2,6 +2,8 @@
 
     decide -> run the step -> publish -> build ahead -> read messages -> decide ...
 
+To run is to launch a step and to land one: the same, or the one launched before it.
+
 Everybody else writes it messages, and reads the frozen `status`. It knows no HTTP, no
 files and no device.
 """
@@ -27,7 +29,7 @@ from hotswap.engine.ticket import Ticket
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, InternalError, Stopping
 from hotswap.tokenizer import Tokenizer
-from scheduler import Idle, Scheduler, Step
+from scheduler import Scheduler, Step
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +132,7 @@ class Engine:
             log.critical("the engine has ended by a bug", exc_info=error)
         finally:
             # Reached by a bug too: nobody may wait for ever.
+            self._step_runner.drop_all()
             for sequence in self._batch:
                 self._outbox.put(sequence.ticket, Stopping())
             self._handler.close()
@@ -147,6 +150,7 @@ class Engine:
             self._faults += 1
             if self._faults >= _MOST_FAULTS:
                 raise
+            self._step_runner.drop_all()
             self._failures.fail(self._batch, error)
             return True
         self._faults = 0
@@ -158,12 +162,15 @@ class Engine:
         if drain_until is not None and self._clock() > drain_until:
             self._failures.fail(self._batch, Stopping())
         match self._scheduler.decide(self._clock()):
-            case Step() as step:
+            case Step() as step if not self._step_runner.must_land_before(step):
                 seconds = self._step_runner.run(step)
                 self._publish()
                 self._step_runner.build_ahead(step.plan.build_ahead, seconds)
                 self._read_messages(wait=False)
-            case Idle():
+            case _ if self._step_runner.is_in_air:  # and then it is decided anew
+                self._step_runner.land_all()
+                self._read_messages(wait=False)
+            case _:
                 self._scheduler.check()
                 self._publish()
                 if self._handler.is_ending:

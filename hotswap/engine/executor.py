@@ -1,16 +1,22 @@
 """Executor: all that the engine knows of the machine. It names no device.
 
-`model.runner.EagerExecutor` is one; the tests' fake is another.
+`model.eager.executor.EagerExecutor` is one; the tests' fakes are others.
+
+    open -> launch -> land -> launch -> land ... -> close
+
+Where it launches ahead, a step is launched before the one before has landed.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
-
-import torch
+from typing import Any, Protocol
 
 from hotswap.adapters.generation import Generation
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, Sample
+from hotswap.sampling_params import SamplingParams
 from scheduler import Swap
+
+Flight = Any
+"""A step that was launched: the executor's own, opaque to the engine."""
 
 
 class ExecutorWeights(Protocol):
@@ -35,21 +41,35 @@ class ExecutorWeights(Protocol):
 
 class Executor(Protocol):
     @property
+    def launches_ahead(self) -> bool:
+        """Whether a step may be launched before the last one has landed."""
+
+    @property
     def weights(self) -> ExecutorWeights: ...
 
     @property
     def batched_lora_bytes(self) -> int: ...
 
-    def open(self, job: int, tokens: int) -> None:
-        """Give a job KV for so many tokens."""
+    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
+        """Give a job KV for so many tokens; it samples by `params`."""
 
     def close(self, job: int) -> None:
-        """Take its KV back."""
+        """Take its KV back; unknown jobs have none. A flight may be in the air with it:
+        whoever gets the KV next is computed later."""
 
-    def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
-        """One forward pass: logits [rows that want them, vocab] in float32. `mixed`:
-        golden is resident, and each row has its own adapter, unmerged. Raises
-        MixFailed."""
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
+        """Begin one forward pass, and the sampling of the rows that want logits.
+        `mixed`: golden is resident, and each row has its own adapter, unmerged.
+
+        Raises MixFailed before anything is computed. Whatever it raises: nothing of
+        this step is in the air.
+        """
+
+    def land(self, flight: Flight) -> list[Sample | None]:
+        """Wait for it. A sample for each row that wanted logits, in order; None: its
+        logits were not finite. Flights land in the order in which they were launched.
+        Whatever it raises: the flight is over."""
 
     def forget(self, generation: str) -> None:
-        """Nobody uses it any more: what is kept of it may go."""
+        """Nobody uses it any more: what is kept of it may go. A flight may be in the
+        air with it."""

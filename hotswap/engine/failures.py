@@ -38,8 +38,11 @@ class Failures:
         self._counters = counters
 
     def fail(self, sequences: Iterable[Sequence], error: HotswapError) -> None:
-        """Tell their clients `error`, and give back what they held."""
+        """Tell their clients `error`, and give back what they held. Those that have
+        left are passed over."""
         for sequence in sequences:
+            if sequence.job.id not in self._batch:
+                continue
             self._scheduler.fail(sequence.job.id)
             self._outbox.put(sequence.ticket, error)
             self._batch.leave(sequence.job.id)
@@ -64,9 +67,10 @@ class Failures:
     def fail_step(self, sequences: list[Sequence], error: HotswapError) -> None:
         """Their forward pass failed; MixFailed names the only generation at fault."""
         if isinstance(error, MixFailed):
-            at_fault = self._batch.generation(error.generation)
-            assert at_fault is not None, "it has no job in this step"
-            self.fail_generation(at_fault, error)
+            key, taking_part = error.generation, (s.generation for s in sequences)
+            self.fail_generation(
+                next(g for g in taking_part if g and g.key == key), error
+            )
         else:
             log.error("step failed jobs=%d", len(sequences), exc_info=error)
             self.fail(sequences, error)

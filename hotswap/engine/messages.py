@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.ticket import Ticket
+from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 
 

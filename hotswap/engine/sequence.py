@@ -2,9 +2,9 @@
 
 from hotswap.adapters.generation import Generation
 from hotswap.engine.messages import Submit
-from hotswap.engine.sampling import Sample, Sampler
 from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.engine.ticket import Finish, Piece
+from hotswap.model.network.rows import Sample
 from hotswap.tokenizer import Tokenizer
 from scheduler import Job, Mode
 
@@ -24,19 +24,20 @@ class Sequence:
         self.ticket = message.ticket
         self.generation = generation
         self.params = message.params
-        self.sampler = Sampler(message.params)
         self.has_kv = False
         self._tokens = list(message.prompt)
         self._eos = frozenset() if message.params.ignore_eos else eos
         self._text = Detokenizer(tokenizer)
         self._stops = StopStrings(message.params.stop)
 
-    def tokens_for(self, count: int) -> tuple[list[int], int]:
-        """The next `count` tokens to compute, and the position of the first."""
-        start = self.job.prefilled
-        if not self.job.is_prefilling:
-            start = len(self._tokens) - 1
-        return self._tokens[start : start + count], start
+    def tokens_for(self, count: int) -> tuple[list[int] | None, int]:
+        """The next `count` tokens to compute, and the position of the first. None: it
+        is one that is still in the air."""
+        job = self.job
+        start = job.prefilled
+        if not job.is_prefilling:
+            start = job.prompt_tokens + job.generated - 1
+        return self._tokens[start : start + count] or None, start
 
     def push(self, sample: Sample, mode: Mode) -> Piece:
         """Take a sampled token; the piece says what it means to the client."""
@@ -50,7 +51,7 @@ class Sequence:
             text, met = self._stops.push(self._text.push(sample.token))
             if met:
                 finish = "stop"
-            elif self.job.generated + 1 >= self.job.max_tokens:
+            elif len(self._tokens) >= self.job.kv_tokens:
                 text += self._stops_with(self._text.flush())
                 finish = "length"
         return Piece(

@@ -1,25 +1,38 @@
-"""StepRunner: one step of the machine, from the swap it needs to the clients' pieces.
+"""StepRunner: steps of the machine, from the swap one needs to the clients' pieces.
 
-    swap -> run -> report -> put into the outbox, and afterwards: build ahead
+    swap -> launch -> land -> report -> put into the outbox; afterwards: build ahead
 
-A step that fails ends here: its jobs are told, and the loop goes on.
+Where the executor launches ahead, a step is launched before the one before it lands:
+the machine computes while the engine reads, decides and tells. At most two are in the
+air. A step that fails ends here: its jobs are told, and the loop goes on.
 """
 
 import logging
-import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
-from hotswap.engine.batch import Batch
+from hotswap.engine.batch import Batch, Launched
 from hotswap.engine.executor import Executor
 from hotswap.engine.failures import Failures
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, MergeFailed, StepFailed
-from scheduler import Mode, Outcome, Scheduler, Step
+from scheduler import BASE, Mode, Outcome, Scheduler, Step, Swap
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _InAir:
+    launched: Launched
+    sequences: list[Sequence]  # that take part; some may leave meanwhile
+    launched_at: float
+    swap: Swap | None  # that it needed
 
 
 class StepRunner:
@@ -43,33 +56,89 @@ class StepRunner:
         self._counters = counters
         self._failures = failures
         self._clock = clock
+        self._in_air: deque[_InAir] = deque()  # in the order of their launches
+        self._landed_at = float("-inf")  # the last of them
+
+    @property
+    def is_in_air(self) -> bool:
+        """Whether a step has been launched and has not landed."""
+        return bool(self._in_air)
+
+    def must_land_before(self, step: Step) -> bool:
+        """Whether a step is in the air that this one, to which a slot would have to be
+        built, cannot be launched behind."""
+        weights, wanted = self._executor.weights, step.plan.generation or BASE
+        is_ready = wanted == weights.resident or wanted in weights.warm
+        return self.is_in_air and not is_ready
 
     def run(self, step: Step) -> float:
-        """Make resident what the step runs on, run it and report; the seconds it ran.
+        """Make resident what the step runs on and launch it; land what is not to stay
+        in the air: every step before it, and the step itself unless the next one may
+        be launched ahead of its end. The seconds of the last that landed.
 
-        0.0 if it failed, and its jobs with it.
+        0.0 if the step failed at its launch, and its jobs with it.
         """
         sequences = [self._batch[work.job.id] for work in step.work]
         is_mixed = step.plan.mode is Mode.MIXED
         wanted = None if is_mixed else sequences[0].generation
-        weights = self._executor.weights
         try:
-            swap = weights.activate(wanted)
+            swap = self._executor.weights.activate(wanted)
         except MergeFailed as error:
+            self.land_all()
             self._failures.fail_swap(wanted, sequences, error)
             return 0.0
-        start = time.perf_counter()
+        if swap is not None:
+            resident, why = self._executor.weights.resident, step.plan.why
+            log.info("swap resident=%s %s why=%r", resident, swap, why)
+        launched_at = self._clock()
         try:
             with error_boundary(_step_failed):
-                pieces, failed = self._batch.run(step)
+                launched = self._batch.launch(step)
         except HotswapError as error:
+            self.land_all()
             self._failures.fail_step(sequences, error)
             return 0.0
+        self._in_air.append(_InAir(launched, sequences, launched_at, swap))
+        most = 0  # that may stay in the air
+        if self._executor.launches_ahead and step.plan.build_ahead is None:
+            most = 1
+            for job in self._scheduler.advance(step):  # type: ignore[attr-defined]
+                self._batch.close(job)
+        seconds = 0.0
+        while len(self._in_air) > most:
+            seconds = self._land()
+        return seconds
+
+    def land_all(self) -> None:
+        """Leave nothing in the air."""
+        while self._in_air:
+            self._land()
+
+    def drop_all(self) -> None:
+        """Leave nothing in the air, and take no sample of it: a bug has struck."""
+        while self._in_air:
+            flight = self._in_air.popleft().launched.flight
+            with suppress(HotswapError), error_boundary(_step_failed):
+                self._executor.land(flight)
+
+    def _land(self) -> float:
+        """Wait for the step that was launched first, and report it; its seconds, in
+        which the machine had nothing else to do. 0.0 if it failed with its jobs."""
+        in_air = self._in_air.popleft()
+        launched, step = in_air.launched, in_air.launched.step
+        try:
+            with error_boundary(_step_failed):
+                pieces, failed = self._batch.land(launched)
+        except HotswapError as error:
+            self._failures.fail_step(in_air.sequences, error)
+            return 0.0
+        finally:
+            before, self._landed_at = self._landed_at, self._clock()
         outcome = Outcome(
-            seconds=time.perf_counter() - start,
-            swap=swap,
+            seconds=self._landed_at - max(in_air.launched_at, before),
+            swap=in_air.swap,
             finished=frozenset(job for job, piece in pieces.items() if piece.finish),
-            warm=weights.warm,
+            warm=self._executor.weights.warm,
         )
         self._report(step, outcome, pieces)
         for sequence, failure in failed:
@@ -96,9 +165,6 @@ class StepRunner:
         """Tell the scheduler, the counters and the clients what the step did."""
         self._scheduler.report(step, outcome, self._clock())
         self._counters.count(step, outcome, sampled=len(pieces))
-        if outcome.swap is not None:
-            resident, why = self._executor.weights.resident, step.plan.why
-            log.info("swap resident=%s %s why=%r", resident, outcome.swap, why)
         for job, piece in pieces.items():
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:

@@ -5,6 +5,6 @@ calibrate             what steps and swaps take on this machine
 
 machine/              the device, its kernels and its memory
 weights/              golden, k slots, what is resident
-network/              what every executor shares: rows, the model as loaded
+network/              what every executor shares: the decoder, rows, the model as loaded
 eager/                the executor that runs each operation from here: the CPU's
 """

@@ -22,6 +22,7 @@ from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.machine.fingerprint import digest
 from hotswap.model.machine.progress import progress
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from scheduler import Costs, Mode, StepShape, Swap
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _ADAPTERS = 4
 _PROMPT = 128  # tokens, shared by the sequences
 _FIRST_PROMPT = 16  # in the first round
 _CONTEXT = 256  # of each sequence, in the step that tells what context takes
+_GREEDY = SamplingParams(temperature=0)
 ROUNDS = 4
 _ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
 FAR = 2.5  # times: kept costs that are as far off are measured again
@@ -201,7 +203,7 @@ def _steps(
     context = min(_CONTEXT, runner.context, runner.kv_tokens // sequences)
     prompt = max(1, min(prompt, context - 2))
     for job in jobs:
-        runner.open(job, context)
+        runner.open(job, context, _GREEDY)
     try:
         for tokens, position in ((prompt, 0), (1, prompt), (1, context - 1)):
             rows = [
@@ -215,7 +217,7 @@ def _steps(
                 for n, job in enumerate(jobs)
             ]
             start = time.perf_counter()
-            runner.run(rows, mixed=mode is Mode.MIXED)
+            runner.land(runner.launch(rows, mixed=mode is Mode.MIXED))
             seconds = time.perf_counter() - start
             prefill = tokens * sequences if tokens > 1 else 0
             adapters, before = len(made), position * sequences

@@ -22,11 +22,13 @@ from transformers import (
 )
 
 from hotswap.adapters.base_name import base_name
+from hotswap.adapters.generation import bytes_of
 from hotswap.cache import cache_dir
 from hotswap.error_boundary import said
 from hotswap.errors import StartFailed
 from hotswap.model.eager.kernel_choice import choose_kernels
 from hotswap.model.hub import is_on_hub
+from hotswap.model.machine.cuda_check import check_cuda, check_room
 from hotswap.model.model_path import check, is_hub_id
 from hotswap.model.network.loaded import Loaded
 
@@ -65,8 +67,12 @@ def load(source: str, dtype: str | None, device: str | None) -> Loaded:
         chosen = choose_kernels(model, dtypes, where)
         if chosen.dtype is not model.dtype:
             model.float()  # the only other candidate
+        if where.type == "cuda":
+            check_room(where, bytes_of(model.parameters()))
         # `to` is wrapped in a decorator whose types mypy cannot follow.
         model.to(where)  # type: ignore[arg-type]
+    except StartFailed:
+        raise
     except Exception as error:
         # Whatever strange files or a strange device do to the libraries: one line.
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -118,7 +124,12 @@ def _device(wanted: str | None) -> torch.device:
     if wanted is None:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=wanted).device
+        device = torch.device(wanted)
+        if device.type == "cuda":
+            check_cuda(device)
+        return torch.empty(0, device=device).device
+    except StartFailed:
+        raise
     except Exception as error:
         # Each backend has its own way to say that it is not here.
         raise StartFailed(f"model.device {wanted}: {said(error)}") from None

@@ -14,6 +14,7 @@ from hotswap.model.eager.linear import Linear
 from hotswap.model.load import load
 from hotswap.model.machine.budget import Demand, MemoryPlan, plan_memory
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 
 SLOT, TOKEN = 1000, 2
@@ -40,6 +41,7 @@ def test_half_is_for_slots_a_quarter_for_kv_a_quarter_of_the_host_for_adapters()
         slots=4,
         kv_token_bytes=TOKEN,
         kv_tokens=1000,
+        lora_pages=0,
         adapter_bytes=100,
         golden_stays=True,
     )
@@ -78,7 +80,7 @@ def run(
     runner: EagerExecutor, generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, 32)
+    runner.open(1, 32, SamplingParams())
     row = Row(
         job=1,
         tokens=list(range(40, 60)),
@@ -86,7 +88,7 @@ def run(
         generation=generation,
         wants_logits=True,
     )
-    found = runner.run([row], mixed=mixed)
+    found = runner.forward([row], mixed=mixed)
     runner.close(1)
     return found
 
@@ -199,15 +201,15 @@ def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -
             generation=None,
             wants_logits=True,
         )
-        return runner.run([row], mixed=False)
+        return runner.forward([row], mixed=False)
 
-    runner.open(1, 30)
-    runner.open(2, 30)
+    runner.open(1, 30, SamplingParams())
+    runner.open(2, 30, SamplingParams())
     step(2, [40, 41, 42], 0)
     wanted = step(2, [43], 3)
     runner.close(1)
 
-    runner.open(3, 34)  # fits only when the second has moved
+    runner.open(3, 34, SamplingParams())  # fits only when the second has moved
 
     assert torch.equal(step(2, [43], 3), wanted)
 

@@ -16,6 +16,7 @@ from hotswap.model.calibrate import calibrate, measure
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from scheduler import BASE, Costs, Mode, StepShape, Swap
 from tests import tiny
 
@@ -112,8 +113,8 @@ class Clockwork:
         mixed = (mode is Mode.MIXED) * (30e-3 + 2e-3 * n + 4e-3 * adapters)
         return self._slowness * (base + mixed)
 
-    def run(self, rows: Sequence[Row], *, mixed: bool) -> None:
-        prefill = sum(len(row.tokens) for row in rows if len(row.tokens) > 1)
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> None:
+        prefill = sum(len(row.known) for row in rows if len(row.known) > 1)
         adapters = {row.generation.key for row in rows if row.generation is not None}
         context = sum(row.position for row in rows)
         mode = Mode.MIXED if mixed else Mode.MERGED
@@ -128,7 +129,8 @@ class Clockwork:
         self.now += seconds
         return Swap(warm=warm, seconds=seconds)
 
-    def open(self, job: int, tokens: int) -> None: ...
+    def land(self, flight: None) -> None: ...
+    def open(self, job: int, tokens: int, params: SamplingParams) -> None: ...
     def close(self, job: int) -> None: ...
     def forget(self, key: str) -> None:
         self._built.discard(key)
@@ -192,7 +194,7 @@ def test_a_measurement_that_ends_early_gives_its_kv_back(
 ) -> None:
     measure(runner, max_batch=4, limit_s=1e-9)
 
-    runner.open(1, runner.kv_tokens)  # all of it
+    runner.open(1, runner.kv_tokens, SamplingParams())  # all of it
     assert runner.weights.warm == {BASE}
 
 

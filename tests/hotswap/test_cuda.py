@@ -16,6 +16,7 @@ from hotswap.model.eager.merge import merge
 from hotswap.model.load import load
 from hotswap.model.machine.device import Cuda
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 
 pytestmark = [
@@ -41,7 +42,7 @@ def logits(
     runner: EagerExecutor, generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, 32)
+    runner.open(1, 32, SamplingParams())
     found = []
     for start, stop in ((0, 12), (12, 19), (19, 20)):
         row = Row(
@@ -51,7 +52,7 @@ def logits(
             generation=generation,
             wants_logits=True,
         )
-        found.append(runner.run([row], mixed=mixed)[0])
+        found.append(runner.forward([row], mixed=mixed)[0])
     runner.close(1)
     return torch.stack(found).cpu()
 

@@ -7,6 +7,7 @@ from hotswap.model.eager import executor as executor_module
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 from tests.late_device import WORK_S, Later, generation, made, shown
 
@@ -86,9 +87,9 @@ def test_a_step_is_over_when_it_returns(
     monkeypatch.setattr(executor_module, "device_of", lambda _: device)
     loaded = load(str(model_folder), "float32", "cpu")
     runner = EagerExecutor(loaded, slots=1, kv_tokens=64)
-    runner.open(1, 4)
+    runner.open(1, 4, SamplingParams())
 
-    runner.run(
+    runner.forward(
         [Row(job=1, tokens=[3], position=0, generation=None, wants_logits=False)],
         mixed=False,
     )

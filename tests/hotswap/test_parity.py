@@ -13,6 +13,7 @@ from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.machine.kernels import kernels_for
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row
+from hotswap.sampling_params import SamplingParams
 from tests import tiny
 
 ARCHITECTURES = ["llama", "qwen2", "gpt2", "mistral", "gemma2", "bloom"]
@@ -57,7 +58,7 @@ def logits(
 ) -> torch.Tensor:
     """Prefill in two chunks, then every position's logits by decoding."""
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, 64)
+    runner.open(1, 64, SamplingParams())
     found = []
     pieces = [PROMPT[:3], PROMPT[3:6], *([token] for token in PROMPT[6:])]
     position = 0
@@ -69,7 +70,7 @@ def logits(
             generation=generation,
             wants_logits=True,
         )
-        found.append(runner.run([row], mixed=mixed)[0])
+        found.append(runner.forward([row], mixed=mixed)[0])
         position += len(tokens)
     runner.close(1)
     return torch.stack(found)
@@ -157,7 +158,7 @@ def test_a_mixed_batch_gives_each_row_its_own_adapter(tmp_path: Path) -> None:
     runner.weights.activate(None)
     rows = []
     for job, which in enumerate(order):
-        runner.open(job, 16)
+        runner.open(job, 16, SamplingParams())
         rows.append(
             Row(
                 job=job,
@@ -168,7 +169,7 @@ def test_a_mixed_batch_gives_each_row_its_own_adapter(tmp_path: Path) -> None:
             )
         )
 
-    found = runner.run(rows, mixed=True)
+    found = runner.forward(rows, mixed=True)
 
     expected = torch.stack([wanted[which] for which in order])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

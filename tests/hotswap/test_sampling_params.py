@@ -2,8 +2,8 @@
 
 import pytest
 
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.errors import PromptTooLong
+from hotswap.sampling_params import SamplingParams
 
 
 @pytest.mark.parametrize(

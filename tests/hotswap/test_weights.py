@@ -17,6 +17,7 @@ from hotswap.model.machine.device import Host
 from hotswap.model.machine.kernels import Plain
 from hotswap.model.network.rows import Row
 from hotswap.model.weights.weights import Weights
+from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 from tests import tiny
 
@@ -24,9 +25,9 @@ PROMPT = list(range(40, 60))
 
 
 def logits(runner: EagerExecutor) -> torch.Tensor:
-    runner.open(1, 32)
+    runner.open(1, 32, SamplingParams())
     row = Row(job=1, tokens=PROMPT, position=0, generation=None, wants_logits=True)
-    found = runner.run([row], mixed=False)
+    found = runner.forward([row], mixed=False)
     runner.close(1)
     return found
 

@@ -20,6 +20,7 @@ LEGAL: set[tuple[JobState, JobEvent, JobState]] = {
     (JobState.RUNNING, JobEvent.PARK, JobState.PARKED),
     (JobState.PARKED, JobEvent.RESUME, JobState.RUNNING),
     (JobState.RUNNING, JobEvent.FINISH, JobState.DONE),
+    (JobState.PARKED, JobEvent.FINISH, JobState.DONE),
     (JobState.WAITING, JobEvent.CANCEL, JobState.CANCELLED),
     (JobState.RUNNING, JobEvent.CANCEL, JobState.CANCELLED),
     (JobState.PARKED, JobEvent.CANCEL, JobState.CANCELLED),

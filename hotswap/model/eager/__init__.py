@@ -3,8 +3,8 @@
 It runs on every device, and every model.
 
 executor              weights, KV and forward pass of a loaded model
-forward_choice        the pass that is right for it: llama, attention_interface or,
-                      job by job, per_sequence
+forward_choice        the pass that is right for it: llama over our operations,
+                      attention_interface or, job by job, per_sequence
 ragged_batch          one step: rows of all jobs, their tokens flat; attention on the
                       kv arena
 linear                what is mergeable, as a slot has it, by merge or packed_merge:

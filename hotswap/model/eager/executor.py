@@ -3,25 +3,33 @@
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel
 
 from hotswap.adapters.generation import bytes_of
-from hotswap.adapters.layout import Layout, hollowed
+from hotswap.adapters.layout import hollowed
 from hotswap.model.eager.eviction import evict_golden
 from hotswap.model.eager.forward_choice import ChosenForward, choose_forward
-from hotswap.model.eager.linear import Linear
 from hotswap.model.machine.budget import Demand, plan_memory
 from hotswap.model.machine.device import Device, device_of, free_host_bytes
+from hotswap.model.machine.gpu_budget import plan_gpu_memory
+from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.sampling import Sampler, SamplingRows, sample
 from hotswap.model.weights.mergeable import head_path
 from hotswap.model.weights.other_parameters import other_parameters
 from hotswap.model.weights.slots import Swappable
 from hotswap.model.weights.weights import Weights
+from hotswap.sampling_params import SamplingParams
 
 
 class EagerExecutor:
-    """Owned by the engine thread. `slots` and `kv_tokens`: None means by budget."""
+    """Owned by the engine thread. None means what suits the budget and the device.
+
+    `max_batch`, `prefill_tokens`: of a step. A step is over when `launch` returns: no
+    other is launched before it has landed.
+    """
+
+    launches_ahead = False
 
     def __init__(
         self,
@@ -30,8 +38,12 @@ class EagerExecutor:
         slots: int | None = None,
         kv_tokens: int | None = None,
         budget_bytes: int | None = None,
+        max_batch: int | None = None,
+        prefill_tokens: int | None = None,
     ) -> None:
         model, device = loaded.model, device_of(loaded.model.device)
+        self.max_batch = max_batch or device.max_batch
+        self.prefill_tokens = prefill_tokens or device.prefill_tokens
         self.dtype, self.context = model.dtype, loaded.context
         self.head = head_path(model)
         # Of the model as it was loaded, before any module of it is replaced
@@ -39,7 +51,8 @@ class EagerExecutor:
 
         chosen = choose_forward(loaded)
         linears, others = chosen.linears, other_parameters(model, chosen.linears)
-        self.memory = plan_memory(
+        plan = plan_memory if device.is_host else plan_gpu_memory
+        self.memory = plan(
             _demand(loaded, chosen, device, loaded_bytes),
             budget_bytes or device.budget_bytes(),
             slots=slots,
@@ -49,13 +62,14 @@ class EagerExecutor:
             evict_golden(linears, model, device)
 
         swappables: list[Swappable] = [*linears, *others]
-        self.layout = _layout(loaded.name, skeleton, swappables)
+        self.layout = adapter_layout(loaded.name, skeleton, linears, others)
         self.weights = Weights(swappables, self.memory.slots, device)
         self.kind = chosen.kind
         self.kv_tokens = self.memory.kv_tokens
         self._device = device
         self._lora = chosen.lora
         self._forward = chosen.forward(self.kv_tokens)
+        self._samplers: dict[int, Sampler] = {}
 
     @property
     def batched_lora_bytes(self) -> int:
@@ -64,15 +78,30 @@ class EagerExecutor:
 
     # The KV is made in a forward pass, and may be moved here.
     @torch.inference_mode()
-    def open(self, job: int, tokens: int) -> None:
+    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._forward.open(job, tokens)
+        self._samplers[job] = Sampler(params)
 
     def close(self, job: int) -> None:
         """Give a job's KV back; unknown jobs never had any."""
         self._forward.close(job)
+        self._samplers.pop(job, None)
 
-    def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> list[Sample | None]:
+        """One step, from its rows to their samples. Mutates and raises as `forward`."""
+        logits = self.forward(rows, mixed=mixed)
+        samplers = [self._samplers[row.job] for row in rows if row.wants_logits]
+        if not samplers:
+            return []
+        drawn = SamplingRows.of(samplers)
+        return sample(logits, drawn).samples(drawn)
+
+    def land(self, flight: list[Sample | None]) -> list[Sample | None]:
+        """What `launch` has made: a sample for each row that wanted logits."""
+        return flight
+
+    def forward(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """One step with the weights as they are. Logits [wanting rows, vocab] float32.
 
         Mutates the KV of the rows' jobs; weights never. The step is over when this
@@ -106,24 +135,4 @@ def _demand(
         # A CPU's plain kernels compute in the memory that was loaded.
         can_leave=bool(packed_bytes) or not device.is_host,
         host_bytes=None if device.is_host else free_host_bytes() // 2,
-    )
-
-
-def _layout(
-    base: str, skeleton: PreTrainedModel, swappables: Sequence[Swappable]
-) -> Layout:
-    """What the adapters of this model have to fit."""
-    shapes = {
-        path: (rows.stop - rows.start, swappable.golden.shape[1])
-        for swappable in swappables
-        if isinstance(swappable, Linear)
-        for path, rows in swappable.parts.items()
-    }
-    modules = (path for path, _ in skeleton.named_modules() if path)
-    return Layout(
-        linear=shapes,
-        others=frozenset(path for path in modules if path not in shapes),
-        skeleton=skeleton,
-        golden={path: p.golden_of(path) for p in swappables for path in p.parts},
-        base=base,
     )

@@ -17,9 +17,10 @@ from hotswap.errors import StartFailed
 from hotswap.model.eager import attention_interface
 from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.linear import Linear, replace_linears
+from hotswap.model.eager.operations import EagerOperations
 from hotswap.model.eager.per_sequence import PerSequence
 from hotswap.model.eager.ragged_batch import RaggedBatch
-from hotswap.model.llama import Llama
+from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row
 from hotswap.model.weights.mergeable import is_mergeable
@@ -98,11 +99,16 @@ def _candidates(loaded: Loaded) -> tuple[list[_Candidate], str]:
 def _llama(loaded: Loaded) -> ChosenForward:
     model, kernels = loaded.model, loaded.kernels
     lora = BatchedLora(model.dtype, model.device, kernels)
-    llama = Llama(model, lora, kernels)
+    inner = model.model
+    embedding = inner.embed_tokens.weight
+    operations = EagerOperations(inner.rotary_emb, embedding, lora, kernels)
+    llama = Llama(model, operations)
     return ChosenForward(
         "llama",
-        lambda capacity: RaggedBatch(llama, lora, capacity, model.device),
-        llama.linears,
+        lambda capacity: RaggedBatch(
+            lambda inputs: llama(operations.step(inputs)), lora, capacity, model.device
+        ),
+        operations.linears,
         lora,
     )
 

@@ -115,6 +115,9 @@ class Linear(nn.Module):
         found = {"weight": weight.t() if self._is_turned[path] else weight}
         return found if bias is None else {**found, "bias": bias[rows]}
 
+    def allocate(self) -> None:
+        """A kernel's packed weight is new memory each time."""
+
     @torch.no_grad()
     def build(
         self, generation: Generation, before: LinearTensors | None, device: Device

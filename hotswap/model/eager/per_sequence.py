@@ -36,18 +36,18 @@ class PerSequence:
 
     def _forward(self, row: Row, *, mixed: bool) -> torch.Tensor:
         cache = self._caches[row.job]
-        ids = torch.tensor([list(row.tokens)], device=self._model.device)
+        ids = torch.tensor([list(row.known)], device=self._model.device)
         mapped: AbstractContextManager[None] = nullcontext()
         if mixed:
             # The head sees the last row alone, whether or not it is asked for.
             own = row.generation
-            mapped = self._lora.step([own] * len(row.tokens), [own])
+            mapped = self._lora.step([own] * len(row.known), [own])
         with torch.inference_mode(), mapped:
             logits = self._model(
                 input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits
         if not self.token_bytes:
-            self.token_bytes = _cache_bytes(cache) // len(row.tokens)
+            self.token_bytes = _cache_bytes(cache) // len(row.known)
         return logits[0, -1].float()
 
 

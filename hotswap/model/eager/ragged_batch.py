@@ -66,7 +66,7 @@ class RaggedBatch:
         inputs = self._inputs(rows)
         mapped: AbstractContextManager[None] = nullcontext()
         if mixed:
-            tokens = [row.generation for row in rows for _ in row.tokens]
+            tokens = [row.generation for row in rows for _ in row.known]
             tokens += [None] * (len(inputs.ids) - len(tokens))
             logits = [row.generation for row in rows if row.wants_logits]
             mapped = self._lora.step(tokens, logits)
@@ -79,11 +79,11 @@ class RaggedBatch:
         positions: list[int] = []
         last: list[int] = []
         for row in rows:
-            tokens = len(row.tokens)
+            tokens = len(row.known)
             segments.append(
                 Segment(len(ids), tokens, row.position, self._spans[row.job])
             )
-            ids.extend(row.tokens)
+            ids.extend(row.known)
             positions.extend(range(row.position, row.position + tokens))
             if row.wants_logits:
                 last.append(len(ids) - 1)

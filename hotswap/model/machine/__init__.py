@@ -1,7 +1,9 @@
 """What the model runs on.
 
-device                the host or CUDA: its memory, its side stream, its events
+device                the host or CUDA: its memory, its side stream, its events;
+                      cuda_check: why one cannot be used
 kernels               how products are computed
-budget                what memory is spent on: golden, slots, KV, adapters
+budget                what memory is spent on: golden, slots, KV, adapters; a GPU's
+                      is spent by gpu_budget
 fingerprint           what measured seconds hold for; progress shows long measuring
 """

@@ -22,6 +22,7 @@ class Demand:
     context: int  # tokens: the least KV
     can_leave: bool  # whether golden would set memory free by leaving
     host_bytes: int | None = None  # for adapters and others; None: it is the budget
+    lora_page_bytes: int = 0  # of a page of factors, where mixed steps have pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class MemoryPlan:
     slots: int
     kv_token_bytes: int  # of one token
     kv_tokens: int
+    lora_pages: int  # of 16 rank rows each; 0: adapters take what they need
     adapter_bytes: int  # of host memory
     golden_stays: bool  # where the model computes
 
@@ -65,6 +67,7 @@ def plan_memory(
         slots=slots,
         kv_token_bytes=demand.kv_token_bytes,
         kv_tokens=kv_tokens,
+        lora_pages=0,
         adapter_bytes=host_bytes // 4,
         golden_stays=golden_stays,
     )

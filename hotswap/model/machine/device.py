@@ -41,6 +41,14 @@ class Device(Protocol):
         """Whether the model computes in host memory."""
 
     @property
+    def max_batch(self) -> int:
+        """Jobs in one step, when nobody said how many."""
+
+    @property
+    def prefill_tokens(self) -> int:
+        """Prompt tokens in one step, when nobody said how many."""
+
+    @property
     def tile_bytes(self) -> int:
         """How much float32 scratch a merge should take at once."""
 
@@ -58,6 +66,12 @@ class Device(Protocol):
         """Within it, work is queued on the side, after the steps queued so far."""
 
     def record(self) -> Event: ...
+    def mark(self) -> Event:
+        """A point in the steps' own work, not in the side's."""
+
+    def staging(self, words: int) -> torch.Tensor:
+        """[words] int32 of host memory that the device reads and writes by itself."""
+
     def finish(self) -> None:
         """Block until the steps queued so far are done. The side may go on."""
 
@@ -76,6 +90,9 @@ class HostEvent:
 
 class Host:
     is_host = True
+    # A CPU's step grows with its rows from the first one on.
+    max_batch = 16
+    prefill_tokens = 256
     tile_bytes = 1 << 20  # stays in a core's cache
 
     def budget_bytes(self) -> int:
@@ -92,6 +109,12 @@ class Host:
 
     def record(self) -> HostEvent:
         return HostEvent()
+
+    def mark(self) -> HostEvent:
+        return HostEvent()
+
+    def staging(self, words: int) -> torch.Tensor:
+        return torch.zeros(words, dtype=torch.int32)
 
     def finish(self) -> None: ...
 
@@ -112,6 +135,9 @@ class CudaEvent:
 
 class Cuda:
     is_host = False
+    # Up to about these a step costs little more than its weights' bytes.
+    max_batch = 256
+    prefill_tokens = 2048
     # A launch costs more than a cache saves; this bounds the scratch.
     tile_bytes = 64 << 20
 
@@ -143,6 +169,14 @@ class Cuda:
         event = torch.cuda.Event(enable_timing=True)
         event.record(self._side)
         return CudaEvent(event)
+
+    def mark(self) -> CudaEvent:
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self._device))
+        return CudaEvent(event)
+
+    def staging(self, words: int) -> torch.Tensor:
+        return torch.zeros(words, dtype=torch.int32, pin_memory=True)
 
     def finish(self) -> None:
         torch.cuda.current_stream(self._device).synchronize()

@@ -1,5 +1,9 @@
 """What every executor shares.
 
 loaded                a model as it was loaded
-rows                  one job's part of a step
+adapter_layout        what its adapters have to fit
+rows                  one job's part of a step, and the sample it gets
+llama                 the decoder of Llama, Mistral and Qwen2: one chain over the
+                      operations that each device gives
+sampling              logits -> tokens, all rows at once
 """

@@ -33,6 +33,9 @@ class OtherParameters:
         """The module's parameters by name. Never written."""
         return self._golden
 
+    def allocate(self) -> None:
+        """Few adapters touch one: a slot has memory for it when it must."""
+
     def build(
         self,
         generation: Generation,

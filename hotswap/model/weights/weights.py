@@ -17,6 +17,7 @@ TRL issue 6688: 0.67 of the mean weight after 1,000 cycles).
 import hashlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -39,7 +40,7 @@ class Weights:
         assert slots >= 1
         self.swappables = swappables
         self._device = device
-        self._slots = [Slot() for _ in range(slots)]
+        self._slots = [Slot(number, _own(swappables)) for number in range(slots)]
         self._resident: Slot | None = None
         self.pinned: frozenset[str] = frozenset()  # keys to keep while others can go
         self._away: frozenset[Swappable] = frozenset()  # that do not point to golden
@@ -62,6 +63,16 @@ class Weights:
         """Keys that a swap reaches by flipping pointers."""
         held = (slot.holds.key for slot in self._slots if slot.holds)
         return frozenset({BASE, *held} if self._has_golden else held)
+
+    @property
+    def memory_id(self) -> int | None:
+        """Whose memory the model computes with: 0 is golden's, n + 1 that of slot n.
+        It is what a captured graph has to be told by. None: it is not fixed, as the
+        resident changes a shape, a norm or an embedding."""
+        slot = self._resident
+        if slot is None:
+            return 0
+        return slot.number + 1 if slot.own and slot.is_fixed else None
 
     @property
     def builds_ahead(self) -> bool:
@@ -157,13 +168,8 @@ class Weights:
         slot = self._victim()
         if slot.holds is not None and slot is not self._resident:
             self._age = slot.worth
-        touched = [
-            swappable
-            for swappable in self.swappables
-            if not swappable.has_golden
-            or not generation.paths.isdisjoint(swappable.parts)
-        ]
-        self._build = Build(slot, generation, iter(touched))
+        work = slot.work(generation, self.swappables)
+        self._build = Build(slot, generation, iter(work))
         return self._build
 
     def _built(self, generation: Generation) -> tuple[Slot, float]:
@@ -178,8 +184,7 @@ class Weights:
         if build.before is None:
             if slot is self._resident:
                 self._leave()
-            build.before, slot.content = slot.content, {}
-            slot.holds, slot.uses = None, 0
+            build.before = slot.clear()
         try:
             with self._device.side():
                 begin = self._device.record()
@@ -198,8 +203,7 @@ class Weights:
         assert build.before is not None
         for swappable in build.rest:
             before = build.before.pop(swappable, None)
-            made = swappable.build(build.generation, before, self._device)
-            build.slot.content[swappable] = made
+            build.slot.build(swappable, build.generation, before, self._device)
             if until is not None and time.perf_counter() > until:
                 return
         build.is_queued = True
@@ -232,3 +236,8 @@ class Weights:
             swappable.point(tensors)
         self._away = frozenset(content)
         self._resident = slot
+
+
+def _own(swappables: Sequence[Swappable]) -> dict[Swappable, Any]:
+    memory = {swappable: swappable.allocate() for swappable in swappables}
+    return {swappable: own for swappable, own in memory.items() if own is not None}

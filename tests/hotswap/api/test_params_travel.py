@@ -18,9 +18,9 @@ from hotswap.engine.batch import Batch
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Submit
 from hotswap.engine.outbox import Outbox
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
+from hotswap.sampling_params import SamplingParams
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 from tests.fake_server import BODIES, LIMIT
 from tests.fakes import FakeExecutor, FakeTokenizer

@@ -11,10 +11,10 @@ from hotswap.engine.engine import Engine
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Adopt, Message, Refuse, Retire, Submit
 from hotswap.engine.outbox import Outbox
-from hotswap.engine.sampling_params import SamplingParams
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import OtherTokenizer, StillLoading, Stopping, UnknownAdapter
+from hotswap.sampling_params import SamplingParams
 from tests.engines import Start, leased, submit, text_of, until
 from tests.fakes import FakeExecutor, FakeTokenizer, LoudTokenizer, expected, generation
 from tests.scheduler.traces import scheduler
