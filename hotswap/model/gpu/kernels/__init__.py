@@ -11,6 +11,10 @@ rotary                rotates q and k, writes k and v to the KV
 gather                token ids that only the device knows yet
 merge                 golden + scale * B A, in one pass
 
+lora                  shrink and expand_add: what each row's own adapter adds
+
+triton_kernels        all of them as one value
+
 Each is a plain function over tensors that launches its kernel on the current stream: it
 waits for nothing, reads nothing back, and its grid depends on shapes alone, so that it
 can be captured in a CUDA graph. The first call with new types compiles, which takes
