@@ -127,3 +127,15 @@ def inputs(
     out = LAYERS[index].ends[-1]
     y = torch.randn(rows, out, generator=random).to(dtype)
     return y, torch.randn(rows, IN, generator=random).to(dtype)
+
+
+def check(pool: LoraPool, owners: list[Generation | None]) -> None:
+    """Every layer adds to every row what its adapter adds by the definition."""
+    for index in range(len(LAYERS)):
+        y, x = inputs(len(owners), index)
+        found = Step(pool, owners).run(index, y, x)
+        for row, owner in enumerate(owners):
+            wanted = y[row].double() + update(owner, index, x[row])
+            torch.testing.assert_close(found[row], wanted.float())
+            if owner is None:
+                assert torch.equal(found[row], y[row])
