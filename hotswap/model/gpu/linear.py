@@ -46,7 +46,7 @@ class GpuLinear:
         found = list(weights.values())
         self.golden = found[0] if len(found) == 1 else torch.cat(found)
         for path, rows in self.parts.items():
-            modules[path].weight.data = self.golden[rows]  # type: ignore[union-attr]
+            modules[path].weight.data = self.golden[rows]
         self._bias = _stacked_bias(modules, self.parts, self.golden)
         self.has_golden = True
         self.weight, self.bias = self.golden, self._bias
