@@ -67,9 +67,10 @@ def executor_of(
     budget_bytes: int = 100 << 20,
     max_batch: int = 16,
     prefill_tokens: int = 64,
+    kernels: Kernels = REFERENCE,
 ) -> GpuExecutor:
-    """`graphs`: those to use on a CPU."""
-    kernels, backend = _parts(model.model.device, graphs or FakeGraphs())
+    """`graphs` and `kernels`: those to use on a CPU."""
+    kernels, backend = _parts(model.model.device, graphs or FakeGraphs(), kernels)
     return GpuExecutor(
         model,
         kernels,
@@ -82,10 +83,12 @@ def executor_of(
     )
 
 
-def _parts(place: torch.device, fake: FakeGraphs) -> tuple[Kernels, GraphBackend]:
+def _parts(
+    place: torch.device, fake: FakeGraphs, kernels: Kernels
+) -> tuple[Kernels, GraphBackend]:
     if place.type == "cuda":
         return triton_and_graphs(place)
-    return fake.kernels(REFERENCE), fake
+    return fake.kernels(kernels), fake
 
 
 def adapters(

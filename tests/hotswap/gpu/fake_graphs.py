@@ -63,7 +63,7 @@ class FakeGraphs:
     def __init__(self) -> None:
         self.captured = 0
         self.replayed = 0
-        self.breaks_at: int | None = None  # the capture that fails
+        self.refuses = False  # to capture anything
         self._recorder: Recorder | None = None
 
     def kernels(self, plain: Kernels) -> Kernels:
@@ -78,7 +78,7 @@ class FakeGraphs:
 
     def capture(self, work: Work) -> Work:
         self.captured += 1
-        if self.captured == self.breaks_at:
+        if self.refuses:
             raise RuntimeError("injected: operation not permitted while capturing")
         noted = self._run(work)
         return lambda: self._replay(work, noted)
