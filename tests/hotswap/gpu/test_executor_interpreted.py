@@ -1,4 +1,4 @@
-"""A whole step with the Triton kernels, in their interpreter: all parts fit together."""
+"""A whole step with the Triton kernels, in their interpreter: the parts fit."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.hotswap.gpu.executors import PROMPT, adapters, executor_of, loaded
 from tests.hotswap.gpu.fake_graphs import FakeGraphs
 
 pytest.importorskip("triton")
-from hotswap.model.gpu.kernels.triton_kernels import KERNELS  # noqa: E402
+from hotswap.model.gpu.kernels.triton_kernels import KERNELS
 
 pytestmark = [
     pytest.mark.skipif(
