@@ -175,12 +175,12 @@ def test_a_flip_waits_for_the_side(
 def test_kv_slides_together_on_the_device() -> None:
     with torch.inference_mode():
         kv = KV(8)
-        first, second = kv.reserve(3), kv.reserve(3)
+        first, second = kv.spans.reserve(3), kv.spans.reserve(3)
         rows = torch.arange(3, 6, device="cuda")
         data = torch.randn(3, 2, 4, device="cuda")
         kv.write(0, rows, data, data)
-        kv.release(first)
-        kv.reserve(5)
+        kv.spans.release(first)
+        kv.spans.reserve(5)
         keys, _ = kv.write(0, rows[:0], data[:0], data[:0])
 
         assert torch.equal(keys[second.start : second.start + 3], data)

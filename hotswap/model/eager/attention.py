@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from hotswap.model.eager.kv import KV, Span
+from hotswap.model.eager.kv import KV
+from hotswap.model.network.spans import Span
 
 # Gathering copies the context, a call of one's own costs its overhead: on 2 cores the
 # two meet at about 250 tokens. Contexts up to it share a call with those that round up

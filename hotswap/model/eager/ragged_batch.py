@@ -13,8 +13,9 @@ import torch
 
 from hotswap.model.eager.attention import Attention, Segment
 from hotswap.model.eager.batched_lora import BatchedLora
-from hotswap.model.eager.kv import KV, Span
+from hotswap.model.eager.kv import KV
 from hotswap.model.network.rows import Row
+from hotswap.model.network.spans import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class RaggedBatch:
         self._lora = lora
         self._fill = _FILL if device.type == "cpu" else 1
         self._kv = KV(capacity + self._fill)
-        self._nobody = self._kv.reserve(self._fill)  # whose tokens fill a step up
+        self._nobody = self._kv.spans.reserve(self._fill)  # whose tokens fill a step up
         self._spans: dict[int, Span] = {}
         self._device = device
 
@@ -54,12 +55,12 @@ class RaggedBatch:
         return self._kv.token_bytes
 
     def open(self, job: int, tokens: int) -> None:
-        self._spans[job] = self._kv.reserve(tokens)
+        self._spans[job] = self._kv.spans.reserve(tokens)
 
     def close(self, job: int) -> None:
         span = self._spans.pop(job, None)
         if span is not None:
-            self._kv.release(span)
+            self._kv.spans.release(span)
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
