@@ -14,6 +14,7 @@ class SchedulerLimits:
         None  # in a mixed step; None: as many as there are seats
     )
     switch_budget: float = 0.05  # share of time that swaps may take
+    launches_ahead: bool = False  # a step may be launched before the last has landed
 
     def __post_init__(self) -> None:
         assert self.max_mixed_adapters is None or self.max_mixed_adapters > 0

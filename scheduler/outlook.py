@@ -2,8 +2,10 @@
 
 Bounds are hard, by measured costs: the largest step there can be has all seats, all the
 prompt tokens it may, as many adapters as fit, and the rank and context of the largest
-job so far. A job larger than all before it makes them longer for everybody. What is to
-be expected comes from the lengths of past answers and the pace of late.
+job so far. A job larger than all before it makes them longer for everybody. Where steps
+are launched ahead, what is decided runs after one more of them: the one in the air is
+added to the patience, as nobody can act on it. What is to be expected comes from the
+lengths of past answers and the pace of late.
 """
 
 from scheduler.accounts import Accounts
@@ -101,8 +103,9 @@ class Outlook:
         steps = (
             backlog.unanswered + backlog.unfilled_tokens // self._limits.prefill_tokens
         )
+        in_the_air = self.step_s if self._limits.launches_ahead else 0.0
         return Bounds(
-            patience_s=self._limits.patience_s,
+            patience_s=self._limits.patience_s + in_the_air,
             step_s=self.step_s,
             aside_s=self.step_s if self._is_merging else self._step_s() + flip,
             steps_ahead=steps + 1,

@@ -27,6 +27,7 @@ class Waits:
         self._max_batch = limits.max_batch
         self._prefill_tokens = limits.prefill_tokens
         self._patience_s = limits.patience_s
+        self._launches_ahead = limits.launches_ahead
         self._was_quiet = False  # the last one was for a quiet adapter
 
     def newcomer(self, free_kv_tokens: int) -> Job | None:
@@ -74,11 +75,11 @@ class Waits:
 
     def _urgent(self, now: float, free_kv_tokens: int) -> Job | None:
         """The job with the soonest deadline, if it can run and there is no more time
-        left than its prompt and two steps take."""
+        left than its prompt and two steps take, and the one in the air."""
         job = self._backlog.soonest_deadline(now)
         if job is None or job.deadline is None:
             return None
-        steps = 2 + job.unfilled_tokens // self._prefill_tokens
+        steps = 2 + self._launches_ahead + job.unfilled_tokens // self._prefill_tokens
         if now + steps * self._outlook.step_s < job.deadline:
             return None
         if job.state is not JobState.WAITING:

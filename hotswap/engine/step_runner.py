@@ -102,7 +102,7 @@ class StepRunner:
         most = 0  # that may stay in the air
         if self._executor.launches_ahead and step.plan.build_ahead is None:
             most = 1
-            for job in self._scheduler.advance(step):  # type: ignore[attr-defined]
+            for job in self._scheduler.advance(step):
                 self._batch.close(job)
         seconds = 0.0
         while len(self._in_air) > most:

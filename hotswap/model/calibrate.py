@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -217,7 +218,8 @@ def _steps(
                 for n, job in enumerate(jobs)
             ]
             start = time.perf_counter()
-            runner.land(runner.launch(rows, mixed=mode is Mode.MIXED))
+            flight: Any = runner.launch(rows, mixed=mode is Mode.MIXED)
+            runner.land(flight)
             seconds = time.perf_counter() - start
             prefill = tokens * sequences if tokens > 1 else 0
             adapters, before = len(made), position * sequences

@@ -6,9 +6,9 @@ by name: a CPU needs no Triton. Not yet run on a GPU.
 
 import gc
 import importlib
-import importlib.util
 import logging
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TypedDict, Unpack
 
 import torch
@@ -67,7 +67,7 @@ def misfit(
         return f"no graphs on {device.type}"
     if (found := capability(device)) < _OLDEST:
         return "compute capability {}.{}, graphs need {}.{}".format(*found, *_OLDEST)
-    if importlib.util.find_spec("triton") is None:
+    if find_spec("triton") is None:
         return "triton is not installed"
     if loaded.mixes_jobs:
         return "its rotary frequencies depend on the longest job"

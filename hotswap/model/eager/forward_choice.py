@@ -28,6 +28,7 @@ from hotswap.model.weights.mergeable import is_mergeable
 
 log = logging.getLogger(__name__)
 
+
 class Forward(Protocol):
     """How rows become logits: `RaggedBatch` or `PerSequence`."""
 

@@ -7,7 +7,7 @@ golden, or what `build` merged, `W0 + scale B A`. In a mixed step its `LoraStack
 to golden's output what the rows' own adapters make of the input. Knows no slots.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from hotswap.model.eager.packed_merge import blocks_of, merge_packed
 from hotswap.model.machine.device import Device
 from hotswap.model.machine.kernels import Kernels
 from hotswap.model.weights.mergeable import head_of, is_mergeable
+from hotswap.model.weights.stacked import stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class LinearTensors:
 
 
 class Linear(nn.Module):
-    """`parts`: which rows of the output each module makes. `golden` is [out, in]."""
+    """`parts`: which rows of the output each module makes. `golden` is [out, in]; the
+    parameters of the `modules` become views of it."""
 
     def __init__(
         self,
@@ -44,15 +46,10 @@ class Linear(nn.Module):
         is_head: bool = False,
     ) -> None:
         super().__init__()
-        weights = [_weight(module) for module in modules.values()]
-        self.parts: dict[str, slice] = {}
-        start = 0
-        for path, weight in zip(modules, weights, strict=True):
-            self.parts[path] = slice(start, start + weight.shape[0])
-            start += weight.shape[0]
+        made = stacked(modules)
+        self.parts = made.parts
         # Plain tensors: a Parameter could not be re-pointed as cheaply.
-        self.golden = weights[0] if len(weights) == 1 else torch.cat(weights)
-        self._bias = _stacked_bias(list(modules.values()), self.golden)
+        self.golden, self._bias = made.weight, made.bias
         self._golden: LinearTensors | None = LinearTensors(
             kernels.pack(self.golden), self._bias
         )
@@ -208,27 +205,3 @@ def replace_linears(
             setattr(model.get_submodule(parent), name, linear)
             found.append(linear)
     return found
-
-
-def _weight(module: nn.Module) -> torch.Tensor:
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    if isinstance(module, Conv1D):
-        return weight.detach().t().contiguous()
-    return weight.detach()
-
-
-def _stacked_bias(
-    modules: Sequence[nn.Module], golden: torch.Tensor
-) -> torch.Tensor | None:
-    """[out], zero where a module has none; None if none has one."""
-    if all(module.bias is None for module in modules):
-        return None
-    biases = []
-    for module in modules:
-        bias = module.bias
-        if isinstance(bias, torch.Tensor):
-            biases.append(bias.detach())
-        else:
-            biases.append(golden.new_zeros(_weight(module).shape[0]))
-    return torch.cat(biases)

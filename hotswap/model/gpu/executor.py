@@ -32,7 +32,7 @@ from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
 from hotswap.model.network.sampling import Sampler, SamplingRows, sample
-from hotswap.model.network.spans import Spans
+from hotswap.model.network.spans import Span, Spans
 from hotswap.model.weights.mergeable import head_path
 from hotswap.model.weights.other_parameters import other_parameters
 from hotswap.model.weights.weights import Weights
@@ -66,9 +66,11 @@ class GpuExecutor:
         self.prefill_tokens = prefill_tokens or device.prefill_tokens
         skeleton, loaded_bytes = hollowed(model), bytes_of(model.parameters())
 
-        embedding = model.get_input_embeddings().weight
         operations = GpuOperations(
-            kernels, model.model.rotary_emb, embedding, loaded.context
+            kernels,
+            model.model.rotary_emb,
+            model.model.embed_tokens.weight,
+            loaded.context,
         )
         network = Llama(model, operations)
         linears = operations.linears
@@ -99,6 +101,7 @@ class GpuExecutor:
             max_tokens=self.max_batch + self.prefill_tokens,
             sampled=self._flights.tokens,
         )
+        self._places: dict[int, Span] = {}
         self._samplers: dict[int, Sampler] = {}
         self._sampled_at: dict[int, int] = {}  # by job: where among its samples
         self._told: set[str] = set()
@@ -129,14 +132,16 @@ class GpuExecutor:
 
     def open(self, job: int, tokens: int, params: SamplingParams) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
-        self._spans.open(job, tokens)
+        self._places[job] = self._spans.reserve(tokens)
         self._samplers[job] = Sampler(params)
 
     def close(self, job: int) -> None:
         """Give a job's KV back; unknown jobs never had any. A flight that still writes
         it is done before any that is launched later."""
-        self._spans.close(job)
-        self._samplers.pop(job, None)
+        place = self._places.pop(job, None)
+        if place is not None:
+            self._spans.release(place)
+            del self._samplers[job]
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
         """One step with the weights as they are. Mutates the KV of the rows' jobs;
@@ -205,7 +210,7 @@ class GpuExecutor:
             log.info("generation %s runs without graphs: %s", key, what)
         return self._forward.run(
             rows,
-            [self._spans.start(row.job) for row in rows],
+            [self._places[row.job].start for row in rows],
             self._sampled_at,
             mixed=mixed,
             memory_id=memory_id,

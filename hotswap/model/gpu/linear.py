@@ -16,6 +16,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.gpu.lora_layer import LoraLayer, LoraShape
 from hotswap.model.machine.device import Device
+from hotswap.model.weights.stacked import stacked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,17 +38,9 @@ class GpuLinear:
         *,
         is_head: bool = False,
     ) -> None:
-        weights = {path: _weight(module) for path, module in modules.items()}
-        self.parts: dict[str, slice] = {}
-        start = 0
-        for path, weight in weights.items():
-            self.parts[path] = slice(start, start + weight.shape[0])
-            start += weight.shape[0]
-        found = list(weights.values())
-        self.golden = found[0] if len(found) == 1 else torch.cat(found)
-        for path, rows in self.parts.items():
-            modules[path].weight.data = self.golden[rows]  # type: ignore[union-attr]
-        self._bias = _stacked_bias(modules, self.parts, self.golden)
+        made = stacked(modules)
+        self.parts = made.parts
+        self.golden, self._bias = made.weight, made.bias
         self.has_golden = True
         self.weight, self.bias = self.golden, self._bias
         # Golden's shape and type where the model computes, of no memory
@@ -147,22 +140,3 @@ class GpuLinear:
         assert tensors is not None or self.has_golden, "golden has left"
         self.weight = tensors.weight if tensors else self.golden
         self.bias = tensors.bias if tensors else self._bias
-
-
-def _weight(module: nn.Module) -> torch.Tensor:
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    return weight.detach()
-
-
-def _stacked_bias(
-    modules: Mapping[str, nn.Module], parts: Mapping[str, slice], golden: torch.Tensor
-) -> torch.Tensor | None:
-    """[out], zero where a module has none; None if none has one."""
-    if all(module.bias is None for module in modules.values()):
-        return None
-    stacked = golden.new_zeros(golden.shape[0])
-    for path, module in modules.items():
-        if isinstance(module.bias, torch.Tensor):
-            stacked[parts[path]] = module.bias.detach()
-    return stacked

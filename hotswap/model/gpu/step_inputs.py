@@ -57,7 +57,9 @@ def step_rows(
 def shapes_of(bucket: Bucket, block_rows: int) -> dict[str, tuple[int, ...]]:
     """The fields of a step, those of its AttentionTable among them."""
     tokens, sequences = (bucket.tokens,), (bucket.sequences,)
-    shapes = dict.fromkeys(("ids", "source", "positions", "write"), tokens)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+        ("ids", "source", "positions", "write"), tokens
+    )
     shapes |= dict.fromkeys(("starts", "seen", "first", "count"), sequences)
     if bucket.kind == "decode":
         return shapes

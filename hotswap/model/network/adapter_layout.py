@@ -1,4 +1,4 @@
-"""AdapterLayout: what the adapters of a model have to fit, by the layers that serve it."""
+"""AdapterLayout: what the adapters of a model have to fit, by its layers."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Probes: whether an executor computes what transformers computes, shown at load."""
 
-from collections.abc import Sequence
-
 import torch
 from transformers import PreTrainedModel
 
@@ -45,7 +43,7 @@ class Probes:
             for step in plan
         ]
 
-    def agree(self, found: Sequence[torch.Tensor]) -> bool:
+    def agree(self, found: torch.Tensor) -> bool:
         """Whether the logits of the last step are transformers' but for rounding."""
         tolerance = _TOLERANCE.get(self._wanted[0].dtype, 0.05)
         for ours, theirs in zip(found, self._wanted, strict=True):

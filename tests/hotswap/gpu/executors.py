@@ -2,7 +2,6 @@
 and the fake graphs, which assert what a graph would get wrong.
 """
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ import torch
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
+from hotswap.model.executor_choice import triton_and_graphs
 from hotswap.model.gpu.executor import GpuExecutor
-from hotswap.model.gpu.graphs import CudaGraphs
+from hotswap.model.gpu.flights import Flight
+from hotswap.model.gpu.graphs import GraphBackend
 from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.machine.kernels import Plain
 from hotswap.model.network.loaded import Loaded
@@ -66,17 +67,10 @@ def executor_of(
     budget_bytes: int = 100 << 20,
     max_batch: int = 16,
     prefill_tokens: int = 64,
+    kernels: Kernels = REFERENCE,
 ) -> GpuExecutor:
-    """`graphs`: those to use on a CPU."""
-    place = model.model.device
-    if place.type == "cuda":
-        triton_kernels = importlib.import_module(
-            "hotswap.model.gpu.kernels.triton_kernels"
-        )
-        kernels, backend = triton_kernels.KERNELS, CudaGraphs(place)
-    else:
-        backend = graphs or FakeGraphs()
-        kernels = backend.kernels(REFERENCE)
+    """`graphs` and `kernels`: those to use on a CPU."""
+    kernels, backend = _parts(model.model.device, graphs or FakeGraphs(), kernels)
     return GpuExecutor(
         model,
         kernels,
@@ -87,6 +81,14 @@ def executor_of(
         max_batch=max_batch,
         prefill_tokens=prefill_tokens,
     )
+
+
+def _parts(
+    place: torch.device, fake: FakeGraphs, kernels: Kernels
+) -> tuple[Kernels, GraphBackend]:
+    if place.type == "cuda":
+        return triton_and_graphs(place)
+    return fake.kernels(kernels), fake
 
 
 def adapters(
@@ -153,7 +155,7 @@ class Client:
             self.executor.close(job)
         return [text[-tokens:] for text in texts]
 
-    def _land(self, flight: object, texts: list[list[int]]) -> None:
+    def _land(self, flight: Flight, texts: list[list[int]]) -> None:
         for text, sample in zip(texts, self.executor.land(flight), strict=True):
             assert sample is not None
             text.append(sample.token)

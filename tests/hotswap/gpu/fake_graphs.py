@@ -1,4 +1,4 @@
-"""FakeGraphs: a graph backend without a device, that finds what a graph would get wrong.
+"""FakeGraphs: a graph backend without a device that finds what a graph gets wrong.
 
 It notes each operation of the work with the address, shape and strides of every tensor
 that comes from outside, weights included, and every number. A replay runs the work
@@ -22,11 +22,11 @@ WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "uni
 Note = tuple[object, ...]
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes what is done within it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.notes: list[Note] = []
         self._made: dict[int, int] = {}  # by storage: the note that it comes from
         self._alive: list[torch.Tensor] = []  # else an address could be given twice
@@ -63,7 +63,7 @@ class FakeGraphs:
     def __init__(self) -> None:
         self.captured = 0
         self.replayed = 0
-        self.breaks_at: int | None = None  # the capture that fails
+        self.refuses = False  # to capture anything
         self._recorder: Recorder | None = None
 
     def kernels(self, plain: Kernels) -> Kernels:
@@ -78,7 +78,7 @@ class FakeGraphs:
 
     def capture(self, work: Work) -> Work:
         self.captured += 1
-        if self.captured == self.breaks_at:
+        if self.refuses:
             raise RuntimeError("injected: operation not permitted while capturing")
         noted = self._run(work)
         return lambda: self._replay(work, noted)
@@ -89,12 +89,13 @@ class FakeGraphs:
             assert was == now, f"a graph was captured with {was}, now it is {now}"
 
     def _run(self, work: Work) -> list[Note]:
-        with Recorder() as self._recorder:
-            try:
+        recorder = self._recorder = Recorder()
+        try:
+            with recorder:
                 work()
-                return self._recorder.notes
-            finally:
-                self._recorder = None
+        finally:
+            self._recorder = None
+        return recorder.notes
 
     def _call(self, name: str, function: Any, *args: object, **kwargs: object) -> Any:
         if self._recorder is None:
@@ -122,4 +123,4 @@ def leaves(value: object) -> Iterator[object]:
 
 
 def _storage(value: torch.Tensor) -> int:
-    return value.untyped_storage()._cdata
+    return int(value.untyped_storage()._cdata)

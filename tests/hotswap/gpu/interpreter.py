@@ -4,7 +4,9 @@ The interpreter holds bfloat16 as numpy's uint16. Its `tl.dot` and its arithmeti
 those for integers, and its conversion from float32 cuts off where a GPU rounds to
 nearest, ties to even. And a masked load without `other` gives it zeros, where a GPU
 gives whatever is in the register: here NaN. And numpy no longer makes an int of an
-array of one number, which is what the bound of a loop is here.
+array of one number, which is what the bound of a loop is here. And each call of a
+function in a kernel patches the whole language anew: once is enough, and takes a third
+of the time.
 """
 
 import importlib
@@ -26,7 +28,7 @@ def mend() -> None:
     _mend_cast(builder, interpreter.TensorHandle, bf16, language.float32)
     _refuse_arithmetic(builder, bf16)
     _open_masked_loads(builder, interpreter, language)
-    _mend_bounds(interpreter)
+    _mend_loops_and_calls(interpreter)
 
 
 def _mend_dot(builder: Any, handle: Any, bf16: Any, float32: Any) -> None:
@@ -89,14 +91,21 @@ def _open_masked_loads(builder: Any, interpreter: Any, language: Any) -> None:
     builder.create_masked_load = create_masked_load
 
 
-def _mend_bounds(interpreter: Any) -> None:
+def _mend_loops_and_calls(interpreter: Any) -> None:
     patch = interpreter._patch_lang_tensor
 
     def patch_lang_tensor(tensor: Any, scope: Any) -> None:
         patch(tensor, scope)
         scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
 
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hasattr(self, "has_patched"):
+            interpreter._patch_lang(self.fn)
+            self.has_patched = True
+        return self.rewrite()(*args, **kwargs)
+
     interpreter._patch_lang_tensor = patch_lang_tensor
+    interpreter.InterpretedFunction.__call__ = call
 
 
 def widen(bits: np.ndarray) -> np.ndarray:

@@ -14,8 +14,6 @@ from tests import tiny
 from tests.hotswap.gpu.executors import PROMPT, adapters, executor_of, loaded
 
 PIECES = [(0, 3), (3, 6), *((n, n + 1) for n in range(6, len(PROMPT)))]
-# float32 sums in another order
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
 def logits(
@@ -59,6 +57,11 @@ def oracle(model: torch.nn.Module) -> torch.Tensor:
     return whole[[stop - 1 for _, stop in PIECES]]
 
 
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """But for float32 sums in another order."""
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("late", [0, 2])
 @pytest.mark.parametrize(
     ("architecture", "tied"),
@@ -72,7 +75,7 @@ def test_golden_logits_are_those_of_transformers(
     found = logits(executor, [None] * 5, mixed=False, late=late)
 
     expected = oracle(tiny.model(architecture, tied=tied))
-    torch.testing.assert_close(found, expected.expand(found.shape), **CLOSE)
+    close(found, expected.expand(found.shape))
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "mistral"])
@@ -93,6 +96,6 @@ def test_merged_and_mixed_logits_are_those_of_peft(
         executor.weights.activate(generation)
         merged.append(logits(executor, [generation], mixed=False)[0])
 
-    torch.testing.assert_close(mixed, torch.stack([*wanted, wanted[0]]), **CLOSE)
-    torch.testing.assert_close(torch.stack(merged), torch.stack(wanted[1:]), **CLOSE)
+    close(mixed, torch.stack([*wanted, wanted[0]]))
+    close(torch.stack(merged), torch.stack(wanted[1:]))
     assert (torch.stack(wanted[1:]) - wanted[0]).abs().amax((1, 2)).min() > 1e-2

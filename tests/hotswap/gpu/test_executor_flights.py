@@ -118,8 +118,8 @@ def test_more_adapters_than_pages_run_in_several_passes(
     few = executor_of(loaded(place=device), budget_bytes=1_400_000)
     many = executor_of(loaded(place=device))
     assert few.memory.lora_pages < 6 <= many.memory.lora_pages
-    jobs = [(PROMPT[n:], of) for n, of in enumerate(adapters(tmp_path, few, 5))]
-    jobs.insert(2, (PROMPT, None))
+    one, *others = adapters(tmp_path, few, 5)
+    jobs = [(PROMPT[n:], of) for n, of in enumerate((one, None, *others))]
 
     found = Client(few, mixed=True, ahead=True).answers(jobs, 3)
 

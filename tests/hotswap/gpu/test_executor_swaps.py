@@ -1,4 +1,4 @@
-"""No silent base and no other's answer: graphs read slots, whatever was swapped before."""
+"""No silent base, nobody else's answer: graphs read slots whatever was swapped."""
 
 import random
 from pathlib import Path

@@ -116,7 +116,7 @@ def test_two_buffers_take_turns_and_one_copy_brings_a_step_to_one_address() -> N
         staging.send(shapes)
 
         assert read["a"].tolist() == [step] * 3
-        assert read["b"].unique().tolist() == [10 * step]
+        assert set(read["b"].flatten().tolist()) == {10 * step}
         assert read["b"].data_ptr() == staging.read(shapes)["b"].data_ptr()
         assert read["b"].data_ptr() % 64 == read["a"].data_ptr() % 64
     assert len(addresses) == 2

@@ -44,8 +44,9 @@ def attend_decode(
     if splits == 1:
         parts, levels = out, out  # the second is not written
     else:
-        parts = q.new_empty((rows, heads, splits, dim), dtype=torch.float32)
-        levels = q.new_empty((rows, heads, splits), dtype=torch.float32)
+        float32 = {"dtype": torch.float32, "device": q.device}
+        parts = torch.empty((rows, heads, splits, dim), **float32)
+        levels = torch.empty((rows, heads, splits), **float32)
     sizes = {
         "HEADS": heads,
         "DIM": dim,

@@ -49,15 +49,18 @@ def attend_ragged(
         ROWS=rows,
         ROW_TILE=max(16, triton.next_power_of_2(rows * heads // kv_heads)),
         KEY_TILE=_key_tile(q.dtype, dim),
-        num_warps=4,
+        num_warps=4 if q.dtype.itemsize == 2 else 8,
         num_stages=2,
     )
     return out
 
 
 def _key_tile(dtype: torch.dtype, dim: int) -> int:
-    """Keys and values of two stages beside q: 2 programs fit into 227 KiB."""
-    return 64 if dim * dtype.itemsize <= 256 else 32
+    """Two stages of keys and values beside q: two programs fit into 227 KiB. Without
+    tensor cores, in float32, more keys would not fit into the registers."""
+    if dtype.itemsize > 2:
+        return 16
+    return 64 if dim <= 128 else 32
 
 
 @triton.jit

@@ -20,7 +20,13 @@ import torch
 import triton
 import triton.language as tl
 
-from hotswap.model.gpu.lora_table import BLOCK_ROWS, ENTRY, PAGE_RANK, PAGES_AT, LoraTable
+from hotswap.model.gpu.lora_table import (
+    BLOCK_ROWS,
+    ENTRY,
+    PAGE_RANK,
+    PAGES_AT,
+    LoraTable,
+)
 
 ROWS = tl.constexpr(BLOCK_ROWS)
 RANK = tl.constexpr(PAGE_RANK)

@@ -25,21 +25,21 @@ def add_block(query, keys, values, is_there, is_seen, scale, highest, total, res
     """Let each row take in one block of keys.
 
     query [rows, dim]; keys, values: pointers [keys, dim], read where `is_there`;
-    is_seen [rows, keys]: what each row attends to, None for all; scale: makes a score
-    of a product, in units of log 2. Of the keys so far: highest [rows] score, total
-    [rows] of the weights, result [rows, dim], the weighted sum of the values, both
-    relative to `highest`, float32. Returns the three. A NaN among the scores of a row
-    makes that row NaN.
+    is_seen [rows, keys]: what each row attends to, None for all; scale, positive: makes
+    a score, in units of log 2, of a product. Of the keys so far: highest [rows] score,
+    total [rows] of the weights, result [rows, dim], the weighted sum of the values,
+    both relative to `highest`, float32. Returns the three. A NaN among the scores of a
+    row makes that row NaN.
     """
     key = tl.load(keys, mask=is_there, other=0.0)
-    scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+    scores = tl.dot(query, tl.trans(key), input_precision="ieee")
     if is_seen is not None:
         scores = tl.where(is_seen, scores, float("-inf"))
     value = tl.load(values, mask=is_there, other=0.0)
-    risen = tl.maximum(highest, tl.max(scores, 1))
+    risen = tl.maximum(highest, tl.max(scores, 1) * scale)
     # A window may hide a whole block from a row: -inf minus -inf would be NaN.
     reference = tl.where(risen == float("-inf"), 0.0, risen)
-    weights = tl.exp2(scores - reference[:, None])
+    weights = tl.exp2(scores * scale - reference[:, None])
     decay = tl.exp2(highest - reference)
     total = total * decay + tl.sum(weights, 1)
     result = result * decay[:, None]

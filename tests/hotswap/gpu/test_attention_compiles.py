@@ -1,0 +1,38 @@
+"""Attention's kernels compile for GPUs that are not here, and fit into them."""
+
+import pytest
+
+pytest.importorskip("triton")
+from tests.hotswap.gpu.ahead_of_time import MAX_SHARED, Compiled, compile_launches
+
+LAUNCHES = "tests.hotswap.gpu.attention_launches"
+
+
+def assert_fits(kernel: Compiled) -> None:
+    """Float32 multiplies without tensor cores; its spills cost time, and nobody serves
+    with it. 24 bytes of an A100's 255 registers cost nothing that one would measure."""
+    print(kernel)
+    allowed = 0 if kernel.capability == 90 else 24
+    assert kernel.shared <= MAX_SHARED[kernel.capability], kernel
+    assert kernel.spilled <= allowed or "float32" in kernel.case, kernel
+    assert max(kernel.grid[1:]) <= 65_535, kernel
+
+
+def test_llama_s_shapes_compile_for_hopper() -> None:
+    kernels = compile_launches(LAUNCHES, 90, "bfloat16 dim 64 group 4 window 0")
+
+    names = [kernel.kernel for kernel in kernels]
+    assert names == ["_ragged_kernel", *["_decode_kernel"] * 2, "_join_kernel"]
+    for kernel in kernels:
+        assert_fits(kernel)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("capability", [80, 90])
+def test_every_variant_compiles(capability: int) -> None:
+    kernels = compile_launches(LAUNCHES, capability)
+
+    assert kernels
+    for kernel in kernels:
+        assert_fits(kernel)
