@@ -7,6 +7,7 @@ ends this process leaves what was found.
 import argparse
 import importlib
 import json
+import logging
 
 import torch
 
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true")
     asked = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)  # to stderr: why it runs as it does
     module, _, argument = asked.name.partition(":")
     part = importlib.import_module(f"benchmarks.gpu.{module}")
     if asked.device == "cpu":

@@ -8,11 +8,18 @@ import sys
 
 from benchmarks.gpu.setting import Figures, Setting
 
+# All that take a device. Those of one file first: with tiny shapes it is the only one.
+_WHERE = [
+    "tests/hotswap/gpu/test_kernels.py",
+    "tests/hotswap/gpu",
+    "tests/hotswap/test_cuda.py",
+]
+
 
 def run(setting: Setting) -> Figures:
-    where = "tests/hotswap/gpu/test_kernels.py" if setting.tiny else "tests/hotswap"
+    where = _WHERE[:1] if setting.tiny else _WHERE
     lenient = ["-o", "addopts=", "-o", "filterwarnings=", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", where, "-m", "gpu", "-q", *lenient]
+    command = [sys.executable, "-m", "pytest", *where, "-m", "gpu", "-q", *lenient]
     command += ["--continue-on-collection-errors", "-rfE", "--tb=short"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

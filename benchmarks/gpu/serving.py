@@ -33,7 +33,7 @@ def run(setting: Setting, shape: str = "1b") -> Figures:
     loaded = load_random(shape, setting)
     executor = make_executor(
         loaded,
-        slots=2,
+        slots=1,
         max_batch=4 if setting.tiny else 256,
         prefill_tokens=64 if setting.tiny else 2048,
         kv_tokens=512 if setting.tiny else 80_000,
