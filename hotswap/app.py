@@ -25,7 +25,7 @@ from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.watch import Watch
 from hotswap.model.calibrate import calibrate
-from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.executor_choice import ModelExecutor, choose_executor
 from hotswap.model.load import load
 from hotswap.model.network.loaded import Loaded
 from hotswap.options import check_dtype, unless_auto
@@ -87,12 +87,12 @@ def build(config: Config) -> Litestar:
     return application(state, submitter, server.drain_s, pages)
 
 
-def _model(config: Config) -> tuple[Loaded, EagerExecutor, Costs]:
+def _model(config: Config) -> tuple[Loaded, ModelExecutor, Costs]:
     """The model, ready to run, and what its steps cost."""
     model, memory = config.model, config.memory
     loaded = load(model.path, unless_auto(model.dtype), unless_auto(model.device))
     budget_gb = unless_auto(memory.budget_gb)
-    runner = EagerExecutor(
+    runner = choose_executor(
         loaded,
         slots=unless_auto(memory.slots),
         kv_tokens=unless_auto(memory.kv_tokens),
@@ -103,7 +103,7 @@ def _model(config: Config) -> tuple[Loaded, EagerExecutor, Costs]:
     return loaded, runner, calibrate(runner, runner.max_batch)
 
 
-def _scheduler(config: Config, runner: EagerExecutor, costs: Costs) -> Scheduler:
+def _scheduler(config: Config, runner: ModelExecutor, costs: Costs) -> Scheduler:
     schedule = config.schedule
     return Scheduler(
         POLICIES[schedule.policy](),
@@ -125,7 +125,7 @@ def _scheduler(config: Config, runner: EagerExecutor, costs: Costs) -> Scheduler
 def _registry(
     config: Config,
     loaded: Loaded,
-    runner: EagerExecutor,
+    runner: ModelExecutor,
     engine: Engine,
     own: hooks.Hooks,
 ) -> Registry:

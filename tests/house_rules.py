@@ -85,6 +85,7 @@ ONLY = {
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
+    "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",
         "hotswap.app",

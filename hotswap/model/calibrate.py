@@ -13,12 +13,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.cache import keep, recall
-from hotswap.model.eager.executor import EagerExecutor
+from hotswap.model.executor_choice import ModelExecutor
 from hotswap.model.machine.fingerprint import digest
 from hotswap.model.machine.progress import progress
 from hotswap.model.network.rows import Row
@@ -52,7 +53,7 @@ class Measured:
     trials: int
 
 
-def calibrate(runner: EagerExecutor, max_batch: int) -> Costs:
+def calibrate(runner: ModelExecutor, max_batch: int) -> Costs:
     """Costs as this machine showed them, now or at an earlier start."""
     key = _digest(runner, max_batch)
     known = _known(key)
@@ -74,7 +75,7 @@ def _known(key: str) -> Measured | None:
         return None  # nothing, or not ours
 
 
-def _still_holds(runner: EagerExecutor, costs: Costs) -> bool:
+def _still_holds(runner: ModelExecutor, costs: Costs) -> bool:
     """Whether one sequence takes about as long as the costs say."""
     measured = []
     for _ in range(ROUNDS):
@@ -85,7 +86,7 @@ def _still_holds(runner: EagerExecutor, costs: Costs) -> bool:
 
 
 def measure(
-    runner: EagerExecutor,
+    runner: ModelExecutor,
     max_batch: int,
     *,
     known: Measured | None = None,
@@ -125,7 +126,7 @@ def measure(
     return Measured(rough if is_rough else costs, trials)
 
 
-def _kinds(runner: EagerExecutor, max_batch: int) -> list[Kind]:
+def _kinds(runner: ModelExecutor, max_batch: int) -> list[Kind]:
     """A round: small steps first."""
     most = max(1, min(max_batch, runner.kv_tokens // _CONTEXT))
     return [
@@ -139,7 +140,7 @@ def _kinds(runner: EagerExecutor, max_batch: int) -> list[Kind]:
 
 
 def _outcomes(
-    runner: EagerExecutor,
+    runner: ModelExecutor,
     made: list[Generation],
     kinds: Sequence[Kind],
     trials: Sequence[int],
@@ -166,7 +167,7 @@ def _learn(costs: Costs, outcome: Seen) -> None:
         costs.learn_step(*outcome)
 
 
-def _digest(runner: EagerExecutor, max_batch: int) -> str:
+def _digest(runner: ModelExecutor, max_batch: int) -> str:
     """Of all that the costs depend on."""
     return digest(
         runner.kind,
@@ -178,7 +179,7 @@ def _digest(runner: EagerExecutor, max_batch: int) -> str:
     )
 
 
-def _swaps(runner: EagerExecutor, made: Generation) -> Iterator[Swap]:
+def _swaps(runner: ModelExecutor, made: Generation) -> Iterator[Swap]:
     """One cold and one warm."""
     runner.weights.forget(made.key)
     for _ in range(2):
@@ -189,7 +190,7 @@ def _swaps(runner: EagerExecutor, made: Generation) -> Iterator[Swap]:
 
 
 def _steps(
-    runner: EagerExecutor,
+    runner: ModelExecutor,
     mode: Mode,
     made: list[Generation],
     sequences: int,
@@ -220,7 +221,8 @@ def _steps(
                 for n, job in enumerate(jobs)
             ]
             start = time.perf_counter()
-            runner.land(runner.launch(rows, mixed=mode is Mode.MIXED))
+            flight: Any = runner.launch(rows, mixed=mode is Mode.MIXED)
+            runner.land(flight)
             seconds = time.perf_counter() - start
             prefill = tokens * sequences if tokens > 1 else 0
             adapters, before = len(made), position * sequences
@@ -231,7 +233,7 @@ def _steps(
             runner.close(job)
 
 
-def _made_up(runner: EagerExecutor, seed: int) -> Generation:
+def _made_up(runner: ModelExecutor, seed: int) -> Generation:
     """A small random update of every linear module but the head, as most have it."""
     random = torch.Generator().manual_seed(seed)
     deltas = {

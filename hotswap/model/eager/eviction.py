@@ -5,7 +5,8 @@ skeleton: whoever still held its parameters finds hollow ones.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from transformers import PreTrainedModel
 
@@ -16,8 +17,14 @@ from hotswap.model.machine.device import Device
 log = logging.getLogger(__name__)
 
 
+class Leaving(Protocol):
+    @property
+    def parts(self) -> Mapping[str, slice]: ...
+    def leave(self, device: Device) -> None: ...
+
+
 def evict_golden(
-    linears: Sequence[Linear], model: PreTrainedModel, device: Device
+    linears: Sequence[Leaving], model: PreTrainedModel, device: Device
 ) -> None:
     """Mutates the layers, and the modules of `model` that they were made from."""
     log.warning("golden leaves the device: no slot fits beside it")

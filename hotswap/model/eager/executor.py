@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel
 
 from hotswap.adapters.generation import bytes_of
-from hotswap.adapters.layout import Layout, hollowed
+from hotswap.adapters.layout import hollowed
 from hotswap.model.eager.eviction import evict_golden
 from hotswap.model.eager.forward_choice import ChosenForward, choose_forward
-from hotswap.model.eager.linear import Linear
 from hotswap.model.machine.budget import Demand, plan_memory
 from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
+from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
 from hotswap.model.network.sampling import Sampler, SamplingRows, sample
@@ -63,7 +62,7 @@ class EagerExecutor:
             evict_golden(linears, model, device)
 
         swappables: list[Swappable] = [*linears, *others]
-        self.layout = _layout(loaded.name, skeleton, swappables)
+        self.layout = adapter_layout(loaded.name, skeleton, linears, others)
         self.weights = Weights(swappables, self.memory.slots, device)
         self.kind = chosen.kind
         self.kv_tokens = self.memory.kv_tokens
@@ -136,24 +135,4 @@ def _demand(
         # A CPU's plain kernels compute in the memory that was loaded.
         can_leave=bool(packed_bytes) or not device.is_host,
         host_bytes=None if device.is_host else free_host_bytes() // 2,
-    )
-
-
-def _layout(
-    base: str, skeleton: PreTrainedModel, swappables: Sequence[Swappable]
-) -> Layout:
-    """What the adapters of this model have to fit."""
-    shapes = {
-        path: (rows.stop - rows.start, swappable.golden.shape[1])
-        for swappable in swappables
-        if isinstance(swappable, Linear)
-        for path, rows in swappable.parts.items()
-    }
-    modules = (path for path, _ in skeleton.named_modules() if path)
-    return Layout(
-        linear=shapes,
-        others=frozenset(path for path in modules if path not in shapes),
-        skeleton=skeleton,
-        golden={path: p.golden_of(path) for p in swappables for path in p.parts},
-        base=base,
     )

@@ -22,12 +22,11 @@ from hotswap.model.eager.per_sequence import PerSequence
 from hotswap.model.eager.ragged_batch import RaggedBatch
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.probes import KV_TOKENS, Probes
 from hotswap.model.network.rows import Row
 from hotswap.model.weights.mergeable import is_mergeable
 
 log = logging.getLogger(__name__)
-
-_TOLERANCE = {torch.float32: 1e-4}
 
 
 class Forward(Protocol):
@@ -62,18 +61,13 @@ def choose_forward(loaded: Loaded) -> ChosenForward:
     model = loaded.model
     if not any(is_mergeable(module) for module in model.modules()):
         raise StartFailed(f"model {loaded.name}: it has no linear layer to merge into")
-    probes = _probes(model.config.get_text_config().vocab_size)
-    with torch.inference_mode():
-        wanted = [
-            model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1]
-            for ids in probes
-        ]
+    probes = Probes(model)
     candidates, reason = _candidates(loaded)
     for candidate in candidates:
         try:
             chosen = candidate(loaded)
-            forward = chosen.forward(32)
-            if _agree(_probe(forward, probes), wanted):
+            forward = chosen.forward(KV_TOKENS)
+            if probes.agree(_probe(forward, probes)):
                 if reason:
                     what = (loaded.name, chosen.kind, reason)
                     log.warning("model %s is served by the pass %r (%s)", *what)
@@ -89,7 +83,7 @@ def _candidates(loaded: Loaded) -> tuple[list[_Candidate], str]:
     """Those to try, and why a faster one is not."""
     plain = loaded.model.config._attn_implementation or "eager"
     alone = partial(_alone, plain=plain)
-    if _mixes_jobs(loaded):
+    if loaded.mixes_jobs:
         return [alone], "its rotary frequencies depend on the longest job"
     if Llama.fits(loaded.model):
         return [_llama, _interface, alone], ""
@@ -144,45 +138,12 @@ def _replaced(loaded: Loaded) -> tuple[BatchedLora, list[Linear]]:
     return lora, replace_linears(model, lora, loaded.kernels)
 
 
-def _mixes_jobs(loaded: Loaded) -> bool:
-    """Frequencies that depend on the longest job of a batch would mix the jobs."""
-    rope = getattr(loaded.model.config.get_text_config(), "rope_parameters", None)
-    return isinstance(rope, dict) and rope.get("rope_type") in ("dynamic", "longrope")
-
-
-def _probes(vocabulary: int) -> list[list[int]]:
-    """A longer and a shorter prompt of common tokens: the first ones of a vocabulary
-    are often unused, and what a model makes of those is mostly rounding."""
-    ids = [vocabulary // 50 * (n + 1) for n in range(9)]
-    return [ids[:6], ids[6:]]
-
-
-def _probe(forward: Forward, probes: list[list[int]]) -> torch.Tensor:
-    """Both probes: a prompt in one piece, chunks, and a decoding row, all mingled."""
-    for job, ids in enumerate(probes):
+def _probe(forward: Forward, probes: Probes) -> torch.Tensor:
+    """Logits of the last of their steps."""
+    for job, ids in enumerate(probes.prompts):
         forward.open(job, len(ids))
-    plan = [[(0, 0, 2), (1, 0, 1)], [(0, 2, 5), (1, 1, 2)], [(0, 5, 6), (1, 2, 3)]]
-    for step in plan:
-        rows = [
-            Row(
-                job=job,
-                tokens=probes[job][start:stop],
-                position=start,
-                generation=None,
-                wants_logits=stop == len(probes[job]),
-            )
-            for job, start, stop in step
-        ]
+    for rows in probes.steps:
         logits = forward.run(rows, mixed=False)
-    for job in range(len(probes)):
+    for job in range(len(probes.prompts)):
         forward.close(job)
     return logits
-
-
-def _agree(found: torch.Tensor, wanted: list[torch.Tensor]) -> bool:
-    tolerance = _TOLERANCE.get(wanted[0].dtype, 0.05)
-    for ours, theirs in zip(found, wanted, strict=True):
-        gap = (ours - theirs.float()).norm() / theirs.float().norm()
-        if not bool(gap <= tolerance):
-            return False
-    return True

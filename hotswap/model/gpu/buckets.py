@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 _DECODE = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)  # sequences
 _RAGGED = (64, 128, 256, 512)  # tokens
+LARGEST = _RAGGED[-1]
 # Beyond, a step computes for so long that launching it costs nothing. Multiples of
 # this, because kernels are compiled and products chosen for divisible sizes.
 _TILE = 64
@@ -30,12 +31,19 @@ class Bucket(NamedTuple):
         return self.tokens in (_DECODE if self.kind == "decode" else _RAGGED)
 
 
+def room_for(sequences: int) -> int:
+    """How many sequences the largest bucket has room for, if steps have so many."""
+    if sequences <= _DECODE[-1]:
+        return _DECODE[bisect_left(_DECODE, sequences)]
+    return -(-sequences // _TILE) * _TILE
+
+
 def bucket_of(
     tokens: int, sequences: int, *, is_decode: bool, most_sequences: int
 ) -> Bucket:
-    """The smallest that has room. `most_sequences`: of any step."""
-    if is_decode and tokens <= min(_DECODE[-1], most_sequences):
-        room = _DECODE[bisect_left(_DECODE, tokens)]
+    """The smallest that has room. `most_sequences`: of any step, a `room_for`."""
+    if is_decode and tokens <= _DECODE[-1]:
+        room = room_for(tokens)
         return Bucket("decode", room, room)
     if tokens <= _RAGGED[-1]:
         room = _RAGGED[bisect_left(_RAGGED, tokens)]
@@ -44,15 +52,9 @@ def bucket_of(
     return Bucket("ragged", room, min(room, most_sequences))
 
 
-def graphed_buckets(most_sequences: int, most_tokens: int) -> list[Bucket]:
-    """All that a server can meet with steps of so many sequences and tokens, the
-    largest first: the memory of those that follow is then there already."""
-    found = {
-        bucket_of(n, n, is_decode=True, most_sequences=most_sequences)
-        for n in range(1, min(most_sequences, _DECODE[-1]) + 1)
-    }
-    found |= {
-        bucket_of(n, 1, is_decode=False, most_sequences=most_sequences)
-        for n in range(1, min(most_tokens, _RAGGED[-1]) + 1)
-    }
+def graphed_buckets(most_sequences: int) -> list[Bucket]:
+    """All that a server can meet with steps of so many sequences, the largest first:
+    the memory of those that follow is then there already."""
+    found = {Bucket("decode", n, n) for n in _DECODE if n <= most_sequences}
+    found |= {Bucket("ragged", n, min(n, most_sequences)) for n in _RAGGED}
     return sorted(found, key=lambda bucket: (-bucket.tokens, bucket.kind))

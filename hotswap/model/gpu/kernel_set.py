@@ -26,7 +26,7 @@ class Kernels:
     """ids [n], source [n], sampled [m] -> ids [n], those of `sampled` where
     source >= 0"""
     merge: Callable[..., None]
-    """golden [out, in], updates, out: `round(golden + scale * b @ a)`. Mutates `out`."""
+    """golden [out, in], updates, out = `round(golden + scale * b @ a)`"""
     attend: Callable[..., Tensor]
     """q [n, h, d], keys, values, AttentionTable, scaling, window -> [n, h, d]"""
     shrink: Callable[..., Tensor]

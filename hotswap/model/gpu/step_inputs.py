@@ -10,10 +10,10 @@ from itertools import chain
 
 import numpy as np
 
+from hotswap.model.gpu import attention_table
+from hotswap.model.gpu.attention_table import most_blocks
 from hotswap.model.gpu.buckets import Bucket
 from hotswap.model.network.rows import Row
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,52 +55,41 @@ def step_rows(
 
 
 def shapes_of(bucket: Bucket, block_rows: int) -> dict[str, tuple[int, ...]]:
-    """The fields of a step. `blocks` only for ragged ones: `AttentionTable` says what
-    its fields are."""
+    """The fields of a step, those of its AttentionTable among them."""
     tokens, sequences = (bucket.tokens,), (bucket.sequences,)
-    per_token = dict.fromkeys(("ids", "source", "positions", "write"), tokens)
-    per_sequence = dict.fromkeys(("starts", "seen", "first", "count"), sequences)
-    shapes = {**per_token, **per_sequence}
-    if bucket.kind == "ragged":
-        most = -(-bucket.tokens // block_rows) + bucket.sequences
-        shapes |= {"last": sequences, "blocks": (most, 2)}
-    return shapes
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+        ("ids", "source", "positions", "write"), tokens
+    )
+    shapes |= dict.fromkeys(("starts", "seen", "first", "count"), sequences)
+    if bucket.kind == "decode":
+        return shapes
+    blocks = most_blocks(bucket.tokens, bucket.sequences, block_rows)
+    return {**shapes, "last": sequences, "blocks": (blocks, 2)}
 
 
-def fill(into: Arrays, rows: StepRows, block_rows: int) -> None:
-    """Write a step into the fields of its bucket, all of each."""
-    tokens, sequences = len(rows.ids), len(rows.counts)
-    first = np.cumsum(rows.counts, dtype=np.int32) - rows.counts
-    if tokens == sequences:
+def fill(into: Mapping[str, np.ndarray], rows: StepRows, block_rows: int) -> None:
+    """Write a step into the fields of its bucket, all of each. Unused rows write
+    nothing."""
+    counts = rows.counts
+    if len(rows.ids) == len(counts):
         positions, starts, source = rows.positions, rows.starts, rows.pending
     else:
+        first = np.cumsum(counts) - counts
         # Of each token: how far it stands behind its row's first one
-        behind = np.arange(tokens, dtype=np.int32) - np.repeat(first, rows.counts)
-        positions = np.repeat(rows.positions, rows.counts) + behind
-        starts = np.repeat(rows.starts, rows.counts)
-        source = np.repeat(rows.pending, rows.counts)
-    _put(into["ids"], rows.ids, 0)
-    _put(into["source"], source, -1)
-    _put(into["positions"], positions, 0)
-    _put(into["write"], starts + positions, -1)
-    _put(into["starts"], rows.starts, 0)
-    _put(into["seen"], rows.positions + rows.counts, 0)
-    _put(into["first"], first, 0)
-    _put(into["count"], rows.counts, 0)
+        behind = np.arange(len(rows.ids)) - np.repeat(first, counts)
+        positions = np.repeat(rows.positions, counts) + behind
+        starts = np.repeat(rows.starts, counts)
+        source = np.repeat(rows.pending, counts)
+    put(into["ids"], rows.ids, 0)
+    put(into["source"], source, -1)
+    put(into["positions"], positions, 0)
+    put(into["write"], starts + positions, -1)
+    attention_table.fill(into, rows.starts, rows.positions, counts, block_rows)
     if "last" in into:
-        _put(into["last"], (first + rows.counts - 1)[rows.wants_logits], 0)
-        _put(into["blocks"], _blocks(rows.counts, block_rows), -1)
+        put(into["last"], (np.cumsum(counts) - 1)[rows.wants_logits], 0)
 
 
-def _blocks(counts: np.ndarray, block_rows: int) -> np.ndarray:
-    """[blocks, 2]: the sequence of each, and how far behind its first row it begins."""
-    blocks = -(-counts // block_rows)
-    sequence = np.repeat(np.arange(len(counts)), blocks)
-    before = np.repeat(np.cumsum(blocks) - blocks, blocks)
-    offset = (np.arange(len(sequence)) - before) * block_rows
-    return np.stack((sequence, offset), axis=1)
-
-
-def _put(field: np.ndarray, values: np.ndarray, rest: int) -> None:
+def put(field: np.ndarray, values: np.ndarray, rest: int) -> None:
+    """Write `values`, and `rest` behind them. Mutates all of the field."""
     field[: len(values)] = values
     field[len(values) :] = rest

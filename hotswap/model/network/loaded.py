@@ -18,3 +18,13 @@ class Loaded:
     context: int
     eos: frozenset[int]
     kernels: Kernels
+
+    @property
+    def mixes_jobs(self) -> bool:
+        """Whether a batch is computed by its longest job: rotary frequencies that
+        depend on it would mix the jobs."""
+        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None)
+        return isinstance(rope, dict) and rope.get("rope_type") in (
+            "dynamic",
+            "longrope",
+        )

@@ -1,4 +1,4 @@
-"""FakeGraphs: a graph backend without a device, that finds what a graph would get wrong.
+"""FakeGraphs: a graph backend without a device that finds what a graph gets wrong.
 
 It notes each operation of the work with the address, shape and strides of every tensor
 that comes from outside, weights included, and every number. A replay runs the work
@@ -22,11 +22,11 @@ WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "uni
 Note = tuple[object, ...]
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes what is done within it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.notes: list[Note] = []
         self._made: dict[int, int] = {}  # by storage: the note that it comes from
         self._alive: list[torch.Tensor] = []  # else an address could be given twice
@@ -41,8 +41,9 @@ class Recorder(TorchDispatchMode):
         return found
 
     def note(self, name: str, given: object, found: object) -> None:
-        before = {_storage(value) for value in leaves(given) if is_tensor(value)}
-        self.notes.append((name, *(self._leaf(value) for value in leaves(given))))
+        read = list(leaves(given))
+        before = {_storage(v) for v in read if isinstance(v, torch.Tensor)}
+        self.notes.append((name, *map(self._leaf, read)))
         for value in leaves(found):
             if isinstance(value, torch.Tensor) and _storage(value) not in before:
                 self._made.setdefault(_storage(value), len(self.notes))
@@ -62,7 +63,7 @@ class FakeGraphs:
     def __init__(self) -> None:
         self.captured = 0
         self.replayed = 0
-        self.breaks_at: int | None = None  # the capture that fails
+        self.refuses = False  # to capture anything
         self._recorder: Recorder | None = None
 
     def kernels(self, plain: Kernels) -> Kernels:
@@ -77,7 +78,7 @@ class FakeGraphs:
 
     def capture(self, work: Work) -> Work:
         self.captured += 1
-        if self.captured == self.breaks_at:
+        if self.refuses:
             raise RuntimeError("injected: operation not permitted while capturing")
         noted = self._run(work)
         return lambda: self._replay(work, noted)
@@ -88,12 +89,13 @@ class FakeGraphs:
             assert was == now, f"a graph was captured with {was}, now it is {now}"
 
     def _run(self, work: Work) -> list[Note]:
-        with Recorder() as self._recorder:
-            try:
+        recorder = self._recorder = Recorder()
+        try:
+            with recorder:
                 work()
-                return self._recorder.notes
-            finally:
-                self._recorder = None
+        finally:
+            self._recorder = None
+        return recorder.notes
 
     def _call(self, name: str, function: Any, *args: object, **kwargs: object) -> Any:
         if self._recorder is None:
@@ -106,7 +108,9 @@ class FakeGraphs:
 
 def leaves(value: object) -> Iterator[object]:
     """What is in nested tuples, lists, mappings and dataclasses."""
-    if isinstance(value, dict):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
         yield from leaves(list(value.items()))
     elif isinstance(value, tuple | list):
         for each in value:
@@ -118,10 +122,5 @@ def leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)
-
-
-def _storage(value: object) -> int:
-    assert isinstance(value, torch.Tensor)
-    return value.untyped_storage()._cdata
+def _storage(value: torch.Tensor) -> int:
+    return int(value.untyped_storage()._cdata)

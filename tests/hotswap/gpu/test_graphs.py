@@ -75,7 +75,7 @@ def test_a_key_that_cannot_be_captured_runs_eager_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     backend, step = FakeGraphs(), Step()
-    backend.breaks_at = 1
+    backend.refuses = True
     graphs = Graphs(backend)
 
     with caplog.at_level(logging.WARNING):

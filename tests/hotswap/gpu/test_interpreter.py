@@ -32,6 +32,14 @@ def load_open(x, out, n: tl.constexpr):
     tl.store(out + at, tl.load(x + at, mask=at < n - 1))
 
 
+@triton.jit
+def count(x, out, length, n: tl.constexpr):
+    total = 0.0
+    for start in range(0, length, n):
+        total += tl.load(x + start)
+    tl.store(out, total)
+
+
 def test_it_multiplies_bfloat16(device: torch.device) -> None:
     torch.manual_seed(0)
     a, b = torch.randn(2, 16, 16, device=device).bfloat16()
@@ -60,6 +68,14 @@ def test_bfloat16_travels_there_and_back() -> None:
     back = torch.from_numpy(widen(narrow(numbers.numpy())))
 
     torch.testing.assert_close(back, numbers, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_loop_may_end_at_an_argument(device: torch.device) -> None:
+    out = torch.zeros(1, device=device)
+
+    count[(1,)](torch.ones(40, device=device), out, 40, 16)
+
+    assert out.item() == 3
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="undefined there")

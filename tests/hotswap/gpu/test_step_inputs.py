@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotswap.model.gpu.buckets import Bucket, bucket_of, graphed_buckets
+from hotswap.model.gpu.buckets import Bucket, bucket_of, graphed_buckets, room_for
 from hotswap.model.gpu.staging import Staging, words_of
 from hotswap.model.gpu.step_inputs import fill, shapes_of, step_rows
 from hotswap.model.machine.device import Host
@@ -69,7 +69,7 @@ def test_the_tables_say_what_the_rows_say(steps: list[tuple]) -> None:
     if bucket.kind == "ragged":
         assert found["last"].tolist()[: len(last)] == last
         found_blocks = [tuple(block) for block in found["blocks"].tolist()]
-        assert found_blocks[: len(blocks)] == blocks
+        assert sorted(found_blocks[: len(blocks)]) == blocks
         assert set(found_blocks[len(blocks) :]) <= {(-1, -1)}
     else:
         assert last == list(range(len(rows))), "its rows are the rows of the logits"
@@ -80,7 +80,7 @@ def test_every_step_has_a_bucket_with_room(n: int, m: int, is_decode: bool) -> N
     sequences = n if is_decode else min(n, m)
 
     bucket = bucket_of(
-        n, sequences, is_decode=is_decode, most_sequences=max(sequences, 64)
+        n, sequences, is_decode=is_decode, most_sequences=room_for(max(sequences, m))
     )
 
     assert bucket.tokens >= n
@@ -89,11 +89,10 @@ def test_every_step_has_a_bucket_with_room(n: int, m: int, is_decode: bool) -> N
 
 
 def test_all_graphs_that_a_server_can_meet() -> None:
-    found = graphed_buckets(most_sequences=16, most_tokens=100)
+    found = graphed_buckets(most_sequences=16)
 
     assert [(b.kind, b.tokens, b.sequences) for b in found] == [
-        ("ragged", 128, 16),
-        ("ragged", 64, 16),
+        *(("ragged", n, 16) for n in (512, 256, 128, 64)),
         *(("decode", n, n) for n in (16, 8, 4, 2, 1)),
     ]
 
@@ -117,7 +116,7 @@ def test_two_buffers_take_turns_and_one_copy_brings_a_step_to_one_address() -> N
         staging.send(shapes)
 
         assert read["a"].tolist() == [step] * 3
-        assert read["b"].unique().tolist() == [10 * step]
+        assert set(read["b"].flatten().tolist()) == {10 * step}
         assert read["b"].data_ptr() == staging.read(shapes)["b"].data_ptr()
         assert read["b"].data_ptr() % 64 == read["a"].data_ptr() % 64
     assert len(addresses) == 2

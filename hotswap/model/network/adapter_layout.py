@@ -1,0 +1,40 @@
+"""AdapterLayout: what the adapters of a model have to fit, by its layers."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from transformers import PreTrainedModel
+
+from hotswap.adapters.layout import Layout
+from hotswap.model.weights.slots import Swappable
+
+
+class Stacked(Swappable, Protocol):
+    """A linear layer; `golden` [out, in] of all its parts."""
+
+    @property
+    def golden(self) -> torch.Tensor: ...
+
+
+def adapter_layout(
+    base: str,
+    skeleton: PreTrainedModel,
+    linears: Sequence[Stacked],
+    others: Sequence[Swappable],
+) -> Layout:
+    """`skeleton`: the model as it was loaded, hollow."""
+    shapes = {
+        path: (rows.stop - rows.start, linear.golden.shape[1])
+        for linear in linears
+        for path, rows in linear.parts.items()
+    }
+    every: list[Swappable] = [*linears, *others]
+    modules = (path for path, _ in skeleton.named_modules() if path)
+    return Layout(
+        linear=shapes,
+        others=frozenset(path for path in modules if path not in shapes),
+        skeleton=skeleton,
+        golden={path: p.golden_of(path) for p in every for path in p.parts},
+        base=base,
+    )
