@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,7 +129,7 @@ def test_what_changes_norms_or_embeddings_runs_eager_and_says_so_once(
     device: torch.device, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     executor = executor_of(loaded(place=device))
-    setting = {"target_modules": ["q_proj", "embed_tokens"], "strength": 1.0}
+    setting: dict[str, Any] = {"target_modules": ["q_proj", "embed_tokens"], "strength": 1.0}
     saved = tiny.save_adapter(tmp_path / "embedding", "llama", seed=5, **setting)
     odd = read(saved, executor.layout)
     (plain,) = adapters(tmp_path, executor, 1)
