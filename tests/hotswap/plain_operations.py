@@ -43,7 +43,8 @@ class PlainOperations:
             wide = x.float()
             variance = wide.pow(2).mean(-1, keepdim=True)
             scaled = wide * torch.rsqrt(variance + module.variance_epsilon)
-            return scaled.to(x.dtype) * module.weight
+            found: Tensor = scaled.to(x.dtype) * module.weight
+            return found
 
         return normed
 
@@ -70,9 +71,9 @@ class PlainOperations:
 
     def _attend(self, qkv: Tensor, shape: AttentionShape) -> Tensor:
         tokens, groups = len(qkv), shape.heads // shape.kv_heads
-        sizes = [shape.heads, shape.kv_heads, shape.kv_heads]
+        rotated = shape.heads + shape.kv_heads
         heads = qkv.view(tokens, -1, shape.head_dim).transpose(0, 1)
-        q, k, v = heads.split(sizes)
+        q, k, v = heads[: shape.heads], heads[shape.heads : rotated], heads[rotated:]
         position = torch.arange(tokens)
         cos, sin = (x[0] for x in self._rotary(qkv, position[None]))
         q, k = q * cos + _half_turned(q) * sin, k * cos + _half_turned(k) * sin
@@ -81,7 +82,8 @@ class PlainOperations:
         seen = (behind >= 0) & (behind < (shape.window or tokens))
         scores = (q @ k.transpose(1, 2)) * shape.scaling
         weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
-        return (weights @ v).transpose(0, 1).reshape(tokens, -1)
+        found: Tensor = (weights @ v).transpose(0, 1).reshape(tokens, -1)
+        return found
 
 
 def _half_turned(x: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def test_the_modules_that_were_stacked_compute_what_they_did() -> None:
     modules: dict[str, nn.Module] = {
         "q": nn.Linear(8, 6),
         "k": nn.Linear(8, 4, bias=False),
-        "v": Conv1D(2, 8),
+        "v": Conv1D(2, 8),  # type: ignore[no-untyped-call]
     }
     x = torch.randn(3, 8)
     with torch.no_grad():

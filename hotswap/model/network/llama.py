@@ -1,8 +1,8 @@
 """Llama: the decoder of Llama, Mistral and Qwen2 as one chain of operations.
 
 It computes what transformers' modules compute, from their own weights, over the
-`Operations` of a device. At load its logits are proven to be transformers' own
-(`probes`); otherwise another pass serves the model.
+`Operations` of a device. At load its logits are proven to be transformers' own;
+otherwise another pass serves the model.
 """
 
 from collections.abc import Mapping
