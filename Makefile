@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: setup constraints demo test test-fast lint bench clean
+.PHONY: setup constraints demo test test-fast lint bench gpu clean
 
 setup: $(READY)
 
@@ -47,6 +47,25 @@ bench: setup
 	$(BIN)/python -m benchmarks.swap
 	$(BIN)/python -m benchmarks.modes
 	$(BIN)/python -m benchmarks.agreement
+
+# What a machine with a GPU, Python 3.12 and torch lacks, as wheels to take along: it
+# may have no network. Both folders lie under build/, which git ignores.
+GPU_WHEELS := build/gpu-wheels
+GPU_SITE := build/gpu-site
+GPU_PACKAGES := transformers peft gguf litestar litestar-htmx polyfactory Faker \
+    multipart rich-click sniffio uvicorn msgspec watchdog pytest-asyncio pytest-timeout
+
+gpu: setup
+	rm -rf $(GPU_WHEELS)
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps \
+	    --only-binary=:all: --implementation cp --python-version 3.12 \
+	    --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+	    --constraint constraints.txt --dest $(GPU_WHEELS) $(GPU_PACKAGES)
+	du -sh $(GPU_WHEELS)
+	@echo 'On the GPU machine, in this folder and with $(GPU_WHEELS):'
+	@echo 'python -m pip install --quiet --no-index --no-deps --target $(GPU_SITE)' \
+	    '$(GPU_WHEELS)/*.whl && PYTHONPATH=$(GPU_SITE):. python -m benchmarks.gpu' \
+	    '--out gpu-visit'
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -11,7 +11,7 @@ writes; it is over when `load` returns, and no step queued later reads half of i
 Not yet run on a GPU.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -108,7 +108,7 @@ class LoraPool:
             if key in self._held:
                 self._held[key] = self._held.pop(key)
         for generation in newcomers:
-            self._make_room(_pages_of(generation), every)
+            self._make_room(_pages_of(generation))
             self._upload(generation)
 
     def table(self, owners: Sequence[str], rows: int) -> npt.NDArray[np.int32]:
@@ -148,11 +148,10 @@ class LoraPool:
         if unknown := sorted(generation.paths - self._paths.keys()):
             raise MixFailed(generation.key, f"{unknown[0]} cannot run mixed")
 
-    def _make_room(self, pages: int, wanted: Mapping[str, Generation]) -> None:
-        for key in [key for key in self._held if key not in wanted]:
-            if len(self._free) >= pages:
-                return
-            self.forget(key)
+    def _make_room(self, pages: int) -> None:
+        """Those that the step wants are the last of all, and they fit: none leaves."""
+        while len(self._free) < pages:
+            self.forget(next(iter(self._held)))
 
     @torch.inference_mode()
     def _upload(self, generation: Generation) -> None:

@@ -10,9 +10,10 @@ from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.gpu.lora_layer import LoraShape
 from hotswap.model.gpu.lora_pool import LoraPool
 from hotswap.model.gpu.lora_table import LoraTable
-from hotswap.model.machine.device import Device, Host
+from hotswap.model.machine.device import Device, device_of
 from tests.hotswap.gpu import reference_lora
 
+CPU = torch.device("cpu")
 IN = 24
 QKV = {"q": slice(0, 40), "k": slice(40, 50), "v": slice(50, 60)}
 LAYERS = [
@@ -51,16 +52,11 @@ def made(
     pages: int = 6,
     dtype: torch.dtype = torch.float32,
     kernels: Kernels = REFERENCE,
+    place: torch.device = CPU,
     device: Device | None = None,
 ) -> LoraPool:
-    return LoraPool(
-        LAYERS,
-        pages,
-        dtype,
-        device or Host(),
-        place=torch.device("cpu"),
-        kernels=kernels,
-    )
+    device = device or device_of(place)
+    return LoraPool(LAYERS, pages, dtype, device, place=place, kernels=kernels)
 
 
 def generation(

@@ -40,9 +40,9 @@ def shrink(x: torch.Tensor, a_pool: torch.Tensor, table: LoraTable) -> torch.Ten
         for n, page in enumerate(pages):
             made = x[rows].float() @ a_pool[page].float().t()
             h[item + n, 0] = 0
-            h[item + n, 0, :, : len(rows)] = made.unflatten(1, (parts, -1)).movedim(
-                1, 0
-            )
+            h[item + n, 0, :, : len(rows)] = made.view(
+                len(rows), parts, PAGE_RANK
+            ).movedim(1, 0)
     return h
 
 

@@ -1,5 +1,8 @@
-"""In whatever order adapters are used, are forgotten and fail: the rows are right."""
+"""In whatever order adapters are used, are forgotten and fail: the rows are right, and
+what is uploaded is uploaded on the side."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,10 +13,49 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hotswap.adapters.generation import Delta
 from hotswap.errors import MixFailed
+from hotswap.model.machine.device import Host, HostEvent
 from tests.hotswap.gpu.lora_cast import IN, WIDTHS, check, generation, made
 
 EVERY = tuple(WIDTHS)
 Q, K, HEAD = "0.q", "0.k", "head"
+
+
+class Side(Host):
+    """Notes in which order its side is used."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    @contextmanager
+    def side(self) -> Iterator[None]:
+        self.log.append("begin")
+        yield
+        self.log.append("end")
+
+    def sent(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.log.append("sent")
+        return tensor
+
+    def record(self) -> HostEvent:
+        self.log.append("record")
+        return Waited(self.log)
+
+
+class Waited(HostEvent):
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def wait(self) -> None:
+        self._log.append("wait")
+
+
+def test_an_upload_is_queued_on_the_side_and_is_over_when_load_returns() -> None:
+    side = Side()
+
+    made(device=side).load([generation("a", 2, Q), generation("b", 20, HEAD)])
+
+    assert side.log == 2 * ["begin", "sent", "sent", "sent", "record", "end", "wait"]
+
 
 CAST = {
     name: generation(name, rank, *paths)
