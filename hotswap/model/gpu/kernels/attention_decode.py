@@ -44,9 +44,9 @@ def attend_decode(
     if splits == 1:
         parts, levels = out, out  # the second is not written
     else:
-        float32 = {"dtype": torch.float32, "device": q.device}
-        parts = torch.empty((rows, heads, splits, dim), **float32)
-        levels = torch.empty((rows, heads, splits), **float32)
+        shape = (rows, heads, splits)
+        parts = torch.empty((*shape, dim), dtype=torch.float32, device=q.device)
+        levels = torch.empty(shape, dtype=torch.float32, device=q.device)
     sizes = {
         "HEADS": heads,
         "DIM": dim,
