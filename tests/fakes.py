@@ -38,6 +38,7 @@ class FakeWeights:
     half_built: str = ""
     swaps: int = 0
     in_air: Sequence[object] = ()  # flights: no slot is built beside them
+    beside: list[int] = field(default_factory=list)  # how many, at each swap
 
     @property
     def warm(self) -> frozenset[str]:
@@ -69,6 +70,7 @@ class FakeWeights:
             self.held = [key, *(k for k in self.held if k != key)][: self.slots]
         self.resident = key
         self.swaps += 1
+        self.beside.append(len(self.in_air))
         return Swap(warm=warm, seconds=0.001)
 
 
@@ -194,8 +196,11 @@ class AheadExecutor(FakeExecutor):
         return flight
 
     def land(self, flight: FakeFlight) -> list[Sample | None]:
-        assert flight is self.in_air.pop(0), "flights land in the order of launches"
-        self._compute(flight)
+        assert flight is self.in_air[0], "flights land in the order of launches"
+        try:
+            self._compute(flight)
+        finally:
+            del self.in_air[0]
         return super().land(flight)
 
 

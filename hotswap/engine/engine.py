@@ -29,7 +29,7 @@ from hotswap.engine.ticket import Ticket
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, InternalError, Stopping
 from hotswap.tokenizer import Tokenizer
-from scheduler import Scheduler, Step
+from scheduler import Idle, Scheduler, Step
 
 log = logging.getLogger(__name__)
 
@@ -132,12 +132,12 @@ class Engine:
             log.critical("the engine has ended by a bug", exc_info=error)
         finally:
             # Reached by a bug too: nobody may wait for ever.
-            self._step_runner.drop_all()
             for sequence in self._batch:
                 self._outbox.put(sequence.ticket, Stopping())
             self._handler.close()
             self._outbox.deliver()
             self._inbox.close()
+            self._step_runner.drop_all()
 
     def _guarded_round(self) -> bool:
         """As `_round`. A bug fails all jobs, whosever it is, and the loop goes on with
@@ -150,8 +150,9 @@ class Engine:
             self._faults += 1
             if self._faults >= _MOST_FAULTS:
                 raise
-            self._step_runner.drop_all()
             self._failures.fail(self._batch, error)
+            self._outbox.deliver()  # before anybody waits for what is in the air
+            self._step_runner.drop_all()
             return True
         self._faults = 0
         return goes_on
@@ -162,15 +163,15 @@ class Engine:
         if drain_until is not None and self._clock() > drain_until:
             self._failures.fail(self._batch, Stopping())
         match self._scheduler.decide(self._clock()):
-            case Step() as step if not self._step_runner.must_land_before(step):
+            case Step() as step:
                 seconds = self._step_runner.run(step)
                 self._publish()
                 self._step_runner.build_ahead(step.plan.build_ahead, seconds)
                 self._read_messages(wait=False)
-            case _ if self._step_runner.is_in_air:  # and then it is decided anew
+            case Idle() if self._step_runner.is_in_air:
                 self._step_runner.land_all()
                 self._read_messages(wait=False)
-            case _:
+            case Idle():
                 self._scheduler.check()
                 self._publish()
                 if self._handler.is_ending:

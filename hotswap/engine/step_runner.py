@@ -64,41 +64,20 @@ class StepRunner:
         """Whether a step has been launched and has not landed."""
         return bool(self._in_air)
 
-    def must_land_before(self, step: Step) -> bool:
-        """Whether a step is in the air that this one, to which a slot would have to be
-        built, cannot be launched behind."""
-        weights, wanted = self._executor.weights, step.plan.generation or BASE
-        is_ready = wanted == weights.resident or wanted in weights.warm
-        return self.is_in_air and not is_ready
-
     def run(self, step: Step) -> float:
         """Make resident what the step runs on and launch it; land what is not to stay
         in the air: every step before it, and the step itself unless the next one may
         be launched ahead of its end. The seconds of the last that landed.
 
-        0.0 if the step failed at its launch, and its jobs with it.
+        0.0 if it failed at its launch, and its jobs with it, or if it has to be decided
+        anew: a slot had to wait for the last landing, with which one of its jobs ended.
         """
-        sequences = [self._batch[work.job.id] for work in step.work]
-        is_mixed = step.plan.mode is Mode.MIXED
-        wanted = None if is_mixed else sequences[0].generation
-        try:
-            swap = self._executor.weights.activate(wanted)
-        except MergeFailed as error:
+        if self._in_air and not self._is_warm(step):
             self.land_all()
-            self._failures.fail_swap(wanted, sequences, error)
+            if any(work.job.id not in self._batch for work in step.work):
+                return 0.0
+        if not self._launch(step):
             return 0.0
-        if swap is not None:
-            resident, why = self._executor.weights.resident, step.plan.why
-            log.info("swap resident=%s %s why=%r", resident, swap, why)
-        launched_at = self._clock()
-        try:
-            with error_boundary(_step_failed):
-                launched = self._batch.launch(step)
-        except HotswapError as error:
-            self.land_all()
-            self._failures.fail_step(sequences, error)
-            return 0.0
-        self._in_air.append(_InAir(launched, sequences, launched_at, swap))
         most = 0  # that may stay in the air
         if self._executor.launches_ahead and step.plan.build_ahead is None:
             most = 1
@@ -108,6 +87,39 @@ class StepRunner:
         while len(self._in_air) > most:
             seconds = self._land()
         return seconds
+
+    def _is_warm(self, step: Step) -> bool:
+        """Whether what it runs on can be made resident without building it."""
+        weights, wanted = self._executor.weights, step.plan.generation or BASE
+        return wanted == weights.resident or wanted in weights.warm
+
+    def _launch(self, step: Step) -> bool:
+        """Whether it is in the air. If not its jobs have failed, after those steps have
+        landed that were launched before."""
+        sequences = [self._batch[work.job.id] for work in step.work]
+        is_mixed = step.plan.mode is Mode.MIXED
+        wanted = None if is_mixed else sequences[0].generation
+        weights = self._executor.weights
+        try:
+            swap = weights.activate(wanted)
+        except MergeFailed as error:
+            self.land_all()
+            self._failures.fail_swap(wanted, sequences, error)
+            return False
+        if swap is not None:
+            log.info(
+                "swap resident=%s %s why=%r", weights.resident, swap, step.plan.why
+            )
+        launched_at = self._clock()
+        try:
+            with error_boundary(_step_failed):
+                launched = self._batch.launch(step)
+        except HotswapError as error:
+            self.land_all()
+            self._failures.fail_step(sequences, error)
+            return False
+        self._in_air.append(_InAir(launched, sequences, launched_at, swap))
+        return True
 
     def land_all(self) -> None:
         """Leave nothing in the air."""

@@ -50,6 +50,7 @@ def choose_executor(loaded: Loaded, **sizes: Unpack[Sizes]) -> ModelExecutor:
     if not why_not:
         chosen = proven(loaded, triton_and_graphs, sizes)
         if isinstance(chosen, GpuExecutor):
+            log.info("model %s is served by %s", loaded.name, chosen.kind)
             return chosen
         why_not = chosen
         gc.collect()  # whatever it had allocated
@@ -77,7 +78,10 @@ def misfit(
 
 
 def triton_and_graphs(device: torch.device) -> tuple[Kernels, GraphBackend]:
-    """What the executor computes with on a GPU."""
+    """What the executor computes with on a GPU. Sums are taken in float32 from now on,
+    the parts of a split product's too."""
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     kernels = importlib.import_module("hotswap.model.gpu.kernels.triton_kernels")
     return kernels.KERNELS, CudaGraphs(device)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotswap.model.network.rows import Sample
@@ -55,6 +55,7 @@ kinds = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(vocabularies, st.lists(kinds, min_size=1, max_size=6), st.integers(0, 1000))
 def test_a_row_gets_in_any_batch_what_it_gets_alone(
     vocab: int, kinds: list[dict[str, Any]], seed: int

@@ -83,10 +83,13 @@ class Watched(Scheduler):
         super().report(step, outcome, now)
         for work in step.work:
             if work.job.generated > before[work.job.id]:
-                at, bound = self._since.pop(work.job.id, (now, 0.0))
-                if bound:
-                    self.left.append(bound - (now - at))
-                self._since[work.job.id] = now, 0.0
+                self.had_token(work.job.id, now)
+
+    def had_token(self, job_id: int, now: float) -> None:
+        at, bound = self._since.pop(job_id, (now, 0.0))
+        if bound:
+            self.left.append(bound - (now - at))
+        self._since[job_id] = now, 0.0
 
     def _quiet(self) -> list[Job]:
         """Live jobs of adapters within their part. The others' gaps do not count."""

@@ -136,13 +136,13 @@ class GpuForward:
             put(into["head"], self._pool.table(owners, form.bucket.sequences), 0)
         self._staging.send(shapes)
         if memory_id is None or form.has_head or not form.bucket.is_graphed:
-            return work()
+            return work().float()
         key = GraphKey(memory_id, form.has_lora, form.bucket)
         self._graphs.run(key, partial(self._keep, work))
         return self._logits[: form.bucket.sequences]
 
     def _keep(self, work: Callable[[], torch.Tensor]) -> None:
-        """A graph's result is where it always is."""
+        """A graph's result is where it always is, in float32."""
         logits = work()
         self._logits[: len(logits)].copy_(logits)
 
@@ -180,7 +180,7 @@ class GpuForward:
         self, step: GpuStep, tokens: LoraTable | None, logits: LoraTable | None
     ) -> torch.Tensor:
         with self._pool.over(tokens, logits):
-            return self._network(step).float()
+            return self._network(step)
 
     def _shapes(self, form: Form) -> Shapes:
         bucket = form.bucket

@@ -1,4 +1,6 @@
-"""Fixture: engines that are stopped, and whose books are checked, with the test."""
+"""Fixtures: engines that are stopped, and whose books are checked, with the test; and
+a model of each kind, so that every test runs with both.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -8,6 +10,14 @@ import pytest
 
 from hotswap.engine.engine import Engine
 from tests.engines import Start, running
+from tests.fakes import AheadExecutor, FakeExecutor
+
+
+@pytest.fixture(params=[FakeExecutor, AheadExecutor])
+def model(request: pytest.FixtureRequest) -> FakeExecutor:
+    """One that computes at the launch, and one that launches ahead."""
+    made: FakeExecutor = request.param()
+    return made
 
 
 @pytest.fixture

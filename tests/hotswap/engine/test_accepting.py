@@ -19,9 +19,8 @@ from tests.fakes import FakeExecutor, LoudTokenizer, expected
 
 
 async def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     engine = await start(model)
     with pytest.raises(UnknownAdapter, match="`nope` is not registered"):
         await text_of(submit(engine, "nope"))
@@ -29,8 +28,9 @@ async def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base(
     assert model.batches == []
 
 
-async def test_a_full_queue_refuses_and_loses_nothing(start: Start) -> None:
-    model = FakeExecutor()
+async def test_a_full_queue_refuses_and_loses_nothing(
+    start: Start, model: FakeExecutor
+) -> None:
     model.gate = threading.Semaphore(0)
     engine = await start(model, kv_tokens=20, max_waiting=2)
     tickets = [submit(engine, "a") for _ in range(6)]
@@ -50,16 +50,18 @@ async def test_a_full_queue_refuses_and_loses_nothing(start: Start) -> None:
     assert all(error.retry_after_s is not None for error in refused)
 
 
-async def test_a_job_larger_than_the_kv_store_is_refused_at_once(start: Start) -> None:
-    engine = await start(FakeExecutor(), kv_tokens=50)
+async def test_a_job_larger_than_the_kv_store_is_refused_at_once(
+    start: Start, model: FakeExecutor
+) -> None:
+    engine = await start(model, kv_tokens=50)
     with pytest.raises(PromptTooLong, match="at most 50 fit"):
         await text_of(submit(engine, "a", prompt=45, tokens=10))
 
 
 async def test_a_prompt_encoded_for_another_generation_comes_back_before_it_is_a_job(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    engine = await start(FakeExecutor())
+    engine = await start(model)
     with pytest.raises(OtherTokenizer):
         await text_of(submit(engine, "a", tokenizer=LoudTokenizer()))
     counters = engine.status.counters
@@ -68,9 +70,10 @@ async def test_a_prompt_encoded_for_another_generation_comes_back_before_it_is_a
     assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
 
 
-async def test_what_waits_for_a_read_counts_as_waiting(start: Start) -> None:
+async def test_what_waits_for_a_read_counts_as_waiting(
+    start: Start, model: FakeExecutor
+) -> None:
     store = Store()
-    model = FakeExecutor()
     engine = await start(model, store=store, max_waiting=2)
     engine.post(Adopt("late", None, Origin(src="late", preload=False)))
     first = [submit(engine, "late") for _ in range(2)]

@@ -12,9 +12,8 @@ from tests.fakes import FakeExecutor, expected, generation
 
 
 async def test_a_replaced_adapter_finishes_old_jobs_and_serves_new_ones_anew(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model, "fcfs-mixed")
     old = submit(engine, "a")
@@ -33,9 +32,8 @@ async def test_a_replaced_adapter_finishes_old_jobs_and_serves_new_ones_anew(
 
 
 async def test_a_retired_adapter_finishes_its_jobs_and_takes_no_new_ones(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     old = submit(engine, "a")

@@ -23,11 +23,11 @@ OnDisk = tuple[Engine, list[str]]
 
 
 @pytest.fixture
-async def one_on_disk(start: Start) -> OnDisk:
+async def one_on_disk(start: Start, model: FakeExecutor) -> OnDisk:
     """An engine that knows `d` by name alone, and what it asked the library for."""
     asked: list[str] = []
     store = Store(max_loaded=1)
-    engine = await start(FakeExecutor(), store=store, fetch=asked.append)
+    engine = await start(model, store=store, fetch=asked.append)
     engine.post(Retire("d"))  # it was adopted at the start
     engine.post(Adopt("d", None, Origin(src="d", preload=False)))
     return engine, asked
@@ -119,10 +119,12 @@ async def test_who_waits_for_a_read_is_told_when_the_server_stops(
         await text_of(ticket)
 
 
-async def test_a_deadline_counts_from_the_request_and_not_from_the_read() -> None:
+async def test_a_deadline_counts_from_the_request_and_not_from_the_read(
+    model: FakeExecutor,
+) -> None:
     now, store = 0.0, Store()
     store.adopt("d", None, Origin(src="d", preload=False))
-    batch = Batch(FakeExecutor(), store)
+    batch = Batch(model, store)
     handler = MessageHandler(
         store,
         batch,

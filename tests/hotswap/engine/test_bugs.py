@@ -23,9 +23,8 @@ class Bug:
 
 
 async def test_a_bug_in_a_round_fails_the_jobs_that_are_there_and_the_engine_goes_on(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model, chooser=Bug())
     beside = submit(engine, "a")
@@ -45,14 +44,14 @@ async def test_a_bug_in_a_round_fails_the_jobs_that_are_there_and_the_engine_goe
 
 @pytest.mark.parametrize("error", [RuntimeError, Panic])
 async def test_a_message_that_fails_concerns_nobody_but_its_sender(
-    error: type[BaseException], start: Start
+    error: type[BaseException], start: Start, model: FakeExecutor
 ) -> None:
     class Broken(FakeTokenizer):
         @property
         def eos(self) -> frozenset[int]:
             raise error("injected")
 
-    model, broken = FakeExecutor(), Broken()
+    broken = Broken()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     engine.post(Adopt("e", generation("e", broken), Origin(src="e")))
@@ -67,8 +66,9 @@ async def test_a_message_that_fails_concerns_nobody_but_its_sender(
     assert leased(engine) == []
 
 
-async def test_nobody_waits_for_an_engine_that_a_bug_has_ended(start: Start) -> None:
-    model = FakeExecutor()
+async def test_nobody_waits_for_an_engine_that_a_bug_has_ended(
+    start: Start, model: FakeExecutor
+) -> None:
     model.gate = threading.Semaphore(0)
     is_broken = False
 
@@ -82,7 +82,7 @@ async def test_nobody_waits_for_an_engine_that_a_bug_has_ended(start: Start) -> 
     await fatal.accepted()
 
     is_broken = True
-    model.gate.release(1)
+    model.gate.release(100)
     async with asyncio.timeout(10):
         for ticket in (running_job, fatal):
             with pytest.raises((Stopping, InternalError)):

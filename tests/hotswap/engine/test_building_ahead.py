@@ -22,9 +22,8 @@ class BuildAheadThenMerge:
 
 
 async def test_a_slot_is_built_ahead_between_the_steps_of_others_and_then_used(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     engine = await start(model, chooser=BuildAheadThenMerge())
     texts = await asyncio.gather(
         *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
@@ -42,9 +41,8 @@ async def test_a_slot_is_built_ahead_between_the_steps_of_others_and_then_used(
 
 
 async def test_a_slot_that_cannot_be_built_ahead_fails_its_adapter_alone(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.weights.broken = {"a"}
     engine = await start(model, chooser=BuildAheadThenMerge())
     broken, other = (submit(engine, name, tokens=20) for name in ("a", "b"))

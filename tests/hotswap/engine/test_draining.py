@@ -12,9 +12,8 @@ from tests.fakes import FakeExecutor, expected
 
 
 async def test_stopping_finishes_what_was_accepted_and_refuses_the_rest(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     accepted = submit(engine, "a")
@@ -30,8 +29,9 @@ async def test_stopping_finishes_what_was_accepted_and_refuses_the_rest(
     assert rest == expected("a", 3, 10)
 
 
-async def test_what_a_drain_cannot_finish_in_time_is_told_so(start: Start) -> None:
-    model = FakeExecutor()
+async def test_what_a_drain_cannot_finish_in_time_is_told_so(
+    start: Start, model: FakeExecutor
+) -> None:
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     accepted = submit(engine, "a")
@@ -45,8 +45,9 @@ async def test_what_a_drain_cannot_finish_in_time_is_told_so(start: Start) -> No
     assert model.spans == {}, "its KV is given back"
 
 
-async def test_what_is_posted_behind_the_last_message_is_answered(start: Start) -> None:
-    model = FakeExecutor()
+async def test_what_is_posted_behind_the_last_message_is_answered(
+    start: Start, model: FakeExecutor
+) -> None:
     engine = await start(model)
     engine.drain(10)
     engine.post(Stop())

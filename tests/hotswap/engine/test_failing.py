@@ -15,9 +15,8 @@ from tests.fakes import FakeExecutor, LoudTokenizer, Panic, expected, generation
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, Panic])
 async def test_whatever_a_step_raises_fails_its_own_jobs_alone(
-    error: type[BaseException], start: Start
+    error: type[BaseException], start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.fail_next = error("injected")
     engine = await start(model)
     with pytest.raises(StepFailed, match="injected"):
@@ -27,9 +26,8 @@ async def test_whatever_a_step_raises_fails_its_own_jobs_alone(
 
 
 async def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.spoilt = {"b"}
     engine = await start(model, "fcfs-mixed")
     model.gate = threading.Semaphore(0)
@@ -45,13 +43,13 @@ async def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it(
 
 
 async def test_a_tokenizer_that_raises_fails_its_own_job_and_none_beside_it(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
     class Broken(LoudTokenizer):
         def decode(self, ids: Sequence[int]) -> str:
             raise KeyError("injected")
 
-    model, broken = FakeExecutor(), Broken()
+    broken = Broken()
     engine = await start(model, "fcfs-mixed")
     engine.post(Adopt("e", generation("e", broken), Origin(src="e")))
     model.gate = threading.Semaphore(0)
@@ -64,8 +62,9 @@ async def test_a_tokenizer_that_raises_fails_its_own_job_and_none_beside_it(
     assert leased(engine) == []
 
 
-async def test_a_failing_merge_fails_that_adapter_and_no_other(start: Start) -> None:
-    model = FakeExecutor()
+async def test_a_failing_merge_fails_that_adapter_and_no_other(
+    start: Start, model: FakeExecutor
+) -> None:
     model.weights.broken = {"a"}
     engine = await start(model, "fcfs-merged")
     with pytest.raises(MergeFailed, match="injected"):
@@ -78,9 +77,8 @@ async def test_a_failing_merge_fails_that_adapter_and_no_other(start: Start) -> 
 
 
 async def test_a_bare_model_that_cannot_be_built_again_fails_the_step_alone(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     engine = await start(model, "fcfs-merged")
     assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
     model.weights.broken = {"base"}
@@ -92,8 +90,9 @@ async def test_a_bare_model_that_cannot_be_built_again_fails_the_step_alone(
     assert await text_of(submit(engine, "base")) == expected("base", 3, 10)
 
 
-async def test_an_adapter_that_cannot_be_mixed_fails_alone(start: Start) -> None:
-    model = FakeExecutor()
+async def test_an_adapter_that_cannot_be_mixed_fails_alone(
+    start: Start, model: FakeExecutor
+) -> None:
     model.unmixable = {"b"}
     model.gate = threading.Semaphore(0)
     engine = await start(model, "fcfs-mixed")

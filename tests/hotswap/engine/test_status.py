@@ -9,8 +9,10 @@ from tests.engines import Start, rest_of, submit, text_of
 from tests.fakes import FakeExecutor, expected, generation
 
 
-async def test_the_status_counts_what_happened(start: Start) -> None:
-    engine = await start(FakeExecutor())
+async def test_the_status_counts_what_happened(
+    start: Start, model: FakeExecutor
+) -> None:
+    engine = await start(model)
     await text_of(submit(engine, "a", prompt=20))
     counters = engine.status.counters
 
@@ -20,9 +22,9 @@ async def test_the_status_counts_what_happened(start: Start) -> None:
 
 
 async def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    engine = await start(FakeExecutor())
+    engine = await start(model)
     await asyncio.gather(
         *(text_of(submit(engine, name, tokens=20)) for name in ("a", "b"))
     )
@@ -38,9 +40,9 @@ async def test_the_status_tells_the_bound_on_a_wait_and_why_it_decided_as_it_did
 
 
 async def test_a_sync_is_answered_when_the_status_shows_what_was_posted_before_it(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    engine = await start(FakeExecutor())
+    engine = await start(model)
     engine.post(Adopt("new", generation("z"), Origin(src="new")))
     await asyncio.wrap_future(engine.sync())
 
@@ -50,9 +52,8 @@ async def test_a_sync_is_answered_when_the_status_shows_what_was_posted_before_i
 
 
 async def test_whoever_asks_for_a_sync_may_leave_before_it_is_answered(
-    start: Start,
+    start: Start, model: FakeExecutor
 ) -> None:
-    model = FakeExecutor()
     model.gate = threading.Semaphore(0)
     engine = await start(model)
     ticket = submit(engine, "a")
