@@ -77,13 +77,9 @@ class Machine(Costs):
 
 def flat(merged_s: float, mixed_s: float, swap_s: float = 0.0) -> Machine:
     """Steps that cost the same whatever their size; `mixed_s` is for two adapters."""
+    adapter = (mixed_s - merged_s) / 2
     return Machine(
-        step=merged_s,
-        sequence=0.0,
-        adapter=(mixed_s - merged_s) / 2,
-        prefill=0.0,
-        warm=swap_s,
-        cold=swap_s,
+        step=merged_s, sequence=0, adapter=adapter, prefill=0, warm=swap_s, cold=swap_s
     )
 
 
