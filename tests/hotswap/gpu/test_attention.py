@@ -71,16 +71,14 @@ def test_the_reference_is_torch_s_attention(window: int | None) -> None:
         rows = torch.arange(seen - count, seen)[:, None]
         mask = torch.ones(count, seen, dtype=torch.bool).tril(seen - count)
         mask &= torch.arange(seen) > rows - (window or seen + 1)
-        heads_first = (
-            t.transpose(0, 1)
-            for t in (
-                it.q[first : first + count],
-                it.keys[start : start + seen],
-                it.values[start : start + seen],
-            )
-        )
+        own = slice(start, start + seen)
         expected = torch.nn.functional.scaled_dot_product_attention(
-            *heads_first, attn_mask=mask, scale=SCALING, enable_gqa=True
+            it.q[first : first + count].transpose(0, 1),
+            it.keys[own].transpose(0, 1),
+            it.values[own].transpose(0, 1),
+            attn_mask=mask,
+            scale=SCALING,
+            enable_gqa=True,
         ).transpose(0, 1)
         found = exact(it, window)[first : first + count]
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -145,6 +143,15 @@ def test_decode_ragged_and_split_agree(
 
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [3, 70])
+def test_each_row_of_a_chunk_has_a_window_of_its_own(
+    device: torch.device, window: int
+) -> None:
+    it = step([(66, 9)], Shape(kv_heads=1), device)
+
+    assert_close(call(it, window), it, window)
 
 
 @pytest.mark.parametrize("is_decode", [True, False])

@@ -44,9 +44,9 @@ def attend_decode(
     if splits == 1:
         parts, levels = out, out  # the second is not written
     else:
-        float32 = {"dtype": torch.float32, "device": q.device}
-        parts = torch.empty((rows, heads, splits, dim), **float32)
-        levels = torch.empty((rows, heads, splits), **float32)
+        shape = (rows, heads, splits)
+        parts = torch.empty((*shape, dim), dtype=torch.float32, device=q.device)
+        levels = torch.empty(shape, dtype=torch.float32, device=q.device)
     sizes = {
         "HEADS": heads,
         "DIM": dim,
@@ -99,24 +99,11 @@ def _span(seen, sequence, split, WINDOW: tl.constexpr, SPLITS: tl.constexpr, KEY
 
 @triton.jit
 def _decode_kernel(
-    q,
-    keys,
-    values,
-    parts,
-    levels,
-    seen,
-    starts,
-    first,
-    scale,
-    HEADS: tl.constexpr,
-    KV_HEADS: tl.constexpr,
-    DIM: tl.constexpr,
-    DIM_TILE: tl.constexpr,
-    WINDOW: tl.constexpr,
-    SPLITS: tl.constexpr,
-    ROW_TILE: tl.constexpr,
-    KEY_TILE: tl.constexpr,
-):
+    q, keys, values, parts, levels, seen, starts, first, scale,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
+    DIM_TILE: tl.constexpr, WINDOW: tl.constexpr, SPLITS: tl.constexpr,
+    ROW_TILE: tl.constexpr, KEY_TILE: tl.constexpr,
+):  # fmt: skip
     kv_head = tl.program_id(0)
     sequence = tl.program_id(1)
     split = tl.program_id(2)

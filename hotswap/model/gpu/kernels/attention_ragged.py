@@ -65,42 +65,26 @@ def _key_tile(dtype: torch.dtype, dim: int) -> int:
 
 @triton.jit
 def _ragged_kernel(
-    q,
-    keys,
-    values,
-    out,
-    seen,
-    starts,
-    first,
-    count,
-    blocks,
-    scale,
-    HEADS: tl.constexpr,
-    KV_HEADS: tl.constexpr,
-    DIM: tl.constexpr,
-    DIM_TILE: tl.constexpr,
-    WINDOW: tl.constexpr,
-    ROWS: tl.constexpr,
-    ROW_TILE: tl.constexpr,
-    KEY_TILE: tl.constexpr,
-):
+    q, keys, values, out, seen, starts, first, count, blocks, scale,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
+    DIM_TILE: tl.constexpr, WINDOW: tl.constexpr, ROWS: tl.constexpr,
+    ROW_TILE: tl.constexpr, KEY_TILE: tl.constexpr,
+):  # fmt: skip
     kv_head = tl.program_id(0)
     block = blocks + 2 * tl.program_id(1)
     sequence = tl.load(block)
     if sequence < 0:
         return
-    offset = tl.load(block + 1)
-    rows = tl.load(count + sequence)
+    offset, rows = tl.load(block + 1), tl.load(count + sequence)
     position = tl.load(seen + sequence) - rows + offset  # of the block's first row
     end = position + tl.minimum(ROWS, rows - offset)  # no key from here on is attended
 
     # Row i of the tile: row i // GROUP, the query head i % GROUP of the KV head
     GROUP: tl.constexpr = HEADS // KV_HEADS
     index = tl.arange(0, ROW_TILE)
-    row = index // GROUP
-    dims = tl.arange(0, DIM_TILE)
-    is_row = (row < ROWS) & (offset + row < rows)
-    is_query = is_row[:, None] & (dims < DIM)[None, :]
+    row, dims = index // GROUP, tl.arange(0, DIM_TILE)
+    is_dim = (dims < DIM)[None, :]
+    is_query = ((row < ROWS) & (offset + row < rows))[:, None] & is_dim
     q_row = (tl.load(first + sequence) + offset).to(tl.int64)
     q_start = q_row * (HEADS * DIM) + kv_head * (GROUP * DIM)
     q_places = (row * (HEADS * DIM) + index % GROUP * DIM)[:, None] + dims[None, :]
@@ -113,7 +97,6 @@ def _ragged_kernel(
     arena_row = (tl.load(starts + sequence) + begin).to(tl.int64)
     at = tl.arange(0, KEY_TILE)
     places = (at * STEP)[:, None] + dims[None, :]
-    is_dim = (dims < DIM)[None, :]
     keys += arena_row * STEP + kv_head * DIM
     values += arena_row * STEP + kv_head * DIM
     highest, total, result = start(ROW_TILE, DIM_TILE)
