@@ -6,7 +6,8 @@ setting               where a part runs; how it times
 model                 random models of Llama's shapes, adapters, executors
 table                 what was found beside what is wanted
 
-The parts: ceilings, kernels (and sweep, over the sizes of their blocks), steps, engine,
-peft. `--device cpu --tiny` runs all of them on a CPU with tiny shapes, so that no typo
+The parts: ceilings, promises (`pytest -m gpu`), steps, serving (the engine), kernels
+and sweep (over the sizes of their blocks; both on cases), peft.
+`--device cpu --tiny` runs all of them on a CPU with tiny shapes, so that no typo
 wastes a visit. Not yet run on a GPU.
 """
