@@ -70,6 +70,7 @@ def build(config: Config) -> Litestar:
         also_base=tuple(also_base),
         started_at=int(time.time()),
         memory=runner.memory,
+        executor={"kind": runner.kind, "launches_ahead": runner.launches_ahead},
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
         hooks=own,
@@ -99,6 +100,12 @@ def _model(config: Config) -> tuple[Loaded, ModelExecutor, Costs]:
         budget_bytes=None if budget_gb is None else int(budget_gb * 2**30),
         max_batch=unless_auto(config.schedule.max_batch),
         prefill_tokens=unless_auto(config.schedule.prefill_tokens),
+    )
+    held = runner.memory
+    log.info(
+        "executor kind=%r launches_ahead=%s max_batch=%d slots=%d kv_tokens=%d",
+        *(runner.kind, runner.launches_ahead, runner.max_batch),
+        *(held.slots, held.kv_tokens),
     )
     return loaded, runner, calibrate(runner, runner.max_batch)
 

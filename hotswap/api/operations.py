@@ -35,7 +35,8 @@ async def status(server: Injected) -> dict[str, Any]:
     now = server.engine.status
     body = _plain(now)
     del body["adapters"]
-    return {"model": server.base, **body, "memory": server.memory}
+    own = {"memory": server.memory, "executor": server.executor}
+    return {"model": server.base, **body, **own}
 
 
 @get("/metrics", media_type="text/plain; version=0.0.4")

@@ -1,6 +1,7 @@
 """Server state: the parts that routes look at and act on. It submits nothing."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from hotswap.model.machine.budget import MemoryPlan
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
     """`base`, `also_base`: the names of the bare model, the first is what answers say.
-    `memory`: what holds how much. `directory`: the one that is watched.
-    `show_paths`: whether answers may tell where files lie. `answers`: how many went
-    out, by HTTP code."""
+    `memory`: what holds how much. `executor`: how tokens are computed. `directory`: the
+    one that is watched. `show_paths`: whether answers may tell where files lie.
+    `answers`: how many went out, by HTTP code."""
 
     engine: Engine
     base: str
@@ -36,6 +37,7 @@ class ServerState:
     watch: Watch | None = None
     also_base: tuple[str, ...] = ()
     is_lora_enabled: bool = True
+    executor: Mapping[str, object] = field(default_factory=dict)
     directory: Path | None = None
     show_paths: bool = False
     model_path: str = ""

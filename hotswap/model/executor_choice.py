@@ -50,7 +50,6 @@ def choose_executor(loaded: Loaded, **sizes: Unpack[Sizes]) -> ModelExecutor:
     if not why_not:
         chosen = proven(loaded, triton_and_graphs, sizes)
         if isinstance(chosen, GpuExecutor):
-            log.info("model %s is served by %s", loaded.name, chosen.kind)
             return chosen
         why_not = chosen
         gc.collect()  # whatever it had allocated

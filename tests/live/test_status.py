@@ -37,3 +37,9 @@ def test_memory_is_told_by_what_takes_it(live: Live) -> None:
     assert (
         f"hotswap_batched_lora_bytes {float(status['batched_lora_bytes'])}" in metrics
     )
+
+
+def test_how_tokens_are_computed_is_told(live: Live) -> None:
+    status = httpx.get(f"{live.url}/v1/status").json()
+
+    assert status["executor"] == {"kind": "llama", "launches_ahead": False}

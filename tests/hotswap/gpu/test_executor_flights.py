@@ -152,6 +152,7 @@ def test_a_step_that_finds_no_memory_fails_and_the_next_one_runs(
     jobs = [(PROMPT, None), (PROMPT[:3], None)]
     wanted = Client(executor).answers(jobs)
     executor.open(7, 16, GREEDY)
+    executor.land(executor.launch([row(7, PROMPT)], mixed=False))
 
     def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -159,9 +160,9 @@ def test_a_step_that_finds_no_memory_fails_and_the_next_one_runs(
     with monkeypatch.context() as patched:
         patched.setattr(executor_module, "sample", no_memory)
         with pytest.raises(StepFailed, match="no memory left for a step of 1 jobs"):
-            executor.launch([row(7, PROMPT)], mixed=False)
-    with pytest.raises(KeyError):  # its token was never sampled
-        executor.launch([row(7, None, 10)], mixed=False)
+            executor.launch([row(7, [1], 10)], mixed=False)
+    with pytest.raises(KeyError):  # the failed step sampled no token
+        executor.launch([row(7, None, 11)], mixed=False)
     executor.close(7)
 
     assert Client(executor, ahead=True).answers(jobs) == wanted
