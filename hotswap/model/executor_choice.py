@@ -84,7 +84,9 @@ def misfit(
 
 def triton_and_graphs(device: torch.device) -> tuple[Kernels, GraphBackend]:
     """What the executor computes with on a GPU. Sums are taken in float32 from now on,
-    the parts of a split product's too."""
+    the parts of a split product's too, and float32 is multiplied as float32, whatever
+    the environment says (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is set in some images)."""
+    torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     kernels = importlib.import_module("hotswap.model.gpu.kernels.triton_kernels")
@@ -98,8 +100,9 @@ def proven(
 ) -> GpuExecutor | str:
     """The GPU's executor, or why it is not right. Raises StartFailed for no room."""
     try:
+        kernels, backend = parts(loaded.model.device)
         probes = Probes(loaded.model)
-        executor = GpuExecutor(loaded, *parts(loaded.model.device), **sizes)
+        executor = GpuExecutor(loaded, kernels, backend, **sizes)
         for job, ids in enumerate(probes.prompts):
             executor.open(job, len(ids), _GREEDY)
         for rows in probes.steps:
@@ -107,7 +110,7 @@ def proven(
         for job in range(len(probes.prompts)):
             executor.close(job)
         if not probes.agree(logits):
-            return "its logits differ"
+            return f"its logits differ by {probes.gap(logits):.2g}"
         executor.warm_up()
         return executor
     except StartFailed:
