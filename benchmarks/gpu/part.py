@@ -15,6 +15,15 @@ from benchmarks.gpu.setting import Setting
 from tests.hotswap.gpu.interpreter import mend
 
 
+class _Warnings(logging.Handler):
+    """Figures, too: an executor or a step that runs otherwise than it should changes
+    what all others mean."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = f"warning: {record.getMessage()}"
+        print(json.dumps({said: record.name}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.part")
     parser.add_argument("name", help="module, and after a colon what it is to run")
@@ -22,6 +31,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO)  # to stderr: why it runs as it does
+    logging.getLogger("hotswap").addHandler(_Warnings(logging.WARNING))
     module, _, argument = asked.name.partition(":")
     part = importlib.import_module(f"benchmarks.gpu.{module}")
     if asked.device == "cpu":

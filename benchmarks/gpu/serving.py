@@ -38,6 +38,7 @@ def run(setting: Setting, shape: str = "1b") -> Figures:
         prefill_tokens=64 if setting.tiny else 2048,
         kv_tokens=512 if setting.tiny else 80_000,
     )
+    yield "executor", executor.kind
     costs = measure(executor, executor.max_batch, limit_s=CALIBRATION_S).costs
     yield "costs", costs.state()
     jobs, tokens = (4, 8) if setting.tiny else (256, 128)
@@ -88,6 +89,7 @@ class Crowd:
             max_waiting=1000,
             prefill_tokens=self._executor.prefill_tokens,
             patience_s=1.0,
+            launches_ahead=self._executor.launches_ahead,
         )
         engine = Engine(
             self._executor,

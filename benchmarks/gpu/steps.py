@@ -17,6 +17,7 @@ from benchmarks.gpu.setting import Figures, Setting
 from hotswap.adapters.generation import Generation
 from hotswap.engine.executor import Executor
 from hotswap.model.executor_choice import ModelExecutor
+from hotswap.model.gpu.executor import GpuExecutor
 from hotswap.model.network.rows import Row
 from hotswap.sampling_params import SamplingParams
 
@@ -102,6 +103,8 @@ def run(setting: Setting, shape: str = "1b") -> Figures:
         kv_tokens=256 if setting.tiny else 140_000,
     )
     yield "executor", executor.kind
+    if isinstance(executor, GpuExecutor):
+        yield "graphs, and steps that run eager for want of one", executor.graphs
     yield "start and graphs, s", time.perf_counter() - begun
     made = adapters(executor, 2 if setting.tiny else 16)
     steps = Steps(executor, setting)

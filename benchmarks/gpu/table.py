@@ -33,6 +33,10 @@ _AT_LEAST = {
     "prefill 2048 behind 0, tokens/s": (150_000, 25_000),
 }
 
+# Figures of no target; and what ran otherwise than it should, which changes what all
+# others mean.
+_TOLD = ("engine", "PEFT", "executor", "graphs", "warning", "FAILED", "ERROR")
+
 
 def table(found: Mapping[str, Mapping[str, object]]) -> str:
     """`found`: figures by part. Markdown."""
@@ -51,7 +55,7 @@ def table(found: Mapping[str, Mapping[str, object]]) -> str:
                 lines.append(_line(label, "", "", both[place], value, is_most=is_most))
     for part, figures in found.items():
         for name, value in figures.items():
-            if name.startswith(("engine", "PEFT")):
+            if name.startswith(_TOLD):
                 lines.append(f"| {part} {name} | | | | {value} | |")
     return "\n".join(lines)
 

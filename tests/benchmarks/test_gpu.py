@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import __main__ as visit
+from benchmarks.gpu.promises import outcome
 from benchmarks.gpu.table import table
 
 TINY = ["--device", "cpu", "--tiny"]
@@ -67,6 +68,33 @@ def test_the_table_says_what_was_missed() -> None:
     assert "| 1b decoding, b 16, ms | 0.82 | 1.6 | <= 1.4 | 1.5 | missed |" in told
     assert "| 1b decoding, b 64, ms | 1.1 | 2.0 | <= 1.8 | none | |" in told
     assert "| 1b cold swap, ms |  |  | <= 2.0 | 2.0 | reached |" in told
+
+
+def test_the_table_says_what_ran_otherwise_than_it_should() -> None:
+    eager = {"executor": "llama", "warning: it runs eager": "hotswap.model"}
+
+    told = table({"steps:1b": eager, "promises": {"FAILED a.py::b": "see the log"}})
+
+    assert "| steps:1b executor | | | | llama | |" in told
+    assert "| steps:1b warning: it runs eager | | | | hotswap.model | |" in told
+    assert "| promises FAILED a.py::b | | | | see the log | |" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("tests/a.py::b[cuda-1 - 2] PASSED     [ 10%]", ("b[cuda-1 - 2]", "PASSED")),
+        ("[gw3] [ 12%] FAILED tests/a.py::b[cuda] ", ("b[cuda]", "FAILED")),
+        ("tests/a.py::b[cuda] ", None),  # begins
+        ("FAILED tests/a.py::b[cuda] - assert 1 == 2", None),  # told at the end, too
+        ("tests/a.py:33: in b", None),
+    ],
+)
+def test_how_a_promise_ended_is_read_as_it_ends(
+    line: str, found: tuple[str, str] | None
+) -> None:
+    wanted = None if found is None else (f"tests/a.py::{found[0]}", found[1])
+    assert outcome(f"{line}\n") == wanted
 
 
 def test_the_measured_costs_are_kept_in_the_form_of_machine_json(

@@ -111,6 +111,11 @@ class GpuExecutor:
         """Memory of the device that adapters take to run mixed: always the same."""
         return self._pool.nbytes
 
+    @property
+    def graphs(self) -> tuple[int, int]:
+        """How many were captured, and how many could not be: those steps run eager."""
+        return self._forward.graphs
+
     def warm_up(self) -> None:
         """Capture the graphs of golden and of each slot. Before the first job."""
         begun_s = time.perf_counter()
@@ -128,7 +133,11 @@ class GpuExecutor:
         for generation in bare:
             self.weights.forget(generation.key)
         seconds = time.perf_counter() - begun_s
-        log.info("captured graphs=%d seconds=%.1f", self._forward.graphs, seconds)
+        captured, eager = self.graphs
+        told = "captured graphs=%d failed=%d seconds=%.1f"
+        log.log(
+            logging.WARNING if eager else logging.INFO, told, captured, eager, seconds
+        )
 
     def open(self, job: int, tokens: int, params: SamplingParams) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""

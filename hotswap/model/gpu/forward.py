@@ -77,9 +77,9 @@ class GpuForward:
         self._steps: dict[Form, _Prepared] = {}
 
     @property
-    def graphs(self) -> int:
-        """How many were captured."""
-        return len(self._graphs)
+    def graphs(self) -> tuple[int, int]:
+        """How many were captured, and how many could not be."""
+        return len(self._graphs), self._graphs.eager
 
     @torch.inference_mode()
     def run(

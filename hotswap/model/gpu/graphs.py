@@ -47,6 +47,7 @@ class CudaGraphs:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
         self._side = torch.cuda.Stream(device)
+        self._failed: list[torch.cuda.CUDAGraph] = []
 
     def capture(self, work: Work) -> Work:
         steps = torch.cuda.current_stream(self._device)
@@ -65,6 +66,10 @@ class CudaGraphs:
                 capture_error_mode="thread_local",
             ):
                 work()
+        except BaseException:
+            # torch's allocator may go on asking it whether an allocation is its own.
+            self._failed.append(graph)
+            raise
         finally:  # a capture that failed leaves its own stream current
             torch.cuda.set_stream(steps)
         return graph.replay
@@ -76,9 +81,11 @@ class Graphs:
     def __init__(self, backend: GraphBackend) -> None:
         self._backend = backend
         self._replays: dict[GraphKey, Work] = {}
+        self.eager = 0  # keys that could not be captured
 
     def __len__(self) -> int:
-        return len(self._replays)
+        """How many were captured."""
+        return len(self._replays) - self.eager
 
     def run(self, key: GraphKey, work: Work) -> None:
         """Launch `work` as one graph. It is the same for the same key. A key that
@@ -94,4 +101,5 @@ class Graphs:
         except RuntimeError as error:  # torch's class for all that a device refuses
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             log.warning("no graph for %s, it runs eager: %s", key, reason)
+            self.eager += 1
             return work

@@ -85,6 +85,7 @@ def test_a_key_that_cannot_be_captured_runs_eager_and_says_so_once(
 
     assert step.y[0, 0] == 3
     assert (backend.captured, backend.replayed) == (1, 0)
+    assert (len(graphs), graphs.eager) == (0, 1)
     assert [record.getMessage() for record in caplog.records] == [
         f"no graph for {KEY}, it runs eager: "
         "injected: operation not permitted while capturing"
