@@ -65,7 +65,10 @@ def read(
             lambda said: AdapterRefused("unexpected", f"it ends in {said}")
         ):
             try:
-                return _read(folder, layout, limits or CheckpointLimits(), tokenizers)
+                with layout.beside_steps():
+                    return _read(
+                        folder, layout, limits or CheckpointLimits(), tokenizers
+                    )
             except OSError as error:  # no room for a copy, no process for a trial
                 raise unreadable(error) from None
     except AdapterRefused as error:

@@ -7,6 +7,7 @@ what an adapter means.
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -21,7 +22,9 @@ class Layout:
     """`linear`: [out, in] of each linear module; `others`: the paths of all others.
 
     `golden`: the parameters of each module that has any, by name, in the module's own
-    orientation. Never written. `base`: what the model is called.
+    orientation. Never written. `base`: what the model is called. `stream`: of those who
+    read golden on a CUDA device, one for all: torch has 32 in turns, and another's
+    may be the one that a graph is captured on.
     """
 
     linear: Mapping[str, tuple[int, int]]
@@ -29,6 +32,12 @@ class Layout:
     skeleton: PreTrainedModel
     golden: Mapping[str, Mapping[str, torch.Tensor]] = field(repr=False)
     base: str = ""
+    stream: torch.cuda.Stream | None = None
+
+    def beside_steps(self) -> AbstractContextManager[object]:
+        """Within it, what a thread asks of golden's device is queued beside the steps:
+        it waits for none of them, and none waits for it."""
+        return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
     def matrix(self, path: str) -> torch.Tensor:
         """Golden of a linear module, seen as [out, in]."""

@@ -3,6 +3,8 @@
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +108,27 @@ def test_the_digest_names_the_content_and_not_the_folder(
 
     assert copy == key
     assert len({key, other_weights, other_config}) == 3
+
+
+def test_golden_is_looked_at_beside_the_steps(
+    good: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[bool] = []
+
+    @contextmanager
+    def noted(_: Layout) -> Iterator[None]:
+        beside.append(True)
+        yield
+        beside.append(False)
+
+    def looked_at(self: Layout, path: str) -> torch.Tensor:
+        assert beside == [True]
+        return matrix(self, path)
+
+    matrix = Layout.matrix
+    monkeypatch.setattr(Layout, "beside_steps", noted)
+    monkeypatch.setattr(Layout, "matrix", looked_at)
+
+    read(good, layout)
+
+    assert beside == [True, False]

@@ -191,3 +191,19 @@ def test_costs_are_measured(cuda: EagerExecutor) -> None:
 
     assert costs.swap_s(warm=False, rank=16) > 0
     assert all(seconds >= 0 for seconds in costs.table().values())
+
+
+def test_reading_an_adapter_does_not_wait_for_steps(
+    cuda: EagerExecutor, adapter_folders: Path
+) -> None:
+    read(adapter_folders / "a0", cuda.layout)  # warms up
+    much = torch.ones(8192, 8192, device="cuda")
+    steps = torch.cuda.Event()
+    cuda._device.finish()
+
+    for _ in range(60):
+        torch.mm(much, much)
+    steps.record()
+    read(adapter_folders / "a0", cuda.layout)
+
+    assert not steps.query()

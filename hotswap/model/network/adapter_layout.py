@@ -37,4 +37,16 @@ def adapter_layout(
         skeleton=skeleton,
         golden={path: p.golden_of(path) for p in every for path in p.parts},
         base=base,
+        stream=_stream_for(every),
     )
+
+
+def _stream_for(every: Sequence[Swappable]) -> torch.cuda.Stream | None:
+    """One that begins when golden is there."""
+    for swappable in every:
+        for tensor in swappable.golden_tensors:
+            if tensor.is_cuda:
+                stream = torch.cuda.Stream(tensor.device)
+                stream.wait_stream(torch.cuda.current_stream(tensor.device))
+                return stream
+    return None
