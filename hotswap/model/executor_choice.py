@@ -7,6 +7,7 @@ by name: a CPU needs no Triton. Not yet run on a GPU.
 import gc
 import importlib
 import logging
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TypedDict, Unpack
@@ -84,9 +85,9 @@ def misfit(
 
 def triton_and_graphs(device: torch.device) -> tuple[Kernels, GraphBackend]:
     """What the executor computes with on a GPU. Sums are taken in float32 from now on,
-    the parts of a split product's too, and float32 is multiplied as float32, whatever
-    the environment says (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is set in some images)."""
-    torch.set_float32_matmul_precision("highest")
+    the parts of a split product's too, and float32 is multiplied as float32."""
+    if os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "0") != "0":  # NVIDIA's image
+        torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     kernels = importlib.import_module("hotswap.model.gpu.kernels.triton_kernels")
