@@ -13,6 +13,7 @@ from typing import TypedDict, Unpack
 
 import torch
 
+from hotswap.adapters.layout import is_hollow
 from hotswap.errors import StartFailed
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.gpu.executor import GpuExecutor
@@ -52,6 +53,9 @@ def choose_executor(loaded: Loaded, **sizes: Unpack[Sizes]) -> ModelExecutor:
         if isinstance(chosen, GpuExecutor):
             return chosen
         why_not = chosen
+        if any(is_hollow(parameter) for parameter in loaded.model.parameters()):
+            # Golden has left the model: nobody else can compute with it.
+            raise StartFailed(f"model {loaded.name}: it cannot be run ({why_not})")
         gc.collect()  # whatever it had allocated
         torch.cuda.empty_cache()
     log.warning("model %s runs eager on the GPU: %s", loaded.name, why_not)
@@ -62,18 +66,20 @@ def misfit(
     loaded: Loaded, capability: Callable[[torch.device], tuple[int, int]]
 ) -> str:
     """Why the GPU's executor cannot serve this model here; "" if it may."""
-    device = loaded.model.device
+    device, why = loaded.model.device, ""
     if device.type != "cuda":
-        return f"no graphs on {device.type}"
-    if (found := capability(device)) < _OLDEST:
-        return "compute capability {}.{}, graphs need {}.{}".format(*found, *_OLDEST)
-    if find_spec("triton") is None:
-        return "triton is not installed"
-    if loaded.mixes_jobs:
-        return "its rotary frequencies depend on the longest job"
-    if not Llama.fits(loaded.model):
-        return f"no chain of operations for {type(loaded.model).__name__}"
-    return ""
+        why = f"no graphs on {device.type}"
+    elif device.index:  # Triton launches on the thread's current device
+        why = "graphs are for the first device: CUDA_VISIBLE_DEVICES chooses it"
+    elif (found := capability(device)) < _OLDEST:
+        why = "compute capability {}.{}, graphs need {}.{}".format(*found, *_OLDEST)
+    elif find_spec("triton") is None:
+        why = "triton is not installed"
+    elif loaded.mixes_jobs:
+        why = "its rotary frequencies depend on the longest job"
+    elif not Llama.fits(loaded.model):
+        why = f"no chain of operations for {type(loaded.model).__name__}"
+    return why
 
 
 def triton_and_graphs(device: torch.device) -> tuple[Kernels, GraphBackend]:
