@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
+# In its interpreter the tests run the GPU's kernels on a CPU. torch for CUDA has brought
+# its own, of another version perhaps; this is torch 2.11's.
+TRITON := 'triton==3.6.*'
+
 .PHONY: setup constraints demo test test-fast lint bench gpu clean
 
 setup: $(READY)
@@ -15,6 +19,8 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -c 'import triton' 2>/dev/null || $(INSTALL) $(TRITON) \
+	    || echo 'no Triton for this machine: the tests of GPU kernels are skipped'
 	touch $@
 
 # The newest releases within pyproject.toml's ranges, as the next constraints.

@@ -138,13 +138,14 @@ def _registry(
 ) -> Registry:
     directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]
+    checked = partial(
+        read,
+        layout=runner.layout,
+        limits=_limits(config),
+        tokenizers=AdapterTokenizers(loaded.tokenizer),
+    )
     return Registry(
-        partial(
-            read,
-            layout=runner.layout,
-            limits=_limits(config),
-            tokenizers=AdapterTokenizers(loaded.tokenizer),
-        ),
+        lambda folder: runner.held(checked(folder)),
         engine.post,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from hotswap.adapters.generation import bytes_of
+from hotswap.adapters.generation import Generation, bytes_of
 from hotswap.adapters.layout import hollowed
 from hotswap.model.eager.eviction import evict_golden
 from hotswap.model.eager.forward_choice import ChosenForward, choose_forward
 from hotswap.model.machine.budget import Demand, plan_memory
 from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
+from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
@@ -113,6 +114,10 @@ class EagerExecutor:
         logits = self._forward.run(rows, mixed=mixed)
         self._device.finish()
         return logits
+
+    def held(self, generation: Generation) -> Generation:
+        """The same, in such host memory as the device copies from. On any thread."""
+        return pinned(generation, self._device)
 
     def forget(self, generation: str) -> None:
         """Drop what is kept of a generation, by its key, that nobody uses any more."""

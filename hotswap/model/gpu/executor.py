@@ -27,6 +27,7 @@ from hotswap.model.gpu.operations import GpuOperations
 from hotswap.model.machine.budget import Demand
 from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
+from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
@@ -175,6 +176,10 @@ class GpuExecutor:
         logits = self._logits(rows, mixed=mixed).clone()
         self._device.finish()
         return logits
+
+    def held(self, generation: Generation) -> Generation:
+        """The same, in such host memory as the device copies from. On any thread."""
+        return pinned(generation, self._device)
 
     def forget(self, generation: str) -> None:
         """Drop what is kept of a generation, by its key, that nobody uses any more."""

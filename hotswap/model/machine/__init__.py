@@ -1,7 +1,8 @@
 """What the model runs on.
 
 device                the host or CUDA: its memory, its side stream, its events;
-                      cuda_check: why one cannot be used
+                      cuda_check: why one cannot be used; pinned: what it reads
+                      of host memory by itself
 kernels               how products are computed
 budget                what memory is spent on: golden, slots, KV, adapters; a GPU's
                       is spent by gpu_budget
