@@ -4,6 +4,7 @@ Random weights take as long as trained ones, and nothing has to travel.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -102,7 +103,8 @@ def adapters(executor: ModelExecutor, count: int) -> list[Generation]:
         for path, (rows, columns) in executor.layout.linear.items()
         if path != executor.head
     }
-    return [Generation(key=f"a{n:03}", deltas=deltas) for n in range(count)]
+    held = executor.held(Generation(key="", deltas=deltas))  # as a server holds it
+    return [replace(held, key=f"a{n:03}") for n in range(count)]
 
 
 def own(generations: Sequence[Generation], job: int) -> Generation | None:

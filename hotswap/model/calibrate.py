@@ -245,4 +245,4 @@ def _made_up(runner: ModelExecutor, seed: int) -> Generation:
         for path, (rows, columns) in runner.layout.linear.items()
         if path != runner.head
     }
-    return Generation(key=f"calibration-{seed}", deltas=deltas)
+    return runner.held(Generation(key=f"calibration-{seed}", deltas=deltas))

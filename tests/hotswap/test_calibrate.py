@@ -135,6 +135,9 @@ class Clockwork:
     def land(self, flight: None) -> None: ...
     def open(self, job: int, tokens: int, params: SamplingParams) -> None: ...
     def close(self, job: int) -> None: ...
+    def held(self, generation: Generation) -> Generation:
+        return generation
+
     def forget(self, key: str) -> None:
         self._built.discard(key)
 
