@@ -23,6 +23,7 @@ HotswapError
 ├── Stopping                 the server is going down
 ├── InternalError            a bug of the server's own
 ├── StepFailed               the model failed on this job's step
+│   └── DeviceFull           the device had no memory for a step so large
 ├── MergeFailed              the adapter could not be merged
 ├── MixFailed                the adapter could not run mixed
 └── StartFailed              the server cannot start: a bad flag, file or model
@@ -185,6 +186,10 @@ class InternalError(HotswapError):
 
 
 class StepFailed(HotswapError):
+    pass
+
+
+class DeviceFull(StepFailed):
     pass
 
 

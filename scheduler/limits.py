@@ -1,10 +1,12 @@
-"""SchedulerLimits: what a scheduler may deal out. Set once; all its parts share it."""
+"""SchedulerLimits: what a scheduler may deal out. All its parts share one."""
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SchedulerLimits:
+    """Set once, but for `prefill_tokens`: see `Scheduler.shrink`."""
+
     kv_tokens: int  # KV cache for all live jobs together
     max_batch: int  # jobs in one step: its seats
     max_waiting: int  # jobs without KV; one more is refused

@@ -176,6 +176,12 @@ class Scheduler:
         for job in self._flights.land(step, outcome, now):
             self._leave(job.id, JobEvent.FINISH)
 
+    def shrink(self, step: Step) -> None:
+        """There was no memory for this step: from now on one has half of its prompt
+        tokens at most. Bounds grow with that. A step of no prompt teaches nothing."""
+        if step.prefill_tokens:
+            self._limits.prefill_tokens = max(1, step.prefill_tokens // 2)
+
     def built_ahead(self, generation: str, seconds: float) -> None:
         """A slot now holds `generation`; building it between steps took `seconds`."""
         self._flights.warm |= {generation}

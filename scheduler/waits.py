@@ -25,7 +25,7 @@ class Waits:
         self._backlog = backlog
         self._outlook = outlook
         self._max_batch = limits.max_batch
-        self._prefill_tokens = limits.prefill_tokens
+        self._limits = limits
         self._patience_s = limits.patience_s
         self._launches_ahead = limits.launches_ahead
         self._was_quiet = False  # the last one was for a quiet adapter
@@ -79,7 +79,11 @@ class Waits:
         job = self._backlog.soonest_deadline(now)
         if job is None or job.deadline is None:
             return None
-        steps = 2 + self._launches_ahead + job.unfilled_tokens // self._prefill_tokens
+        steps = (
+            2
+            + self._launches_ahead
+            + job.unfilled_tokens // self._limits.prefill_tokens
+        )
         if now + steps * self._outlook.step_s < job.deadline:
             return None
         if job.state is not JobState.WAITING:

@@ -21,7 +21,7 @@ from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
-from hotswap.errors import HotswapError, MergeFailed, StepFailed
+from hotswap.errors import DeviceFull, HotswapError, MergeFailed, StepFailed
 from scheduler import BASE, Mode, Outcome, Scheduler, Step, Swap
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class StepRunner:
                 launched = self._batch.launch(step)
         except HotswapError as error:
             self.land_all()
-            self._failures.fail_step(sequences, error)
+            self._fail(step, sequences, error)
             return False
         self._in_air.append(_InAir(launched, sequences, launched_at, swap))
         return True
@@ -142,7 +142,7 @@ class StepRunner:
             with error_boundary(_step_failed):
                 pieces, failed = self._batch.land(launched)
         except HotswapError as error:
-            self._failures.fail_step(in_air.sequences, error)
+            self._fail(step, in_air.sequences, error)
             return 0.0
         finally:
             before, self._landed_at = self._landed_at, self._clock()
@@ -156,6 +156,11 @@ class StepRunner:
         for sequence, failure in failed:
             self._failures.fail([sequence], failure)
         return outcome.seconds
+
+    def _fail(self, step: Step, sequences: list[Sequence], error: HotswapError) -> None:
+        self._failures.fail_step(sequences, error)
+        if isinstance(error, DeviceFull):
+            self._scheduler.shrink(step)
 
     def build_ahead(self, key: str | None, budget_s: float) -> None:
         """Go on with the slot that the plan asked for, if any, for about as long as the

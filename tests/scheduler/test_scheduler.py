@@ -98,6 +98,22 @@ def test_the_oldest_prompt_takes_the_prefill_tokens_of_a_step_first() -> None:
     assert step.prefill_tokens == 16
 
 
+def test_after_a_step_that_found_no_memory_prompts_come_in_smaller_chunks() -> None:
+    it = scheduler("fcfs-mixed", prefill_tokens=12)
+    it.submit(job(0, "a", prompt=30))
+    too_large = decided(it)
+    it.fail(0)
+
+    it.shrink(too_large)
+
+    it.submit(job(1, "a", prompt=30))
+    chunks = [advance(it).prefill_tokens for _ in range(5)]
+    assert (too_large.prefill_tokens, chunks) == (12, [6] * 5)
+    it.shrink(advance(it))  # it had no prompt: nothing is learned
+    it.submit(job(2, "a", prompt=30))
+    assert advance(it).prefill_tokens == 6
+
+
 def test_the_last_chunk_of_a_prompt_gives_the_first_token() -> None:
     it = scheduler(prefill_tokens=16)
     a = job(0, prompt=20)

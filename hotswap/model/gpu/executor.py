@@ -15,7 +15,7 @@ import torch
 
 from hotswap.adapters.generation import Generation, bytes_of
 from hotswap.adapters.layout import hollowed
-from hotswap.errors import StepFailed
+from hotswap.errors import DeviceFull
 from hotswap.model.eager.eviction import evict_golden
 from hotswap.model.gpu.buckets import room_for
 from hotswap.model.gpu.flights import Flight, Flights
@@ -156,14 +156,14 @@ class GpuExecutor:
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
         """One step with the weights as they are. Mutates the KV of the rows' jobs;
         weights never. Raises MixFailed before anything of that adapter is computed,
-        StepFailed where the device is out of memory."""
+        DeviceFull where the device is out of memory."""
         try:
             return self._launch(rows, mixed=mixed)
         except torch.OutOfMemoryError as error:
             log.warning("out of memory: %s", str(error).splitlines()[0])
         # Not above: the exception holds what the step had allocated.
         torch.cuda.empty_cache()
-        raise StepFailed(
+        raise DeviceFull(
             f"the device has no memory left for a step of {len(rows)} jobs"
         )
 

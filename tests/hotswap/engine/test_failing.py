@@ -8,7 +8,13 @@ import pytest
 
 from hotswap.adapters.origin import Origin
 from hotswap.engine.messages import Adopt
-from hotswap.errors import MergeFailed, MixFailed, StepFailed, UnknownAdapter
+from hotswap.errors import (
+    DeviceFull,
+    MergeFailed,
+    MixFailed,
+    StepFailed,
+    UnknownAdapter,
+)
 from tests.engines import Start, leased, submit, text_of
 from tests.fakes import FakeExecutor, LoudTokenizer, Panic, expected, generation
 
@@ -23,6 +29,21 @@ async def test_whatever_a_step_raises_fails_its_own_jobs_alone(
         await text_of(submit(engine, "a"))
 
     assert await text_of(submit(engine, "a")) == expected("a", 3, 10)
+
+
+async def test_a_device_without_memory_fails_the_step_and_has_smaller_ones_from_then(
+    start: Start, model: FakeExecutor
+) -> None:
+    engine = await start(model)
+    model.fail_next = DeviceFull("injected")
+    with pytest.raises(DeviceFull, match="injected"):
+        await text_of(submit(engine, "a", prompt=8))
+
+    assert await text_of(submit(engine, "a", prompt=8)) == expected("a", 8, 10)
+    counters = engine.status.counters
+    behind = model.launches_ahead  # one was launched behind the step that failed
+    # The prompt in two chunks, of which the second gives the first token
+    assert counters.merged_steps + counters.mixed_steps == 2 + 9 + behind
 
 
 async def test_logits_that_are_no_numbers_fail_their_own_job_and_none_beside_it(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.errors import MixFailed, StepFailed
+from hotswap.errors import DeviceFull, MixFailed
 from hotswap.model.gpu import executor as executor_module
 from hotswap.model.network.rows import Row, Sample
 from hotswap.sampling_params import SamplingParams
@@ -159,7 +159,7 @@ def test_a_step_that_finds_no_memory_fails_and_the_next_one_runs(
 
     with monkeypatch.context() as patched:
         patched.setattr(executor_module, "sample", no_memory)
-        with pytest.raises(StepFailed, match="no memory left for a step of 1 jobs"):
+        with pytest.raises(DeviceFull, match="no memory left for a step of 1 jobs"):
             executor.launch([row(7, [1], 10)], mixed=False)
     with pytest.raises(KeyError):  # the failed step sampled no token
         executor.launch([row(7, None, 11)], mixed=False)
