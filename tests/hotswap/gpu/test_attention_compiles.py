@@ -18,6 +18,7 @@ def assert_fits(kernel: Compiled) -> None:
     assert max(kernel.grid[1:]) <= 65_535, kernel
 
 
+@pytest.mark.slow
 def test_llama_s_shapes_compile_for_hopper() -> None:
     kernels = compile_launches(LAUNCHES, 90, "bfloat16 dim 64 group 4 window 0")
 

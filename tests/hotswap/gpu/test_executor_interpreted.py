@@ -22,6 +22,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_a_merged_chunk_and_a_mixed_step_are_those_of_plain_torch(
     tmp_path: Path,
 ) -> None:

@@ -37,6 +37,7 @@ def slots_of(executor: GpuExecutor) -> list[torch.Tensor]:
     return [s.weight.cpu().clone() for s in linears if isinstance(s, GpuLinear)]
 
 
+@pytest.mark.slow
 def test_after_1000_swaps_golden_is_golden_and_every_answer_the_right_adapters(
     device: torch.device, tmp_path: Path
 ) -> None:

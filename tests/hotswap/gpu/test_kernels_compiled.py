@@ -10,6 +10,7 @@ LAUNCHES = "tests.hotswap.gpu.kernel_launches"
 SOME = "step 8b bfloat16 rows 64|merge bfloat16 a (bfloat16 b b|float32 b f).* rank 16"
 
 
+@pytest.mark.slow
 def test_they_compile_and_no_register_spills() -> None:
     compiled = compile_launches(LAUNCHES, 90, SOME)
 

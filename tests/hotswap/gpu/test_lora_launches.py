@@ -7,6 +7,7 @@ pytest.importorskip("triton")
 from tests.hotswap.gpu.ahead_of_time import MAX_SHARED, compile_launches
 
 
+@pytest.mark.slow
 def test_they_compile_for_an_h100_and_spill_nothing() -> None:
     cases = "(8B qkv|odd qkv) (decode bfloat16|prefill float32)"
     compiled = compile_launches("tests.hotswap.gpu.lora_launches", 90, cases)
