@@ -61,13 +61,21 @@ class Accounts:
         A generation with a batch of jobs has so much time that one swap for each keeps
         within the budget; one that fills a quarter of the seats has a quarter of that:
         its few rows, if they had as much time as full batches, would cost everybody.
+        Where some are served merged only, who need a swap for each of their turns, all
+        have so many times that as gives it to one of these with their mean of jobs.
         """
+        if self._deficits.in_credit:
+            return
+        groups, seats = self._backlog.groups, float(self._max_batch)
         swap = self._costs.swap_s(warm=False, rank=self.highest_rank)
         whole = swap * (1.0 - self._switch_budget) / self._switch_budget
+        alone = [group.jobs for group in groups.values() if not group.can_mix]
+        if alone:
+            whole *= max(1.0, seats * len(alone) / sum(alone))
 
         def quantum_s(generation: str) -> float:
-            group = self._backlog.groups[generation]
-            return whole * group.weight * min(1.0, group.jobs / self._max_batch)
+            group = groups[generation]
+            return whole * group.weight * min(1.0, group.jobs / seats)
 
         self._deficits.refill(quantum_s)
 
