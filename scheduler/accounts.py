@@ -2,7 +2,9 @@
 
 Learns the costs, charges time to the generations that had it, and keeps swaps within
 their budget: each second that passes allows for `switch_budget` of swapping, and what
-was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
+was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it; what is
+overdrawn is paid back for as long at most, or an hour of such swaps would forbid all
+others for many.
 """
 
 from collections.abc import Iterable, Set
@@ -127,7 +129,7 @@ class Accounts:
         most = _BURST_S * self._switch_budget
         earned = self._switch_budget * (outcome.seconds + swap_s)
         left = self.swap_budget_s + set_aside_s
-        self.swap_budget_s = min(most, left + earned) - swap_s
+        self.swap_budget_s = max(min(most, left + earned) - swap_s, -most)
         self._rows = _FADE * self._rows + len(step.work)
         self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
         self._prompts = _FADE * self._prompts + step.prefill_tokens
