@@ -36,6 +36,8 @@ MACHINES = ("h100-1b", "h100-8b")
 # Adapters and zipf
 POPULAR = ((4, 0.8), (4, 4.0), (32, 0.0), (32, 1.2), (1000, 0.8), (1000, 4.0))
 SINGLE = ((4, 0.8), (32, 1.2))  # also with adapters of one mode only
+MANY = ((32, 0.8), (1000, 0.8))  # with every fifth one merged only
+FIFTH = 5
 LOADS = ("0.2", "0.9", "closed:64", "closed:300")
 FULL = LOADS[-1]  # what capacity is told by
 LEAST, MOST = 0.98, 1.0  # wanted: of the throughput, and of the wait
@@ -72,9 +74,11 @@ def grid(
     machines: Iterable[str], *, slots: Iterable[int], requests: int
 ) -> Iterator[Cell]:
     """`requests`: of a cell; four times as many where 300 clients send them."""
-    kinds = [(*popular, False) for popular in POPULAR]
-    kinds += [(*popular, True) for popular in SINGLE]
-    for name, k, (count, zipf, single), load in product(machines, slots, kinds, LOADS):
+    kinds = [(*popular, False, 0) for popular in POPULAR]
+    kinds += [(*popular, True, 0) for popular in SINGLE]
+    kinds += [(*popular, False, FIFTH) for popular in MANY]
+    for name, k, kind, load in product(machines, slots, kinds, LOADS):
+        count, zipf, single, every = kind
         yield Cell(
             machine=name,
             zipf=zipf,
@@ -83,6 +87,7 @@ def grid(
             load=load,
             requests=requests * (4 if load == FULL else 1),
             single_mode=single,
+            merged_only=every,
             setup=replace(GPU, slots=k),
         )
 
@@ -138,7 +143,9 @@ def compared(cell: Cell, seeds: int) -> Compared:
 
 def row(cell: Cell, found: Compared) -> str:
     popularity = "one hot" if cell.zipf == 4.0 else f"{cell.zipf:g}"
-    modes = "some one only" if cell.single_mode else "both"
+    modes = "two of one mode" if cell.single_mode else "both"
+    if cell.merged_only:
+        modes = f"1 of {cell.merged_only} merged only"
     return (
         f"| {cell.machine} | {cell.setup.slots} | {cell.adapters} | {popularity} "
         f"| {cell.load} | {modes} | {found.tokens_per_s:.0f} | {found.throughput:.3f} "

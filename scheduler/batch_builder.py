@@ -4,8 +4,10 @@ Changes nothing: the scheduler moves the jobs that were seated.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
+from operator import attrgetter
 
 from scheduler.backlog import Backlog
 from scheduler.costs import Mode, StepShape
@@ -14,8 +16,9 @@ from scheduler.group import Group, order_of
 from scheduler.job import BASE, Job, JobState
 from scheduler.limits import SchedulerLimits
 from scheduler.policy import Aside, Front, Plan
-from scheduler.seats import Seats
+from scheduler.seats import Seats, generation_of
 
+generated_of, prefilled_of = attrgetter("generated"), attrgetter("prefilled")
 _IN_ORDER = Plan(mode=Mode.MIXED, why="in order")
 
 
@@ -33,10 +36,10 @@ class BatchBuilder:
         seats = self._fill(_IN_ORDER, None, free_kv_tokens, barred_after)
         self._in_order = seats
         return Front(
-            generations=tuple([job.generation for job in seats.jobs]),
+            generations=tuple(map(generation_of, seats.jobs)),
             adapters=len(seats.adapters),
             ranks=self._ranks(seats.adapters),
-            context_tokens=sum([job.prefilled + job.generated for job in seats.jobs]),
+            context_tokens=_context_tokens(seats.jobs),
         )
 
     def seats(
@@ -53,8 +56,10 @@ class BatchBuilder:
         if is_plain and in_order is not None:
             return in_order
         seats = self._fill(plan, overdue, free_kv_tokens, barred_after)
-        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
-        assert not wrong, f"{plan} is not allowed for {wrong}"
+        for name in set(map(generation_of, seats.jobs)):
+            group = self._backlog.groups[name]
+            may = group.can_mix if is_mixed else group.can_merge
+            assert may, f"{plan} is not allowed for {name}"
         return seats
 
     def _fill(
@@ -71,30 +76,36 @@ class BatchBuilder:
         if plan.aside is Aside.FIRST_TOKENS:
             self._offer_unanswered(seats, plan, overdue)
         seats.is_closed |= plan.aside is not None
+        have_room = seats.have_room_for(len(backlog.groups))
         if plan.first:
             first = _first(plan.first, backlog, is_closed=seats.is_closed)
+            if have_room:
+                seats.fill_in_turn(list(first))
             while not seats.offer(first):
                 pass  # whoever is next may be seated all the same
+        if plan.generation is not None:
+            group = backlog.groups[plan.generation]
+            seats.fill(group.holders, group.queue)
+        elif plan.without is None and have_room:
+            seats.fill(backlog.mixable_holders, backlog.mixable_queue)
         while not seats.is_full and not seats.offer(_rest(seats, plan, backlog)):
             pass  # fewer kinds of jobs may be seated now
         return seats
 
     def step(self, plan: Plan, seats: Seats) -> Step:
         """The step's prefill tokens are dealt out in order; decoding takes one each."""
-        left, context = self._limits.prefill_tokens, 0
-        work: list[Work] = []
-        rows: dict[str, int] = {}
-        for job in seats.jobs:
-            tokens, prefilled = 1, job.prefilled
-            is_prefill = prefilled < job.prompt_tokens
-            if is_prefill:
-                if not left:
-                    continue
-                tokens = min(job.prompt_tokens - prefilled, left)
+        left, jobs = self._limits.prefill_tokens, seats.jobs
+        work = _decoding(jobs)
+        for at, is_stream in enumerate(map(generated_of, jobs)):
+            if not is_stream:
+                job = jobs[at]
+                tokens = min(job.prompt_tokens - job.prefilled, left)
                 left -= tokens
-            work.append(Work(job, tokens, is_prefill))
-            context += prefilled + job.generated
-            rows[job.generation] = rows.get(job.generation, 0) + 1
+                work[at] = Work(job, tokens, True)
+        if not left:  # somebody may have none
+            work = [each for each in work if each.tokens]
+            jobs = [each.job for each in work]
+        rows = dict(Counter(map(generation_of, jobs)))
         adapters = rows.keys() - {BASE}
         shape = StepShape(
             mode=plan.mode,
@@ -102,7 +113,7 @@ class BatchBuilder:
             adapters=len(adapters),
             ranks=self._ranks(adapters),
             prefill_tokens=self._limits.prefill_tokens - left,
-            context_tokens=context,
+            context_tokens=_context_tokens(jobs),
         )
         return Step(plan=plan, work=tuple(work), shape=shape, rows=rows)
 
@@ -136,6 +147,16 @@ class BatchBuilder:
                 left -= job.unfilled_tokens
             elif job.state is JobState.WAITING:
                 return
+
+
+def _decoding(jobs: list[Job]) -> list[Work]:
+    """A token for each. Without a call in Python for each of them."""
+    fields = zip(jobs, repeat(1), repeat(False))
+    return list(map(tuple.__new__, repeat(Work), fields))
+
+
+def _context_tokens(jobs: list[Job]) -> int:
+    return sum(map(prefilled_of, jobs)) + sum(map(generated_of, jobs))
 
 
 def _rest(seats: Seats, plan: Plan, backlog: Backlog) -> Iterator[Job]:
