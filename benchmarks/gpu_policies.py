@@ -7,7 +7,9 @@ adapter has 92 % of the requests), adapters and load (Poisson at a share of capa
 clients of a closed loop): tokens per second as a share of the better of the two, chosen
 with hindsight, and the 99th percentile of the time to the first token as a share of
 always mixed; geometric means over the seeds. Some cells also with an adapter that is
-served merged only and one mixed only.
+served merged only and one mixed only, or with every fifth one merged only. Always mixed
+has to merge these, too: when the oldest job is of one it runs that one alone, and so to
+the end of the answers that have begun; nobody else has a token meanwhile.
 
 `noise`: the same percentile of always mixed on a machine a thousandth slower, as a
 share of always mixed: what comes of other phases alone. Always merged is played to the

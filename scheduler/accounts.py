@@ -77,7 +77,8 @@ class Accounts:
 
         def quantum_s(generation: str) -> float:
             group = groups[generation]
-            return whole * group.weight * min(1.0, group.jobs / seats)
+            jobs = group.jobs
+            return whole * group.weight * (jobs / seats if jobs < seats else 1.0)
 
         self._deficits.refill(quantum_s)
 

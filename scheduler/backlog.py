@@ -213,7 +213,10 @@ class Backlog:
                 sum(group.remaining_tokens for group in groups),
                 sum(job.max_tokens - job.generated for job in jobs),
             ),
-            (len(self.mixable_queue) + len(self.mixable_holders), sum(job.can_mix for job in jobs)),
+            (
+                len(self.mixable_queue) + len(self.mixable_holders),
+                sum(job.can_mix for job in jobs),
+            ),
         ):
             assert found == expected, f"a count is {found}, not {expected}"
 

@@ -7,7 +7,6 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, repeat
-from operator import attrgetter
 
 from scheduler.backlog import Backlog
 from scheduler.costs import Mode, StepShape
@@ -16,9 +15,8 @@ from scheduler.group import Group, order_of
 from scheduler.job import BASE, Job, JobState
 from scheduler.limits import SchedulerLimits
 from scheduler.policy import Aside, Front, Plan
-from scheduler.seats import Seats, generation_of
+from scheduler.seats import Seats
 
-generated_of, prefilled_of = attrgetter("generated"), attrgetter("prefilled")
 _IN_ORDER = Plan(mode=Mode.MIXED, why="in order")
 
 
@@ -36,10 +34,10 @@ class BatchBuilder:
         seats = self._fill(_IN_ORDER, None, free_kv_tokens, barred_after)
         self._in_order = seats
         return Front(
-            generations=tuple(map(generation_of, seats.jobs)),
+            generations=tuple(seats.generations),
             adapters=len(seats.adapters),
             ranks=self._ranks(seats.adapters),
-            context_tokens=_context_tokens(seats.jobs),
+            context_tokens=seats.context_tokens,
         )
 
     def seats(
@@ -56,7 +54,7 @@ class BatchBuilder:
         if is_plain and in_order is not None:
             return in_order
         seats = self._fill(plan, overdue, free_kv_tokens, barred_after)
-        for name in set(map(generation_of, seats.jobs)):
+        for name in set(seats.generations):
             group = self._backlog.groups[name]
             may = group.can_mix if is_mixed else group.can_merge
             assert may, f"{plan} is not allowed for {name}"
@@ -94,18 +92,19 @@ class BatchBuilder:
 
     def step(self, plan: Plan, seats: Seats) -> Step:
         """The step's prefill tokens are dealt out in order; decoding takes one each."""
-        left, jobs = self._limits.prefill_tokens, seats.jobs
-        work = _decoding(jobs)
-        for at, is_stream in enumerate(map(generated_of, jobs)):
-            if not is_stream:
-                job = jobs[at]
-                tokens = min(job.prompt_tokens - job.prefilled, left)
-                left -= tokens
-                work[at] = Work(job, tokens, True)
+        left, context = self._limits.prefill_tokens, seats.context_tokens
+        work = _decoding(seats.jobs)
+        rows = dict(Counter(seats.generations))
+        if not all(seats.generated):
+            for at, job in enumerate(seats.jobs):
+                if not job.generated:
+                    tokens = min(job.unfilled_tokens, left)
+                    left -= tokens
+                    work[at] = Work(job, tokens, True)
         if not left:  # somebody may have none
             work = [each for each in work if each.tokens]
-            jobs = [each.job for each in work]
-        rows = dict(Counter(map(generation_of, jobs)))
+            rows = dict(Counter(job.generation for job, _, _ in work))
+            context = sum(job.prefilled + job.generated for job, _, _ in work)
         adapters = rows.keys() - {BASE}
         shape = StepShape(
             mode=plan.mode,
@@ -113,7 +112,7 @@ class BatchBuilder:
             adapters=len(adapters),
             ranks=self._ranks(adapters),
             prefill_tokens=self._limits.prefill_tokens - left,
-            context_tokens=_context_tokens(jobs),
+            context_tokens=context,
         )
         return Step(plan=plan, work=tuple(work), shape=shape, rows=rows)
 
@@ -153,10 +152,6 @@ def _decoding(jobs: list[Job]) -> list[Work]:
     """A token for each. Without a call in Python for each of them."""
     fields = zip(jobs, repeat(1), repeat(False))
     return list(map(tuple.__new__, repeat(Work), fields))
-
-
-def _context_tokens(jobs: list[Job]) -> int:
-    return sum(map(prefilled_of, jobs)) + sum(map(generated_of, jobs))
 
 
 def _rest(seats: Seats, plan: Plan, backlog: Backlog) -> Iterator[Job]:

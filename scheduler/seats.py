@@ -7,6 +7,7 @@ for. Changes nothing but itself.
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import cached_property
 from operator import attrgetter
 
 from scheduler.group import order_of
@@ -14,6 +15,7 @@ from scheduler.job import BASE, Job, JobState
 from scheduler.limits import SchedulerLimits
 
 id_of, generation_of = attrgetter("id"), attrgetter("generation")
+generated_of, prefilled_of = attrgetter("generated"), attrgetter("prefilled")
 
 
 class Seats:
@@ -23,6 +25,7 @@ class Seats:
         self, limits: SchedulerLimits, *, free_kv_tokens: int, barred_after: int | None
     ) -> None:
         self.jobs: list[Job] = []
+        self.generations: list[str] = []  # of each job
         self.admitted: list[Job] = []
         self.adapters: set[str] = set()
         self.is_closed = False  # to waiting jobs
@@ -31,6 +34,17 @@ class Seats:
         self._max_adapters = limits.mixed_adapters
         self._free = free_kv_tokens
         self._barred_after = barred_after
+
+    @cached_property
+    def generated(self) -> list[int]:
+        """Tokens of each job; to be asked when all are seated."""
+        return list(map(generated_of, self.jobs))
+
+    @cached_property
+    def context_tokens(self) -> int:
+        """What they have in KV; to be asked when all are seated."""
+        prefilled: int = sum(map(prefilled_of, self.jobs))
+        return prefilled + sum(self.generated)
 
     @property
     def is_full(self) -> bool:
@@ -73,6 +87,7 @@ class Seats:
                 adapters.add(generation)
             ids.add(job.id)
             seated.append(job)
+            self.generations.append(generation)
         return True
 
     def fill(self, holders: list[Job], queue: list[Job]) -> None:
@@ -108,7 +123,9 @@ class Seats:
         run = run[: self._max_batch - len(self.jobs)]
         self.jobs += run
         ids.update(map(id_of, run))
-        self.adapters.update(map(generation_of, run))
+        generations = list(map(generation_of, run))
+        self.generations += generations
+        self.adapters.update(generations)
         self.adapters.discard(BASE)
 
     def _reserve(self, job: Job) -> bool:

@@ -60,7 +60,9 @@ def alone(view: View, plan: Plan, spent_s: float) -> tuple[str, float]:
     if plan.aside is not Aside.STREAMS or plan.generation is None:
         return "", 0.0
     load = view.loads[plan.generation]
-    return ("", 0.0) if load.can_mix else (load.generation, spent_s + _own_s(view, load))
+    return (
+        ("", 0.0) if load.can_mix else (load.generation, spent_s + _own_s(view, load))
+    )
 
 
 def goes_on(view: View, name: str, spent_s: float) -> Plan | None:

@@ -52,9 +52,15 @@ def test_swaps_that_had_to_be_are_paid_back_for_a_while_only() -> None:
         step = decided(it)
         swap = Swap(warm=False, seconds=1.0)
         warm = frozenset({BASE})
-        it.report(step, Outcome(seconds=0.01, swap=swap, finished=frozenset(), warm=warm), 0.0)
+        it.report(
+            step, Outcome(seconds=0.01, swap=swap, finished=frozenset(), warm=warm), 0.0
+        )
 
     step = decided(it)
-    it.report(step, Outcome(seconds=20.0, swap=None, finished=frozenset(), warm=frozenset()), 0.0)
+    it.report(
+        step,
+        Outcome(seconds=20.0, swap=None, finished=frozenset(), warm=frozenset()),
+        0.0,
+    )
 
     assert it._accounts.swap_budget_s == pytest.approx(0.0, abs=1e-9)
