@@ -227,11 +227,10 @@ class Scheduler:
             job.move(JobEvent.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
-        live, running = self._backlog.live, JobState.RUNNING
-        for job_id in self._running - seats.ids:
-            left_out = live.get(job_id)
-            if left_out is not None and left_out.state is running:
-                left_out.move(JobEvent.PARK)
+        live = self._backlog.live
+        for job_id in (self._running - seats.ids) & live.keys():
+            if live[job_id].state is JobState.RUNNING:
+                live[job_id].move(JobEvent.PARK)
         for job_id in seats.ids - self._running:
             if live[job_id].state is JobState.PARKED:
                 live[job_id].move(JobEvent.RESUME)

@@ -49,8 +49,7 @@ _LOOK = 64  # groups looked at for candidates: a decision must not grow with the
 class Affinity:
     def __init__(self) -> None:
         self._was_overdue = False  # the last step went to an overdue first token
-        # Merged only, with late streams: whose step aside it was last, and the seconds
-        # that such steps of it in a row should take.
+        # Who had the last step aside of its own, and seconds of such ones in a row.
         self._alone: tuple[str, float] = "", 0.0
 
     def choose(self, view: View) -> Plan:
