@@ -22,7 +22,8 @@ class Cell:
     """One point of the grid. `load`: clients of a closed loop, or a share of capacity
     as Poisson arrivals. `drift`: requests after which another adapter is the hot one.
     `pulse`: seconds of twice the load, then as many of nearly none. `single_mode`: the
-    second adapter is served merged only and the third mixed only."""
+    second adapter is served merged only and the third mixed only. `merged_only`: of so
+    many adapters the second is served merged only, and so on; 0: none."""
 
     machine: str
     zipf: float
@@ -34,6 +35,7 @@ class Cell:
     drift: int = 0
     pulse: float = 0.0
     single_mode: bool = False
+    merged_only: int = 0
     setup: Setup = CPU
 
     @property
@@ -86,6 +88,10 @@ def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
         if cell.drift:  # the ranking of the adapters turns
             turned = adapter + request.id // cell.drift
             adapter = turned % cell.adapters
+        every = cell.merged_only
+        is_alone = (cell.single_mode and adapter == 1) or (
+            every > 0 and adapter % every == 1
+        )
         jobs.append(
             Job(
                 id=request.id,
@@ -94,7 +100,7 @@ def make_jobs(cell: Cell, trace: Trace) -> tuple[list[Job], dict[int, int]]:
                 max_tokens=cell.setup.asked,
                 arrival=request.at_s,
                 rank=RANK,
-                can_mix=not (cell.single_mode and adapter == 1),
+                can_mix=not is_alone,
                 can_merge=not (cell.single_mode and adapter == 2),
             )
         )

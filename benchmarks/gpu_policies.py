@@ -7,7 +7,9 @@ adapter has 92 % of the requests), adapters and load (Poisson at a share of capa
 clients of a closed loop): tokens per second as a share of the better of the two, chosen
 with hindsight, and the 99th percentile of the time to the first token as a share of
 always mixed; geometric means over the seeds. Some cells also with an adapter that is
-served merged only and one mixed only.
+served merged only and one mixed only, or with every fifth one merged only. Always mixed
+has to merge these, too: when the oldest job is of one it runs that one alone, and so to
+the end of the answers that have begun; nobody else has a token meanwhile.
 
 `noise`: the same percentile of always mixed on a machine a thousandth slower, as a
 share of always mixed: what comes of other phases alone. Always merged is played to the
@@ -36,6 +38,8 @@ MACHINES = ("h100-1b", "h100-8b")
 # Adapters and zipf
 POPULAR = ((4, 0.8), (4, 4.0), (32, 0.0), (32, 1.2), (1000, 0.8), (1000, 4.0))
 SINGLE = ((4, 0.8), (32, 1.2))  # also with adapters of one mode only
+MANY = ((32, 0.8), (1000, 0.8))  # with every fifth one merged only
+FIFTH = 5
 LOADS = ("0.2", "0.9", "closed:64", "closed:300")
 FULL = LOADS[-1]  # what capacity is told by
 LEAST, MOST = 0.98, 1.0  # wanted: of the throughput, and of the wait
@@ -72,9 +76,11 @@ def grid(
     machines: Iterable[str], *, slots: Iterable[int], requests: int
 ) -> Iterator[Cell]:
     """`requests`: of a cell; four times as many where 300 clients send them."""
-    kinds = [(*popular, False) for popular in POPULAR]
-    kinds += [(*popular, True) for popular in SINGLE]
-    for name, k, (count, zipf, single), load in product(machines, slots, kinds, LOADS):
+    kinds = [(*popular, False, 0) for popular in POPULAR]
+    kinds += [(*popular, True, 0) for popular in SINGLE]
+    kinds += [(*popular, False, FIFTH) for popular in MANY]
+    for name, k, kind, load in product(machines, slots, kinds, LOADS):
+        count, zipf, single, every = kind
         yield Cell(
             machine=name,
             zipf=zipf,
@@ -83,6 +89,7 @@ def grid(
             load=load,
             requests=requests * (4 if load == FULL else 1),
             single_mode=single,
+            merged_only=every,
             setup=replace(GPU, slots=k),
         )
 
@@ -138,7 +145,9 @@ def compared(cell: Cell, seeds: int) -> Compared:
 
 def row(cell: Cell, found: Compared) -> str:
     popularity = "one hot" if cell.zipf == 4.0 else f"{cell.zipf:g}"
-    modes = "some one only" if cell.single_mode else "both"
+    modes = "two of one mode" if cell.single_mode else "both"
+    if cell.merged_only:
+        modes = f"1 of {cell.merged_only} merged only"
     return (
         f"| {cell.machine} | {cell.setup.slots} | {cell.adapters} | {popularity} "
         f"| {cell.load} | {modes} | {found.tokens_per_s:.0f} | {found.throughput:.3f} "

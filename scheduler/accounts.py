@@ -2,7 +2,9 @@
 
 Learns the costs, charges time to the generations that had it, and keeps swaps within
 their budget: each second that passes allows for `switch_budget` of swapping, and what
-was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it.
+was not spent is kept for `_BURST_S`. A swap that is a must may overdraw it; what is
+overdrawn is paid back for as long at most, or an hour of such swaps would forbid all
+others for many.
 """
 
 from collections.abc import Iterable, Set
@@ -33,7 +35,7 @@ class Accounts:
 
     def __init__(self, backlog: Backlog, costs: Costs, limits: SchedulerLimits) -> None:
         self.highest_rank = 0  # of all adapters so far
-        self.swap_budget_s = _BURST_S * limits.switch_budget
+        self.swap_budget_s = self._most_s = _BURST_S * limits.switch_budget
         self._backlog = backlog
         self._costs = costs
         self._switch_budget = limits.switch_budget
@@ -61,13 +63,23 @@ class Accounts:
         A generation with a batch of jobs has so much time that one swap for each keeps
         within the budget; one that fills a quarter of the seats has a quarter of that:
         its few rows, if they had as much time as full batches, would cost everybody.
+        Where some are served merged only, who need a swap for each of their turns, all
+        have so many times that as gives it to one of these with their mean of jobs. But
+        short rounds are short waits: as long as the budget is all but whole they stay.
         """
+        if self._deficits.in_credit:
+            return
+        groups, seats = self._backlog.groups, float(self._max_batch)
         swap = self._costs.swap_s(warm=False, rank=self.highest_rank)
         whole = swap * (1.0 - self._switch_budget) / self._switch_budget
+        alone = [group.jobs for group in groups.values() if not group.can_mix]
+        if alone and self.swap_budget_s < self._most_s - 2 * swap:
+            whole *= max(1.0, seats * len(alone) / sum(alone))
 
         def quantum_s(generation: str) -> float:
-            group = self._backlog.groups[generation]
-            return whole * group.weight * min(1.0, group.jobs / self._max_batch)
+            group = groups[generation]
+            jobs = group.jobs
+            return whole * group.weight * (jobs / seats if jobs < seats else 1.0)
 
         self._deficits.refill(quantum_s)
 
@@ -116,10 +128,10 @@ class Accounts:
             swap_s = outcome.swap.seconds
             rank = 0 if generation is None else step.work[0].job.rank
             self._costs.learn_swap(warm=outcome.swap.warm, seconds=swap_s, rank=rank)
-        most = _BURST_S * self._switch_budget
+        most = self._most_s
         earned = self._switch_budget * (outcome.seconds + swap_s)
         left = self.swap_budget_s + set_aside_s
-        self.swap_budget_s = min(most, left + earned) - swap_s
+        self.swap_budget_s = max(min(most, left + earned) - swap_s, -most)
         self._rows = _FADE * self._rows + len(step.work)
         self._seconds = _FADE * self._seconds + outcome.seconds + swap_s
         self._prompts = _FADE * self._prompts + step.prefill_tokens

@@ -8,6 +8,7 @@ Knows no clock and no policy.
 
 import heapq
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import count
@@ -43,8 +44,9 @@ class Backlog:
         # Of all groups together; exact, as sums of floats drift and may end at nothing.
         self.weight = Fraction()
         self._filling: dict[int, Job] = {}  # live and unanswered, as admitted
-        self._queue: list[Job] = []  # waiting and allowed in a mixed step, in order
-        self._holders: list[Job] = []  # live and allowed in a mixed step, in order
+        # Waiting ones that are allowed in a mixed step, and live ones, in order.
+        self.mixable_queue: list[Job] = []
+        self.mixable_holders: list[Job] = []
         self._by_size: list[tuple[int, tuple[int, int], str]] = []
         self._by_age: list[tuple[tuple[int, int], str]] = []
         self._deadlines: list[tuple[float, int, Job]] = []  # a heap; some have left
@@ -74,7 +76,7 @@ class Backlog:
         self.unanswered += 1
         self.unfilled_tokens += job.prompt_tokens
         if job.can_mix:
-            insort(self._queue, job, key=order_of)
+            insort(self.mixable_queue, job, key=order_of)
         if job.deadline is not None:
             heapq.heappush(self._deadlines, (job.deadline, job.order[1], job))
         self._index(group)
@@ -85,32 +87,38 @@ class Backlog:
         self.waiting_kv_tokens -= job.kv_tokens
         self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
         if job.can_mix:
-            take(self._queue, job)
-            insort(self._holders, job, key=order_of)
+            take(self.mixable_queue, job)
+            insort(self.mixable_holders, job, key=order_of)
 
     def progress(self, work: Iterable[Work]) -> dict[str, int]:
         """Count what a step did for the jobs that still run: prompt tokens, and a token
         if no more of the prompt is left. Returns such tokens by generation."""
         groups, running = self.groups, JobState.RUNNING
-        tokens_of: dict[str, int] = {}
+        answered: list[str] = []  # the generation of each that had a token
         for job, tokens, is_prefill in work:
             if job.state is not running:
                 continue
-            group = groups[job.generation]
-            if is_prefill:
-                job.prefilled += tokens
-                group.prefilled_tokens += tokens
-                self.unfilled_tokens -= tokens
-                if job.prefilled < job.prompt_tokens:
-                    continue
-            if not job.generated:
-                del self._filling[job.id]
-                group.unanswered -= 1
-                self.unanswered -= 1
+            if is_prefill and not self._fill(job, tokens):
+                continue
             job.generated += 1
-            group.generated_tokens += 1
-            tokens_of[job.generation] = tokens_of.get(job.generation, 0) + 1
+            answered.append(job.generation)
+        tokens_of = dict(Counter(answered))
+        for name, n in tokens_of.items():
+            groups[name].generated_tokens += n
         return tokens_of
+
+    def _fill(self, job: Job, tokens: int) -> bool:
+        """Count tokens of its prompt. True if no more are left: it begins to answer."""
+        group = self.groups[job.generation]
+        job.prefilled += tokens
+        group.prefilled_tokens += tokens
+        self.unfilled_tokens -= tokens
+        if job.prefilled < job.prompt_tokens:
+            return False
+        del self._filling[job.id]
+        group.unanswered -= 1
+        self.unanswered -= 1
+        return True
 
     def remove(self, job: Job) -> Group:
         """Forget a job, waiting or live; returns what is left of its group."""
@@ -123,7 +131,7 @@ class Backlog:
         del (self.waiting if is_waiting else self.live)[job.id]
         self._filling.pop(job.id, None)
         if job.can_mix:
-            take(self._queue if is_waiting else self._holders, job)
+            take(self.mixable_queue if is_waiting else self.mixable_holders, job)
         self._index(group)
         if not group.jobs:
             del self.groups[job.generation]
@@ -152,10 +160,10 @@ class Backlog:
 
     def mixable(self) -> Iterator[Job]:
         """Jobs that a mixed step may serve, in order. Valid until a change."""
-        return in_order(self._holders, self._queue)
+        return in_order(self.mixable_holders, self.mixable_queue)
 
     def mixable_live(self) -> Iterator[Job]:
-        return iter(self._holders)
+        return iter(self.mixable_holders)
 
     def by_size(self) -> Iterator[Group]:
         """Groups, the one with most jobs first; ties by order."""
@@ -205,7 +213,10 @@ class Backlog:
                 sum(group.remaining_tokens for group in groups),
                 sum(job.max_tokens - job.generated for job in jobs),
             ),
-            (len(self._queue) + len(self._holders), sum(job.can_mix for job in jobs)),
+            (
+                len(self.mixable_queue) + len(self.mixable_holders),
+                sum(job.can_mix for job in jobs),
+            ),
         ):
             assert found == expected, f"a count is {found}, not {expected}"
 

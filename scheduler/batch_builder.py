@@ -4,8 +4,9 @@ Changes nothing: the scheduler moves the jobs that were seated.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 
 from scheduler.backlog import Backlog
 from scheduler.costs import Mode, StepShape
@@ -33,10 +34,10 @@ class BatchBuilder:
         seats = self._fill(_IN_ORDER, None, free_kv_tokens, barred_after)
         self._in_order = seats
         return Front(
-            generations=tuple([job.generation for job in seats.jobs]),
+            generations=tuple(seats.generations),
             adapters=len(seats.adapters),
             ranks=self._ranks(seats.adapters),
-            context_tokens=sum([job.prefilled + job.generated for job in seats.jobs]),
+            context_tokens=seats.context_tokens,
         )
 
     def seats(
@@ -53,8 +54,10 @@ class BatchBuilder:
         if is_plain and in_order is not None:
             return in_order
         seats = self._fill(plan, overdue, free_kv_tokens, barred_after)
-        wrong = [j for j in seats.jobs if not (j.can_mix if is_mixed else j.can_merge)]
-        assert not wrong, f"{plan} is not allowed for {wrong}"
+        for name in set(seats.generations):
+            group = self._backlog.groups[name]
+            may = group.can_mix if is_mixed else group.can_merge
+            assert may, f"{plan} is not allowed for {name}"
         return seats
 
     def _fill(
@@ -71,30 +74,37 @@ class BatchBuilder:
         if plan.aside is Aside.FIRST_TOKENS:
             self._offer_unanswered(seats, plan, overdue)
         seats.is_closed |= plan.aside is not None
+        have_room = seats.have_room_for(len(backlog.groups))
         if plan.first:
             first = _first(plan.first, backlog, is_closed=seats.is_closed)
+            if have_room:
+                seats.fill_in_turn(list(first))
             while not seats.offer(first):
                 pass  # whoever is next may be seated all the same
+        if plan.generation is not None:
+            group = backlog.groups[plan.generation]
+            seats.fill(group.holders, group.queue)
+        elif plan.without is None and have_room:
+            seats.fill(backlog.mixable_holders, backlog.mixable_queue)
         while not seats.is_full and not seats.offer(_rest(seats, plan, backlog)):
             pass  # fewer kinds of jobs may be seated now
         return seats
 
     def step(self, plan: Plan, seats: Seats) -> Step:
         """The step's prefill tokens are dealt out in order; decoding takes one each."""
-        left, context = self._limits.prefill_tokens, 0
-        work: list[Work] = []
-        rows: dict[str, int] = {}
-        for job in seats.jobs:
-            tokens, prefilled = 1, job.prefilled
-            is_prefill = prefilled < job.prompt_tokens
-            if is_prefill:
-                if not left:
-                    continue
-                tokens = min(job.prompt_tokens - prefilled, left)
-                left -= tokens
-            work.append(Work(job, tokens, is_prefill))
-            context += prefilled + job.generated
-            rows[job.generation] = rows.get(job.generation, 0) + 1
+        left, context = self._limits.prefill_tokens, seats.context_tokens
+        work = _decoding(seats.jobs)
+        rows = dict(Counter(seats.generations))
+        if not all(seats.generated):
+            for at, job in enumerate(seats.jobs):
+                if not job.generated:
+                    tokens = min(job.unfilled_tokens, left)
+                    left -= tokens
+                    work[at] = Work(job, tokens, True)
+        if not left:  # somebody may have none
+            work = [each for each in work if each.tokens]
+            rows = dict(Counter(job.generation for job, _, _ in work))
+            context = sum(job.prefilled + job.generated for job, _, _ in work)
         adapters = rows.keys() - {BASE}
         shape = StepShape(
             mode=plan.mode,
@@ -136,6 +146,12 @@ class BatchBuilder:
                 left -= job.unfilled_tokens
             elif job.state is JobState.WAITING:
                 return
+
+
+def _decoding(jobs: list[Job]) -> list[Work]:
+    """A token for each. Without a call in Python for each of them."""
+    fields = zip(jobs, repeat(1), repeat(False))
+    return list(map(tuple.__new__, repeat(Work), fields))
 
 
 def _rest(seats: Seats, plan: Plan, backlog: Backlog) -> Iterator[Job]:

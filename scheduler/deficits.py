@@ -10,6 +10,7 @@ Service outside one's quantum, on seats that nobody in credit wants, is free.
 """
 
 from collections.abc import Callable, Set
+from operator import truediv
 
 
 class Deficits:
@@ -49,12 +50,12 @@ class Deficits:
         """Begin a new round if this one is over, with a quantum for each generation."""
         if self._in_credit or not self._left:
             return
-        quanta = {name: max(quantum_s(name), 1e-6) for name in self._left}
+        quanta = [max(quantum_s(name), 1e-6) for name in self._left]
         # As many quanta at once as it takes to leave somebody out of debt.
-        debts = (-left / quanta[name] for name, left in self._left.items())
-        rounds = int(max(min(debts), 0.0)) + 1
-        for name, quantum in quanta.items():
-            self._left[name] += rounds * quantum
+        most = max(map(truediv, self._left.values(), quanta))
+        rounds = int(max(-most, 0.0)) + 1
+        for (name, left), quantum in zip(self._left.items(), quanta, strict=True):
+            self._left[name] = left + rounds * quantum
             if self._left[name] > 0.0:
                 self._in_credit[name] = None
         if not self._in_credit:  # rounding

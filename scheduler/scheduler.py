@@ -68,7 +68,7 @@ class Scheduler:
         self._waits = Waits(backlog, self._outlook, limits)
         self._builder = BatchBuilder(backlog, limits)
         self._turn: Plan | None = None
-        self._running: list[Job] = []
+        self._running: set[int] = set()  # ids, as of the last decision
         self._recent: deque[Recent] = deque(maxlen=_RECENT)
 
     @property
@@ -229,19 +229,18 @@ class Scheduler:
 
     def _move(self, seats: Seats) -> None:
         """Who was seated runs; who ran and was not is parked."""
-        if seats.jobs == self._running:
-            return
         for job in seats.admitted:
             job.move(JobEvent.ADMIT)
             self._backlog.admit(job)
             self.free_kv_tokens -= job.kv_tokens
-        for job in self._running:
-            if job.state is JobState.RUNNING and job not in seats:
-                job.move(JobEvent.PARK)
-        for job in seats.jobs:
-            if job.state is JobState.PARKED:
-                job.move(JobEvent.RESUME)
-        self._running = seats.jobs
+        live = self._backlog.live
+        for job_id in (self._running - seats.ids) & live.keys():
+            if live[job_id].state is JobState.RUNNING:
+                live[job_id].move(JobEvent.PARK)
+        for job_id in seats.ids - self._running:
+            if live[job_id].state is JobState.PARKED:
+                live[job_id].move(JobEvent.RESUME)
+        self._running = seats.ids
 
     def _leave(self, job_id: int, event: JobEvent) -> None:
         job = self._backlog.get(job_id)

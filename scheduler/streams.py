@@ -45,11 +45,12 @@ class Streams:
         """Each generation has so many tokens in a step that ends `at`: at infinity
         while it is in the air. Returns the number of the step."""
         self._steps += 1
+        groups, served, now = self._backlog.groups, self._served, (self._steps, at)
         for name, n in tokens.items():
-            group = self._backlog.groups[name]
-            if n >= group.streams or name not in self._served:
-                self._served.pop(name, None)
-                self._served[name] = self._steps, at
+            group = groups[name]
+            if n >= group.jobs - group.unanswered or name not in served:
+                served.pop(name, None)
+                served[name] = now
             if group.jobs > self._max_batch:
                 self._flooded = self._steps
         return self._steps

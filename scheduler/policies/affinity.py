@@ -30,7 +30,14 @@ from dataclasses import replace
 from itertools import cycle, islice
 
 from scheduler.costs import Mode, StepShape
-from scheduler.policies.asides import due, for_first_tokens, for_streams, newcomers_call
+from scheduler.policies.asides import (
+    alone,
+    due,
+    for_first_tokens,
+    for_streams,
+    goes_on,
+    newcomers_call,
+)
 from scheduler.policies.building import is_building, without_stall
 from scheduler.policy import Bounds, Load, Plan, View, merged, mixed
 
@@ -42,8 +49,18 @@ _LOOK = 64  # groups looked at for candidates: a decision must not grow with the
 class Affinity:
     def __init__(self) -> None:
         self._was_overdue = False  # the last step went to an overdue first token
+        # Who had the last step aside of its own, and seconds of such ones in a row.
+        self._alone: tuple[str, float] = "", 0.0
 
     def choose(self, view: View) -> Plan:
+        name, spent_s = self._alone
+        plan = goes_on(view, name, spent_s)
+        if plan is None:
+            plan, spent_s = self._choose(view), 0.0
+        self._alone = alone(view, plan, spent_s)
+        return plan
+
+    def _choose(self, view: View) -> Plan:
         late = view.streams.late
         # Late streams and overdue first tokens that cannot share a step take turns.
         self._was_overdue = view.overdue is not None and not (

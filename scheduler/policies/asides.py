@@ -54,21 +54,55 @@ def newcomers_call(view: View, generation: str) -> bool:
     return fills and view.free_kv_tokens >= view.kv_tokens * (1.0 - PARKED)
 
 
+def alone(view: View, plan: Plan, spent_s: float) -> tuple[str, float]:
+    """Whose streams the plan gives a step aside that no other mode could, and what it
+    should take together with `spent_s`; or nobody."""
+    if plan.aside is not Aside.STREAMS or plan.generation is None:
+        return "", 0.0
+    load = view.loads[plan.generation]
+    return (
+        ("", 0.0) if load.can_mix else (load.generation, spent_s + _own_s(view, load))
+    )
+
+
+def goes_on(view: View, name: str, spent_s: float) -> Plan | None:
+    """Another step aside for late streams that are served merged only, if such swaps
+    have overdrawn their budget: so many in a row as take no longer than the one step
+    that bounds are made of."""
+    load = view.loads.get(name)
+    if load is None or not load.live or view.swap_budget_s >= 0.0:
+        return None
+    if name != view.resident or not view.streams.late:
+        return None
+    shape = StepShape(Mode.MERGED, view.max_batch, 0, 0, view.prefill_tokens)
+    if spent_s + _own_s(view, load) > view.costs.step_s(shape):
+        return None
+    return _for_own(load)
+
+
+def _own_s(view: View, load: Load) -> float:
+    """Seconds of a merged step for its streams."""
+    prompts = view.prompts_beside(load.live)
+    return view.costs.step_s(StepShape(Mode.MERGED, load.live, 0, 0, prompts))
+
+
+def _for_own(load: Load) -> Plan:
+    return Plan(
+        mode=Mode.MERGED,
+        generation=load.generation,
+        why=f"{load.generation}: its streams must go on",
+        aside=Aside.STREAMS,
+    )
+
+
 def for_streams(
     view: View, names: tuple[str, ...], turn: str | None
 ) -> tuple[Plan, int, float]:
     """A step for the streams of `names`, the first one among them, in the merged turn
     of `turn`; the tokens and the seconds that it should bring and take."""
     load = view.loads[names[0]]
-    plan = Plan(
-        mode=Mode.MERGED,
-        generation=load.generation,
-        why=f"{load.generation}: its streams must go on",
-        aside=Aside.STREAMS,
-    )
-    own = StepShape(Mode.MERGED, load.live, 0, 0, view.prompts_beside(load.live))
-    seconds = view.costs.step_s(own)
-    seconds += 2 * view.costs.swap_s(warm=True)
+    plan = _for_own(load)
+    seconds = _own_s(view, load) + 2 * view.costs.swap_s(warm=True)
     if not load.can_mix:
         return plan, load.live, seconds
     flood = None if turn is None else view.loads[turn]

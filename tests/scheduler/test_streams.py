@@ -38,7 +38,10 @@ def beside_a_flood(
 def test_a_quiet_adapters_stream_is_never_slower_than_those_of_a_flood(
     machine: str, rest: dict[str, bool], names: str
 ) -> None:
+    """Overdue first tokens take turns with late streams: before each step of one that
+    shares it with no other the flood may have a step."""
     run, flood, quiet = beside_a_flood(MACHINES[machine](), names, **rest)
+    steps = 1 if rest.get("can_mix", True) else len(names)  # to serve each stream once
 
     assert quiet
     for each in quiet:
@@ -48,7 +51,7 @@ def test_a_quiet_adapters_stream_is_never_slower_than_those_of_a_flood(
             - bisect_right(run.token_at[other.id], begin)
             for other in flood
         )
-        assert most <= len(times) + 2  # over its whole life, not for each token
+        assert most <= len(times) + 1 + steps  # over its whole life, not for each token
 
 
 def test_a_flood_goes_on_beside_quiet_streams() -> None:
