@@ -61,6 +61,16 @@ class Recent:
     jobs: int
     why: str
 
+    @classmethod
+    def of(cls, plan: Plan, jobs: int, now: float) -> "Recent":
+        return cls(
+            at_s=now,
+            mode=plan.mode,
+            generation=plan.generation,
+            jobs=jobs,
+            why=plan.why,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

@@ -150,15 +150,7 @@ class Scheduler:
         self._move(seats)
         if plan.aside is None:
             self._turn = plan
-        self._recent.append(
-            Recent(
-                at_s=now,
-                mode=plan.mode,
-                generation=plan.generation,
-                jobs=len(seats.jobs),
-                why=plan.why,
-            )
-        )
+        self._recent.append(Recent.of(plan, len(seats.jobs), now))
         return self._builder.step(plan, seats)
 
     def advance(self, step: Step) -> list[int]:
