@@ -35,11 +35,14 @@ demo: setup
 # A file stays in one process: its tests share a server, or what was computed once.
 TWO := -n 2 --dist loadfile
 
-# The last ones one by one: some measure time, some need both cores.
+# What coverage is not told of runs without it: its tracing doubles the time. The last
+# ones one by one: some measure time, some need both cores.
 test: setup lint
-	$(BIN)/pytest -m 'not slow' $(TWO) --cov --cov-report= --cov-fail-under=95
-	$(BIN)/pytest -m slow $(TWO) tests/hotswap tests/scheduler
-	$(BIN)/pytest -m slow tests/live tests/benchmarks
+	$(BIN)/pytest -m 'not slow' $(TWO) --ignore tests/scheduler \
+	    --cov --cov-report= --cov-fail-under=95
+	$(BIN)/pytest $(TWO) tests/scheduler
+	$(BIN)/pytest -m slow $(TWO) tests/hotswap tests/benchmarks/test_gpu.py
+	$(BIN)/pytest -m slow --ignore tests/benchmarks/test_gpu.py tests/live tests/benchmarks
 
 test-fast: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO)

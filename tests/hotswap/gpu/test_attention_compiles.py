@@ -1,4 +1,8 @@
-"""Attention's kernels compile for GPUs that are not here, and fit into them."""
+"""Attention's kernels compile for GPUs that are not here, and fit into them.
+
+All 84 cases take minutes: `python -m tests.hotswap.gpu.ahead_of_time
+tests.hotswap.gpu.attention_launches 90 ""`, before a kernel is changed for good.
+"""
 
 import pytest
 
@@ -20,19 +24,17 @@ def assert_fits(kernel: Compiled) -> None:
 
 @pytest.mark.slow
 def test_llama_s_shapes_compile_for_hopper() -> None:
-    kernels = compile_launches(LAUNCHES, 90, "bfloat16 dim 64 group 4 window 0")
+    kernels = compile_launches(LAUNCHES, 90, "bfloat16 dim (64|128) group 4")
 
-    names = [kernel.kernel for kernel in kernels]
-    assert names == ["_ragged_kernel", *["_decode_kernel"] * 2, "_join_kernel"]
+    names = {kernel.kernel for kernel in kernels}
+    assert names == {"_ragged_kernel", "_decode_kernel", "_join_kernel"}
     for kernel in kernels:
         assert_fits(kernel)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("capability", [80, 90])
-def test_every_variant_compiles(capability: int) -> None:
-    kernels = compile_launches(LAUNCHES, capability)
+def test_they_compile_for_ampere() -> None:
+    kernels = compile_launches(LAUNCHES, 80, "bfloat16 dim 128 group 4 window 0")
 
     assert kernels
     for kernel in kernels:

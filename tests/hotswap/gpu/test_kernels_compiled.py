@@ -1,4 +1,8 @@
-"""The small kernels as a Hopper GPU would get them: they compile, nothing spills."""
+"""The small kernels as a Hopper GPU would get them: they compile, nothing spills.
+
+All cases take minutes: `python -m tests.hotswap.gpu.ahead_of_time
+tests.hotswap.gpu.kernel_launches 90 ""`, before a kernel is changed for good.
+"""
 
 import pytest
 
@@ -27,7 +31,6 @@ def test_they_compile_and_no_register_spills() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
-def test_every_shape_and_type_compiles(capability: int) -> None:
-    for each in compile_launches(LAUNCHES, capability):
-        assert each.spilled <= 16, str(each)  # mixed factors on sm_80
+def test_they_compile_for_ampere() -> None:
+    for each in compile_launches(LAUNCHES, 80, SOME):
+        assert each.spilled <= 16, str(each)  # mixed factors
