@@ -35,8 +35,8 @@ demo: setup
 # A file stays in one process: its tests share a server, or what was computed once.
 TWO := -n 2 --dist loadfile
 
-# What coverage is not told of runs without it: its tracing doubles the time. The last
-# ones one by one: some measure time, some need both cores.
+# Coverage is of hotswap/ alone and its tracing doubles the time: the scheduler's tests
+# run without it. The last ones one by one: some measure time, some need both cores.
 test: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95

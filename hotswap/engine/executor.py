@@ -1,6 +1,6 @@
 """Executor: all that the engine knows of the machine. It names no device.
 
-`model.eager.executor.EagerExecutor` is one; the tests' fakes are others.
+`EagerExecutor` and `GpuExecutor`, in `hotswap.model`, are two; the tests' fakes others.
 
     open -> launch -> land -> launch -> land ... -> close
 
