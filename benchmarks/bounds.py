@@ -28,9 +28,9 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
-from hotswap.api.endpoints import Endpoints
-from hotswap.api.server_state import ServerState
-from hotswap.api.submission import Submitter
+from hotswap.api.shared.endpoints import Endpoints
+from hotswap.api.shared.server_state import ServerState
+from hotswap.api.shared.submission import Submitter
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
 from hotswap.errors import AdapterRefused

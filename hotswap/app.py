@@ -13,9 +13,9 @@ from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
 from hotswap.api.cross_origin import CrossOrigin
-from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
-from hotswap.api.server_state import ServerState
-from hotswap.api.submission import Submitter
+from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.api.shared.server_state import ServerState
+from hotswap.api.shared.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.library import hooks

@@ -8,18 +8,31 @@ Knows no HTTP and no scheduler.
 from dataclasses import dataclass
 
 from hotswap.errors import PromptTooLong
+from hotswap.grammar import Grammar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
     max_tokens: int | None = None  # of the answer; None is as many as fit
+    min_tokens: int = 0  # before that many, no token that ends it is sampled
     temperature: float = 1.0  # 0 is greedy
     top_p: float = 1.0
     top_k: int = 0  # 0 and -1 are all tokens
+    min_p: float = 0.0  # of the likeliest token's probability
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    allowed_tokens: frozenset[int] | None = None
+    bad_words: tuple[tuple[int, ...], ...] = ()  # each in tokens
+    grammar: Grammar | None = None
     seed: int | None = None  # None is another answer each time
-    logprobs: bool = False  # whether each token's is computed
+    logprobs: int | None = None  # so many likeliest besides each token's own
+    prompt_logprobs: int | None = None  # the same of the prompt's
     stop: tuple[str, ...] = ()
     stop_tokens: frozenset[int] = frozenset()
+    includes_stop: bool = False  # whether the text keeps what stopped it
+    skips_special: bool = True  # whether the text leaves special tokens out
     ignore_eos: bool = False
     priority: int = 0  # lower is served earlier
     deadline_s: float | None = None  # for the first token, from its submission

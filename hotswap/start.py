@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.config import Config
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal

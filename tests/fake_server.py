@@ -14,9 +14,9 @@ from litestar.testing import TestClient
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.application import application
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
-from hotswap.api.endpoints import Endpoints
-from hotswap.api.server_state import ServerState
-from hotswap.api.submission import Submitter
+from hotswap.api.shared.endpoints import Endpoints
+from hotswap.api.shared.server_state import ServerState
+from hotswap.api.shared.submission import Submitter
 from hotswap.engine.messages import Submit
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Accepted, Piece, Ticket
@@ -62,7 +62,7 @@ class FakeEngine:
             message.ticket.deliver(OtherTokenizer(message.adapter))
             return
         message.ticket.deliver(Accepted("g"))
-        piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED, finish="stop")
+        piece = Piece(token=2, text="x", mode=Mode.MERGED, finish="stop")
         message.ticket.deliver(piece)
 
     def start(self) -> None: ...

@@ -2,17 +2,18 @@
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.errors import MergeFailed, MixFailed
-from hotswap.model.network.rows import Row, Sample
+from hotswap.errors import MixFailed
+from hotswap.model.network.rows import Row, Sample, Scored
 from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
-from scheduler import BASE, Swap
+from scheduler import BASE
+from tests.fake_weights import FakeWeights
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 EOS = 0
@@ -24,54 +25,6 @@ def generation(key: str, tokenizer: Tokenizer | None = None) -> Generation:
     """A generation whose tokens are the letter `key`."""
     delta = Delta(a=torch.ones(1, 1), b=torch.ones(1, 1), scale=1.0)
     return Generation(key=key, deltas={"layer": delta}, tokenizer=tokenizer)
-
-
-@dataclass
-class FakeWeights:
-    """Counts swaps; refuses to merge what is in `broken`."""
-
-    resident: str = BASE
-    slots: int = 1
-    broken: set[str] = field(default_factory=set)
-    held: list[str] = field(default_factory=list)
-    pinned: frozenset[str] = frozenset()
-    half_built: str = ""
-    swaps: int = 0
-    in_air: Sequence[object] = ()  # flights: no slot is built beside them
-    beside: list[int] = field(default_factory=list)  # how many, at each swap
-
-    @property
-    def warm(self) -> frozenset[str]:
-        return frozenset({BASE, *self.held})
-
-    def build_ahead(self, generation: Generation, budget_s: float) -> float | None:
-        """Two slices make a slot."""
-        assert not self.in_air, "a slot was built beside a flight"
-        if generation.key in self.warm:
-            return None
-        if generation.key in self.broken:
-            raise MergeFailed(f"generation {generation.key}: injected")
-        if self.half_built != generation.key:
-            self.half_built = generation.key
-            return None
-        self.held = [generation.key, *self.held][: self.slots]
-        return 0.001
-
-    def activate(self, generation: Generation | None) -> Swap | None:
-        key = generation.key if generation else BASE
-        if key == self.resident:
-            return None
-        if key in self.broken:
-            self.resident = BASE
-            raise MergeFailed(f"generation {key}: injected")
-        warm = key in self.warm
-        assert warm or not self.in_air, "a slot was built beside a flight"
-        if key != BASE:
-            self.held = [key, *(k for k in self.held if k != key)][: self.slots]
-        self.resident = key
-        self.swaps += 1
-        self.beside.append(len(self.in_air))
-        return Swap(warm=warm, seconds=0.001)
 
 
 @dataclass
@@ -110,7 +63,15 @@ class FakeExecutor:
         self.gate: threading.Semaphore | None = None  # one release lets one step go
         self.in_air: list[FakeFlight] = []
 
-    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
+    def open(
+        self,
+        job: int,
+        tokens: int,
+        params: SamplingParams,
+        *,
+        prompt: Sequence[int] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
         assert job not in self.spans, "opened twice"
         self.spans[job], self.seen[job], self.params[job] = tokens, 0, params
         assert sum(self.spans.values()) <= self.kv_tokens, "KV was given to two"
@@ -173,7 +134,8 @@ class FakeExecutor:
         if position >= self.finish_after:
             token = EOS
         self.told[job, position] = token
-        return Sample(token, 0.0 if self.params[job].logprobs else None)
+        is_asked = self.params[job].logprobs is not None
+        return Sample(token, Scored(token, 0.0) if is_asked else None)
 
 
 class AheadExecutor(FakeExecutor):

@@ -13,6 +13,7 @@ FLOORS = [
         "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.tokenizer",
         "hotswap.sampling_params",
+        "hotswap.grammar",
     },
     {"hotswap.adapters"},
     {"hotswap.model.machine"},
@@ -23,6 +24,9 @@ FLOORS = [
     {"hotswap.model"},
     {"hotswap.engine"},
     {"hotswap.library"},
+    {"hotswap.api.shared"},
+    {"hotswap.api.openai"},
+    {"hotswap.api.djl"},
     {"hotswap.api"},
     {"hotswap.options"},
     {"hotswap.config"},
@@ -101,13 +105,13 @@ ONLY = {
         "hotswap.check",
         "hotswap.cli",
     },
-    "hotswap.api.schemas": {"hotswap.api"},
+    "hotswap.api.shared.schemas": {"hotswap.api"},
     "time": {
         "hotswap.engine.engine",  # the clock
         "hotswap.short_thread",  # how long the disk has not answered
         "hotswap.library.watch",
         "hotswap.model",
-        "hotswap.api.openai_shape",  # `created`, a date
+        "hotswap.api.openai.shape",  # `created`, a date
         "hotswap.app",  # the same
         "hotswap.cli",  # how long the start took
         "hotswap.serve",  # the same

@@ -11,7 +11,7 @@ import pytest
 
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.api.application import PARTS
-from hotswap.api.schemas import Fields
+from hotswap.api.shared.schemas import Fields
 from hotswap.library import hooks
 from tests.pages import (
     PAGES,

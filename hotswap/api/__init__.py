@@ -3,17 +3,10 @@
 A request that generates passes
 
 middleware, cross_origin    bounds on bodies, a request id; what web pages may ask
-openai, djl                 the routes: completions, chat; invocations, predictions
-request_body                read strictly by schemas (openai_schemas, djl_schemas,
-                            unsupported_fields); selection names the adapter
-job_request                 one job to be: a prompt and its parameters, which
-                            sampling_fields read from any family's body
-submission                  prompt to tokens, beside the loop in encoder_pool; tickets
-running                     its jobs from acceptance to the last piece
-openai_shape, djl_shape     the answers, whole or streamed
-error_responses             the one table of codes; http_errors, djl_errors
+openai/, djl/               the routes of a family and the shapes of its answers
+shared/                     from its body to jobs, and to their last piece
+error_responses             every error in its family's shape
 
-Others: models, djl_models (what is served), registration for admin, vllm, djl_adapters
-and workflows with its endpoints (adapters come, change and go), health and operations
-(probes, status, metrics), events (a stream of news). server_state is what routes see.
+Others: models (what is served), admin and vllm (adapters come, change and go),
+operations (probes, status, metrics), events (a stream of news).
 """

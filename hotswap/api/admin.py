@@ -9,9 +9,9 @@ from msgspec.structs import asdict
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.report import Report, refused, served
-from hotswap.api import registration
-from hotswap.api.schemas import Fields, decode
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.shared import registration
+from hotswap.api.shared.schemas import Fields, decode
+from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import AdapterRefused
 from hotswap.library.orders import Update
 

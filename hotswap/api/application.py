@@ -15,29 +15,22 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from hotswap import __version__
-from hotswap.api import (
-    admin,
-    djl,
-    djl_adapters,
-    djl_models,
-    error_responses,
-    events,
-    models,
-    openai,
-    operations,
-    vllm,
-    workflows,
-)
+from hotswap.api import admin, error_responses, events, models, operations, vllm
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
+from hotswap.api.djl import adapters as djl_adapters
+from hotswap.api.djl import invocations, workflows
+from hotswap.api.djl import models as djl_models
 from hotswap.api.middleware import Middleware
-from hotswap.api.server_state import ServerState
-from hotswap.api.submission import Submitter
+from hotswap.api.openai import chat, completions
+from hotswap.api.shared.server_state import ServerState
+from hotswap.api.shared.submission import Submitter
 from hotswap.errors import HotswapError
 from hotswap.templates import RENDERER
 
 PARTS = (
-    openai,
-    djl,
+    completions,
+    chat,
+    invocations,
     djl_adapters,
     djl_models,
     workflows,

@@ -31,7 +31,7 @@ from urllib.parse import SplitResult, urlsplit
 from litestar import Request
 from litestar.config.cors import CORSConfig
 
-from hotswap.api.http_errors import CrossSite, NotJson
+from hotswap.api.shared.http_errors import CrossSite, NotJson
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"

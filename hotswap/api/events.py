@@ -18,7 +18,7 @@ from litestar.response import Stream
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.api.admin import about
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.engine.status import Status
 
 _EVERY_S = 0.1

@@ -17,7 +17,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from hotswap.api.http_errors import BodyTooSlow, ClientGone, EncodedBody
+from hotswap.api.shared.http_errors import BodyTooSlow, ClientGone, EncodedBody
 from hotswap.errors import Overloaded
 
 log = logging.getLogger(__name__)

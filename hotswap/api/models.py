@@ -7,8 +7,8 @@ from litestar import get
 from litestar.params import FromPath
 
 from hotswap.adapters.adapter_info import AdapterState
-from hotswap.api.selection import from_model
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.shared.selection import from_model
+from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import UnknownModel
 from scheduler import BASE
 

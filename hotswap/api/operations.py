@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.shared.server_state import Injected, ServerState
 from scheduler import BASE
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from litestar import Request, post
 
 from hotswap.adapters.origin import Origin
-from hotswap.api import openai_shape, registration
-from hotswap.api.schemas import Fields, decode
-from hotswap.api.server_state import Injected
+from hotswap.api.openai import shape as openai_shape
+from hotswap.api.shared import registration
+from hotswap.api.shared.schemas import Fields, decode
+from hotswap.api.shared.server_state import Injected
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,

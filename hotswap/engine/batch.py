@@ -117,7 +117,13 @@ class Batch:
         """A job's part of the pass. Opens its KV if this is its first."""
         job, sequence = work.job, self._sequences[work.job.id]
         if not sequence.has_kv:
-            self._executor.open(job.id, job.kv_tokens, sequence.params)
+            self._executor.open(
+                job.id,
+                job.kv_tokens,
+                sequence.params,
+                prompt=sequence.prompt,
+                ends=sequence.ends,
+            )
             sequence.has_kv = True
         tokens, position = sequence.tokens_for(work.tokens)
         return Row(

@@ -50,8 +50,17 @@ class Executor(Protocol):
     @property
     def batched_lora_bytes(self) -> int: ...
 
-    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
-        """Give a job KV for so many tokens; it samples by `params`."""
+    def open(
+        self,
+        job: int,
+        tokens: int,
+        params: SamplingParams,
+        *,
+        prompt: Sequence[int] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
+        """Give a job KV for so many tokens; it samples by `params`. `prompt`: its
+        tokens. `ends`: those that end its answer."""
 
     def close(self, job: int) -> None:
         """Take its KV back; unknown jobs have none. A flight may be in the air with it:

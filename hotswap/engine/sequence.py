@@ -25,10 +25,16 @@ class Sequence:
         self.generation = generation
         self.params = message.params
         self.has_kv = False
+        self.prompt = message.prompt
         self._tokens = list(message.prompt)
         self._eos = frozenset() if message.params.ignore_eos else eos
         self._text = Detokenizer(tokenizer)
         self._stops = StopStrings(message.params.stop)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end its answer."""
+        return self._eos | self.params.stop_tokens
 
     def tokens_for(self, count: int) -> tuple[list[int] | None, int]:
         """The next `count` tokens to compute, and the position of the first. None: it
@@ -57,8 +63,9 @@ class Sequence:
         return Piece(
             token=sample.token,
             text=text,
-            logprob=sample.logprob,
             mode=mode,
+            scored=sample.scored,
+            prompt=sample.prompt,
             finish=finish,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hotswap.errors import HotswapError
+from hotswap.model.network.rows import Scored
 from scheduler import Mode
 
 # The model's own end, a stop string or token of the request, or its `max_tokens`.
@@ -18,12 +19,14 @@ Finish = Literal["eos", "stop", "length"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """What one step gave a job. `text` may be empty; `finish` ends the stream."""
+    """What one step gave a job. `text` may be empty; `finish` ends the stream.
+    `scored`, `prompt`: as a `Sample` has them."""
 
     token: int
     text: str
-    logprob: float | None
     mode: Mode
+    scored: Scored | None = None
+    prompt: tuple[Scored, ...] = ()
     finish: Finish | None = None
 
 

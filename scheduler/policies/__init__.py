@@ -1,4 +1,9 @@
-"""POLICIES: every policy by the name that the configuration uses. Listed here alone."""
+"""POLICIES: every policy by the name that the configuration uses. Listed here alone.
+
+affinity                    the default; building and asides are parts of it
+fcfs_mixed, fcfs_merged, longest_queue
+                            baselines
+"""
 
 from scheduler.policies.affinity import Affinity
 from scheduler.policies.fcfs_merged import FcfsMerged

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.api import endpoints
-from hotswap.api.endpoints import Endpoint, Endpoints
+from hotswap.api.shared import endpoints
+from hotswap.api.shared.endpoints import Endpoint, Endpoints
 from hotswap.short_thread import at_disk
 
 

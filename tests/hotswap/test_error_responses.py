@@ -5,8 +5,9 @@ import json
 import pytest
 from litestar.testing import RequestFactory
 
-from hotswap.api import djl_shape, error_responses
-from hotswap.api.error_responses import STATUS
+from hotswap.api import error_responses
+from hotswap.api.djl import shape as djl_shape
+from hotswap.api.shared.http_status import STATUS
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,

@@ -12,8 +12,8 @@ from litestar.params import FromQuery
 from litestar.response import Stream
 
 from hotswap.api import error_responses
-from hotswap.api.http_errors import ClientGone
 from hotswap.api.middleware import Middleware
+from hotswap.api.shared.http_errors import ClientGone
 from hotswap.errors import HotswapError, Overloaded
 from tests.asgi import Client
 

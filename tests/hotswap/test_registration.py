@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hotswap.adapters.origin import Origin
-from hotswap.api import registration
+from hotswap.api.shared import registration
 from hotswap.errors import BadRequest
 from hotswap.library.orders import Registration, Update
 

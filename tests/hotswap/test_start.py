@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hotswap import __version__, port
-from hotswap.api.endpoints import ENDPOINTS_FILE
+from hotswap.api.shared.endpoints import ENDPOINTS_FILE
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE
 from hotswap.library.lock import locked

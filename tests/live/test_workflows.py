@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from hotswap import app
-from hotswap.api.endpoints import ENDPOINTS_FILE
+from hotswap.api.shared.endpoints import ENDPOINTS_FILE
 from hotswap.errors import StartFailed
 from tests import tiny
 from tests.servers import Live, settings, wait_until

@@ -79,7 +79,15 @@ class EagerExecutor:
 
     # The KV is made in a forward pass, and may be moved here.
     @torch.inference_mode()
-    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
+    def open(
+        self,
+        job: int,
+        tokens: int,
+        params: SamplingParams,
+        *,
+        prompt: Sequence[int] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._forward.open(job, tokens)
         self._samplers[job] = Sampler(params)

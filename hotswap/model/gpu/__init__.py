@@ -11,7 +11,8 @@ lora_pool             the adapters of mixed steps in a fixed number of pages:
                       lora_pages writes them, lora_layer adds what they make of the
                       rows, lora_table says which pages each row meets; lora_parts:
                       when they are too many for one pass
-kernel_set            the kernels it computes with, as one value
+kernel_set            the kernels it computes with, as one value; memory_demand: what
+                      it all needs
 
 kernels/              these kernels, in Triton
 """

@@ -23,9 +23,9 @@ from hotswap.model.gpu.forward import GpuForward
 from hotswap.model.gpu.graphs import GraphBackend
 from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.gpu.lora_parts import fitting_parts
+from hotswap.model.gpu.memory_demand import memory_demand
 from hotswap.model.gpu.operations import GpuOperations
-from hotswap.model.machine.budget import Demand
-from hotswap.model.machine.device import Device, device_of, free_host_bytes
+from hotswap.model.machine.device import device_of
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
@@ -77,7 +77,7 @@ class GpuExecutor:
         linears = operations.linears
         others = other_parameters(model, linears)
         self.memory = plan_gpu_memory(
-            _demand(loaded, operations, device, loaded_bytes),
+            memory_demand(loaded, operations, device, loaded_bytes),
             budget_bytes or device.budget_bytes(),
             slots=slots,
             kv_tokens=kv_tokens,
@@ -140,7 +140,15 @@ class GpuExecutor:
             logging.WARNING if eager else logging.INFO, told, captured, eager, seconds
         )
 
-    def open(self, job: int, tokens: int, params: SamplingParams) -> None:
+    def open(
+        self,
+        job: int,
+        tokens: int,
+        params: SamplingParams,
+        *,
+        prompt: Sequence[int] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._places[job] = self._spans.reserve(tokens)
         self._samplers[job] = Sampler(params)
@@ -229,19 +237,3 @@ class GpuExecutor:
             mixed=mixed,
             memory_id=memory_id,
         )
-
-
-def _demand(
-    loaded: Loaded, operations: GpuOperations, device: Device, loaded_bytes: int
-) -> Demand:
-    # Most adapters leave the embedding and the norms alone: they are not counted.
-    return Demand(
-        loaded_bytes=loaded_bytes,
-        packed_bytes=0,
-        slot_bytes=sum(linear.golden.nbytes for linear in operations.linears),
-        kv_token_bytes=operations.kv_token_bytes,
-        context=loaded.context,
-        can_leave=True,
-        host_bytes=None if device.is_host else free_host_bytes() // 2,
-        lora_page_bytes=operations.lora_page_bytes,
-    )

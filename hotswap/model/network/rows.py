@@ -13,6 +13,9 @@ class Row:
 
     `tokens` None: the one token that the flight before, not landed yet, samples for
     this job. Only where the executor launches ahead.
+
+    `targets`: the prompt's tokens that stand one behind each of `tokens`, where the job
+    asks how likely they were; the last of a prompt has none behind it.
     """
 
     job: int
@@ -20,6 +23,7 @@ class Row:
     position: int
     generation: Generation | None
     wants_logits: bool
+    targets: Sequence[int] = ()
 
     @property
     def known(self) -> Sequence[int]:
@@ -29,6 +33,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Scored:
+    """How likely the model found a token: of the logits as they come from the model,
+    before any parameter of sampling. `rank`: 1 is the likeliest. `top`: the likeliest
+    tokens and their logprobs, best first, as many as were asked for."""
+
     token: int
-    logprob: float | None  # of the unscaled distribution, if asked for
+    logprob: float
+    rank: int = 1
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`scored`: if `logprobs` asks. `prompt`: with a job's first sample, if
+    `prompt_logprobs` asks: each token of the prompt but the first."""
+
+    token: int
+    scored: Scored | None = None
+    prompt: tuple[Scored, ...] = ()

@@ -13,7 +13,7 @@ from typing import Self
 
 import torch
 
-from hotswap.model.network.rows import Sample
+from hotswap.model.network.rows import Sample, Scored
 from hotswap.sampling_params import SamplingParams
 
 # Of the best token. A vocabulary of 2 ** 18 sums up to no more than float64 holds
@@ -87,7 +87,7 @@ class SamplingRows:
         return cls(
             whole=tuple(d for r, d in draws.items() if not samplers[r].is_ranked),
             ranked=tuple(d for r, d in draws.items() if samplers[r].is_ranked),
-            wants_logprob=tuple(sampler.params.logprobs for sampler in samplers),
+            wants_logprob=tuple(s.params.logprobs is not None for s in samplers),
         )
 
 
@@ -111,7 +111,9 @@ class Sampled:
             strict=True,
         )
         return [
-            Sample(token, logprob if is_wanted else None) if is_finite else None
+            Sample(token, Scored(token, logprob) if is_wanted else None)
+            if is_finite
+            else None
             for token, logprob, is_finite, is_wanted in found
         ]
 

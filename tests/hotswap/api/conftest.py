@@ -8,7 +8,7 @@ import pytest
 from litestar.testing import TestClient
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api.endpoints import Endpoint, Endpoints
+from hotswap.api.shared.endpoints import Endpoint, Endpoints
 from hotswap.tokenizer import Tokenizer
 from tests.fake_server import FakeEngine, FakeLibrary, FakeStatus, app_of
 from tests.fakes import FakeTokenizer

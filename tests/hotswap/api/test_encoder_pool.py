@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from hotswap.api.encoder_pool import (
+from hotswap.api.shared.encoder_pool import (
     LONG,
     MOST_IN_LANE,
     MOST_SIZE,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from hotswap.api import encoder_pool
+from hotswap.api.shared import encoder_pool
 from tests.fake_server import BODIES, FakeEngine, FakeLibrary
 from tests.fakes import FakeTokenizer
 

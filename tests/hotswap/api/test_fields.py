@@ -10,13 +10,14 @@ from openai.types import completion_create_params as completion
 from openai.types.chat import completion_create_params as chat
 
 from hotswap.api.admin import Validate
-from hotswap.api.djl_adapters import Body
-from hotswap.api.djl_schemas import Invocation, Parameters
-from hotswap.api.openai_schemas import Chat, ChatMessage, Completion, StreamOptions
-from hotswap.api.schemas import Fields, convert, decode
-from hotswap.api.unsupported_fields import ANYTHING
+from hotswap.api.djl.adapters import Body
+from hotswap.api.djl.schemas import Invocation, Parameters
+from hotswap.api.djl.workflows import Adapter, Definition
+from hotswap.api.openai.chat_schemas import Chat, ChatMessage
+from hotswap.api.openai.schemas import Completion, StreamOptions
+from hotswap.api.shared.schemas import Fields, convert, decode
+from hotswap.api.shared.unsupported_fields import ANYTHING
 from hotswap.api.vllm import LoadRequest, UnloadRequest
-from hotswap.api.workflows import Adapter, Definition
 from hotswap.errors import BadRequest
 
 USER = {"role": "user", "content": "hi"}

@@ -47,11 +47,9 @@ class EndingEngine(FakeEngine):
 
     def post(self, message: Submit) -> None:
         message.ticket.deliver(Accepted("g"))
-        piece = Piece(token=2, text="x", logprob=0, mode=Mode.MERGED)
+        piece = Piece(token=2, text="x", mode=Mode.MERGED)
         message.ticket.deliver(piece)
-        piece = Piece(
-            token=2, text="y", logprob=0, mode=Mode.MERGED, finish=self.finish
-        )
+        piece = Piece(token=2, text="y", mode=Mode.MERGED, finish=self.finish)
         message.ticket.deliver(piece)
 
 

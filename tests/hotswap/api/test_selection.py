@@ -7,8 +7,8 @@ import pytest
 from litestar import Request
 from litestar.testing import TestClient
 
-from hotswap.api.schemas import AdapterFields
-from hotswap.api.selection import select
+from hotswap.api.shared.schemas import AdapterFields
+from hotswap.api.shared.selection import select
 from hotswap.errors import BadRequest
 from tests.fake_server import FakeEngine, FakeLibrary, app_of
 

@@ -18,7 +18,7 @@ from tests.hotswap.gpu.executors import (
     loaded,
 )
 
-SEEDED = SamplingParams(temperature=0.8, seed=3, logprobs=True)
+SEEDED = SamplingParams(temperature=0.8, seed=3, logprobs=0)
 GREEDY = SamplingParams(temperature=0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.api.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.engine.messages import Adopt
 from hotswap.errors import NotKept, StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
-from hotswap.api.encoder_pool import EncoderPool, Encoding
-from hotswap.api.job_request import JobRequest
-from hotswap.api.prompt import Prompt
-from hotswap.api.running import Running
+from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
+from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.prompt import Prompt
+from hotswap.api.shared.running import Running
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
@@ -93,6 +93,7 @@ class Submitter:
                     if await _is_accepted(tickets[index], request, selected_by):
                         break
                     (own,) = await self._encode([request])
+                    tokenizers[index] = own
                     tickets[index] = self._post(request, own)
                 else:
                     raise OtherTokenizer(request.adapter)
@@ -100,7 +101,8 @@ class Submitter:
             for ticket in tickets:
                 ticket.close()
             raise
-        return Running(requests, tickets, changes)
+        used = [own or self._tokenizer for own in tokenizers]
+        return Running(requests, tickets, changes, used)
 
     async def _encode(self, requests: Sequence[JobRequest]) -> list[Tokenizer | None]:
         """Make the tokens of each prompt; by whom, None is the model's tokenizer.

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hotswap.api.prompt import Prompt
+from hotswap.api.shared.prompt import Prompt
 from hotswap.errors import BadRequest, Overloaded
 from hotswap.tokenizer import Tokenizer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from hotswap.api.djl_errors import UnknownEndpoint
+from hotswap.api.shared.djl_errors import UnknownEndpoint
 from hotswap.library.json_file import read_json, write_json
 from hotswap.short_thread import in_short_thread
 

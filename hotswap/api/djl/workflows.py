@@ -15,10 +15,8 @@ from msgspec.structs import replace
 
 from hotswap.adapters.adapter_info import AdapterState
 from hotswap.adapters.origin import Origin
-from hotswap.api import registration
-from hotswap.api.djl_errors import IllegalArgument
-from hotswap.api.djl_models import model_row
-from hotswap.api.djl_shape import (
+from hotswap.api.djl.models import model_row
+from hotswap.api.djl.shape import (
     boolean,
     page,
     parameters,
@@ -26,9 +24,11 @@ from hotswap.api.djl_shape import (
     required,
     status_reply,
 )
-from hotswap.api.endpoints import Endpoint
-from hotswap.api.schemas import Fields, decode
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.shared import registration
+from hotswap.api.shared.djl_errors import IllegalArgument
+from hotswap.api.shared.endpoints import Endpoint
+from hotswap.api.shared.schemas import Fields, decode
+from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import (
     AdapterExists,
     BadRequest,

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 from msgspec import Struct
 
-from hotswap.api import unsupported_fields
+from hotswap.api.shared import unsupported_fields
 from hotswap.errors import BadRequest
 
 _T = TypeVar("_T")

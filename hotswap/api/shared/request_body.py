@@ -6,15 +6,13 @@ from typing import TypeVar
 import msgspec
 from litestar import Request
 
-from hotswap.api.djl_schemas import Invocation
-from hotswap.api.openai_schemas import Chat, Completion
-from hotswap.api.schemas import MOST_VALUES, AdapterFields, convert, decode
-from hotswap.api.selection import Named, Selection, fix, select
-from hotswap.api.server_state import ServerState
+from hotswap.api.shared.schemas import MOST_VALUES, AdapterFields, convert, decode
+from hotswap.api.shared.selection import Named, Selection, fix, select
+from hotswap.api.shared.server_state import ServerState
 from hotswap.errors import BadRequest
 from scheduler import BASE
 
-_Body = TypeVar("_Body", Completion, Chat, Invocation)
+_Body = TypeVar("_Body", bound=Named)
 
 
 async def read_body(

@@ -4,16 +4,16 @@ from dataclasses import replace
 from typing import ClassVar
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api import unsupported_fields
-from hotswap.api.sampling_fields import MaxTokens, SamplingFields, StopStrings
-from hotswap.api.schemas import Fields
+from hotswap.api.shared import unsupported_fields
+from hotswap.api.shared.sampling_fields import MaxTokens, SamplingFields, StopStrings
+from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
 
 
 class Parameters(SamplingFields, frozen=True, kw_only=True):
     """DJL's sampling parameters; defaults as its documentation says."""
 
-    defaults = SamplingParams(max_tokens=30, temperature=0.0, logprobs=True)
+    defaults = SamplingParams(max_tokens=30, temperature=0.0, logprobs=0)
     foreign = unsupported_fields.PARAMETERS
 
     max_new_tokens: MaxTokens | None = None

@@ -14,14 +14,14 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from hotswap.api.djl_errors import UnknownEndpoint
-from hotswap.api.djl_schemas import Invocation, Parameters
-from hotswap.api.job_request import JobRequest
-from hotswap.api.prompt import Prompt
-from hotswap.api.request_body import read_body
-from hotswap.api.running import Answer, Running, collect, primed
-from hotswap.api.server_state import Injected, ServerState
-from hotswap.api.submission import InjectedSubmitter, Submitter
+from hotswap.api.djl.schemas import Invocation, Parameters
+from hotswap.api.shared.djl_errors import UnknownEndpoint
+from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.prompt import Prompt
+from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.running import Answer, Running, collect, primed
+from hotswap.api.shared.server_state import Injected, ServerState
+from hotswap.api.shared.submission import InjectedSubmitter, Submitter
 from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest
 
@@ -122,7 +122,8 @@ def _whole(answer: Answer, parameters: Parameters, text: str) -> dict[str, Any]:
 
 
 def _token(piece: Piece) -> dict[str, Any]:
-    return {"id": piece.token, "text": piece.text, "log_prob": piece.logprob}
+    logprob = piece.scored.logprob if piece.scored else None
+    return {"id": piece.token, "text": piece.text, "log_prob": logprob}
 
 
 async def _lines(

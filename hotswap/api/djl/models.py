@@ -5,9 +5,9 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
-from hotswap.api.djl_errors import UnknownEndpoint
-from hotswap.api.djl_shape import page, reply
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.djl.shape import page, reply
+from hotswap.api.shared.djl_errors import UnknownEndpoint
+from hotswap.api.shared.server_state import Injected, ServerState
 
 
 @get("/models")

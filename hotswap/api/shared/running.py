@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 from litestar import Request
 
-from hotswap.api.http_errors import ClientGone
-from hotswap.api.job_request import JobRequest
+from hotswap.api.shared.http_errors import ClientGone
+from hotswap.api.shared.job_request import JobRequest
 from hotswap.engine.ticket import Finish, Piece, Ticket
 from hotswap.library.hooks import Change
+from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
 
@@ -40,8 +41,11 @@ class Running:
         requests: Sequence[JobRequest],
         tickets: Sequence[Ticket],
         changes: Sequence[Change | None],
+        tokenizers: Sequence[Tokenizer],
     ) -> None:
-        """`changes`: what the hooks do to each job's text, None for nothing."""
+        """Of each job: what the hooks do to its text, None for nothing; and what its
+        tokens are written in."""
+        self.tokenizers = tokenizers
         self._requests = requests
         self._tickets = tickets
         self._changes = changes

@@ -1,18 +1,18 @@
-"""OpenAI's bodies: completions and chat completions."""
+"""OpenAI's bodies: what completions and chat share, and completions."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api import unsupported_fields
-from hotswap.api.sampling_fields import (
+from hotswap.api.shared import unsupported_fields
+from hotswap.api.shared.sampling_fields import (
     MaxTokens,
     SamplingFields,
     StopString,
     StopStrings,
 )
-from hotswap.api.schemas import Fields
+from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
 
 TokenId = Annotated[int, Meta(ge=0)]
@@ -60,25 +60,3 @@ class Completion(OpenAIBody, frozen=True, kw_only=True):
     inner: ClassVar = {"stream_options": StreamOptions}
 
     prompt: str | list[str | TokenId | list[TokenId]]
-
-
-class ContentPart(Fields, frozen=True, kw_only=True):
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(Fields, frozen=True, kw_only=True):
-    """OpenAI's roles `tool` and `function` need tools, which are not supported."""
-
-    foreign = unsupported_fields.MESSAGE
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[ContentPart], Meta(min_length=1)]
-
-
-class Chat(OpenAIBody, frozen=True, kw_only=True):
-    defaults = SamplingParams()
-    foreign = unsupported_fields.CHAT
-    inner: ClassVar = {"stream_options": StreamOptions, "messages": ChatMessage}
-
-    messages: Annotated[list[ChatMessage], Meta(min_length=1)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
-from hotswap.api.schemas import Fields
+from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
 
 MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from hotswap.api.selection import from_model
-from hotswap.api.server_state import ServerState
+from hotswap.api.shared.selection import from_model
+from hotswap.api.shared.server_state import ServerState
 from hotswap.errors import BadRequest, ClientError
 from hotswap.library.orders import Registration, Update
 from scheduler import BASE

@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.sidecar import NOTHING, Sidecar
-from hotswap.api.endpoints import Endpoints
-from hotswap.api.health import Health
+from hotswap.api.shared.endpoints import Endpoints
+from hotswap.api.shared.health import Health
 from hotswap.engine.engine import Engine
 from hotswap.errors import UnknownAdapter
 from hotswap.library.adapter_sources import shown

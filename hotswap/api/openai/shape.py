@@ -1,16 +1,17 @@
-"""OpenAI's shape: envelopes, choices, chunks and events."""
+"""OpenAI's shape: envelopes, chunks, events and errors, of completions and chat."""
 
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from hotswap.api.job_request import JobRequest
-from hotswap.api.openai_schemas import Chat, Completion
-from hotswap.api.running import Answer, Running
-from hotswap.api.server_state import ServerState
+from hotswap.api.openai.schemas import OpenAIBody
+from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.running import Answer, Running
+from hotswap.api.shared.server_state import ServerState
 from hotswap.engine.ticket import Finish, Piece
 from hotswap.errors import ClientError
 
@@ -46,49 +47,58 @@ def error_body(error: Exception, status: int) -> dict[str, Any]:
     }
 
 
-class ResponseShape:
-    """How completions and chat completions differ on the way out."""
+class ResponseShape(ABC):
+    """How an answer goes out. `chunk` and `whole` are the family's own."""
 
-    def __init__(self, body: Completion | Chat, model: str) -> None:
+    prefix: ClassVar[str]  # of the answer's id
+    kind: ClassVar[str]  # `object`
+    chunk_kind: ClassVar[str]
+
+    def __init__(self, body: OpenAIBody, model: str) -> None:
         """`model`: what answers say that ran."""
-        self._is_chat = isinstance(body, Chat)
         self.is_streamed = body.stream
         self.tells_usage = body.stream_options.include_usage
         self._head = {
-            "id": ("chatcmpl-" if self._is_chat else "cmpl-") + uuid.uuid4().hex,
-            "object": "chat.completion" if self._is_chat else "text_completion",
+            "id": self.prefix + uuid.uuid4().hex,
+            "object": self.kind,
             "created": int(time.time()),
             "model": model,
         }
-        self._chunk_head = dict(self._head)
-        if self._is_chat:
-            self._chunk_head["object"] = "chat.completion.chunk"
+        self._chunk_head = {**self._head, "object": self.chunk_kind}
+        self._started: set[int] = set()
+
+    def begin(self, running: Running) -> None:
+        """Its jobs are accepted: `running` knows their prompts and tokenizers."""
+        self.running = running
+
+    @abstractmethod
+    def choice(self, index: int, answer: Answer) -> dict[str, Any]:
+        """Of the answer that is sent at once."""
+
+    @abstractmethod
+    def delta(self, index: int, piece: Piece, *, first: bool) -> dict[str, Any] | None:
+        """The choice of one event of a stream, None if there is nothing to tell yet.
+        `first`: no event has gone out of the answer of that index."""
 
     def whole(self, answers: Sequence[Answer], used: dict[str, int]) -> dict[str, Any]:
         """The answer that is sent at once."""
-        choices = []
-        for index, answer in enumerate(answers):
-            said: dict[str, Any] = {"text": answer.text}
-            if self._is_chat:
-                said = {"message": {"role": "assistant", "content": answer.text}}
-            choices.append(_choice(index, answer.finish, said))
+        choices = [self.choice(index, answer) for index, answer in enumerate(answers)]
         return {**self._head, "choices": choices, "usage": used}
 
-    def chunk(self, index: int, piece: Piece, *, first: bool) -> dict[str, Any]:
-        """One event of a stream. `first`: of the answer of that index."""
-        said: dict[str, Any] = {"text": piece.text}
-        if self._is_chat:
-            role = {"role": "assistant"} if first else {}
-            said = {"delta": {**role, "content": piece.text}}
-        choices = [_choice(index, piece.finish, said)]
+    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
+        """One event of a stream, None if there is nothing to tell yet."""
+        delta = self.delta(index, piece, first=index not in self._started)
+        if delta is None:
+            return None
+        self._started.add(index)
         usage = {"usage": None} if self.tells_usage else {}
-        return {**self._chunk_head, "choices": choices, **usage}
+        return {**self._chunk_head, "choices": [delta], **usage}
 
     def usage_chunk(self, used: dict[str, int]) -> dict[str, Any]:
         return {**self._chunk_head, "choices": [], "usage": used}
 
 
-def _choice(index: int, finish: Finish | None, said: dict[str, Any]) -> dict[str, Any]:
+def choice(index: int, finish: Finish | None, said: dict[str, Any]) -> dict[str, Any]:
     return {
         "index": index,
         "finish_reason": _FINISH[finish],

@@ -7,7 +7,11 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response
 
-from hotswap.api.djl_errors import IllegalArgument, IllegalNumber, UnknownEndpoint
+from hotswap.api.shared.djl_errors import (
+    IllegalArgument,
+    IllegalNumber,
+    UnknownEndpoint,
+)
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,

@@ -14,8 +14,7 @@ from litestar.params import FromPath
 
 from hotswap.adapters.adapter_info import AdapterInfo, AdapterState
 from hotswap.adapters.origin import Origin
-from hotswap.api import registration
-from hotswap.api.djl_shape import (
+from hotswap.api.djl.shape import (
     boolean,
     check_model,
     page,
@@ -24,9 +23,10 @@ from hotswap.api.djl_shape import (
     required,
     status_reply,
 )
-from hotswap.api.schemas import Fields, decode
-from hotswap.api.selection import ALIAS
-from hotswap.api.server_state import Injected, ServerState
+from hotswap.api.shared import registration
+from hotswap.api.shared.schemas import Fields, decode
+from hotswap.api.shared.selection import ALIAS
+from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,

@@ -1,0 +1,52 @@
+"""/v1/completions: OpenAI's route that continues plain text or tokens."""
+
+from collections.abc import Sequence
+
+from litestar import Request, Response, post
+
+from hotswap.api.openai.answering import generate
+from hotswap.api.openai.completion_shape import CompletionShape
+from hotswap.api.openai.schemas import Completion
+from hotswap.api.shared.prompt import Prompt
+from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.server_state import Injected
+from hotswap.api.shared.submission import InjectedSubmitter
+from hotswap.errors import BadRequest
+
+
+@post("/v1/completions", status_code=200)
+async def completions(
+    request: Request, server: Injected, submitter: InjectedSubmitter
+) -> Response:
+    """Continue one prompt or several."""
+    body, selection = await read_body(request, server, Completion)
+    texts = _texts(body)
+    submitter.check_room(len(texts) * (body.n or 1), "prompt")
+    prompts = [Prompt(text, "prompt") for text in texts]
+    return await generate(
+        request,
+        server,
+        submitter,
+        body=body,
+        prompts=prompts,
+        selection=selection,
+        shape=CompletionShape,
+    )
+
+
+def _texts(body: Completion) -> Sequence[str | Sequence[int]]:
+    """A string, a list of strings, token ids, or a list of token ids: each prompt."""
+    prompt = body.prompt
+    if isinstance(prompt, str):
+        return [prompt]
+    if not prompt:
+        raise BadRequest("`prompt` is empty", "prompt")
+    tokens = [item for item in prompt if isinstance(item, int)]
+    if not tokens:
+        return [item for item in prompt if not isinstance(item, int)]
+    if len(tokens) < len(prompt):
+        raise BadRequest("`prompt` mixes texts and token ids", "prompt")
+    return [tokens]
+
+
+ROUTES = [completions]
