@@ -27,6 +27,8 @@ FLOORS = [
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
     {"hotswap.api.djl"},
+    {"hotswap.api.admin", "hotswap.api.vllm"},
+    {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.options"},
     {"hotswap.config"},
@@ -89,6 +91,7 @@ ONLY = {
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
+    "swagger_ui_bundle": {"hotswap.api.openapi.page"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",
