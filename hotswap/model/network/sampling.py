@@ -8,7 +8,7 @@ generator, never on the rows beside it. Greedy rows are a plain argmax. Nothing 
 for the device while no row has `top_k` or `top_p`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -23,7 +23,7 @@ from hotswap.model.network.top_logprobs import TopLogprobs, top_logprobs
 class Sampled:
     """Of n rows, on the logits' device: tokens [n] int64, logprobs [n] float32 (zeros
     where nobody asks), is_finite [n] bool: where it is False the token means nothing.
-    `top`: of `SamplingRows.top_rows`, None where nobody asks.
+    `top`: of the rows that ask for it, None where nobody does.
     """
 
     tokens: torch.Tensor
@@ -33,21 +33,25 @@ class Sampled:
 
     def samples(self, rows: SamplingRows) -> list[Sample | None]:
         """In host memory. None for a row whose logits were not finite. Waits."""
-        scored = [
-            None if wanted is None else Scored(token, logprob, rank=0)
-            for token, logprob, wanted in zip(
-                self.tokens.tolist(), self.logprobs.tolist(), rows.logprobs, strict=True
+        ranked = {} if self.top is None else self.top.by_row(rows.logprobs)
+        found = zip(
+            self.tokens.tolist(),
+            self.logprobs.tolist(),
+            self.is_finite.tolist(),
+            rows.logprobs,
+            strict=True,
+        )
+        return [
+            Sample(
+                token,
+                None
+                if wanted is None
+                else Scored(token, logprob, *ranked.get(row, (0, ()))),
             )
+            if is_finite
+            else None
+            for row, (token, logprob, is_finite, wanted) in enumerate(found)
         ]
-        if self.top is not None:
-            asking = zip(rows.top_rows, *self.top.lists(), strict=True)
-            for row, rank, tokens, logprobs in asking:
-                own, top = scored[row], zip(tokens, logprobs, strict=True)
-                assert own is not None
-                most = rows.logprobs[row]
-                scored[row] = replace(own, rank=rank, top=tuple(top)[:most])
-        found = zip(self.tokens.tolist(), scored, self.is_finite.tolist(), strict=True)
-        return [Sample(token, own) if finite else None for token, own, finite in found]
 
 
 def sample(
@@ -78,7 +82,8 @@ def sample(
     if processors is not None:
         processors.keep(tokens)
         best = logits.amax(-1, keepdim=True)
-    return _scored(logits, tokens, best[:, 0].isfinite(), rows)
+    is_finite = best[:, 0].abs() < torch.inf  # half the launches of `isfinite`
+    return _scored(logits, tokens, is_finite, rows)
 
 
 def _scored(
@@ -88,16 +93,13 @@ def _scored(
     rows: SamplingRows,
 ) -> Sampled:
     """With how likely the model found the tokens, where rows ask."""
-    wanted = [count for count in rows.logprobs if count is not None]
-    if not wanted:
-        nothing = logits.new_zeros(len(tokens))
-        return Sampled(tokens, nothing, is_finite, None)
+    most = max((n for n in rows.logprobs if n is not None), default=None)
+    if most is None:
+        return Sampled(tokens, logits.new_zeros(len(tokens)), is_finite, None)
     # Not `logsumexp`: on a CPU its sum depends on how many rows there are.
     logprobs = logits.log_softmax(-1)
     top = None
-    if max(wanted):
-        top = top_logprobs(
-            logits, logprobs, tokens, rows=rows.top_rows, depth=max(wanted)
-        )
+    if most:
+        top = top_logprobs(logits, logprobs, tokens, rows=rows.top_rows, depth=most)
     own = logprobs.gather(-1, tokens[:, None])[:, 0]
     return Sampled(tokens, own, is_finite, top)

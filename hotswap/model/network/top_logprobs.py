@@ -14,19 +14,33 @@ import torch
 
 from hotswap.model.network.upload import uploaded
 
+Top = tuple[tuple[int, float], ...]
+"""Tokens and their logprobs, best first."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopLogprobs:
-    """Of m rows that ask, best first: `ranks` [m] int64 of the sampled tokens (1 is the
-    likeliest), `tokens` [m, depth] int64, `logprobs` [m, depth] float32."""
+    """Of m rows that ask, in order: `ranks` [m] int64 of the sampled tokens (1 is the
+    likeliest); best first `tokens` [m, depth] int64, `logprobs` [m, depth] float32."""
 
     ranks: torch.Tensor
     tokens: torch.Tensor
     logprobs: torch.Tensor
 
-    def lists(self) -> tuple[list[int], list[list[int]], list[list[float]]]:
-        """The three in host memory. Waits."""
-        return self.ranks.tolist(), self.tokens.tolist(), self.logprobs.tolist()
+    def by_row(self, counts: Sequence[int | None]) -> dict[int, tuple[int, Top]]:
+        """Rank and `counts` likeliest of each row that asks for any, in host memory.
+        Waits."""
+        asking = [(row, count) for row, count in enumerate(counts) if count]
+        return {
+            row: (rank, tuple(zip(ids[:count], likely[:count], strict=True)))
+            for (row, count), rank, ids, likely in zip(
+                asking,
+                self.ranks.tolist(),
+                self.tokens.tolist(),
+                self.logprobs.tolist(),
+                strict=True,
+            )
+        }
 
     def packed(self) -> torch.Tensor:
         """[m, 1 + 2 depth] int64, for one copy: ranks, tokens, and the bits of the
