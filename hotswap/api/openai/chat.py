@@ -44,6 +44,7 @@ async def chat_completions(
         prompts=[prompt],
         selection=selection,
         shape=partial(ChatShape, reader=reader, prompt=prompt),
+        grammar=body.calling.grammar(),
     )
 
 
