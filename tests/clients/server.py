@@ -1,0 +1,58 @@
+"""The server that all clients talk to: a tiny Llama with the adapters `pirate` and `sql`.
+
+Its weights are random, so its words are noise; what an adapter does to them is not. Its
+chat template shows tools in the Hermes form, and its context is as long as the prompts
+that clients make of schemas, a token for each byte.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests import tiny
+from tests.servers import free_port, spawned
+
+ADAPTERS = {"pirate": 1, "sql": 2}
+CONTEXT = 8192
+TEMPLATE = """\
+{%- if tools %}tools:{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}Call one by <tool_call>{"name": ..., "arguments": ...}</tool_call>
+{% endif -%}
+{%- for m in messages %}{{ m.role }}:{{ m.content or "" -}}
+{%- for call in m.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>
+{%- endfor %}
+{% endfor -%}
+{% if add_generation_prompt %}assistant:{% endif %}"""
+CONFIG = """\
+[memory]
+slots = 2
+kv_tokens = 65536
+"""
+
+
+def write(folder: Path) -> tuple[Path, Path]:
+    """The model's folder and the adapters', made anew below `folder`."""
+    model = tiny.save_model(folder / "tiny")
+    config = json.loads((model / "config.json").read_text())
+    config["max_position_embeddings"] = CONTEXT
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "chat_template.jinja").write_text(TEMPLATE)
+    for name, seed in ADAPTERS.items():
+        tiny.save_adapter(folder / "adapters" / name, "llama", seed)
+    return model, folder / "adapters"
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The command on what `write` has made; its address."""
+    model, adapters = write(folder)
+    config = folder / "hotswap.toml"
+    config.write_text(CONFIG)
+    port = free_port()
+    command: list[str | Path] = [sys.executable, "-m", "hotswap.cli", "serve", model]
+    command += ["--adapters", adapters, "--config", config, "--port", str(port)]
+    command += ["--dtype", "float32", "--device", "cpu"]
+    with spawned(command, port, folder / "server.log"):
+        yield f"http://127.0.0.1:{port}"

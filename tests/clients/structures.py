@@ -1,0 +1,19 @@
+"""What clients ask for in a structure: the model is noise, so every value is bounded."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Mood(BaseModel):
+    """How an answer sounds."""
+
+    mood: Literal["calm", "angry"]
+    loud: bool
+
+
+class Weather(BaseModel):
+    """The weather of a city."""
+
+    city: Literal["Paris", "Rome"]
+    celsius: bool
