@@ -11,6 +11,7 @@ FLOORS = [
         "hotswap.port",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.sampling_params",
         "hotswap.grammar",
@@ -86,6 +87,7 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
