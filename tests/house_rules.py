@@ -14,6 +14,7 @@ FLOORS = [
         "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.sampling_params",
+        "hotswap.sampling_ranges",
         "hotswap.grammar",
     },
     {"hotswap.adapters"},

@@ -17,9 +17,10 @@ async def chat_completions(
 ) -> Response:
     """Answer a conversation in the adapter's template, or the model's own."""
     body, selection = await read_body(request, server, Chat)
-    submitter.check_room(body.n or 1, "n")
+    submitter.check_room(body.copies, "n")
     (adapter,) = selection.for_inputs(1)
-    prompt = Prompt(_conversation(server, body, adapter), "messages")
+    options = body.prompt_options(server.sidecar(adapter))
+    prompt = Prompt(_conversation(server, body, adapter), "messages", **options)
     return await generate(
         request,
         server,

@@ -8,6 +8,7 @@ from hotswap.api.openai.schemas import OpenAIBody, StreamOptions
 from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
+from hotswap.sampling_ranges import TopLogprobs
 
 
 class ContentPart(Fields, frozen=True, kw_only=True):
@@ -30,3 +31,9 @@ class Chat(OpenAIBody, frozen=True, kw_only=True):
     inner: ClassVar = {"stream_options": StreamOptions, "messages": ChatMessage}
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    logprobs: bool = False
+    top_logprobs: TopLogprobs = 0
+
+    @property
+    def top(self) -> int | None:
+        return self.top_logprobs if self.logprobs else None

@@ -1,7 +1,9 @@
 """Chat shape: the choices of chat completions, whole and streamed."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from hotswap.api.openai.logprobs import of_chat
 from hotswap.api.openai.shape import ResponseShape, choice
 from hotswap.api.shared.running import Answer
 from hotswap.engine.ticket import Piece
@@ -22,3 +24,11 @@ class ChatShape(ResponseShape):
         role = {"role": "assistant"} if first else {}
         said = {"delta": {**role, "content": piece.text}}
         return choice(index, piece.finish, said)
+
+    def logprobs(self, job: int, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        return of_chat(
+            pieces,
+            self.running.tokenizers[job],
+            top=self._asked.top or 0,
+            as_ids=self._asked.return_tokens_as_token_ids,
+        )
