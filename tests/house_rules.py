@@ -12,8 +12,10 @@ FLOORS = [
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.sampling_params",
+        "hotswap.sampling_ranges",
         "hotswap.grammar",
         "hotswap.parser_names",
     },
@@ -88,6 +90,7 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
