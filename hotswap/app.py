@@ -81,8 +81,14 @@ def build(config: Config) -> Litestar:
         model_path=config.model.path,
     )
     submitter = Submitter(
-        engine, library, tokenizer, own, max_waiting=scheduler.max_waiting
+        engine,
+        library,
+        tokenizer,
+        own,
+        eos=loaded.eos,
+        max_waiting=scheduler.max_waiting,
     )
+    submitter.prepare()
     server = config.server
     pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
     return application(state, submitter, server.drain_s, pages)

@@ -111,6 +111,7 @@ def app_of(
         state.library,
         FakeTokenizer(),
         state.hooks,
+        eos=frozenset(),
         max_waiting=MAX_WAITING,
     )
     return application(state, submitter, 0, pages)

@@ -14,6 +14,7 @@ FLOORS = [
         "hotswap.tokenizer",
         "hotswap.sampling_params",
         "hotswap.grammar",
+        "hotswap.llguidance_grammar",
     },
     {"hotswap.adapters"},
     {"hotswap.model.machine"},
@@ -89,6 +90,7 @@ ONLY = {
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
+    "llguidance": {"hotswap.llguidance_grammar"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",

@@ -5,6 +5,7 @@ from litestar import Request, Response, post
 from hotswap.api.openai.answering import generate
 from hotswap.api.openai.chat_schemas import Chat, ChatMessage
 from hotswap.api.openai.chat_shape import ChatShape
+from hotswap.api.openai.structured import grammar_of
 from hotswap.api.shared.prompt import Conversation, Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.server_state import Injected, ServerState
@@ -27,6 +28,7 @@ async def chat_completions(
         body=body,
         prompts=[prompt],
         selection=selection,
+        grammar=grammar_of(body),
         shape=ChatShape,
     )
 

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from hotswap.api.openai import structured
 from hotswap.api.openai.schemas import OpenAIBody, StreamOptions
 from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.schemas import Fields
@@ -27,6 +28,10 @@ class ChatMessage(Fields, frozen=True, kw_only=True):
 class Chat(OpenAIBody, frozen=True, kw_only=True):
     defaults = SamplingParams()
     foreign = unsupported_fields.CHAT
-    inner: ClassVar = {"stream_options": StreamOptions, "messages": ChatMessage}
+    inner: ClassVar = {
+        "stream_options": StreamOptions,
+        "messages": ChatMessage,
+        **structured.INNER,
+    }
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]

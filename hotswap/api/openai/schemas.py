@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.openai import structured
+from hotswap.api.openai.structured import StructuredFields
 from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.sampling_fields import (
     MaxTokens,
-    SamplingFields,
     StopString,
     StopStrings,
 )
@@ -24,7 +25,7 @@ class StreamOptions(Fields, frozen=True, kw_only=True):
     include_usage: bool = False
 
 
-class OpenAIBody(SamplingFields, frozen=True, kw_only=True):
+class OpenAIBody(StructuredFields, frozen=True, kw_only=True):
     """What both bodies share. `adapter` and `adapters` are additions, and `top_k`,
     `ignore_eos`, `stop_token_ids`, spelled as in vLLM."""
 
@@ -57,6 +58,6 @@ class OpenAIBody(SamplingFields, frozen=True, kw_only=True):
 class Completion(OpenAIBody, frozen=True, kw_only=True):
     defaults = SamplingParams(max_tokens=16)  # OpenAI's
     foreign = unsupported_fields.COMPLETION
-    inner: ClassVar = {"stream_options": StreamOptions}
+    inner: ClassVar = {"stream_options": StreamOptions, **structured.INNER}
 
     prompt: str | list[str | TokenId | list[TokenId]]

@@ -5,12 +5,13 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
 from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
+from hotswap.api.shared.grammar_compiler import GrammarCompiler
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.running import Running
@@ -26,6 +27,7 @@ from hotswap.errors import (
 )
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
@@ -45,18 +47,26 @@ class Submitter:
         tokenizer: Tokenizer,
         hooks: Hooks,
         *,
+        eos: Set[int],
         max_waiting: int,
     ) -> None:
-        """`tokenizer`: the model's. `max_waiting`: most jobs that wait."""
+        """`tokenizer`, `eos`: the model's, and the tokens that end its texts.
+        `max_waiting`: most jobs that wait."""
         self._engine = engine
         self._library = library
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
         self._encoders = EncoderPool()
+        self._grammars = GrammarCompiler(tokenizer, eos)
+
+    def prepare(self) -> None:
+        """Do beforehand what the first request would wait for, on a thread."""
+        self._grammars.prepare()
 
     def close(self) -> None:
         self._encoders.close()
+        self._grammars.close()
 
     def check_room(self, jobs: int, field: str) -> None:
         """Whether so many jobs of one request may wait, before any of them is made.
@@ -85,16 +95,19 @@ class Submitter:
         tickets: list[Ticket] = []
         changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
         tokenizers = await self._encode(requests)
+        written = list(zip(requests, tokenizers, strict=True))
+        params = [await self._params(request, own) for request, own in written]
         try:
-            for request, own in zip(requests, tokenizers, strict=True):
-                tickets.append(self._post(request, own))
+            for (request, own), each in zip(written, params, strict=True):
+                tickets.append(self._post(request, each, own))
             for index, request in enumerate(requests):
                 for _ in range(_ATTEMPTS):
                     if await _is_accepted(tickets[index], request, selected_by):
                         break
                     (own,) = await self._encode([request])
                     tokenizers[index] = own
-                    tickets[index] = self._post(request, own)
+                    params[index] = await self._params(request, own)
+                    tickets[index] = self._post(request, params[index], own)
                 else:
                     raise OtherTokenizer(request.adapter)
         except BaseException:
@@ -143,8 +156,18 @@ class Submitter:
             tokenizers = self._library.tokenizers
         return tokenizers.get(adapter)
 
-    def _post(self, request: JobRequest, own: Tokenizer | None) -> Ticket:
-        prompt, params = request.prompt, request.params
+    async def _params(
+        self, request: JobRequest, own: Tokenizer | None
+    ) -> SamplingParams:
+        """With what the tokenizer makes of the request's texts."""
+        if request.grammar is None:
+            return request.params
+        return await self._grammars.applied(request.grammar, request.params, own)
+
+    def _post(
+        self, request: JobRequest, params: SamplingParams, own: Tokenizer | None
+    ) -> Ticket:
+        prompt = request.prompt
         (own or self._tokenizer).check(params.stop_tokens, "stop_token_ids")
         # As the engine does, but by the client's field, and before it has to wait.
         params.answer_tokens(len(prompt.tokens), self._engine.limit, prompt.field)

@@ -65,11 +65,6 @@ _OPENAI: Neutral = {
     "allowed_token_ids": NOTHING,
     "logits_processors": ([],),
     "truncate_prompt_tokens": NOTHING,
-    "structured_outputs": NOTHING,
-    "guided_json": NOTHING,
-    "guided_regex": NOTHING,
-    "guided_choice": NOTHING,
-    "guided_grammar": NOTHING,
     "return_tokens_as_token_ids": (False,),
     "return_token_ids": (False,),
     "kv_transfer_params": NOTHING,
@@ -79,14 +74,12 @@ COMPLETION: Neutral = {
     **_OPENAI,
     "logprobs": NOTHING,  # 0 asks for those of the chosen tokens
     "suffix": ("",),
-    "response_format": ({"type": "text"},),
     "add_special_tokens": (True,),
 }
 CHAT: Neutral = {
     **_OPENAI,
     "logprobs": (False,),
     "top_logprobs": (0,),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": NOTHING,
     "prediction": NOTHING,

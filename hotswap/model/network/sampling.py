@@ -32,7 +32,8 @@ class Sampled:
     top: TopLogprobs | None
 
     def samples(self, rows: SamplingRows) -> list[Sample | None]:
-        """In host memory. None for a row whose logits were not finite. Waits."""
+        """In host memory; each grammar has taken its row's. None for a row whose logits
+        were not finite, or whose grammar allows no token any more. Waits."""
         scored = [
             None if wanted is None else Scored(token, logprob, rank=0)
             for token, logprob, wanted in zip(
@@ -46,8 +47,14 @@ class Sampled:
                 assert own is not None
                 most = rows.logprobs[row]
                 scored[row] = replace(own, rank=rank, top=tuple(top)[:most])
-        found = zip(self.tokens.tolist(), scored, self.is_finite.tolist(), strict=True)
-        return [Sample(token, own) if finite else None for token, own, finite in found]
+        is_finite = self.is_finite.tolist()
+        found = zip(self.tokens.tolist(), scored, is_finite, rows.matchers, strict=True)
+        return [
+            Sample(token, own)
+            if finite and (matcher is None or matcher.accept(token))
+            else None
+            for token, own, finite, matcher in found
+        ]
 
 
 def sample(
