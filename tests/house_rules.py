@@ -17,6 +17,7 @@ FLOORS = [
         "hotswap.sampling_params",
         "hotswap.sampling_ranges",
         "hotswap.grammar",
+        "hotswap.llguidance_grammar",
         "hotswap.parser_names",
     },
     {"hotswap.adapters"},
@@ -97,6 +98,7 @@ ONLY = {
     },
     "prometheus_client": {"hotswap.api.operations"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
+    "llguidance": {"hotswap.llguidance_grammar"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",

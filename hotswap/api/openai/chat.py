@@ -10,6 +10,7 @@ from hotswap.api.openai.chat_messages import templated
 from hotswap.api.openai.chat_output import OutputReader
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.chat_shape import ChatShape
+from hotswap.api.openai.structured import grammar_of
 from hotswap.api.openai.tool_schemas import check_tools
 from hotswap.api.shared.prompt import Conversation, Prompt
 from hotswap.api.shared.request_body import read_body
@@ -45,8 +46,9 @@ async def chat_completions(
         body=body,
         prompts=[prompt],
         selection=selection,
+        # A call that is forced has a form of its own.
+        grammar=body.calling.grammar() or grammar_of(body),
         shape=partial(ChatShape, reader=reader, prompt=prompt),
-        grammar=body.calling.grammar(),
     )
 
 
