@@ -36,13 +36,13 @@ demo: setup
 TWO := -n 2 --dist loadfile
 
 # Coverage is of hotswap/ alone and its tracing doubles the time: the scheduler's tests
-# run without it. The last ones one by one: some measure time, some need both cores.
+# run without it. The last ones one by one: they measure time.
 test: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95
 	$(BIN)/pytest $(TWO) tests/scheduler
-	$(BIN)/pytest -m slow $(TWO) tests/hotswap tests/benchmarks/test_gpu.py
-	$(BIN)/pytest -m slow --ignore tests/benchmarks/test_gpu.py tests/live tests/benchmarks
+	$(BIN)/pytest -m 'slow and not alone' $(TWO) --ignore tests/scheduler
+	$(BIN)/pytest -m alone
 
 test-fast: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO)

@@ -12,8 +12,10 @@ FLOORS = [
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.sampling_params",
+        "hotswap.sampling_ranges",
         "hotswap.grammar",
         "hotswap.parser_names",
     },
@@ -29,6 +31,8 @@ FLOORS = [
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
     {"hotswap.api.djl"},
+    {"hotswap.api.admin", "hotswap.api.vllm"},
+    {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.options"},
     {"hotswap.config"},
@@ -86,11 +90,13 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
+    "swagger_ui_bundle": {"hotswap.api.openapi.page"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",

@@ -12,9 +12,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
 
-from hotswap import __version__
 from hotswap.api import admin, error_responses, events, models, operations, vllm
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.djl import adapters as djl_adapters
@@ -22,6 +20,7 @@ from hotswap.api.djl import invocations, workflows
 from hotswap.api.djl import models as djl_models
 from hotswap.api.middleware import Middleware
 from hotswap.api.openai import chat, completions
+from hotswap.api.openapi import page
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.errors import HotswapError
@@ -75,7 +74,7 @@ def application(
             await asyncio.to_thread(RENDERER.close)
 
     made = Litestar(
-        [route for part in PARTS for route in part.ROUTES],
+        [*(route for part in PARTS for route in part.ROUTES), page.files()],
         dependencies={
             "server": Provide(lambda: state, sync_to_thread=False),
             "submitter": Provide(lambda: submitter, sync_to_thread=False),
@@ -96,7 +95,7 @@ def application(
         before_request=pages.admit,
         cors_config=pages.cors(),
         logging_config=None,  # the command line configures logging
-        openapi_config=OpenAPIConfig(title="hotswap", version=__version__),
+        openapi_config=page.config(),
     )
     # Around the routing, too: what no route matches is an answer like any other.
     made.asgi_handler = Middleware(made.asgi_handler, state.answers)

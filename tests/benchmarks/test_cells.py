@@ -76,6 +76,7 @@ def plain_loop_s() -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_request_on_the_simulator_takes_no_longer_than_so_many_passes_of_a_loop() -> (
     None
 ):

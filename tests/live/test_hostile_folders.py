@@ -16,7 +16,7 @@ from tests import tiny
 from tests.live.hostile import Served, has_all_it_had, others_are_served, serving
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

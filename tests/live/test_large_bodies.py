@@ -8,7 +8,7 @@ from tests import tiny
 from tests.live.lag import LAG_S, lag_while, lasting
 from tests.servers import Live
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 COMPLETIONS, CHAT, DJL = "/v1/completions", "/v1/chat/completions", "/invocations"
 LONGEST = 1000  # characters of a token that the model has
 

@@ -22,6 +22,7 @@ from tests.servers import Live, wait_until
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.filterwarnings("ignore"),  # PEFT's, while it makes adapters
 ]
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"

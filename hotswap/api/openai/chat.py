@@ -25,7 +25,7 @@ async def chat_completions(
 ) -> Response:
     """Answer a conversation in the adapter's template, or the model's own."""
     body, selection = await read_body(request, server, Chat)
-    submitter.check_room(body.n or 1, "n")
+    submitter.check_room(body.copies, "n")
     (adapter,) = selection.for_inputs(1)
     check_tools(body.tools or [], body.tool_choice)
     sidecar = server.sidecar(adapter)
@@ -34,8 +34,11 @@ async def chat_completions(
         tool_parser=sidecar.tool_parser,
         reasoning_parser=sidecar.reasoning_parser,
         tells_reasoning=body.include_reasoning,
+        skips_special=body.skip_special_tokens,
     )
-    prompt = Prompt(_conversation(body, sidecar, reader), "messages")
+    prompt = Prompt(
+        _conversation(body, sidecar, reader), "messages", **body.prompt_options(sidecar)
+    )
     return await generate(
         request,
         server,

@@ -12,6 +12,7 @@ from hotswap.api.openai.tool_calling import ToolCalling, calling_of
 from hotswap.api.openai.tool_schemas import Choice, Tool, ToolChoice, Tools
 from hotswap.api.shared import unsupported_fields
 from hotswap.sampling_params import SamplingParams
+from hotswap.sampling_ranges import TopLogprobs
 
 _Objects = Annotated[list[dict[str, Any]], Meta(max_length=1000)]
 _Variables = Annotated[dict[str, Any], Meta(max_length=64)]
@@ -33,6 +34,8 @@ class Chat(OpenAIBody, frozen=True, kw_only=True):
     }
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    logprobs: bool = False
+    top_logprobs: TopLogprobs = 0
     tools: Tools | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool = True
@@ -42,6 +45,10 @@ class Chat(OpenAIBody, frozen=True, kw_only=True):
     continue_final_message: bool = False
     chat_template: _Template | None = None
     chat_template_kwargs: _Variables | None = None
+
+    @property
+    def top(self) -> int | None:
+        return self.top_logprobs if self.logprobs else None
 
     @property
     def calling(self) -> ToolCalling:

@@ -21,8 +21,12 @@ async def completions(
     """Continue one prompt or several."""
     body, selection = await read_body(request, server, Completion)
     texts = _texts(body)
-    submitter.check_room(len(texts) * (body.n or 1), "prompt")
-    prompts = [Prompt(text, "prompt") for text in texts]
+    submitter.check_room(len(texts) * body.copies, "prompt")
+    adapters = selection.for_inputs(len(texts))
+    prompts = [
+        Prompt(text, "prompt", **body.prompt_options(server.sidecar(adapter)))
+        for text, adapter in zip(texts, adapters, strict=True)
+    ]
     return await generate(
         request,
         server,

@@ -6,10 +6,12 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
+from hotswap.api.shared.bad_words import BadWordsEncoding
 from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
@@ -26,6 +28,7 @@ from hotswap.errors import (
 )
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
@@ -85,16 +88,19 @@ class Submitter:
         tickets: list[Ticket] = []
         changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
         tokenizers = await self._encode(requests)
+        written = list(zip(requests, tokenizers, strict=True))
+        params = [await self._params(request, own) for request, own in written]
         try:
-            for request, own in zip(requests, tokenizers, strict=True):
-                tickets.append(self._post(request, own))
+            for (request, own), each in zip(written, params, strict=True):
+                tickets.append(self._post(request, each, own))
             for index, request in enumerate(requests):
                 for _ in range(_ATTEMPTS):
                     if await _is_accepted(tickets[index], request, selected_by):
                         break
                     (own,) = await self._encode([request])
                     tokenizers[index] = own
-                    tickets[index] = self._post(request, own)
+                    params[index] = await self._params(request, own)
+                    tickets[index] = self._post(request, params[index], own)
                 else:
                     raise OtherTokenizer(request.adapter)
         except BaseException:
@@ -145,9 +151,27 @@ class Submitter:
             tokenizers = self._library.tokenizers
         return tokenizers.get(adapter)
 
-    def _post(self, request: JobRequest, own: Tokenizer | None) -> Ticket:
-        prompt, params = request.prompt, request.params
-        (own or self._tokenizer).check(params.stop_tokens, "stop_token_ids")
+    async def _params(
+        self, request: JobRequest, own: Tokenizer | None
+    ) -> SamplingParams:
+        """With what the tokenizer makes of the request's texts."""
+        if not request.bad_words:
+            return request.params
+        encoding = BadWordsEncoding(request.bad_words, own or self._tokenizer)
+        if own is None and encoding.size <= _IN_PLACE // 16:  # once for each copy
+            encoding()
+        else:
+            lane = f"adapter {request.adapter}" if own is not None else ""
+            await self._encoders.run(lane, [encoding])
+        return replace(request.params, bad_words=encoding.tokens)
+
+    def _post(
+        self, request: JobRequest, params: SamplingParams, own: Tokenizer | None
+    ) -> Ticket:
+        prompt, tokenizer = request.prompt, own or self._tokenizer
+        tokenizer.check(params.stop_tokens, "stop_token_ids")
+        tokenizer.check([token for token, _ in params.logit_bias], "logit_bias")
+        tokenizer.check(params.allowed_tokens or (), "allowed_token_ids")
         # As the engine does, but by the client's field, and before it has to wait.
         params.answer_tokens(len(prompt.tokens), self._engine.limit, prompt.field)
         ticket = self._engine.open_ticket()

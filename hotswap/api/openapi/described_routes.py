@@ -1,0 +1,77 @@
+"""Described routes: the body, the answer and the errors of each. One table.
+
+Types of bodies are those that the routes read by. Those of answers are what they say,
+and a test compares them with what is answered.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
+
+from hotswap.api.admin import Validate
+from hotswap.api.djl import shape as djl_shape
+from hotswap.api.djl.adapters import Body
+from hotswap.api.djl.schemas import Invocation
+from hotswap.api.djl.workflows import Definition
+from hotswap.api.openai.chat_schemas import Chat
+from hotswap.api.openai.schemas import Completion
+from hotswap.api.vllm import LoadRequest, UnloadRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """None: it reads no body; what it answers is not described. `stream`: the media
+    type of an answer that comes in pieces."""
+
+    body: type | None = None
+    answer: Any = None
+    stream: str = ""
+    is_body_required: bool = True
+
+    @property
+    def types(self) -> list[Any]:
+        return [kind for kind in (self.body, self.answer) if kind is not None]
+
+
+class OpenAIErrorDetail(TypedDict):
+    message: str
+    type: str
+    param: str | None
+    code: int
+    refusal: NotRequired[str]
+
+
+class OpenAIError(TypedDict):
+    error: OpenAIErrorDetail
+
+
+class DJLError(TypedDict):
+    code: int
+    type: str
+    message: str
+    error: str
+    refusal: NotRequired[str]
+
+
+_EVENTS = "text/event-stream"
+_INVOKE = Route(body=Invocation, stream="application/jsonlines")
+_REGISTER = Route(body=Body, is_body_required=False)
+
+DESCRIBED: dict[tuple[str, str], Route] = {
+    ("post", "/v1/completions"): Route(body=Completion, stream=_EVENTS),
+    ("post", "/v1/chat/completions"): Route(body=Chat, stream=_EVENTS),
+    ("post", "/invocations"): _INVOKE,
+    ("post", "/predictions/{model}"): _INVOKE,
+    ("post", "/models/{model}/invoke"): _INVOKE,
+    ("post", "/adapters"): _REGISTER,
+    ("post", "/models/{model}/adapters"): _REGISTER,
+    ("post", "/workflows"): Route(body=Definition, is_body_required=False),
+    ("post", "/v1/load_lora_adapter"): Route(body=LoadRequest),
+    ("post", "/v1/unload_lora_adapter"): Route(body=UnloadRequest),
+    ("post", "/v1/adapters/validate"): Route(body=Validate),
+    ("get", "/v1/events"): Route(stream=_EVENTS),
+}
+
+
+def errors_at(path: str) -> Any:
+    """The shape of a path's errors."""
+    return DJLError if path.startswith(djl_shape.PATHS) else OpenAIError
