@@ -18,6 +18,7 @@ FLOORS = [
         "hotswap.sampling_ranges",
         "hotswap.grammar",
         "hotswap.parser_names",
+        "hotswap.llguidance_grammar",
     },
     {"hotswap.adapters"},
     {"hotswap.model.machine"},
@@ -96,6 +97,7 @@ ONLY = {
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
+    "llguidance": {"hotswap.llguidance_grammar"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
@@ -126,5 +128,5 @@ ONLY = {
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
     },
-    "random": {"hotswap.model.network.sampling", "hotswap.demo"},
+    "random": {"hotswap.model.network.sampler", "hotswap.demo"},
 }

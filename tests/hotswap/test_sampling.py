@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotswap.model.network.rows import Sample
-from hotswap.model.network.sampling import Sampler, SamplingRows, sample
+from hotswap.model.network.sampler import Sampler
+from hotswap.model.network.sampling import sample
+from hotswap.model.network.sampling_rows import SamplingRows
 from hotswap.sampling_params import SamplingParams
 
 RANDOM = torch.Generator().manual_seed(0)

@@ -5,7 +5,7 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from litestar.di import NamedDependency
@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from hotswap.adapters.sidecar import NOTHING
 from hotswap.api.shared.bad_words import BadWordsEncoding
 from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
+from hotswap.api.shared.grammar_compiler import GrammarCompiler
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.running import Running
@@ -48,18 +49,26 @@ class Submitter:
         tokenizer: Tokenizer,
         hooks: Hooks,
         *,
+        eos: Set[int],
         max_waiting: int,
     ) -> None:
-        """`tokenizer`: the model's. `max_waiting`: most jobs that wait."""
+        """`tokenizer`, `eos`: the model's, and the tokens that end its texts.
+        `max_waiting`: most jobs that wait."""
         self._engine = engine
         self._library = library
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
         self._encoders = EncoderPool()
+        self._grammars = GrammarCompiler(tokenizer, eos)
+
+    def prepare(self) -> None:
+        """Do beforehand what the first request would wait for, on a thread."""
+        self._grammars.prepare()
 
     def close(self) -> None:
         self._encoders.close()
+        self._grammars.close()
 
     def check_room(self, jobs: int, field: str) -> None:
         """Whether so many jobs of one request may wait, before any of them is made.
@@ -155,15 +164,18 @@ class Submitter:
         self, request: JobRequest, own: Tokenizer | None
     ) -> SamplingParams:
         """With what the tokenizer makes of the request's texts."""
-        if not request.bad_words:
-            return request.params
-        encoding = BadWordsEncoding(request.bad_words, own or self._tokenizer)
-        if own is None and encoding.size <= _IN_PLACE // 16:  # once for each copy
-            encoding()
-        else:
-            lane = f"adapter {request.adapter}" if own is not None else ""
-            await self._encoders.run(lane, [encoding])
-        return replace(request.params, bad_words=encoding.tokens)
+        params = request.params
+        if request.bad_words:
+            words = BadWordsEncoding(request.bad_words, own or self._tokenizer)
+            if own is None and words.size <= _IN_PLACE // 16:  # once for each copy
+                words()
+            else:
+                lane = f"adapter {request.adapter}" if own is not None else ""
+                await self._encoders.run(lane, [words])
+            params = replace(params, bad_words=words.tokens)
+        if request.grammar is None:
+            return params
+        return await self._grammars.applied(request.grammar, params, own)
 
     def _post(
         self, request: JobRequest, params: SamplingParams, own: Tokenizer | None

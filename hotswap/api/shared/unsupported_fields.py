@@ -54,11 +54,6 @@ _OPENAI: Neutral = {
     "logits_processors": ([],),
     "logprobs_mode": ("raw_logprobs",),
     "logprob_token_ids": NOTHING,
-    "structured_outputs": NOTHING,
-    "guided_json": NOTHING,
-    "guided_regex": NOTHING,
-    "guided_choice": NOTHING,
-    "guided_grammar": NOTHING,
     "kv_transfer_params": NOTHING,
     "ec_transfer_params": NOTHING,
     "vllm_xargs": ({},),
@@ -74,7 +69,6 @@ COMPLETION: Neutral = {
     **_OPENAI,
     "suffix": ("",),
     "prompt_embeds": NOTHING,
-    "response_format": ({"type": "text"},),
 }
 CHAT: Neutral = {
     **_OPENAI,
@@ -82,7 +76,6 @@ CHAT: Neutral = {
     "echo": (False,),  # vLLM's, another than a completion's
     "return_prompt_text": (False,),
     "media_io_kwargs": ({},),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": NOTHING,
     "prediction": NOTHING,
