@@ -12,6 +12,7 @@ from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.chat_shape import ChatShape
 from hotswap.api.openai.structured import grammar_of
 from hotswap.api.openai.tool_schemas import check_tools
+from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.prompt import Conversation, Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.server_state import Injected
@@ -29,16 +30,17 @@ async def chat_completions(
     submitter.check_room(body.copies, "n")
     (adapter,) = selection.for_inputs(1)
     check_tools(body.tools or [], body.tool_choice)
-    sidecar = server.sidecar(adapter)
+    sidecar, grammar = server.sidecar(adapter), _grammar(body)
     reader = OutputReader(
         body.calling,
         tool_parser=sidecar.tool_parser,
-        reasoning_parser=sidecar.reasoning_parser,
+        reasoning_parser=None if grammar else sidecar.reasoning_parser,
         tells_reasoning=body.include_reasoning,
         skips_special=body.skip_special_tokens,
     )
-    conversation = _conversation(body, sidecar, reader)
-    prompt = Prompt(conversation, "messages", **body.prompt_options(sidecar))
+    prompt = Prompt(
+        _conversation(body, sidecar, reader), "messages", **body.prompt_options(sidecar)
+    )
     return await generate(
         request,
         server,
@@ -46,10 +48,19 @@ async def chat_completions(
         body=body,
         prompts=[prompt],
         selection=selection,
-        # A call that is forced has a form of its own.
-        grammar=body.calling.grammar() or grammar_of(body),
+        grammar=grammar,
         shape=partial(ChatShape, reader=reader, prompt=prompt),
     )
+
+
+def _grammar(body: Chat) -> GrammarSpec | None:
+    """What the answer has to match. Raises BadRequest."""
+    called, said = body.calling.grammar(), grammar_of(body)
+    if called and said:
+        raise BadRequest(
+            f"`{said.field}` contradicts `tool_choice`, which forces a call", said.field
+        )
+    return called or said
 
 
 def _conversation(body: Chat, sidecar: Sidecar, reader: OutputReader) -> Conversation:

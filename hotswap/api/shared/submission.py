@@ -165,17 +165,17 @@ class Submitter:
     ) -> SamplingParams:
         """With what the tokenizer makes of the request's texts."""
         params = request.params
-        if request.grammar is not None:
-            params = await self._grammars.applied(request.grammar, params, own)
-        if not request.bad_words:
+        if request.bad_words:
+            words = BadWordsEncoding(request.bad_words, own or self._tokenizer)
+            if own is None and words.size <= _IN_PLACE // 16:  # once for each copy
+                words()
+            else:
+                lane = f"adapter {request.adapter}" if own is not None else ""
+                await self._encoders.run(lane, [words])
+            params = replace(params, bad_words=words.tokens)
+        if request.grammar is None:
             return params
-        encoding = BadWordsEncoding(request.bad_words, own or self._tokenizer)
-        if own is None and encoding.size <= _IN_PLACE // 16:  # once for each copy
-            encoding()
-        else:
-            lane = f"adapter {request.adapter}" if own is not None else ""
-            await self._encoders.run(lane, [encoding])
-        return replace(params, bad_words=encoding.tokens)
+        return await self._grammars.applied(request.grammar, params, own)
 
     def _post(
         self, request: JobRequest, params: SamplingParams, own: Tokenizer | None
