@@ -36,7 +36,7 @@ demo: setup
 TWO := -n 2 --dist loadfile
 
 # Coverage is of hotswap/ alone and its tracing doubles the time: the scheduler's tests
-# run without it. The last ones one by one: they measure time.
+# run without it. The last ones one by one: they measure time or need both cores.
 test: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95

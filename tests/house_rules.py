@@ -9,6 +9,7 @@ FLOORS = [
         "hotswap.error_boundary",
         "hotswap.cache",
         "hotswap.port",
+        "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.token_bytes",
@@ -16,6 +17,7 @@ FLOORS = [
         "hotswap.sampling_params",
         "hotswap.sampling_ranges",
         "hotswap.grammar",
+        "hotswap.parser_names",
     },
     {"hotswap.adapters"},
     {"hotswap.model.machine"},

@@ -18,7 +18,7 @@ from tests.servers import Live
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 EXAMPLES = 10
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
