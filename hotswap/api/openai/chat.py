@@ -1,5 +1,7 @@
 """/v1/chat/completions: OpenAI's route that answers a conversation."""
 
+from collections.abc import Sequence
+
 from litestar import Request, Response, post
 
 from hotswap.api.openai.answering import generate
@@ -20,7 +22,7 @@ async def chat_completions(
     submitter.check_room(body.copies, "n")
     (adapter,) = selection.for_inputs(1)
     options = body.prompt_options(server.sidecar(adapter))
-    prompt = Prompt(_conversation(server, body, adapter), "messages", **options)
+    prompt = Prompt(conversation(server, body.messages, adapter), "messages", **options)
     return await generate(
         request,
         server,
@@ -32,9 +34,12 @@ async def chat_completions(
     )
 
 
-def _conversation(server: ServerState, body: Chat, adapter: str) -> Conversation:
-    messages = [{"role": m.role, "content": _content(m)} for m in body.messages]
-    return Conversation(messages, server.sidecar(adapter).chat_template)
+def conversation(
+    server: ServerState, messages: Sequence[ChatMessage], adapter: str
+) -> Conversation:
+    """In the adapter's template, or the model's own."""
+    told = [{"role": m.role, "content": _content(m)} for m in messages]
+    return Conversation(told, server.sidecar(adapter).chat_template)
 
 
 def _content(message: ChatMessage) -> str:
