@@ -126,5 +126,5 @@ ONLY = {
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
     },
-    "random": {"hotswap.model.network.sampling", "hotswap.demo"},
+    "random": {"hotswap.model.network.sampler", "hotswap.demo"},
 }
