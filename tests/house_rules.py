@@ -14,6 +14,7 @@ FLOORS = [
         "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.token_bytes",
         "hotswap.tokenizer",
+        "hotswap.tokenizer_queries",
         "hotswap.sampling_params",
         "hotswap.sampling_ranges",
         "hotswap.grammar",
@@ -31,8 +32,9 @@ FLOORS = [
     {"hotswap.library"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
+    {"hotswap.api.tgi"},
     {"hotswap.api.djl"},
-    {"hotswap.api.admin", "hotswap.api.vllm"},
+    {"hotswap.api.admin", "hotswap.api.tokenization", "hotswap.api.vllm"},
     {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.options"},

@@ -5,8 +5,9 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 """
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
+from typing import TypeVar
 
 from litestar.di import NamedDependency
 
@@ -17,6 +18,7 @@ from hotswap.api.shared.grammar_compiler import GrammarCompiler
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.running import Running
+from hotswap.api.shared.tokenizer_work import TokenizerWork
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
@@ -33,6 +35,7 @@ from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
+_Made = TypeVar("_Made")
 _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 # Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
 # costs a short prompt more than its encoding.
@@ -118,6 +121,18 @@ class Submitter:
             raise
         used = [own or self._tokenizer for own in tokenizers]
         return Running(requests, tickets, changes, used)
+
+    async def ask(
+        self, adapter: str, do: Callable[[Tokenizer], _Made], size: int
+    ) -> _Made:
+        """What `do` makes, on a thread, of the tokenizer that the adapter's prompts are
+        read by; `size`: about its work in characters. Raises what `do` raises, and
+        Overloaded."""
+        own = await self._own_tokenizer(adapter)
+        whose = adapter if own is not None else ""
+        work = TokenizerWork(do, own or self._tokenizer, size, whose)
+        await self._encoders.run(f"adapter {adapter}" if whose else "", [work])
+        return work.made
 
     async def _encode(self, requests: Sequence[JobRequest]) -> list[Tokenizer | None]:
         """Make the tokens of each prompt; by whom, None is the model's tokenizer.

@@ -114,6 +114,28 @@ PARAMETERS: Neutral = {
     "watermark": (False,),
 }
 INVOCATION: Neutral = _ADAPTERS
+TOKENIZE: Neutral = {
+    **_ADAPTERS,
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "chat_template": NOTHING,
+    "chat_template_kwargs": ({},),
+    "mm_processor_kwargs": ({},),
+    "tools": ([],),
+}
+# TGI's and LoRAX': there `adapter_id` and `merged_adapters` name an adapter.
+TGI_PARAMETERS: Neutral = {
+    "lora_path": NOTHING,
+    "lora": NOTHING,
+    "lora_request": NOTHING,
+    "lora_name": NOTHING,
+    "lora_id": NOTHING,
+    "lora_dir": NOTHING,
+    "api_token": ANYTHING,  # for a hub, from which nothing is taken here
+    "typical_p": (1,),
+    "watermark": (False,),
+    "apply_chat_template": (False,),
+}
 
 
 def refuse(field: str, value: object, neutral: Neutral, place: str = "") -> None:
