@@ -15,6 +15,7 @@ from hotswap.error_boundary import error_boundary
 from hotswap.errors import BadRequest, StepFailed
 from hotswap.template_options import PLAIN, TemplateOptions
 from hotswap.templates import RENDERER
+from hotswap.token_bytes import TokenBytes
 
 
 class Tokenizer:
@@ -42,6 +43,8 @@ class Tokenizer:
         self.unknown = size - self._size  # tokens that the model lacks
         end = tokenizer.eos_token_id
         self._eos = frozenset({end} if isinstance(end, int) else ())
+        self._bytes = TokenBytes(tokenizer)
+        self._special = frozenset(tokenizer.all_special_ids)
 
     @property
     def eos(self) -> frozenset[int]:
@@ -53,6 +56,11 @@ class Tokenizer:
         """The special tokens, as they are written where a text keeps them."""
         added = self.inner.added_tokens_decoder.values()
         return tuple(token.content for token in added if token.special)
+
+    @property
+    def tokens(self) -> int:
+        """One more than the largest id that the model has weights for."""
+        return self._size
 
     def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         """Token ids as the model was trained to see a plain text. `is_whole`: its
@@ -140,6 +148,22 @@ class Tokenizer:
             )
             assert isinstance(text, str)
             return text
+
+    def token_bytes(self, token: int) -> bytes:
+        """What one token adds to a text, special ones too; it may be a part of a
+        character. Raises StepFailed."""
+        with error_boundary(
+            lambda said: StepFailed(f"the tokenizer cannot write a token: {said}")
+        ):
+            return self._bytes.of(token)
+
+    def token_text(self, token: int) -> str:
+        """The same as text; U+FFFD stands for what is no whole character."""
+        return self.token_bytes(token).decode(errors="replace")
+
+    def is_special(self, token: int) -> bool:
+        """Whether texts leave it out, unless they are asked not to."""
+        return token in self._special
 
     @property
     def _names(self) -> dict[str, Any]:

@@ -196,6 +196,12 @@ class FakeTokenizer(Tokenizer):
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)
 
+    def token_bytes(self, token: int) -> bytes:
+        return self.decode([token]).encode()
+
+    def is_special(self, token: int) -> bool:
+        return token == EOS
+
 
 class LoudTokenizer(FakeTokenizer):
     """The same in capitals; the digit 9 ends a text."""

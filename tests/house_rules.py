@@ -12,9 +12,13 @@ FLOORS = [
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
+        "hotswap.tokenizer_queries",
         "hotswap.sampling_params",
+        "hotswap.sampling_ranges",
         "hotswap.grammar",
+        "hotswap.llguidance_grammar",
         "hotswap.parser_names",
     },
     {"hotswap.adapters"},
@@ -28,8 +32,9 @@ FLOORS = [
     {"hotswap.library"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
+    {"hotswap.api.tgi"},
     {"hotswap.api.djl"},
-    {"hotswap.api.admin", "hotswap.api.vllm"},
+    {"hotswap.api.admin", "hotswap.api.tokenization", "hotswap.api.vllm"},
     {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.options"},
@@ -88,12 +93,14 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
+    "llguidance": {"hotswap.llguidance_grammar"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",

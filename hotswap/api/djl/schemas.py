@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.shared import unsupported_fields
-from hotswap.api.shared.sampling_fields import MaxTokens, SamplingFields, StopStrings
+from hotswap.api.shared.sampling_fields import SamplingFields
 from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
+from hotswap.sampling_ranges import MaxTokens, StopStrings
 
 
 class Parameters(SamplingFields, frozen=True, kw_only=True):
