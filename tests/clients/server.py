@@ -1,15 +1,18 @@
 """The server that all clients talk to: a tiny Llama with the adapters `pirate` and `sql`.
 
-Its weights are random, so its words are noise; what an adapter does to them is not. Its
-chat template shows tools in the Hermes form, and its context is as long as the prompts
-that clients make of schemas, a token for each byte.
+Its weights are random, so its words are noise; what an adapter does to them is not. It
+likes printable characters, and best those that end a string or an object: what a grammar
+holds it to comes to an end. Its chat template shows tools in the Hermes form, and its
+context is as long as the prompts that clients make of schemas, a token for each byte.
 """
 
-import json
+import string
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from tests import tiny
 from tests.servers import free_port, spawned
@@ -32,13 +35,31 @@ kv_tokens = 65536
 """
 
 
+PRINTABLE = string.ascii_letters + string.digits + string.punctuation
+ENDS = '"}]'
+
+
 def write(folder: Path) -> tuple[Path, Path]:
     """The model's folder and the adapters', made anew below `folder`."""
-    model = tiny.save_model(folder / "tiny")
-    config = json.loads((model / "config.json").read_text())
-    config["max_position_embeddings"] = CONTEXT
-    (model / "config.json").write_text(json.dumps(config))
-    (model / "chat_template.jinja").write_text(TEMPLATE)
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    made = tiny.model("llama")
+    made.config.max_position_embeddings = CONTEXT
+    vocabulary = tokenizer.get_vocab()
+    with torch.no_grad():
+        # One number of the hidden state is the same for every token, so that what the
+        # head makes of it is a bias.
+        made.get_input_embeddings().weight[:, 0] = 1
+        for layer in made.model.layers:
+            layer.self_attn.o_proj.weight[0] = 0
+            layer.mlp.down_proj.weight[0] = 0
+        bias = made.get_output_embeddings().weight[:, 0]
+        bias.fill_(-6)
+        bias[[vocabulary[one] for one in PRINTABLE]] = 0
+        bias[[vocabulary[one] for one in ENDS]] = 2
+    model = folder / "tiny"
+    made.save_pretrained(model)
+    tokenizer.save_pretrained(model)
     for name, seed in ADAPTERS.items():
         tiny.save_adapter(folder / "adapters" / name, "llama", seed)
     return model, folder / "adapters"

@@ -5,14 +5,14 @@ from typing import Literal
 from pydantic import BaseModel
 
 
-class Mood(BaseModel):
+class Mood(BaseModel, extra="forbid"):
     """How an answer sounds."""
 
     mood: Literal["calm", "angry"]
     loud: bool
 
 
-class Weather(BaseModel):
+class Weather(BaseModel, extra="forbid"):
     """The weather of a city."""
 
     city: Literal["Paris", "Rome"]
