@@ -8,6 +8,7 @@ from litestar.testing import RequestFactory
 from hotswap.api import error_responses
 from hotswap.api.djl import shape as djl_shape
 from hotswap.api.shared.http_status import STATUS
+from hotswap.api.tgi import shape as tgi_shape
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -27,13 +28,15 @@ def tree(root: type[HotswapError]) -> set[type[HotswapError]]:
 
 def test_every_error_has_a_code() -> None:
     assert set(STATUS) == tree(HotswapError) - NEVER_SENT
-    assert djl_shape.STATUS.keys() <= STATUS.keys()
+    for changed in (djl_shape.STATUS, tgi_shape.STATUS):
+        assert changed.keys() <= STATUS.keys()
 
 
 def test_an_error_of_the_request_is_never_the_servers() -> None:
     for kind in tree(ClientError) - NEVER_SENT:
         assert 400 <= STATUS[kind] < 500
         assert 400 <= djl_shape.STATUS.get(kind, 400) < 500
+        assert 400 <= tgi_shape.STATUS.get(kind, 400) < 500
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/invocations"])
