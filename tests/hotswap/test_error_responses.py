@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from litestar.testing import RequestFactory
+from litestar.testing import RequestFactory, TestClient
 
 from hotswap.api import error_responses
 from hotswap.api.djl import shape as djl_shape
@@ -18,6 +18,7 @@ from hotswap.errors import (
     StartFailed,
     StillLoading,
 )
+from tests.fake_server import FakeEngine, app_of
 
 NEVER_SENT = {HotswapError, ClientError, StartFailed}
 
@@ -82,3 +83,20 @@ def test_a_template_that_no_process_can_render_now_is_to_be_asked_for_again(
     answer = error_responses.known_error(RequestFactory().post(path), NoRenderer())
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/embeddings", "/v1/audio/transcriptions", "/v1/images/generations"),
+        *("/v1/rerank", "/rerank", "/score", "/pooling", "/classify", "/embed"),
+    ],
+)
+def test_what_wider_servers_do_is_a_404_that_says_what_this_one_does(path: str) -> None:
+    with TestClient(app_of(FakeEngine())) as client:
+        answer = client.post(path, json={"model": "tiny", "input": "abc"})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (404, "NotFoundError")
+    assert "hotswap generates text" in error["message"]
+    assert "/v1/chat/completions" in error["message"]
