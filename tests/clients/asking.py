@@ -10,9 +10,10 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server under test at `url`, without a slash at the end."""
+    """The server under test at `url`, without a slash at the end; or one before it."""
 
     url: str
+    key: str = "none"
 
     @property
     def v1(self) -> str:
@@ -23,13 +24,22 @@ class Server:
             return json.load(answer)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer, or the events of a stream."""
         request = urllib.request.Request(
             self.url + path,
             json.dumps(body).encode(),
-            {"content-type": "application/json"},
+            {
+                "content-type": "application/json",
+                "authorization": f"Bearer {self.key}",
+            },
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+            text = answer.read().decode()
+        if not body.get("stream"):
+            return json.loads(text)
+        lines = [one.removeprefix("data: ") for one in text.split("\n\n")]
+        assert lines[-2:] == ["[DONE]", ""]
+        return [json.loads(line) for line in lines[:-2]]
 
     def chat(self, adapter: str, tokens: int = 8, **more: Any) -> str:
         """What `adapter` answers to HELLO; the base must answer something else."""
@@ -62,6 +72,6 @@ class Server:
             sum(
                 float(line.split()[-1])
                 for line in lines
-                if line.startswith("hotswap_requests_total") and wanted in line
+                if line.startswith("hotswap_adapter_requests_total") and wanted in line
             )
         )

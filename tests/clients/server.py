@@ -36,7 +36,7 @@ kv_tokens = 65536
 
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
-ENDS = '"}]'
+ENDS = {'"': 0.7, "}": 0.7, "]": 1.5}
 
 
 def write(folder: Path) -> tuple[Path, Path]:
@@ -56,12 +56,19 @@ def write(folder: Path) -> tuple[Path, Path]:
         bias = made.get_output_embeddings().weight[:, 0]
         bias.fill_(-6)
         bias[[vocabulary[one] for one in PRINTABLE]] = 0
-        bias[[vocabulary[one] for one in ENDS]] = 2
+        for one, most in ENDS.items():
+            bias[vocabulary[one]] = most
     model = folder / "tiny"
     made.save_pretrained(model)
     tokenizer.save_pretrained(model)
     for name, seed in ADAPTERS.items():
-        tiny.save_adapter(folder / "adapters" / name, "llama", seed)
+        tiny.save_adapter(
+            folder / "adapters" / name,
+            "llama",
+            seed,
+            strength=0.5,
+            target_modules=["q_proj", "v_proj", "gate_proj", "up_proj"],
+        )
     return model, folder / "adapters"
 
 
