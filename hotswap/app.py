@@ -85,8 +85,14 @@ def build(config: Config) -> Litestar:
         reasoning_parser=_unless_none(config.model.reasoning_parser),
     )
     submitter = Submitter(
-        engine, library, tokenizer, own, max_waiting=scheduler.max_waiting
+        engine,
+        library,
+        tokenizer,
+        own,
+        eos=loaded.eos,
+        max_waiting=scheduler.max_waiting,
     )
+    submitter.prepare()
     server = config.server
     pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
     return application(state, submitter, server.drain_s, pages)

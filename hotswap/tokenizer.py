@@ -57,6 +57,11 @@ class Tokenizer:
         added = self.inner.added_tokens_decoder.values()
         return tuple(token.content for token in added if token.special)
 
+    @property
+    def tokens(self) -> int:
+        """One more than the largest id that the model has weights for."""
+        return self._size
+
     def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         """Token ids as the model was trained to see a plain text. `is_whole`: its
         special tokens are written in it. Raises BadRequest."""

@@ -102,7 +102,7 @@ class Batch:
             if sequence is None:
                 continue
             if sample is None:
-                error = StepFailed("the model's logits are not finite")
+                error = StepFailed(_no_sample(sequence))
                 failed.append((sequence, error))
                 continue
             try:
@@ -133,6 +133,12 @@ class Batch:
             generation=sequence.generation,
             wants_logits=job.prefilled + work.tokens >= job.prompt_tokens,
         )
+
+
+def _no_sample(sequence: Sequence) -> str:
+    if sequence.params.grammar is None:
+        return "the model's logits are not finite"
+    return "no token is left that its grammar allows, or the logits are not finite"
 
 
 def _no_text(text: str) -> StepFailed:

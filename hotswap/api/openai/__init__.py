@@ -2,6 +2,7 @@
 
 completions, chat           the routes: read the body, name the adapter
 schemas, chat_schemas       their bodies; chat_messages and tool_schemas within them;
+                            structured says what an answer looks like;
                             contradictions are what cannot be said at once
 tool_calling                what `tools` and `tool_choice` come to: a grammar, a prompt
 answering                   requests, submission, and the answer

@@ -41,6 +41,8 @@ async def generate(
     """Submit `n` jobs for each prompt and answer with what they say. `grammar`: what
     each answer has to look like. `shape`: of the body and the name of what runs."""
     contradictions.check(body)
+    if grammar is not None:
+        grammar.check(stop=body.stop, ignore_eos=body.ignore_eos)
     adapters = selection.for_inputs(len(prompts))
     requests = _requests(server, body, prompts, adapters, grammar)
     made = shape(body, ran(server, requests, body.model))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.openai import structured
 from hotswap.api.openai.chat_messages import ChatMessage
 from hotswap.api.openai.schemas import OpenAIBody, StreamOptions
 from hotswap.api.openai.tool_calling import ToolCalling, calling_of
@@ -31,6 +32,7 @@ class Chat(OpenAIBody, frozen=True, kw_only=True):
         "messages": ChatMessage,
         "tools": Tool,
         "tool_choice": ToolChoice,
+        **structured.INNER,
     }
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]

@@ -7,6 +7,7 @@ from litestar import Request, Response, post
 from hotswap.api.openai.answering import generate
 from hotswap.api.openai.completion_shape import CompletionShape
 from hotswap.api.openai.schemas import Completion
+from hotswap.api.openai.structured import grammar_of
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.server_state import Injected
@@ -34,6 +35,7 @@ async def completions(
         body=body,
         prompts=prompts,
         selection=selection,
+        grammar=grammar_of(body),
         shape=CompletionShape,
     )
 

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal, TypedDict
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.openai import structured
+from hotswap.api.openai.structured import StructuredFields
 from hotswap.api.shared import unsupported_fields
-from hotswap.api.shared.sampling_fields import SamplingFields
 from hotswap.api.shared.schemas import Fields
 from hotswap.errors import BadRequest
 from hotswap.sampling_params import SamplingParams
@@ -45,7 +46,7 @@ class PromptOptions(TypedDict):
     adds_special: bool | None
 
 
-class OpenAIBody(SamplingFields, frozen=True, kw_only=True):
+class OpenAIBody(StructuredFields, frozen=True, kw_only=True):
     """What both bodies share. `adapter` and `adapters` are additions; what OpenAI has
     not is spelled as in vLLM."""
 
@@ -138,7 +139,7 @@ class OpenAIBody(SamplingFields, frozen=True, kw_only=True):
 class Completion(OpenAIBody, frozen=True, kw_only=True):
     defaults = SamplingParams(max_tokens=16)  # OpenAI's
     foreign = unsupported_fields.COMPLETION
-    inner: ClassVar = {"stream_options": StreamOptions}
+    inner: ClassVar = {"stream_options": StreamOptions, **structured.INNER}
 
     prompt: str | list[str | TokenId | list[TokenId]]
     best_of: Copies | None = None

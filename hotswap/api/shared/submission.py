@@ -5,17 +5,20 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
+from typing import TypeVar
 
 from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
 from hotswap.api.shared.bad_words import BadWordsEncoding
 from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
+from hotswap.api.shared.grammar_compiler import GrammarCompiler
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.running import Running
+from hotswap.api.shared.tokenizer_work import TokenizerWork
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
@@ -32,6 +35,7 @@ from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
+_Made = TypeVar("_Made")
 _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 # Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
 # costs a short prompt more than its encoding.
@@ -48,18 +52,26 @@ class Submitter:
         tokenizer: Tokenizer,
         hooks: Hooks,
         *,
+        eos: Set[int],
         max_waiting: int,
     ) -> None:
-        """`tokenizer`: the model's. `max_waiting`: most jobs that wait."""
+        """`tokenizer`, `eos`: the model's, and the tokens that end its texts.
+        `max_waiting`: most jobs that wait."""
         self._engine = engine
         self._library = library
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
         self._encoders = EncoderPool()
+        self._grammars = GrammarCompiler(tokenizer, eos)
+
+    def prepare(self) -> None:
+        """Do beforehand what the first request would wait for, on a thread."""
+        self._grammars.prepare()
 
     def close(self) -> None:
         self._encoders.close()
+        self._grammars.close()
 
     def check_room(self, jobs: int, field: str) -> None:
         """Whether so many jobs of one request may wait, before any of them is made.
@@ -110,6 +122,18 @@ class Submitter:
         used = [own or self._tokenizer for own in tokenizers]
         return Running(requests, tickets, changes, used)
 
+    async def ask(
+        self, adapter: str, do: Callable[[Tokenizer], _Made], size: int
+    ) -> _Made:
+        """What `do` makes, on a thread, of the tokenizer that the adapter's prompts are
+        read by; `size`: about its work in characters. Raises what `do` raises, and
+        Overloaded."""
+        own = await self._own_tokenizer(adapter)
+        whose = adapter if own is not None else ""
+        work = TokenizerWork(do, own or self._tokenizer, size, whose)
+        await self._encoders.run(f"adapter {adapter}" if whose else "", [work])
+        return work.made
+
     async def _encode(self, requests: Sequence[JobRequest]) -> list[Tokenizer | None]:
         """Make the tokens of each prompt; by whom, None is the model's tokenizer.
 
@@ -155,15 +179,18 @@ class Submitter:
         self, request: JobRequest, own: Tokenizer | None
     ) -> SamplingParams:
         """With what the tokenizer makes of the request's texts."""
-        if not request.bad_words:
-            return request.params
-        encoding = BadWordsEncoding(request.bad_words, own or self._tokenizer)
-        if own is None and encoding.size <= _IN_PLACE // 16:  # once for each copy
-            encoding()
-        else:
-            lane = f"adapter {request.adapter}" if own is not None else ""
-            await self._encoders.run(lane, [encoding])
-        return replace(request.params, bad_words=encoding.tokens)
+        params = request.params
+        if request.bad_words:
+            words = BadWordsEncoding(request.bad_words, own or self._tokenizer)
+            if own is None and words.size <= _IN_PLACE // 16:  # once for each copy
+                words()
+            else:
+                lane = f"adapter {request.adapter}" if own is not None else ""
+                await self._encoders.run(lane, [words])
+            params = replace(params, bad_words=words.tokens)
+        if request.grammar is None:
+            return params
+        return await self._grammars.applied(request.grammar, params, own)
 
     def _post(
         self, request: JobRequest, params: SamplingParams, own: Tokenizer | None

@@ -54,11 +54,6 @@ _OPENAI: Neutral = {
     "logits_processors": ([],),
     "logprobs_mode": ("raw_logprobs",),
     "logprob_token_ids": NOTHING,
-    "structured_outputs": NOTHING,
-    "guided_json": NOTHING,
-    "guided_regex": NOTHING,
-    "guided_choice": NOTHING,
-    "guided_grammar": NOTHING,
     "kv_transfer_params": NOTHING,
     "ec_transfer_params": NOTHING,
     "vllm_xargs": ({},),
@@ -74,7 +69,6 @@ COMPLETION: Neutral = {
     **_OPENAI,
     "suffix": ("",),
     "prompt_embeds": NOTHING,
-    "response_format": ({"type": "text"},),
 }
 CHAT: Neutral = {
     **_OPENAI,
@@ -82,7 +76,6 @@ CHAT: Neutral = {
     "echo": (False,),  # vLLM's, another than a completion's
     "return_prompt_text": (False,),
     "media_io_kwargs": ({},),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": NOTHING,
     "prediction": NOTHING,
@@ -121,6 +114,28 @@ PARAMETERS: Neutral = {
     "watermark": (False,),
 }
 INVOCATION: Neutral = _ADAPTERS
+TOKENIZE: Neutral = {
+    **_ADAPTERS,
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "chat_template": NOTHING,
+    "chat_template_kwargs": ({},),
+    "mm_processor_kwargs": ({},),
+    "tools": ([],),
+}
+# TGI's and LoRAX': there `adapter_id` and `merged_adapters` name an adapter.
+TGI_PARAMETERS: Neutral = {
+    "lora_path": NOTHING,
+    "lora": NOTHING,
+    "lora_request": NOTHING,
+    "lora_name": NOTHING,
+    "lora_id": NOTHING,
+    "lora_dir": NOTHING,
+    "api_token": ANYTHING,  # for a hub, from which nothing is taken here
+    "typical_p": (1,),
+    "watermark": (False,),
+    "apply_chat_template": (False,),
+}
 
 
 def refuse(field: str, value: object, neutral: Neutral, place: str = "") -> None:

@@ -13,6 +13,7 @@ from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
+from hotswap.model.network.grammar_masks import GrammarMasks
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
 from hotswap.model.network.sampling import sample
@@ -72,6 +73,7 @@ class EagerExecutor:
         self._lora = chosen.lora
         self._forward = chosen.forward(self.kv_tokens)
         self._samplers = Samplers(self.kv_tokens, model.device)
+        self._grammar_masks = GrammarMasks()
 
     @property
     def batched_lora_bytes(self) -> int:
@@ -100,12 +102,13 @@ class EagerExecutor:
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> list[Sample | None]:
         """One step, from its rows to their samples. Mutates and raises as `forward`."""
-        logits = self.forward(rows, mixed=mixed)
         jobs = [row.job for row in rows if row.wants_logits]
-        if not jobs:
-            return []
-        sampling = self._samplers.rows(jobs)
-        return sample(logits, sampling).samples(sampling)
+        with self._grammar_masks.filled(self._samplers.matchers(jobs)) as mask_of:
+            logits = self.forward(rows, mixed=mixed)
+            if not jobs:
+                return []
+            sampling = self._samplers.rows(jobs)
+            return sample(logits, sampling, mask_of(logits)).samples(sampling)
 
     def land(self, flight: list[Sample | None]) -> list[Sample | None]:
         """What `launch` has made: a sample for each row that wanted logits."""

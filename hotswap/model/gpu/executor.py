@@ -29,6 +29,7 @@ from hotswap.model.machine.device import device_of
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
+from hotswap.model.network.grammar_masks import GrammarMasks
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
@@ -105,6 +106,7 @@ class GpuExecutor:
         )
         self._places: dict[int, Span] = {}
         self._samplers = Samplers(self.kv_tokens, model.device)
+        self._grammar_masks = GrammarMasks()
         self._sampled_at: dict[int, int] = {}  # by job: where among its samples
         self._told: set[str] = set()
 
@@ -198,13 +200,13 @@ class GpuExecutor:
 
     @torch.inference_mode()
     def _launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
-        logits = self._logits(rows, mixed=mixed)
         jobs = [row.job for row in rows if row.wants_logits]
-        sampling = self._samplers.rows(jobs)
-        self._sampled_at = {}  # until all of it is there
-        flight = self._flights.launch(
-            sample(logits, sampling) if jobs else None, sampling
-        )
+        with self._grammar_masks.filled(self._samplers.matchers(jobs)) as mask_of:
+            logits = self._logits(rows, mixed=mixed)
+            sampling = self._samplers.rows(jobs)
+            self._sampled_at = {}  # until all of it is there
+            sampled = sample(logits, sampling, mask_of(logits)) if jobs else None
+        flight = self._flights.launch(sampled, sampling)
         self._sampled_at = {job: place for place, job in enumerate(jobs)}
         return flight
 

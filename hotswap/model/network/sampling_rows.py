@@ -6,6 +6,7 @@ from typing import Self
 
 import torch
 
+from hotswap.grammar import Matcher
 from hotswap.model.network.draws import Draw
 from hotswap.model.network.logits_processors import LogitsProcessors
 from hotswap.model.network.past_tokens import PastTokens
@@ -20,12 +21,14 @@ class SamplingRows:
     `whole` are drawn from the whole vocabulary, `ranked` from the likeliest of it; the
     others are greedy. `processors`: None where no row asks for any. `logprobs`: of each
     row, how many of the likeliest tokens it asks for besides its own; None: nothing.
+    `matchers`: of each row, which has to accept its token.
     """
 
     whole: tuple[Draw, ...]
     ranked: tuple[Draw, ...]
     processors: LogitsProcessors | None
     logprobs: tuple[int | None, ...]
+    matchers: tuple[Matcher | None, ...]
 
     @classmethod
     def of(cls, samplers: Sequence[Sampler]) -> Self:
@@ -48,6 +51,7 @@ class SamplingRows:
             ranked=tuple(d for r, d in draws.items() if samplers[r].is_ranked),
             processors=LogitsProcessors.of(samplers),
             logprobs=tuple(sampler.params.logprobs for sampler in samplers),
+            matchers=tuple(sampler.matcher for sampler in samplers),
         )
 
     @property
@@ -86,6 +90,10 @@ class Samplers:
         sampler = self._samplers.pop(job, None)
         if sampler is not None:
             sampler.close()
+
+    def matchers(self, jobs: Sequence[int]) -> list[Matcher | None]:
+        """What follows the grammar of each."""
+        return [self._samplers[job].matcher for job in jobs]
 
     def rows(self, jobs: Sequence[int]) -> SamplingRows:
         """One row for each; advances their samplers."""
