@@ -134,15 +134,6 @@ SHARED: dict[str, list[Any]] = {
     "stream_options": [3, {"include_usage": 3}],
     "adaptor": ["a1"],
     "logit_bias": [{"1": 101}, {"x": 1}, {"260": 1}, {"1": 1e300}],
-    "allowed_token_ids": [[], [260], 5, [10**30]],
-    "bad_words": [[""], [" "], "x"],
-    "min_tokens": [-1, 10**30],
-    "min_p": [1.5],
-    "presence_penalty": [3, 1e300],
-    "frequency_penalty": [-3, "1"],
-    "repetition_penalty": [0, -1, 1e300],
-    "prompt_logprobs": [-1, 21],
-    "truncate_prompt_tokens": [0, -2, 10**30],
 }
 PROMPTS: list[Any] = ["", [], [""], ["a", ""], [[]], None, 5, {}, ["a", 1], [True]]
 PROMPTS += ["x" * 509]
@@ -164,9 +155,6 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "tools": [[{}], 5],
         "response_format": [{"type": "json_object"}],
         "functions": [[{}]],
-        "logprobs": [0, 1],
-        "top_logprobs": [1, 21],
-        "echo": [True],
     },
 }
 VALUES = [
