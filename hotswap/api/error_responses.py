@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 
 from litestar import MediaType, Request, Response
@@ -17,6 +18,15 @@ from hotswap.errors import HotswapError
 
 log = logging.getLogger(__name__)
 
+# What clients of wider servers ask for, and what they would get.
+_ELSEWHERE = re.compile(
+    r"/(v1/|v2/)?(embeddings|embed|rerank|score|pooling|classify|audio/.*|images/.*"
+    r"|moderations|realtime|batches|files|fine_tuning/.*|assistants|threads)(/.*)?"
+)
+_WHAT_THIS_IS = (
+    "hotswap generates text, by one causal language model and its LoRA adapters: it "
+    "has no embeddings, scores, classes, sound, images or files. "
+)
 _FAMILIES = (
     "OpenAI's are /v1/completions, /v1/chat/completions and /v1/models; DJL's "
     "/invocations, /predictions/NAME, /models, /adapters, /workflows and /ping; vLLM's "
@@ -44,7 +54,8 @@ def router_error(request: Request, error: HTTPException) -> Response:
     text = error.detail
     if isinstance(error, NotFoundException):
         path = request.scope["path"][:200]
-        text = f"There is no route {path}. {_FAMILIES}."
+        what = _WHAT_THIS_IS if _ELSEWHERE.fullmatch(path) else ""
+        text = f"There is no route {path}. {what}{_FAMILIES}."
     answer = _answer(request, HotswapError(text), error.status_code)
     answer.headers.update(error.headers or {})
     return answer

@@ -97,19 +97,10 @@ STREAM_OPTIONS: Neutral = {
 PARAMETERS: Neutral = {
     **_BEAMS,
     **_ADAPTERS,
-    "min_tokens": (0,),
-    "best_of": (1,),
-    "bad_words": ([],),
-    "skip_special_tokens": (True,),
     "spaces_between_special_tokens": (True,),
-    "include_stop_str_in_output": (False,),
     "prompt_logprobs": NOTHING,
-    "n": (1,),
     "num_beams": (1,),
-    "logprobs": NOTHING,
-    "decoder_input_details": (False,),
-    "top_n_tokens": (0,),
-    "truncate": NOTHING,
+    "early_stopping": (False,),  # of beams
     "typical_p": (1,),
     "watermark": (False,),
 }

@@ -7,14 +7,13 @@ sent at once into a list, as Hugging Face's inference API did.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from litestar import Request, Response, post
 from litestar.response import Stream
 
 from hotswap.api.openai.best_of import best
 from hotswap.api.shared.http_status import status
-from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.running import Answer, Running, collect, primed
@@ -80,7 +79,7 @@ async def _generate(
         JobRequest(
             prompt=prompt,
             adapter=adapter,
-            params=_numbered(params, number),
+            params=numbered(params, number),
             grammar=parameters.spec(),
         )
         for number in range(parameters.copies)
@@ -126,13 +125,6 @@ def _check(
             "`temperature`",
             "parameters.best_of",
         )
-
-
-def _numbered(params: SamplingParams, number: int) -> SamplingParams:
-    """Copies of one prompt must differ, and differ alike on every call."""
-    if params.seed is None:
-        return params
-    return replace(params, seed=params.seed + number)
 
 
 async def _events(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
