@@ -138,13 +138,15 @@ class Tokenizer:
             assert isinstance(text, str)
             return text
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens. Raises StepFailed."""
+    def decode(self, ids: Sequence[int], *, skips_special: bool = True) -> str:
+        """Their text. Raises StepFailed."""
         with error_boundary(
             lambda said: StepFailed(f"the tokenizer cannot write a token: {said}")
         ):
             text = self.inner.decode(
-                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+                list(ids),
+                skip_special_tokens=skips_special,
+                clean_up_tokenization_spaces=False,
             )
             assert isinstance(text, str)
             return text

@@ -126,12 +126,14 @@ class Batch:
             )
             sequence.has_kv = True
         tokens, position = sequence.tokens_for(work.tokens)
+        is_last = job.prefilled + work.tokens >= job.prompt_tokens
         return Row(
             job=job.id,
             tokens=tokens,
             position=position,
             generation=sequence.generation,
-            wants_logits=job.prefilled + work.tokens >= job.prompt_tokens,
+            wants_logits=is_last,
+            targets=sequence.targets_for(work.tokens),
         )
 
 

@@ -189,7 +189,8 @@ class StepRunner:
     def _report(self, step: Step, outcome: Outcome, pieces: dict[int, Piece]) -> None:
         """Tell the scheduler, the counters and the clients what the step did."""
         self._scheduler.report(step, outcome, self._clock())
-        self._counters.count(step, outcome, sampled=len(pieces))
+        told = sum(piece.token is not None for piece in pieces.values())
+        self._counters.count(step, outcome, sampled=told)
         for job, piece in pieces.items():
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:

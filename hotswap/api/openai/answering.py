@@ -3,11 +3,13 @@
 make requests -> submit -> answer, for completions and chat alike
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from litestar import Request, Response
+import msgspec
+from litestar import MediaType, Request, Response
 from litestar.response import Stream
 
 from hotswap.api.openai import contradictions
@@ -90,7 +92,14 @@ async def _answer(request: Request, running: Running, shape: ResponseShape) -> R
     answers = await collect(request, running)
     generated = sum(answer.generated for answer in answers)
     used = usage(running.prompt_tokens, generated)
-    return Response(shape.whole(answers, used), headers=running.headers())
+
+    def encoded() -> bytes:
+        return msgspec.json.encode(shape.whole(answers, used))
+
+    # To tell of a long prompt's tokens takes a while.
+    is_long = any(answer.tokens[0].prompt for answer in answers)
+    content = await asyncio.to_thread(encoded) if is_long else encoded()
+    return Response(content, media_type=MediaType.JSON, headers=running.headers())
 
 
 async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes]:
@@ -99,7 +108,11 @@ async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes
     try:
         async for index, piece in running.pieces():
             tokens += piece.token is not None
-            if (chunk := shape.chunk(index, piece)) is not None:
+            if piece.prompt:  # to tell of a long one takes a while
+                chunk = await asyncio.to_thread(shape.chunk, index, piece)
+            else:
+                chunk = shape.chunk(index, piece)
+            if chunk is not None:
                 yield event(chunk)
         if shape.tells_usage:
             yield event(shape.usage_chunk(usage(running.prompt_tokens, tokens)))

@@ -40,6 +40,8 @@ _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 # Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
 # costs a short prompt more than its encoding.
 _IN_PLACE = 4_000
+# Log-probabilities of prompts that one request may ask for: each is kept to its end.
+MOST_SCORES = 1 << 21
 
 
 class Submitter:
@@ -100,6 +102,7 @@ class Submitter:
         tickets: list[Ticket] = []
         changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
         tokenizers = await self._encode(requests)
+        _check_scores(requests)
         written = list(zip(requests, tokenizers, strict=True))
         params = [await self._params(request, own) for request, own in written]
         try:
@@ -213,6 +216,18 @@ class Submitter:
             )
         )
         return ticket
+
+
+def _check_scores(requests: Sequence[JobRequest]) -> None:
+    asked = [(len(r.prompt.tokens), r.params.prompt_logprobs) for r in requests]
+    if (
+        sum(tokens * (1 + top) for tokens, top in asked if top is not None)
+        > MOST_SCORES
+    ):
+        raise BadRequest(
+            f"more than {MOST_SCORES} log-probabilities of prompts in one request",
+            requests[0].prompt.field,
+        )
 
 
 async def _is_accepted(ticket: Ticket, request: JobRequest, selected_by: str) -> bool:

@@ -17,5 +17,6 @@ grammar_masks         what grammars allow, filled while the pass runs
 bans                  grammar, allowed tokens, bad words, `min_tokens`
 draws                 a token by one uniform: temperature, min_p, top_k, top_p
 top_logprobs          ranks and the likeliest tokens, for the rows that ask
+prompt_scores         how likely the model found the tokens of prompts
 upload                host memory to the device, without waiting
 """

@@ -1,6 +1,6 @@
 """Sampling rows: how the rows of a step are sampled, by the samplers of their jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,6 +10,8 @@ from hotswap.grammar import Matcher
 from hotswap.model.network.draws import Draw
 from hotswap.model.network.logits_processors import LogitsProcessors
 from hotswap.model.network.past_tokens import PastTokens
+from hotswap.model.network.prompt_scores import PromptScores, Slices
+from hotswap.model.network.rows import Row
 from hotswap.model.network.sampler import Sampler
 from hotswap.sampling_params import SamplingParams
 
@@ -63,8 +65,10 @@ class SamplingRows:
 class Samplers:
     """Of the open jobs. `tokens`: what all of them may have at once, on `device`."""
 
-    def __init__(self, tokens: int, device: torch.device) -> None:
+    def __init__(self, tokens: int, device: torch.device, *, most_rows: int) -> None:
+        """`most_rows`: of one forward pass."""
         self._past = PastTokens(tokens, device)
+        self._scores = PromptScores(most_rows)
         self._samplers: dict[int, Sampler] = {}
 
     def __getitem__(self, job: int) -> Sampler:
@@ -90,6 +94,22 @@ class Samplers:
         sampler = self._samplers.pop(job, None)
         if sampler is not None:
             sampler.close()
+        self._scores.close(job)
+
+    def score(
+        self, rows: Sequence[Row], logits_of: Callable[[Sequence[Row]], torch.Tensor]
+    ) -> Sequence[Row]:
+        """Score the prompt's tokens where rows ask; the rows that are left to compute.
+        `logits_of`: a forward pass."""
+
+        def top(job: int) -> int:
+            return self._samplers[job].params.prompt_logprobs or 0
+
+        return self._scores.score(rows, top, logits_of)
+
+    def scored(self, jobs: Sequence[int]) -> list[Slices]:
+        """What was scored of the prompts of these jobs, which are launched."""
+        return self._scores.take(jobs)
 
     def matchers(self, jobs: Sequence[int]) -> list[Matcher | None]:
         """What follows the grammar of each."""

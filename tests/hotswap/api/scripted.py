@@ -49,10 +49,11 @@ def pieces_of(tokens: Sequence[int], message: Submit) -> list[Piece]:
         return [piece]
     pieces = []
     for place, token in enumerate(tokens):
-        said, met = stops.push(text.push(token))
+        said = stops.push(text.push(token))
+        met = stops.met is not None
         is_last = met or place == len(tokens) - 1
         if is_last and not met:
-            said += stops.push(text.flush())[0] + stops.flush()
+            said += stops.push(text.flush()) + stops.flush()
         piece = Piece(
             token=token,
             text=said,

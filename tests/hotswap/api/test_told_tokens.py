@@ -182,29 +182,6 @@ def test_tokens_are_told_as_ids_where_a_request_asks_for_that(
     assert (entry["token"], entry["bytes"]) == (f"token_id:{a}", [ord("a")])
 
 
-def test_the_prompt_is_scored_in_vllms_shape_where_it_stands(
-    served: tuple[TestClient, ScriptedEngine],
-) -> None:
-    client, engine = served
-    engine.answers = [tokens_of("z")]
-    _, b = tokens_of("ab")
-
-    answer = ask(client, "completions", prompt="ab", prompt_logprobs=1, max_tokens=0)
-    chat = ask(client, "chat/completions", messages=USER, prompt_logprobs=0)
-
-    (choice,) = answer["choices"]
-    assert (choice["text"], choice["finish_reason"]) == ("", "length")
-    assert choice["prompt_logprobs"] == [
-        None,
-        {
-            str(b): {"logprob": scored(b).logprob, "rank": 2, "decoded_token": "b"},
-            str(b + 1): {"logprob": -1 / 8, "rank": 1, "decoded_token": "c"},
-        },
-    ]
-    assert answer["usage"]["completion_tokens"] == 0
-    assert len(chat["prompt_logprobs"]) == len(engine.messages[-1].prompt)
-
-
 def test_each_event_has_the_usage_of_its_choice_so_far_where_that_is_asked_for(
     served: tuple[TestClient, ScriptedEngine],
 ) -> None:

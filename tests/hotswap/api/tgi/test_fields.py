@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
+from hotswap.library.hooks import Hooks
 from hotswap.sampling_params import SamplingParams
-from tests.fake_server import FakeEngine
+from tests.fake_server import FakeEngine, app_of
 from tests.hotswap.api.tgi.asking import ask
 
 ROUTES = ["/", "/generate", "/generate_stream"]
@@ -179,3 +180,21 @@ def test_what_is_wrong_is_a_validation_error_that_names_the_field(
     assert body["error_type"] == "validation"
     assert named in body["error"]
     assert not engine.messages
+
+
+def test_a_hook_is_told_the_adapter_that_the_parameters_name(
+    engine: FakeEngine,
+) -> None:
+    told: list[str] = []
+
+    def preprocess(adapter: str, body: Any) -> Any:
+        told.append(adapter)
+        return body
+
+    engine.messages.clear()
+    hooks = Hooks({"preprocess": preprocess})
+    with TestClient(app_of(engine, hooks=hooks)) as client:
+        ask(client, parameters={"adapter_id": "plain", "details": True})
+
+    assert told == ["plain"]
+    assert engine.messages[-1].adapter == "plain"
