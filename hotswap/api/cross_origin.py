@@ -47,7 +47,7 @@ _TELLS = [
 _OPEN = re.compile(
     r"/(v1/(chat/)?completions|v1/models(/.*)?|invocations|predictions/.*|ping"
     r"|generate|generate_stream|info|tokenize|detokenize|tokenizer_info|version"
-    r"|models/[^/]+/invoke|health(/.*)?|metrics|schema(/.*)?)?"
+    r"|models/[^/]+/invoke|endpoints/[^/]+/invocations|health(/.*)?|metrics|schema(/.*)?)?"
 )
 
 

@@ -18,6 +18,8 @@ import pytest
 from tests.clients.asking import Server
 
 URL = os.environ.get("CLIENTS_SERVER", "")
+# Where the server's model and adapters lie.
+FOLDER = Path(os.environ.get("CLIENTS_FOLDER", "."))
 PAGE = Path(__file__).parent.parent.parent / "docs" / "clients.md"
 collect_ignore_glob = [] if URL else ["*"]
 
@@ -36,7 +38,9 @@ def snippet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snippet:
 
     def run(heading: str) -> str:
         language, code = example(heading)
-        code = code.replace("http://localhost:8080", URL)
+        code = code.replace("http://localhost:8080", URL).replace(
+            "MODEL", str(FOLDER / "tiny")
+        )
         if language == "sh":
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             done = subprocess.run(
@@ -59,6 +63,8 @@ def snippet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snippet:
 def example(heading: str) -> tuple[str, str]:
     """The language and the text of the first fenced block below `heading`."""
     section = PAGE.read_text().partition(f"\n### {heading}\n")[2]
-    found = re.search(r"^```(\w+)\n(.*?)^```$", section.partition("\n#")[0] or section, re.S | re.M)
+    found = re.search(
+        r"^```(\w+)\n(.*?)^```$", section.partition("\n#")[0] or section, re.S | re.M
+    )
     assert found, f"docs/clients.md has no example below {heading!r}"
     return found[1], found[2]

@@ -36,7 +36,7 @@ kv_tokens = 65536
 
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
-ENDS = {'"': 0.7, "}": 0.7, "]": 1.5}
+LIKED = {'"': 0.7, "}": 0.7, "]": 0.7, ",": -3}
 
 
 def write(folder: Path) -> tuple[Path, Path]:
@@ -56,8 +56,8 @@ def write(folder: Path) -> tuple[Path, Path]:
         bias = made.get_output_embeddings().weight[:, 0]
         bias.fill_(-6)
         bias[[vocabulary[one] for one in PRINTABLE]] = 0
-        for one, most in ENDS.items():
-            bias[vocabulary[one]] = most
+        for one, much in LIKED.items():
+            bias[vocabulary[one]] = much
     model = folder / "tiny"
     made.save_pretrained(model)
     tokenizer.save_pretrained(model)

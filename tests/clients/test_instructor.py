@@ -34,7 +34,9 @@ def client(server: Server, mode: Any) -> Any:
 
 def test_the_page(snippet: Snippet) -> None:
     assert snippet("instructor") in (
-        f"mood='{mood}' loud={loud}" for mood in ("calm", "angry") for loud in (0 > 1, 1 > 0)
+        f"mood='{mood}' loud={loud}"
+        for mood in ("calm", "angry")
+        for loud in (0 > 1, 1 > 0)
     )
 
 

@@ -102,9 +102,7 @@ def test_a_completions_log_probabilities_with_its_prompt(client: Any) -> None:
 
 
 def test_parse_returns_the_model_that_was_asked_for(client: Any) -> None:
-    answer = client.chat.completions.parse(
-        messages=HELLO, response_format=Mood, **LONG
-    )
+    answer = client.chat.completions.parse(messages=HELLO, response_format=Mood, **LONG)
     assert isinstance(answer.choices[0].message.parsed, Mood)
     assert answer.model == "pirate"
 
@@ -208,9 +206,7 @@ def test_a_streamed_response(client: Any, server: Server) -> None:
 
 
 def test_a_parsed_response(client: Any) -> None:
-    answer = client.responses.parse(
-        text_format=Mood, max_output_tokens=400, **RESPONSE
-    )
+    answer = client.responses.parse(text_format=Mood, max_output_tokens=400, **RESPONSE)
     assert isinstance(answer.output_parsed, Mood)
 
 

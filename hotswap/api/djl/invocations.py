@@ -35,7 +35,14 @@ async def invocations(
     return await _invoke(request, server, submitter)
 
 
-@post(["/predictions/{model:str}", "/models/{model:str}/invoke"], status_code=200)
+@post(
+    [
+        "/predictions/{model:str}",
+        "/models/{model:str}/invoke",
+        "/endpoints/{model:str}/invocations",  # where SageMaker's own clients post
+    ],
+    status_code=200,
+)
 async def predictions(
     request: Request,
     server: Injected,

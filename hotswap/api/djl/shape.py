@@ -29,7 +29,15 @@ from hotswap.errors import (
 )
 
 # Errors on these paths have this shape.
-PATHS = ("/invocations", "/predictions", "/models", "/adapters", "/workflows", "/ping")
+PATHS = (
+    "/invocations",
+    "/predictions",
+    "/endpoints",
+    "/models",
+    "/adapters",
+    "/workflows",
+    "/ping",
+)
 MOST_IN_A_PAGE = 100
 
 # The codes that are others than ours.

@@ -74,6 +74,7 @@ DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/detokenize"): Route(body=Detokenize),
     ("post", "/invocations"): _INVOKE,
     ("post", "/predictions/{model}"): _INVOKE,
+    ("post", "/endpoints/{model}/invocations"): _INVOKE,
     ("post", "/models/{model}/invoke"): _INVOKE,
     ("post", "/adapters"): _REGISTER,
     ("post", "/models/{model}/adapters"): _REGISTER,
