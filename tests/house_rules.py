@@ -69,7 +69,7 @@ ONLY = {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.keys",  # the type of a tensor
         "hotswap.adapters.tensors",
-        "hotswap.adapters.generation",
+        "hotswap.adapters.factors",
         "hotswap.adapters.layout",
         "hotswap.adapters.low_rank",
         "hotswap.adapters.rewrites",
@@ -86,7 +86,6 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
-        "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
