@@ -30,6 +30,7 @@ FLOORS = [
     {"hotswap.api.admin", "hotswap.api.vllm"},
     {"hotswap.api.openapi"},
     {"hotswap.api"},
+    {"hotswap.echo.vocabulary", "hotswap.echo.executor", "hotswap.echo.folder"},
     {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.start"},
