@@ -36,7 +36,8 @@ FLOORS = [
     {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.start"},
-    {"hotswap.app"},
+    {"hotswap.assembly"},
+    {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
     {"hotswap.serve", "hotswap.check"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
@@ -48,6 +49,9 @@ FLOORS = [
 ONLY = {
     "litestar": {
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
+        "hotswap.serve",  # the type of what it serves
         "hotswap.api",
         "hotswap.connections",  # the type of what it serves
     },
@@ -98,6 +102,8 @@ ONLY = {
     "hotswap.config": {
         "hotswap.start",
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
         "hotswap.serve",
         "hotswap.check",
         "hotswap.cli",
@@ -107,6 +113,8 @@ ONLY = {
         "hotswap.config",
         "hotswap.config_docs",
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
         "hotswap.check",
         "hotswap.cli",
     },
@@ -117,7 +125,7 @@ ONLY = {
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai.shape",  # `created`, a date
-        "hotswap.app",  # the same
+        "hotswap.assembly",  # the same
         "hotswap.cli",  # how long the start took
         "hotswap.serve",  # the same
         "hotswap.templates",  # deadlines

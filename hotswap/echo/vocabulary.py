@@ -33,12 +33,11 @@ class Vocabulary:
         backend.decoder = decoders.ByteLevel()
         backend.add_special_tokens(list(_SPECIAL))
         self.backend_tokenizer = backend
-        self.start: int = backend.token_to_id(START)
-        self.end: int = backend.token_to_id(END)
+        ids = backend.get_vocab()
+        self.start, self.end = ids[START], ids[END]
         self.eos_token, self.eos_token_id = END, self.end
         self.special_tokens_map = {"eos_token": END}
-        self.all_special_tokens = list(_SPECIAL)
-        self.all_special_ids = [self.start, self.end]
+        self.added_tokens_decoder = backend.get_added_tokens_decoder()
 
     def __len__(self) -> int:
         return int(self.backend_tokenizer.get_vocab_size())

@@ -171,8 +171,10 @@ def test_however_a_text_is_cut_the_same_is_said(
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -241,4 +243,6 @@ def test_every_name_that_an_operator_may_say_has_a_parser() -> None:
     kinds = {name: named(name) for name in TOOL_PARSERS}
 
     assert len({*kinds.values()}) == 4
-    assert all(kinds[alias] is kinds[name] for alias, name in ALIASES.items() if alias in kinds)
+    assert all(
+        kinds[alias] is kinds[name] for alias, name in ALIASES.items() if alias in kinds
+    )
