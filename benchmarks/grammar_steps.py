@@ -4,7 +4,8 @@ The demo model decodes in batches on the CPU, in turns without a grammar and wit
 JSON object, whose strings allow nearly every token, and a schema of a few properties.
 All rows of a batch have the same, each at its own place in it.
 
-Told: median milliseconds of a step on the CPU, of all threads, and the ratio to the step without.
+Told: median milliseconds of a step on the CPU, of all threads, and the ratio to the
+step without.
 
 Hides: the engine and HTTP; grammars were compiled before.
 """
