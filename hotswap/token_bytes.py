@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 _SPACE = "\u2581"  # sentencepiece's mark
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _PRINTED = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
@@ -32,7 +30,7 @@ _BYTES = _alphabet()
 class TokenBytes:
     """Of one tokenizer; what was asked for is kept. Thread-safe."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._added = {
             token: added.content.encode()
@@ -75,7 +73,7 @@ class TokenBytes:
         return str(text).encode()
 
 
-def _kinds(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+def _kinds(tokenizer: Any) -> set[str]:
     """The parts of the library's decoder; none for one that is pure Python."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     decoder = getattr(backend, "decoder", None)

@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import BadRequest, StepFailed
 from hotswap.template_options import PLAIN, TemplateOptions
@@ -23,14 +21,15 @@ class Tokenizer:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Any,
         *,
         key: str = "",
         tokens: int | None = None,
         template: str | None = None,
     ) -> None:
-        """`key`: a digest of the files it comes from. `tokens`: as many does the model
-        have weights for; those beyond are refused. None: for all. `template`: a
+        """`tokenizer`: transformers' PreTrainedTokenizerBase, which takes a second to
+        load. `key`: a digest of the files it comes from. `tokens`: as many does the
+        model have weights for; those beyond are refused. None: for all. `template`: a
         stranger's chat template; None is the model's own, if it has one."""
         vocabulary = tokenizer.get_vocab()
         # Not their number: some ids may be nobody's.

@@ -37,10 +37,12 @@ FLOORS = [
     {"hotswap.api.admin", "hotswap.api.tokenization", "hotswap.api.vllm"},
     {"hotswap.api.openapi"},
     {"hotswap.api"},
+    {"hotswap.echo.vocabulary", "hotswap.echo.executor", "hotswap.echo.folder"},
     {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.start"},
-    {"hotswap.app"},
+    {"hotswap.assembly"},
+    {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
     {"hotswap.serve", "hotswap.check"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
@@ -52,6 +54,9 @@ FLOORS = [
 ONLY = {
     "litestar": {
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
+        "hotswap.serve",  # the type of what it serves
         "hotswap.api",
         "hotswap.connections",  # the type of what it serves
     },
@@ -76,7 +81,7 @@ ONLY = {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.keys",  # the type of a tensor
         "hotswap.adapters.tensors",
-        "hotswap.adapters.generation",
+        "hotswap.adapters.factors",
         "hotswap.adapters.layout",
         "hotswap.adapters.low_rank",
         "hotswap.adapters.rewrites",
@@ -93,8 +98,6 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
-        "hotswap.token_bytes",
-        "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
@@ -105,6 +108,8 @@ ONLY = {
     "hotswap.config": {
         "hotswap.start",
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
         "hotswap.serve",
         "hotswap.check",
         "hotswap.cli",
@@ -114,6 +119,8 @@ ONLY = {
         "hotswap.config",
         "hotswap.config_docs",
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
         "hotswap.check",
         "hotswap.cli",
     },
@@ -124,7 +131,7 @@ ONLY = {
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai.shape",  # `created`, a date
-        "hotswap.app",  # the same
+        "hotswap.assembly",  # the same
         "hotswap.cli",  # how long the start took
         "hotswap.serve",  # the same
         "hotswap.templates",  # deadlines

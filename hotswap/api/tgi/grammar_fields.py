@@ -33,7 +33,7 @@ class Grammar(Fields, frozen=True, kw_only=True):
         return GrammarSpec("json_schema", _written(value, place), place)
 
 
-class ResponseFormat(Fields, frozen=True, kw_only=True, rename={"schema_": "schema"}):
+class AnswerFormat(Fields, frozen=True, kw_only=True, rename={"schema_": "schema"}):
     """LoRAX'. Without a `schema`: any object."""
 
     type: Literal["text", "json_object", "json_schema"]

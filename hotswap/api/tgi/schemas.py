@@ -10,7 +10,7 @@ from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.sampling_fields import SamplingFields
 from hotswap.api.shared.schemas import Fields
-from hotswap.api.tgi.grammar_fields import Grammar, ResponseFormat
+from hotswap.api.tgi.grammar_fields import AnswerFormat, Grammar
 from hotswap.api.tgi.merged_adapters import MergedAdapters
 from hotswap.errors import BadRequest
 from hotswap.sampling_params import SamplingParams
@@ -34,7 +34,7 @@ class GenerateParameters(SamplingFields, frozen=True, kw_only=True):
     foreign = unsupported_fields.TGI_PARAMETERS
     inner: ClassVar = {
         "grammar": Grammar,
-        "response_format": ResponseFormat,
+        "response_format": AnswerFormat,
         "merged_adapters": MergedAdapters,
     }
 
@@ -53,7 +53,7 @@ class GenerateParameters(SamplingFields, frozen=True, kw_only=True):
     top_n_tokens: TopLogprobs | None = None
     return_k_alternatives: TopLogprobs | None = None  # the same at LoRAX
     grammar: Grammar | None = None
-    response_format: ResponseFormat | None = None  # LoRAX'
+    response_format: AnswerFormat | None = None  # LoRAX'
 
     @property
     def tells_details(self) -> bool:

@@ -112,10 +112,10 @@ async def test_what_failed_is_told_and_not_kept(
 async def test_a_slow_one_blocks_neither_the_loop_nor_another(
     compiler: GrammarCompiler, library: FakeLibrary
 ) -> None:
-    library.gate = threading.Semaphore(0)
+    gate = library.gate = threading.Semaphore(0)
     slow = asyncio.ensure_future(source_of(compiler, "slow"))
     await asyncio.to_thread(library.begun.acquire)
-    library.gate, gate = None, library.gate
+    library.gate = None
 
     assert await source_of(compiler, "quick") == "quick"
     assert not slow.done()
@@ -126,12 +126,12 @@ async def test_a_slow_one_blocks_neither_the_loop_nor_another(
 async def test_who_leaves_takes_it_from_nobody(
     compiler: GrammarCompiler, library: FakeLibrary
 ) -> None:
-    library.gate = threading.Semaphore(0)
+    gate = library.gate = threading.Semaphore(0)
     leaves = asyncio.ensure_future(source_of(compiler, "a"))
     stays = asyncio.ensure_future(source_of(compiler, "a"))
     await asyncio.to_thread(library.begun.acquire)
     leaves.cancel()
-    library.gate.release()
+    gate.release()
 
     assert await stays == "a"
 
