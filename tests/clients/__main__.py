@@ -72,8 +72,8 @@ def _run(command: list[str | Path], place: dict[str, str]) -> str:
 
 def counted(output: str) -> tuple[int, int]:
     """How many passed and did not, by pytest's or Node's last lines."""
-    passed = re.search(r"(\d+) passed|ℹ pass (\d+)", output)
-    failed = re.findall(r"(\d+) (?:failed|error)|ℹ fail (\d+)", output)
+    passed = re.search(r"(\d+) passed|^. pass (\d+)$", output, re.M)
+    failed = re.findall(r"(\d+) (?:failed|error)|^. fail (\d+)$", output, re.M)
     good = sum(int(one or 0) for one in passed.groups()) if passed else 0
     bad = sum(int(one or other) for one, other in failed)
     return good, bad or (0 if good else 1)

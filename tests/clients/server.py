@@ -1,9 +1,10 @@
-"""The server that all clients talk to: a tiny Llama with the adapters `pirate` and `sql`.
+"""The server that all clients talk to: a tiny Llama, adapters `pirate` and `sql`.
 
 Its weights are random, so its words are noise; what an adapter does to them is not. It
-likes printable characters, and best those that end a string or an object: what a grammar
-holds it to comes to an end. Its chat template shows tools in the Hermes form, and its
-context is as long as the prompts that clients make of schemas, a token for each byte.
+likes printable characters, and best those that end a string or an object: what a
+grammar holds it to comes to an end. Its chat template shows tools in the Hermes form,
+and its context is as long as the prompts that clients make of schemas, a token for each
+byte.
 """
 
 import string
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,7 +45,7 @@ def write(folder: Path) -> tuple[Path, Path]:
     """The model's folder and the adapters', made anew below `folder`."""
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = TEMPLATE
-    made = tiny.model("llama")
+    made: Any = tiny.model("llama")
     made.config.max_position_embeddings = CONTEXT
     vocabulary = tokenizer.get_vocab()
     with torch.no_grad():

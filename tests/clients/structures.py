@@ -1,4 +1,4 @@
-"""What clients ask for in a structure: the model is noise, so every value is bounded."""
+"""What clients ask for in a structure; the model is noise: all values are bounded."""
 
 from typing import Literal
 

@@ -26,7 +26,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "litellm", "--config", config]
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "litellm",
+        "--config",
+        config,
+    ]
     command += ["--port", str(port), "--host", "127.0.0.1"]
     with (folder / "log").open("w") as log:
         running = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: what it measures here is what it measures in-process by PEFT."""
+"""lm-evaluation-harness: what it measures here is what it measures with PEFT."""
 
 import contextlib
 import os

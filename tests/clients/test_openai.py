@@ -1,4 +1,4 @@
-"""OpenAI's Python library: plain answers, streams, structure, tools, log-probabilities."""
+"""OpenAI's Python library: answers, streams, structure, tools, log-probabilities."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""TGI's client, text-generation: it has no adapter_id, so a header names the adapter."""
+"""TGI's client, text-generation: it has no adapter_id; a header names the adapter."""
 
 import asyncio
 from typing import Any
