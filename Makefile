@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # its own, of another version perhaps; this is torch 2.11's.
 TRITON := 'triton==3.6.*'
 
-.PHONY: setup constraints demo test test-fast lint bench gpu clean
+.PHONY: setup constraints demo test test-fast test-clients lint bench gpu clean
 
 setup: $(READY)
 
@@ -47,6 +47,23 @@ test: setup lint
 test-fast: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO)
 
+# Real clients, each in the versions that work together, beside the server's own. Some
+# 3 GB, half of it torch; an environment is made anew when its versions change.
+CLIENTS := openai openai2 litellm_proxy tgi evaluation
+CLIENT_NODE := tests/clients/node
+
+test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready) $(CLIENT_NODE)/node_modules
+	$(BIN)/python -m tests.clients $(CLIENTS) node
+
+.venv-clients/%/.ready: tests/clients/environments/%.txt
+	$(PYTHON) -m venv .venv-clients/$*
+	.venv-clients/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(CLIENT_NODE)/node_modules: $(CLIENT_NODE)/package-lock.json
+	npm ci --prefix $(CLIENT_NODE) --silent
+	touch $@
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -77,4 +94,4 @@ gpu: setup
 	    '--out gpu-visit'
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .venv-clients $(CLIENT_NODE)/node_modules build *.egg-info

@@ -36,6 +36,8 @@ class ResponseFormat(Fields, frozen=True, kw_only=True):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
+    # Of `json_object`, the schema: so TGI has it, and huggingface_hub writes it.
+    value: _Schema | None = None
 
 
 class StructuredOutputs(Fields, frozen=True, kw_only=True):
@@ -103,7 +105,14 @@ def grammar_of(body: StructuredFields) -> GrammarSpec | None:
 
 
 def _of_format(said: ResponseFormat | None) -> list[GrammarSpec]:
-    if said is None or said.type == "text":
+    if said is None:
+        return []
+    if said.value is not None:
+        field = "response_format.value"
+        if said.type != "json_object":
+            raise BadRequest(f"`{field}` is a schema of the type `json_object`", field)
+        return [GrammarSpec("json_schema", _json(said.value), field)]
+    if said.type == "text":
         return []
     if said.type == "json_object":
         return [GrammarSpec("json_object", "", "response_format")]

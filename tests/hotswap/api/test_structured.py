@@ -27,6 +27,10 @@ SAYS: list[tuple[dict[str, Any], GrammarSpec | None]] = [
         {"response_format": {"type": "json_schema", "json_schema": FORMAT}},
         GrammarSpec("json_schema", "", "response_format.json_schema.schema"),
     ),
+    (  # huggingface_hub's
+        {"response_format": {"type": "json_object", "value": SCHEMA}},
+        GrammarSpec("json_schema", "", "response_format.value"),
+    ),
     ({"guided_json": SCHEMA}, GrammarSpec("json_schema", "", "guided_json")),
     (
         {"guided_json": json.dumps(SCHEMA)},
@@ -59,6 +63,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "response_format.json_schema.schema",
     ),
     ({"response_format": {"schema": {}}}, "response_format.schema"),
+    ({"response_format": {"type": "text", "value": {}}}, "response_format.value"),
     ({"structured_outputs": {}}, "structured_outputs"),
     ({"structured_outputs": {"json_object": False}}, "structured_outputs"),
     ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs."),
