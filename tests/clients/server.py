@@ -38,7 +38,7 @@ kv_tokens = 65536
 
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
-LIKED = {'"': 0.7, "}": 0.7, "]": 0.7, ",": -3}
+LIKED = {'"': 0.7, "}": 0.7, "]": 0.7, ",": -3, "{": -3, "[": -3}
 
 
 def write(folder: Path) -> tuple[Path, Path]:

@@ -22,10 +22,12 @@ class ContentPart(Fields, frozen=True, kw_only=True):
 
 
 class CalledFunction(Fields, frozen=True, kw_only=True):
-    """`arguments`: JSON, as the model wrote it."""
+    """`arguments`: JSON, as the model wrote it. `parsed_arguments`: the same as OpenAI's
+    libraries have read it, who send their answers back as they are."""
 
     name: str
     arguments: str | None = None
+    parsed_arguments: object = None
 
 
 class ToolCall(Fields, frozen=True, kw_only=True):
@@ -40,7 +42,8 @@ class ToolCall(Fields, frozen=True, kw_only=True):
 
 
 class ChatMessage(Fields, frozen=True, kw_only=True):
-    """OpenAI's role `function` is of an API that `tools` has replaced."""
+    """OpenAI's role `function` is of an API that `tools` has replaced. `parsed`: the
+    content as OpenAI's libraries have read it; it says nothing here."""
 
     foreign = unsupported_fields.MESSAGE
     inner: ClassVar = {"tool_calls": ToolCall, "content": ContentPart}
@@ -49,6 +52,7 @@ class ChatMessage(Fields, frozen=True, kw_only=True):
     content: str | Annotated[list[ContentPart], Meta(min_length=1)] | None = None
     name: str | None = None
     refusal: str | None = None
+    parsed: object = None
     reasoning: str | None = None
     reasoning_content: str | None = None  # the same by its older name
     tool_calls: list[ToolCall] | None = None

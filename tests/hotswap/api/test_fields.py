@@ -193,3 +193,15 @@ def test_what_a_message_lacks_or_says_too_much_is_named_with_its_place(
 
     assert caught.value.field == f"messages[1].{field}"
     assert field.rpartition(".")[2] in str(caught.value)
+
+
+def test_what_openais_libraries_add_to_what_they_parse_is_passed_over() -> None:
+    plain = {"role": "assistant", "content": "{}", "tool_calls": [CALL]}
+    function = CALL["function"] | {"parsed_arguments": {"a": 1}}  # type: ignore[operator]
+    parsed = plain | {"parsed": {"a": 1}, "tool_calls": [CALL | {"function": function}]}
+
+    one, other = (
+        templated(convert({"messages": [USER, message]}, Chat).messages)
+        for message in (plain, parsed)
+    )
+    assert one == other
