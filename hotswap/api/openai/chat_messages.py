@@ -22,8 +22,8 @@ class ContentPart(Fields, frozen=True, kw_only=True):
 
 
 class CalledFunction(Fields, frozen=True, kw_only=True):
-    """`arguments`: JSON, as the model wrote it. `parsed_arguments`: the same as OpenAI's
-    libraries have read it, who send their answers back as they are."""
+    """`arguments`: JSON, as the model wrote it. `parsed_arguments`: as OpenAI's libraries
+    have read it, which send an answer back as they made it."""
 
     name: str
     arguments: str | None = None
@@ -122,9 +122,9 @@ def _call(call: ToolCall) -> dict[str, Any]:
         arguments = {}
     if not isinstance(arguments, dict):
         arguments = {}
-    made = msgspec.to_builtins(call)
-    made["function"]["arguments"] = arguments
-    return {key: made[key] for key in ("id", "type", "function") if made[key]}
+    function = {"name": call.function.name, "arguments": arguments}
+    made = {"id": call.id, "type": call.type, "function": function}
+    return {key: value for key, value in made.items() if value}
 
 
 def _wrong(place: str, field: str, why: str) -> BadRequest:
