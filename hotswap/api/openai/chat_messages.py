@@ -3,7 +3,6 @@
 import json
 from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
 from msgspec import Meta
 
 from hotswap.api.shared import unsupported_fields
@@ -22,8 +21,8 @@ class ContentPart(Fields, frozen=True, kw_only=True):
 
 
 class CalledFunction(Fields, frozen=True, kw_only=True):
-    """`arguments`: JSON, as the model wrote it. `parsed_arguments`: as OpenAI's libraries
-    have read it, which send an answer back as they made it."""
+    """`arguments`: JSON, as the model wrote it. `parsed_arguments`: as OpenAI's
+    libraries have read it, which send an answer back as they made it."""
 
     name: str
     arguments: str | None = None
