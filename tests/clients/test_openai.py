@@ -197,12 +197,22 @@ def test_a_response(client: Any, server: Server) -> None:
 
 
 def test_a_streamed_response(client: Any, server: Server) -> None:
-    with client.responses.stream(max_output_tokens=8, **RESPONSE) as stream:
-        kinds = [event.type for event in stream]
-        final = stream.get_final_response()
-    assert kinds[0] == "response.created"
-    assert "response.output_text.delta" in kinds
-    assert final.output_text == server.chat("pirate")
+    events = list(
+        client.responses.create(max_output_tokens=8, stream=True, **RESPONSE)
+    )
+    told = [one.delta for one in events if one.type == "response.output_text.delta"]
+    assert "".join(told) == server.chat("pirate")
+    assert events[0].type == "response.created"
+    assert events[-1].type == "response.incomplete"
+    assert events[-1].response.output_text == "".join(told)
+
+
+def test_the_streaming_helper_of_responses(client: Any) -> None:
+    with client.responses.stream(
+        text_format=Mood, max_output_tokens=400, **RESPONSE
+    ) as stream:
+        assert "response.output_text.delta" in {event.type for event in stream}
+        assert isinstance(stream.get_final_response().output_parsed, Mood)
 
 
 def test_a_parsed_response(client: Any) -> None:

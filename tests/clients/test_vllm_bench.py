@@ -22,7 +22,7 @@ main(parser.parse_args(sys.argv[1:]))
 
 def test_the_page(server: Server, tmp_path: Path) -> None:
     _, text = example("vllm bench serve")
-    text = text.replace("http://localhost:8080", server.url)
+    text = text.replace("http://localhost:8080", server.url).replace("\\\n", " ")
     words = shlex.split(text.replace("MODEL", str(FOLDER / "tiny")))
     assert words[:3] == ["vllm", "bench", "serve"]
     before = {name: server.ran(name) for name in ("pirate", "sql")}
