@@ -33,6 +33,7 @@ def test_a_chat_is_answered_by_the_adapter_that_model_names(
     answer = raw.parse()
 
     assert raw.headers["x-hotswap-adapter"] == answer.model == "pirate"
+    assert raw.headers["x-hotswap-generation"] == answer.system_fingerprint
     assert answer.choices[0].message.content == server.chat("pirate")
     assert answer.usage.completion_tokens == 8
 
@@ -197,9 +198,7 @@ def test_a_response(client: Any, server: Server) -> None:
 
 
 def test_a_streamed_response(client: Any, server: Server) -> None:
-    events = list(
-        client.responses.create(max_output_tokens=8, stream=True, **RESPONSE)
-    )
+    events = list(client.responses.create(max_output_tokens=8, stream=True, **RESPONSE))
     told = [one.delta for one in events if one.type == "response.output_text.delta"]
     assert "".join(told) == server.chat("pirate")
     assert events[0].type == "response.created"

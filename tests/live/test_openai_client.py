@@ -59,6 +59,8 @@ def test_every_served_name_is_the_base_and_every_adapter_is_found_by_each(
             model=f"{name}:a1", prompt="Hello", **GREEDY
         )
         assert (base.model, adapter.model) == (name, "a1")
+        assert base.system_fingerprint == "base"
+        assert adapter.system_fingerprint not in ("", "base", None)
         assert base.choices[0].text != text
         assert adapter.choices[0].text == text
 

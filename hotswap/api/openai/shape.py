@@ -76,8 +76,11 @@ class ResponseShape(ABC):
         self._counts: Counter[int] = Counter()  # tokens of an index
 
     def begin(self, running: Running) -> None:
-        """Its jobs are accepted: `running` knows their prompts and tokenizers."""
+        """Its jobs are accepted: `running` knows their prompts and tokenizers, and what
+        they are answered by, which OpenAI's documentation calls the fingerprint."""
         self.running = running
+        for head in (self._head, self._chunk_head):
+            head["system_fingerprint"] = running.generations
 
     @abstractmethod
     def choice(self, index: int, answer: Answer) -> dict[str, Any]:

@@ -62,6 +62,11 @@ class Running:
         prompts = {id(each.prompt): each.prompt for each in self.requests}
         return sum(len(prompt.tokens) for prompt in prompts.values())
 
+    @property
+    def generations(self) -> str:
+        """Of the adapters that answer: one for all jobs, or one for each, in order."""
+        return _joined([ticket.generation for ticket in self._tickets])
+
     def close(self) -> None:
         for ticket in self._tickets:
             ticket.close()
@@ -78,7 +83,7 @@ class Running:
             "x-hotswap-adapter": _joined(
                 [quote(each.adapter or BASE) for each in self.requests]
             ),
-            "x-hotswap-generation": _joined([t.generation for t in self._tickets]),
+            "x-hotswap-generation": self.generations,
             "x-hotswap-mode": _joined(modes),
         }
 

@@ -5,12 +5,12 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { Output, generateObject, generateText, streamText, tool } from "ai";
 import { z } from "zod";
-import { URL, chat } from "./server.js";
+import { SERVER, chat, example } from "./server.js";
 
-const openai = createOpenAI({ baseURL: `${URL}/v1`, apiKey: "none" });
+const openai = createOpenAI({ baseURL: `${SERVER}/v1`, apiKey: "none" });
 const compatible = createOpenAICompatible({
   name: "hotswap",
-  baseURL: `${URL}/v1`,
+  baseURL: `${SERVER}/v1`,
   supportsStructuredOutputs: true,
 });
 const MODELS = {
@@ -74,3 +74,7 @@ for (const [kind, model] of Object.entries(MODELS)) {
     assert.equal(answer.toolResults[0].output, "noted");
   });
 }
+
+test("the page", async () => {
+  assert.equal(example("AI SDK"), await chat("pirate"));
+});

@@ -4,9 +4,9 @@ import { test } from "node:test";
 import OpenAI from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { HELLO, URL, chat } from "./server.js";
+import { HELLO, SERVER, chat, example } from "./server.js";
 
-const client = new OpenAI({ baseURL: `${URL}/v1`, apiKey: "none", maxRetries: 0 });
+const client = new OpenAI({ baseURL: `${SERVER}/v1`, apiKey: "none", maxRetries: 0 });
 const GREEDY = { model: "pirate", messages: HELLO, max_tokens: 8, temperature: 0 };
 const LONG = { ...GREEDY, max_tokens: 400 };
 const Mood = z.object({ mood: z.enum(["calm", "angry"]), loud: z.boolean() });
@@ -74,4 +74,8 @@ test("an unknown adapter is the client's not found", async () => {
     client.chat.completions.create({ ...GREEDY, model: "nope" }),
     OpenAI.NotFoundError,
   );
+});
+
+test("the page", async () => {
+  assert.equal(example("openai (Node)"), await chat("pirate"));
 });
