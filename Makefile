@@ -49,19 +49,20 @@ test-fast: setup lint
 
 # Real clients, each in the versions that work together, beside the server's own. Some
 # 3 GB, half of it torch; an environment is made anew when its versions change.
-CLIENTS := openai openai2 litellm_proxy tgi evaluation
-CLIENT_NODE := tests/clients/node
+CLIENTS := openai openai2 litellm_proxy tgi evaluation node
 
-test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready) $(CLIENT_NODE)/node_modules
-	$(BIN)/python -m tests.clients $(CLIENTS) node
+test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready)
+	$(BIN)/python -m tests.clients $(CLIENTS)
 
 .venv-clients/%/.ready: tests/clients/environments/%.txt
 	$(PYTHON) -m venv .venv-clients/$*
 	.venv-clients/$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(CLIENT_NODE)/node_modules: $(CLIENT_NODE)/package-lock.json
-	npm ci --prefix $(CLIENT_NODE) --silent
+.venv-clients/node/.ready: tests/clients/node/package-lock.json
+	mkdir -p $(@D)
+	cp tests/clients/node/package*.json $(@D)
+	npm ci --prefix $(@D) --silent
 	touch $@
 
 lint: setup
@@ -94,4 +95,4 @@ gpu: setup
 	    '--out gpu-visit'
 
 clean:
-	rm -rf $(VENV) .venv-clients $(CLIENT_NODE)/node_modules build *.egg-info
+	rm -rf $(VENV) .venv-clients build *.egg-info

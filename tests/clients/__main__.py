@@ -1,12 +1,13 @@
 """`python -m tests.clients [NAME ...]`: serve, then run the environments' tests.
 
-An environment is `.venv-clients/NAME`, or tests/clients/node with its packages; `make
-test-clients` makes them. The last lines are a table: client, version, tests.
+An environment is `.venv-clients/NAME`; `make test-clients` makes them. The last lines
+are a table: client, version, tests.
 """
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,14 @@ def python_tests(python: Path | str, file: str, place: dict[str, str]) -> str:
 
 
 def node_tests(file: str, place: dict[str, str]) -> str:
-    """The same by Node's own runner; its version may be the packages' own."""
-    own = HERE / "node" / "node_modules" / ".bin" / "node"
+    """The same by Node's own runner, from a copy that lies beside the packages. The
+    version of Node may be theirs, too."""
+    folder = ROOT / ".venv-clients" / "node"
+    for script in (HERE / "node").glob("*.js"):
+        shutil.copy(script, folder)
+    own = folder / "node_modules" / ".bin" / "node"
     node = own if own.exists() else "node"
-    return _run([node, "--test", "--test-reporter=spec", HERE / "node" / file], place)
+    return _run([node, "--test", "--test-reporter=spec", folder / file], place)
 
 
 def _run(command: list[str | Path], place: dict[str, str]) -> str:

@@ -26,7 +26,7 @@ export async function chat(adapter) {
 
 // What the first example below a heading of docs/clients.md prints.
 export function example(heading) {
-  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8");
+  const page = readFileSync("docs/clients.md", "utf8");
   const code = page.split(`\n### ${heading}\n`)[1].match(/```js\n([^]*?)```/)[1];
   const file = new URL(`./example-${process.pid}.mjs`, import.meta.url).pathname;
   writeFileSync(file, code.replaceAll("http://localhost:8080", SERVER));
