@@ -15,6 +15,9 @@ adapter_tokenizer    a folder's own tokenizer and template; tokenizer_pipeline
 sidecar              hotswap.toml: what its requests get by default
 generation           the result: one content of an adapter, under its digest
 
+composition          a sum of adapters, as names and factors; weighted_sum makes its
+                     generation of theirs
+
 store                names and generations, who leases them; host_memory, origin,
                      reserved_names
 adapter_info         how the world sees one; report: what a check found

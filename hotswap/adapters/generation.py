@@ -60,6 +60,10 @@ class Rewrite(Protocol):
     def tensors(self) -> Sequence[torch.Tensor]:
         """What the adapter keeps for this module; modules may share a tensor."""
 
+    def is_difference(self, golden: Mapping[str, torch.Tensor]) -> bool:
+        """Whether it moves the parameters from golden and replaces none of them: then
+        the difference can be scaled, and added to others'."""
+
     def __call__(
         self, golden: Mapping[str, torch.Tensor]
     ) -> Mapping[str, torch.Tensor]:
@@ -162,6 +166,9 @@ class _Scaled:
     @property
     def tensors(self) -> Sequence[torch.Tensor]:
         return self.rewrite.tensors
+
+    def is_difference(self, golden: Mapping[str, torch.Tensor]) -> bool:
+        return self.rewrite.is_difference(golden)
 
     def __call__(
         self, golden: Mapping[str, torch.Tensor]

@@ -19,6 +19,7 @@ from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
     BadRequest,
+    BadSum,
     DeviceFull,
     GenerationMismatch,
     HotswapError,
@@ -46,6 +47,7 @@ from hotswap.errors import (
 STATUS: dict[type[HotswapError], int] = {
     BadRequest: 400,
     PromptTooLong: 400,
+    BadSum: 400,
     UnknownModel: 404,
     UnknownAdapter: 404,
     UnknownEndpoint: 404,
