@@ -2,15 +2,16 @@
 
 import logging
 import time
-from functools import partial
 from pathlib import Path
 
 from litestar import Litestar
 
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.checkpoint import read
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.store import Store
+from hotswap.adapters.weighted_sum import weighted_sum
 from hotswap.api.application import application
 from hotswap.api.cross_origin import CrossOrigin
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
@@ -18,6 +19,7 @@ from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
+from hotswap.engine.sums import SumOrder
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
@@ -61,6 +63,7 @@ def build(config: Config) -> Litestar:
         eos=loaded.eos,
         context=loaded.context,
         fetch=library.fetch,
+        compose=library.compose,
     )
     library.open(_registry(config, loaded, runner, engine, own))
     watch = _watch(config, library)
@@ -138,15 +141,17 @@ def _registry(
 ) -> Registry:
     directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]
-    checked = partial(
-        read,
-        layout=runner.layout,
-        limits=_limits(config),
-        tokenizers=AdapterTokenizers(loaded.tokenizer),
-    )
+    layout, limits = runner.layout, _limits(config)
+    tokenizers = AdapterTokenizers(loaded.tokenizer)
+
+    def composed(order: SumOrder) -> Generation:
+        parts = order.parts
+        return weighted_sum(order.key, parts, layout=layout, limits=limits)
+
     return Registry(
-        lambda folder: runner.held(checked(folder)),
+        lambda folder: runner.held(read(folder, layout, limits, tokenizers)),
         engine.post,
+        compose=lambda order: runner.held(composed(order)),
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
         hooks=own,

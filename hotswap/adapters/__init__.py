@@ -18,7 +18,7 @@ generation           the result: one content of an adapter, under its digest
 composition          a sum of adapters, as names and factors; weighted_sum makes its
                      generation of theirs
 
-store                names and generations, who leases them; host_memory, origin,
-                     reserved_names
+store                names and generations, who leases them; store_entry, listing,
+                     host_memory, origin, reserved_names
 adapter_info         how the world sees one; report: what a check found
 """

@@ -1,4 +1,4 @@
-"""Sums of adapters compute what PEFT's `add_weighted_adapter` does, merged and mixed."""
+"""Sums of adapters compute what PEFT's `add_weighted_adapter` does, in both modes."""
 
 from collections.abc import Mapping
 from pathlib import Path

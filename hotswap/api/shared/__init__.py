@@ -3,7 +3,8 @@
 schemas                     how a body is read, strictly; unsupported_fields are what
                             peers' clients send besides, sampling_fields what every
                             family says of generating
-request_body                reads it; selection names the adapter
+request_body                reads it; selection names the adapter, adapter_names says
+                            what a name stands for
 job_request                 one job to be: a prompt, its parameters, its grammar_spec
 submission                  prompt to tokens, beside the loop in encoder_pool; tickets
 running                     its jobs from acceptance to the last piece

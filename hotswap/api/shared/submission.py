@@ -6,10 +6,13 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from litestar.di import NamedDependency
 
+from hotswap.adapters.composition import is_written_as_sum, parse
 from hotswap.adapters.sidecar import NOTHING
+from hotswap.adapters.weighted_sum import common_tokenizer
 from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
@@ -19,6 +22,7 @@ from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     BadRequest,
+    BadSum,
     OtherTokenizer,
     Overloaded,
     UnknownAdapter,
@@ -136,7 +140,19 @@ class Submitter:
         return tokenizers
 
     async def _own_tokenizer(self, adapter: str) -> Tokenizer | None:
-        """What the adapter's prompts are encoded with; None is the model's."""
+        """What the adapter's prompts are encoded with; None is the model's. Of a sum of
+        adapters with other tokens than the model's it is refused in the engine."""
+        if (written := self._library.sums.get(adapter)) is None:
+            written = adapter if is_written_as_sum(adapter) else None
+        if written is not None and adapter not in self._library.tokenizers:
+            parts = [name for name, _ in parse(written).parts]
+            own = {name: await self._tokenizer_of(name) for name in parts}
+            with suppress(BadSum):
+                return common_tokenizer(own)
+            return None
+        return await self._tokenizer_of(adapter)
+
+    async def _tokenizer_of(self, adapter: str) -> Tokenizer | None:
         tokenizers = self._library.tokenizers
         if adapter in tokenizers and tokenizers[adapter] is None:
             await asyncio.wrap_future(self._library.learn(adapter))
@@ -171,7 +187,10 @@ async def _is_accepted(ticket: Ticket, request: JobRequest, selected_by: str) ->
     except UnknownAdapter as error:
         error.field = selected_by
         if selected_by == "model":
-            raise UnknownModel(request.adapter, error.reason) from None
+            raise UnknownModel(error.adapter, error.reason) from None
+        raise
+    except BadSum as error:
+        error.field = selected_by
         raise
     return True
 
