@@ -75,41 +75,36 @@ def make_engine(
         eos=frozenset(),
         context=8192,
         fetch=lambda name: None,  # all are in memory
+        compose=lambda order: None,
     )
     for number, generation in enumerate(registered):
-        name = f"a{number}"
-        engine.post(Adopt(name, generation, Origin(src=name)))
+        engine.post(Adopt(f"a{number}", generation, Origin(src="memory")))
     return engine
 
 
 async def in_process(engine: Engine) -> float:
     """Tokens per second of 16 clients that each ask twice, one after the other."""
 
+    params = SamplingParams(max_tokens=OUTPUT, temperature=0.0, ignore_eos=True)
+
     async def client(number: int) -> None:
         for turn in range(2):
             ticket = engine.open_ticket()
             prompt = tuple(1000 + (number * 7 + turn + i) % 997 for i in range(PROMPT))
             engine.post(
-                Submit(
-                    ticket=ticket,
-                    adapter="a0",
-                    prompt=prompt,
-                    params=SamplingParams(
-                        max_tokens=OUTPUT, temperature=0.0, ignore_eos=True
-                    ),
-                )
+                Submit(ticket=ticket, adapter="a0", prompt=prompt, params=params)
             )
             await ticket.accepted()
             async for _ in ticket.pieces():
                 pass
 
     start = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    await asyncio.gather(*map(client, range(CLIENTS)))
     return 2 * CLIENTS * OUTPUT / (time.perf_counter() - start)
 
 
-def nothing_is_read(folder: Path) -> Generation:
-    raise AdapterRefused("no_source", f"{folder}: the adapters are made in memory")
+def nothing_is_read(source: object) -> Generation:
+    raise AdapterRefused("no_source", "the adapters are made in memory")
 
 
 def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
@@ -119,6 +114,7 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
         Registry(
             nothing_is_read,
             engine.post,
+            compose=nothing_is_read,
             sources=Sources([]),
             journal=Journal(None),
             hooks=Hooks(),
@@ -219,28 +215,28 @@ def idle_and_http(
     idle = [Generation(key=f"idle-{n}", deltas=made[1].deltas) for n in range(999)]
     few = partial(make_engine, runner, loaded, made[:1])
     many = partial(make_engine, runner, loaded, [made[0], *idle])
-    rounds = [
+    rounds = (
         (run_engine(few), run_engine(many), over_http(few(), loaded, runner.memory))
         for _ in range(ROUNDS)
-    ]
+    )
     return [statistics.median(speeds) for speeds in zip(*rounds, strict=True)]
 
 
 def main() -> None:
     loaded = in_short_thread(load_model)
-    room = CLIENTS * 2001
-    runner = in_short_thread(lambda: EagerExecutor(loaded, slots=4, kv_tokens=room))
+    kv = CLIENTS * 2001
+    runner = in_short_thread(lambda: EagerExecutor(loaded, slots=4, kv_tokens=kv))
     made = in_short_thread(lambda: adapters(runner, 8, rank=16))
     print("| what | measured |\n|---|---|")
     weights, token = runner.memory.slot_bytes, runner.memory.kv_token_bytes
-    short, long = (weights + CLIENTS * n * token for n in (100, 2000))
-    results = told({"bytes read at 2000 / 100": long / short})
+    read = [weights + CLIENTS * n * token for n in (100, 2000)]
+    results = told({"bytes read at 2000 / 100": read[1] / read[0]})
     step = [in_short_thread(partial(step_ms, runner, n)) for n in (100, 2000)]
     results |= told({"step at 2000 / 100": step[1] / step[0]})
-    one, thousand, http = idle_and_http(runner, loaded, made)
+    one, many, http = idle_and_http(runner, loaded, made)
     results |= told({"in process, tokens/s": one, "HTTP / in process": http / one})
-    results |= told({"step with 1000 adapters / 1": one / thousand})
-    growth = in_short_thread(lambda: memory_growth(runner, made))
+    results |= told({"step with 1000 adapters / 1": one / many})
+    growth = in_short_thread(partial(memory_growth, runner, made))
     results |= told({"memory after 2000 swaps / 20": growth})
     print(json.dumps({name: round(value, 4) for name, value in results.items()}))
 

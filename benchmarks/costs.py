@@ -76,6 +76,7 @@ class Real:
             eos=frozenset(),
             context=KV_TOKENS,
             fetch=lambda name: None,  # all are in memory
+            compose=lambda order: None,
         )
         for number, generation in enumerate(self._made):
             name = f"a{number}"

@@ -7,9 +7,12 @@ from litestar import Litestar
 
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.checkpoint import read
+from hotswap.adapters.generation import Generation
 from hotswap.adapters.limits import CheckpointLimits
+from hotswap.adapters.weighted_sum import weighted_sum
 from hotswap.assembly import Served, assembled, hooks_of
 from hotswap.config import Config
+from hotswap.engine.sums import SumOrder
 from hotswap.model.calibrate import calibrate
 from hotswap.model.executor_choice import ModelExecutor, choose_executor
 from hotswap.model.load import load
@@ -27,12 +30,17 @@ def build(config: Config) -> Litestar:
     own = hooks_of(config)
     loaded, runner, costs = in_short_thread(lambda: _model(config))
     check_dtype(config.lora, str(runner.dtype).removeprefix("torch."))
+    layout, limits = runner.layout, _limits(config)
     checked = partial(
         read,
-        layout=runner.layout,
-        limits=_limits(config),
+        layout=layout,
+        limits=limits,
         tokenizers=AdapterTokenizers(loaded.tokenizer),
     )
+
+    def composed(order: SumOrder) -> Generation:
+        return weighted_sum(order.key, order.parts, layout=layout, limits=limits)
+
     served = Served(
         executor=runner,
         kind=runner.kind,
@@ -43,6 +51,7 @@ def build(config: Config) -> Litestar:
         eos=loaded.eos,
         context=loaded.context,
         read=lambda folder: runner.held(checked(folder)),
+        compose=lambda order: runner.held(composed(order)),
     )
     return assembled(config, own, served)
 

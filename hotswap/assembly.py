@@ -21,6 +21,7 @@ from hotswap.api.shared.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.engine.executor import Executor
+from hotswap.engine.sums import SumOrder
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
@@ -39,7 +40,7 @@ from scheduler import Scheduler
 class Served:
     """What is served. `kind`: how it computes. `name`: what the base model is called if
     the configuration does not say. `context`: most tokens of a prompt and its answer.
-    `read`: an adapter's folder -> its generation, on any thread."""
+    `read`: an adapter's folder -> its generation, `compose`: a sum's, on any thread."""
 
     executor: Executor
     kind: str
@@ -50,6 +51,7 @@ class Served:
     eos: frozenset[int]
     context: int
     read: Callable[[Path], Generation]
+    compose: Callable[[SumOrder], Generation]
 
 
 def hooks_of(config: Config) -> hooks.Hooks:
@@ -77,6 +79,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         eos=served.eos,
         context=served.context,
         fetch=library.fetch,
+        compose=library.compose,
     )
     library.open(_registry(config, served, engine, own))
     watch = _watch(config, library)
@@ -126,6 +129,7 @@ def _registry(
     return Registry(
         served.read,
         engine.post,
+        compose=served.compose,
         sources=Sources([directory, *roots] if directory else roots),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
         hooks=own,

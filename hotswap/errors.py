@@ -8,6 +8,7 @@ HotswapError
 │   ├── PromptTooLong        the prompt or the answer asked for does not fit
 │   ├── UnknownModel         `model` names nothing that is served
 │   ├── UnknownAdapter       no such adapter, or it is not served; says why
+│   ├── BadSum               a sum of adapters that cannot be read, or not be made
 │   ├── NotFound             what the path names is not there
 │   ├── AdapterExists        the name is taken
 │   ├── GenerationMismatch   the name stands for another generation than expected
@@ -89,6 +90,10 @@ class UnknownAdapter(ClientError):
         super().__init__(f"The adapter `{adapter}` {why}.", "adapter")
         self.adapter = adapter
         self.reason = reason
+
+
+class BadSum(ClientError):
+    """Whoever knows where it was named says the `field`."""
 
 
 class NotFound(ClientError):

@@ -19,6 +19,8 @@ from hotswap.token_bytes import TokenBytes
 class Tokenizer:
     """Thread-safe for reading: the event loop encodes, the engine thread decodes."""
 
+    has_own_vocabulary = False  # its tokens are others than the model's
+
     def __init__(
         self,
         tokenizer: Any,
@@ -40,6 +42,7 @@ class Tokenizer:
         self.longest = max(map(len, vocabulary), default=1)  # characters of one token
         self._size = size if tokens is None else min(size, tokens)
         self.unknown = size - self._size  # tokens that the model lacks
+        self.has_own_vocabulary = tokens is not None
         end = tokenizer.eos_token_id
         self._eos = frozenset({end} if isinstance(end, int) else ())
         self._bytes = TokenBytes(tokenizer)

@@ -10,6 +10,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
+from hotswap.engine.sums import SumOrder
 from hotswap.engine.ticket import Ticket
 from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
@@ -42,8 +43,10 @@ def engine_of(
     model: FakeExecutor,
     scheduler: Scheduler,
     store: Store,
+    *,
     fetch: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
+    compose: Callable[[SumOrder], None] = lambda order: None,
 ) -> Engine:
     """An engine that speaks `FakeTokenizer`'s words. It has not started."""
     return Engine(
@@ -54,6 +57,7 @@ def engine_of(
         eos=frozenset({EOS}),
         context=500,
         fetch=fetch,
+        compose=compose,
         clock=clock,
     )
 
@@ -69,13 +73,16 @@ async def running(
     store: Store | None = None,
     fetch: Callable[[str], None] = lambda name: None,
     clock: Callable[[], float] = time.monotonic,
+    compose: Callable[[SumOrder], None] = lambda order: None,
 ) -> AsyncIterator[Engine]:
     """An engine with an adapter for each of `NAMES`, whose generation has that key."""
     scheduler = small_scheduler(
         chooser or POLICIES[policy](), kv_tokens=kv_tokens, max_waiting=max_waiting
     )
     model.kv_tokens = kv_tokens
-    engine = engine_of(model, scheduler, store or Store(), fetch, clock)
+    engine = engine_of(
+        model, scheduler, store or Store(), fetch=fetch, clock=clock, compose=compose
+    )
     for name in NAMES:
         engine.post(Adopt(name, generation(name), Origin(src=name)))
     engine.start()

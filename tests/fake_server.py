@@ -40,6 +40,9 @@ class FakeStatus:
     adapters: tuple[Any, ...] = ()
     counters: Counters = field(default_factory=Counters)
 
+    def adapter(self, name: str) -> Any:
+        return next((row for row in self.adapters if row.name == name), None)
+
 
 @dataclass
 class FakeEngine:
@@ -73,6 +76,7 @@ class FakeEngine:
 class FakeLibrary:
     sidecars: dict[str, Sidecar] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
     tokenizers: dict[str, Tokenizer | None] = field(default_factory=dict)
     on_disk: dict[str, Tokenizer] = field(default_factory=dict)
     is_alive: bool = True

@@ -89,6 +89,7 @@ ONLY = {
         "hotswap.adapters.tuners",
         "hotswap.adapters.updates",
         "hotswap.adapters.fidelity",
+        "hotswap.adapters.weighted_sum",
         "hotswap.demo",
     },
     "transformers": {

@@ -99,6 +99,7 @@ class Crowd:
             eos=frozenset(),
             context=self._executor.kv_tokens,
             fetch=lambda name: None,  # all are in memory
+            compose=lambda order: None,
         )
         for number, generation in enumerate(self._made):
             name = f"a{number}"

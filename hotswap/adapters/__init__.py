@@ -17,7 +17,11 @@ sidecar              hotswap.toml: what its requests get by default
 generation           the result: one content of an adapter, under its digest; factors
                      are its deltas', as they are multiplied
 
-store                names and generations, who leases them; host_memory, origin,
-                     reserved_names
+
+composition          a sum of adapters, as names and factors; weighted_sum makes its
+                     generation of theirs, which sum_parts are
+
+store                names and generations, who leases them; store_entry, listing,
+                     host_memory, origin, reserved_names
 adapter_info         how the world sees one; report: what a folder_check found
 """

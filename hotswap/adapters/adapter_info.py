@@ -50,3 +50,8 @@ class AdapterInfo:
     @property
     def generation(self) -> str | None:
         return self.generation_info.generation
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether it is a sum that somebody asked for and nobody named."""
+        return self.origin.is_nameless(self.name)

@@ -17,13 +17,12 @@ What is cheap to look at comes first, and nothing is used before it was looked a
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from peft import PeftConfig
 
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
-from hotswap.adapters.fidelity import fits_mixed, merge_loss
+from hotswap.adapters.fidelity import judged
 from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.files import read_file, unreadable
 from hotswap.adapters.foreign import check_pointer, explained
@@ -121,7 +120,7 @@ def _read(
     with _naming_settings(config), error_boundary(_not_mergeable):
         # Values that PEFT cannot compute with: an index out of range, no inverse.
         prove(others, layout)
-        return _judged(_scaled(generation, sidecar.scale), layout, limits)
+        return judged(_scaled(generation, sidecar.scale), layout, limits)
 
 
 def _scaled(generation: Generation, scale: float) -> Generation:
@@ -129,33 +128,6 @@ def _scaled(generation: Generation, scale: float) -> Generation:
         reason = f"{SIDECAR_FILE}: with a scale of 0 it is the bare model"
         raise AdapterRefused("zero_effect", reason)
     return generation if scale == 1 else generation.scaled(scale)
-
-
-def _judged(
-    generation: Generation, layout: Layout, limits: CheckpointLimits
-) -> Generation:
-    """With the modes that it can be served in. Raises AdapterRefused if in none."""
-    loss = merge_loss(generation.deltas, generation.rewrites, layout)
-    loses = loss > limits.max_merge_loss
-    fits = fits_mixed(generation.deltas, layout)
-    lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
-    huge = f"its factors are not finite in {_dtype(layout)}"
-    note = generation.note
-    if loses and generation.rewrites:
-        raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
-    if loses and not fits:
-        raise AdapterRefused("merge_loss", f"{lost}, and {huge}")
-    if loses:
-        note = f"mixed only: {lost}"
-    elif not fits:
-        note = f"merged only: {huge}"
-    return replace(
-        generation,
-        can_merge=not loses,
-        fits_mixed=fits,
-        note=note,
-        merge_loss=loss,
-    )
 
 
 def _files(
@@ -235,8 +207,3 @@ def _one_line(reason: str) -> str:
 
 def _not_mergeable(said: str) -> AdapterRefused:
     return AdapterRefused("not_mergeable", f"PEFT cannot merge it: {said}")
-
-
-def _dtype(layout: Layout) -> str:
-    golden = next(iter(layout.golden.values()))
-    return str(next(iter(golden.values())).dtype).removeprefix("torch.")

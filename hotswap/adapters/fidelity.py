@@ -7,12 +7,14 @@ lost over the length of the whole update: 0 if all of it arrives, 1 if none does
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
 
 from hotswap.adapters.factors import factors
-from hotswap.adapters.generation import Delta, Rewrite
+from hotswap.adapters.generation import Delta, Generation, Rewrite
 from hotswap.adapters.layout import Layout
+from hotswap.adapters.limits import CheckpointLimits
 from hotswap.errors import AdapterRefused
 
 # What is looked at: so many low-rank updates and rows of each, so many rewrites
@@ -20,6 +22,33 @@ _DELTAS = 32
 _ROWS = 16
 _REWRITES = 8
 _TILE = 1024  # rows of a weight in float64 at once
+
+
+def judged(
+    generation: Generation, layout: Layout, limits: CheckpointLimits
+) -> Generation:
+    """With the modes that it can be served in. Raises AdapterRefused if in none."""
+    loss = merge_loss(generation.deltas, generation.rewrites, layout)
+    loses = loss > limits.max_merge_loss
+    fits = fits_mixed(generation.deltas, layout)
+    lost = f"merged into {_dtype(layout)} it would lose {loss:.0%} of its update"
+    huge = f"its factors are not finite in {_dtype(layout)}"
+    note = generation.note
+    if loses and generation.rewrites:
+        raise AdapterRefused("merge_loss", f"{lost}, and it cannot run mixed")
+    if loses and not fits:
+        raise AdapterRefused("merge_loss", f"{lost}, and {huge}")
+    if loses:
+        note = f"mixed only: {lost}"
+    elif not fits:
+        note = f"merged only: {huge}"
+    return replace(
+        generation,
+        can_merge=not loses,
+        fits_mixed=fits,
+        note=note,
+        merge_loss=loss,
+    )
 
 
 def merge_loss(
@@ -111,3 +140,8 @@ def _squares(golden: torch.Tensor, merged: torch.Tensor) -> tuple[float, float]:
     whole = torch.linalg.vector_norm(merged - golden.float())
     lost = torch.linalg.vector_norm(merged - merged.to(golden.dtype).float())
     return float(whole) ** 2, float(lost) ** 2
+
+
+def _dtype(layout: Layout) -> str:
+    golden = next(iter(layout.golden.values()))
+    return str(next(iter(golden.values())).dtype).removeprefix("torch.")

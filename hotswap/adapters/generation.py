@@ -44,6 +44,10 @@ class Rewrite(Protocol):
     def tensors(self) -> Sequence[Tensor]:
         """What the adapter keeps for this module; modules may share a tensor."""
 
+    def is_difference(self, golden: Mapping[str, Tensor]) -> bool:
+        """Whether it moves the parameters from golden and replaces none of them: then
+        the difference can be scaled, and added to others'."""
+
     def __call__(self, golden: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The parameters that change, by name, not rounded to the model's dtype yet.
 
@@ -144,6 +148,9 @@ class _Scaled:
     @property
     def tensors(self) -> Sequence[Tensor]:
         return self.rewrite.tensors
+
+    def is_difference(self, golden: Mapping[str, Tensor]) -> bool:
+        return self.rewrite.is_difference(golden)
 
     def __call__(self, golden: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return {

@@ -42,8 +42,11 @@ class Layout:
     def matrix(self, path: str) -> torch.Tensor:
         """Golden of a linear module, seen as [out, in]."""
         weight = self.golden[path]["weight"]
-        is_turned = isinstance(self.skeleton.get_submodule(path), Conv1D)
-        return weight.t() if is_turned else weight
+        return weight.t() if self.is_turned(path) else weight
+
+    def is_turned(self, path: str) -> bool:
+        """Whether a module has its weight as [in, out]."""
+        return isinstance(self.skeleton.get_submodule(path), Conv1D)
 
 
 def hollowed(model: PreTrainedModel) -> PreTrainedModel:

@@ -27,6 +27,9 @@ class Replaced:
     def tensors(self) -> Sequence[torch.Tensor]:
         return list(self._parameters.values())
 
+    def is_difference(self, golden: Mapping[str, torch.Tensor]) -> bool:
+        return False
+
     def __call__(
         self, golden: Mapping[str, torch.Tensor]
     ) -> Mapping[str, torch.Tensor]:
@@ -58,6 +61,15 @@ class PeftMerge:
     def tensors(self) -> Sequence[torch.Tensor]:
         every = (*self._layer.parameters(), *self._layer.buffers())
         return [tensor for tensor in every if not is_hollow(tensor)]
+
+    def is_difference(self, golden: Mapping[str, torch.Tensor]) -> bool:
+        """Not if it has tokens that golden lacks, or base weights of its own."""
+        own = _tuner(self._layer).get_base_layer().named_parameters(recurse=False)
+        return all(
+            is_hollow(parameter) and parameter.shape == golden[name].shape
+            for name, parameter in own
+            if name in golden
+        )
 
     @torch.no_grad()
     def __call__(

@@ -8,36 +8,17 @@ a frozen copy. Knows no files and no weights.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Set
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
 
-from hotswap.adapters.adapter_info import AdapterInfo, AdapterState, GenerationInfo
+from hotswap.adapters.adapter_info import AdapterInfo, GenerationInfo
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.host_memory import HostMemory
+from hotswap.adapters.listing import Listing
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.reserved_names import why_reserved
+from hotswap.adapters.store_entry import StoreEntry
 from hotswap.errors import OtherTokenizer, StillLoading, UnknownAdapter
 from hotswap.tokenizer import Tokenizer
-
-
-@dataclass(slots=True)
-class _Entry:
-    origin: Origin
-    info: GenerationInfo = field(default_factory=GenerationInfo)
-    is_served: bool = False
-    is_loading: bool = False
-    reason: str | None = None
-    requests: int = 0
-
-    @property
-    def state(self) -> AdapterState:
-        if self.is_loading:
-            return AdapterState.LOADING
-        return AdapterState.READY if self.is_served else AdapterState.FAILED
-
-    @property
-    def key(self) -> str | None:
-        return self.info.generation
 
 
 class Store:
@@ -53,13 +34,11 @@ class Store:
         `max_loaded`, `max_bytes`: what may stay in host memory without a lease or pin.
         """
         self._reserved = reserved
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, StoreEntry] = {}
         self._loaded = HostMemory(max_loaded, max_bytes)
         self._leases: Counter[str] = Counter()
         self._names: defaultdict[str, set[str]] = defaultdict(set)  # of a generation
-        self._rows: dict[str, AdapterInfo] = {}  # by name, sorted
-        self._stale: set[str] = set()  # names whose row is out of date
-        self._adapters: tuple[AdapterInfo, ...] = ()
+        self._listing = Listing(self._row)
 
     def adopt(
         self, name: str, generation: Generation | None, origin: Origin
@@ -72,19 +51,20 @@ class Store:
         if reason := why_reserved(name, self._reserved):
             self.refuse(name, reason, origin)
             return []
-        entry = self._entries.setdefault(name, _Entry(origin))
+        entry = self._entries.setdefault(name, StoreEntry(origin))
         old = entry.key
         entry.origin, entry.reason, entry.is_served = origin, None, True
         entry.is_loading = False
-        self._stale.add(name)
+        self._listing.stale.add(name)
         if generation is None:  # and nothing older may answer until it is
             entry.info = GenerationInfo()
             return self._unname(name, old) if old is not None else []
         key = generation.key
         entry.info = generation.info
         self._names[key].add(name)
-        if self._loaded.add(generation):
-            self._stale |= self._names[key]
+        nameless = all(self._is_nameless(each) for each in self._names[key])
+        if self._loaded.add(generation, is_nameless=nameless):
+            self._listing.stale |= self._names[key]
         dropped = self._unname(name, old) if old is not None and old != key else []
         return dropped + self._make_room(keep=key)
 
@@ -92,7 +72,7 @@ class Store:
         """Note what was asked for `name` now. Returns keys dropped by it."""
         entry = self._entries[name]
         entry.origin = origin
-        self._stale.add(name)
+        self._listing.stale.add(name)
         if (key := entry.key) and key in self._loaded and not self._is_wanted(key):
             return self._unload(key)
         return self._make_room()
@@ -104,8 +84,8 @@ class Store:
 
     def expect(self, name: str, origin: Origin) -> None:
         """Its files are being read: a name that is not served is loading."""
-        self._stale.add(name)
-        entry = self._entries.setdefault(name, _Entry(origin))
+        self._listing.stale.add(name)
+        entry = self._entries.setdefault(name, StoreEntry(origin))
         if not entry.is_served:
             entry.reason, entry.is_loading = None, True
 
@@ -116,8 +96,8 @@ class Store:
 
         A generation in memory stays. So does one on disk if the reason is passing.
         """
-        self._stale.add(name)
-        entry = self._entries.setdefault(name, _Entry(origin))
+        self._listing.stale.add(name)
+        entry = self._entries.setdefault(name, StoreEntry(origin))
         is_news = entry.reason != reason
         entry.reason, entry.is_loading = reason, False
         if entry.key not in self._loaded and not is_passing:
@@ -126,7 +106,7 @@ class Store:
 
     def retire(self, name: str) -> list[str]:
         """Forget `name`. Returns the keys dropped by it; leased ones live on."""
-        self._stale.add(name)
+        self._listing.stale.add(name)
         entry = self._entries.pop(name, None)
         if entry is None or entry.key is None:
             return []
@@ -135,14 +115,42 @@ class Store:
     def fail(self, generation: Generation, reason: str) -> None:
         """No name stands for `generation` any more: it cannot be run."""
         for name in self._names.pop(generation.key, set()):
+            if self._is_nameless(name):  # it is made anew if it is asked for
+                self._forget(name)
+                continue
             entry = self._entries[name]
             entry.info, entry.is_served, entry.reason = GenerationInfo(), False, reason
-            self._stale.add(name)
+            self._listing.stale.add(name)
 
     def is_on_disk(self, name: str) -> bool:
         """Whether `name` is served, but has to be read before it can be leased."""
         entry = self._entries.get(name)
         return entry is not None and entry.is_served and entry.key not in self._loaded
+
+    def origin(self, name: str) -> Origin | None:
+        """None if nobody is called so."""
+        entry = self._entries.get(name)
+        return entry.origin if entry is not None else None
+
+    def standing(self, name: str) -> str | None:
+        """The key that `name` stands for now; None if it was never read.
+
+        Raises UnknownAdapter and StillLoading.
+        """
+        entry = self._entries.get(name)
+        if entry is not None and entry.is_loading:
+            raise StillLoading(name)
+        if entry is None or not entry.is_served:
+            raise UnknownAdapter(name, entry.reason if entry else None)
+        return entry.key
+
+    def stands_for(self, name: str, key: str) -> bool:
+        entry = self._entries.get(name)
+        return entry is not None and entry.is_served and entry.key == key
+
+    def loaded(self, key: str | None) -> Generation | None:
+        """The generation of that key, if it is in memory."""
+        return self._loaded[key] if key is not None and key in self._loaded else None
 
     def lease(self, name: str, tokenizer: Tokenizer | None = None) -> Generation:
         """The generation `name` stands for now, counted. The name must not be on disk.
@@ -150,22 +158,23 @@ class Store:
         Raises UnknownAdapter, StillLoading, and OtherTokenizer if it takes no prompts
         from `tokenizer`; None is the model's.
         """
-        entry = self._entries.get(name)
-        if entry is not None and entry.is_loading:
-            raise StillLoading(name)
-        if entry is None or not entry.is_served:
-            raise UnknownAdapter(name, entry.reason if entry else None)
-        assert entry.key is not None, "asked for before it was read"
-        if self._loaded[entry.key].tokenizer is not tokenizer:
+        key = self.standing(name)
+        assert key is not None, "asked for before it was read"
+        if self._loaded[key].tokenizer is not tokenizer:
             raise OtherTokenizer(name)
-        entry.requests += 1
-        self._leases[entry.key] += 1
-        self._stale |= self._names[entry.key]
-        return self._loaded.use(entry.key)
+        self._entries[name].requests += 1
+        self._leases[key] += 1
+        self._listing.stale |= self._names[key]
+        return self._loaded.use(key)
+
+    def check_room(self, sizes: Sequence[int]) -> None:
+        """Whether the sums that are to be made, of so many bytes at most, may be there
+        beside those in use. Raises Overloaded, and NoRoom for one that never may."""
+        self._loaded.check_room(sizes, lambda key: self._leases[key] > 0)
 
     def release(self, generation: Generation) -> list[str]:
         """Give a lease back. Returns the keys dropped by it."""
-        self._stale |= self._names.get(generation.key, set())
+        self._listing.stale |= self._names.get(generation.key, set())
         self._leases[generation.key] -= 1
         return self._let_go(generation.key) or self._make_room()
 
@@ -184,34 +193,16 @@ class Store:
         return self._loaded.nbytes
 
     def adapters(self) -> tuple[AdapterInfo, ...]:
-        """All adapters, by name. The same tuple until something changes.
-
-        Asked for at each step: only what changed is looked at again.
-        """
-        if self._stale:
-            if self._rows.keys() != self._entries.keys():
-                self._rows = {
-                    name: self._rows.get(name) or self._row(name)
-                    for name in sorted(self._entries)
-                }
-            for name in self._stale & self._rows.keys():
-                self._rows[name] = self._row(name)
-            self._stale.clear()
-            self._adapters = tuple(self._rows.values())
-        return self._adapters
+        """All adapters, by name. The same tuple until something changes."""
+        return self._listing.rows(self._entries.keys())
 
     def _row(self, name: str) -> AdapterInfo:
-        entry = self._entries[name]
-        return AdapterInfo(
-            name=name,
-            state=entry.state,
-            reason=entry.reason,
-            origin=entry.origin,
-            generation_info=entry.info,
-            is_loaded=entry.key in self._loaded,
-            leases=self._leases[entry.key] if entry.key else 0,
-            requests=entry.requests,
-        )
+        entry, key = self._entries[name], self._entries[name].key
+        leases = self._leases[key] if key else 0
+        return entry.row(name, is_loaded=key in self._loaded, leases=leases)
+
+    def _is_nameless(self, name: str) -> bool:
+        return self._entries[name].origin.is_nameless(name)
 
     def _unname(self, name: str, key: str) -> list[str]:
         names = self._names[key]
@@ -243,5 +234,16 @@ class Store:
         if self._leases.get(key) or key not in self._loaded:
             return []
         self._loaded.drop(key)
-        self._stale |= self._names.get(key, set())
+        names = self._names.get(key, set())
+        self._listing.stale |= names
+        for name in list(filter(self._is_nameless, names)):
+            names.discard(name)
+            self._forget(name)
+        if not names:
+            self._names.pop(key, None)
         return [key]
+
+    def _forget(self, name: str) -> None:
+        """A sum that nobody named is known for as long as it is in memory."""
+        del self._entries[name]
+        self._listing.stale.add(name)

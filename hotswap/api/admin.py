@@ -1,23 +1,30 @@
-"""Our own view of the adapters: all that is known of each, a check, pins."""
+"""Our own view of the adapters: what is known of each, sums, a check, pins."""
 
 import asyncio
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Request, delete, get, post
 from litestar.params import FromPath
 from msgspec.structs import asdict
 
 from hotswap.adapters.adapter_info import AdapterInfo
+from hotswap.adapters.origin import of_sum
 from hotswap.adapters.report import Report, refused, served
 from hotswap.api.shared import registration
 from hotswap.api.shared.schemas import Fields, decode
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import AdapterRefused
-from hotswap.library.orders import Update
+from hotswap.library.orders import Registration, Update
 
 
 class Validate(Fields, frozen=True, kw_only=True):
     src: str
+
+
+class NamedSum(Fields, frozen=True, kw_only=True):
+    name: str
+    composition: str
+    replace: bool = False
 
 
 @get("/v1/adapters")
@@ -30,6 +37,25 @@ async def adapters(server: Injected) -> dict[str, Any]:
 async def adapter(server: Injected, name: FromPath[str]) -> dict[str, Any]:
     """One adapter."""
     return about(server, server.adapter(name))
+
+
+@post("/v1/adapters", status_code=200)
+async def name_sum(request: Request, server: Injected) -> dict[str, Any]:
+    """Let a name stand for a sum of adapters."""
+    registration.check_enabled(server)
+    body = decode(await request.body(), NamedSum)
+    origin = of_sum(body.composition)
+    order = Registration(name=body.name, origin=origin, replace=body.replace)
+    await registration.register(server, order)
+    return about(server, server.adapter(body.name))
+
+
+@delete("/v1/adapters/{name:str}", status_code=200)
+async def unregister(server: Injected, name: FromPath[str]) -> dict[str, str]:
+    """Forget an adapter; the requests that it answers now are answered to their end."""
+    registration.check_enabled(server)
+    await registration.unregister(server, name)
+    return {"name": name, "state": "removed"}
 
 
 @post("/v1/adapters/validate", status_code=200)
@@ -82,6 +108,7 @@ def about(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
         "alias": row.origin.alias,
         "aliases": list(server.sidecar(row.name).aliases),
         "source": server.source(row),
+        "composition": row.origin.composition,
         "leases": row.leases,
         "requests": row.requests,
     }
@@ -97,4 +124,4 @@ def _residency(server: ServerState, row: AdapterInfo) -> str:
     return "host" if row.is_loaded else "disk"
 
 
-ROUTES = [adapters, adapter, validate, pin, unpin]
+ROUTES = [adapters, adapter, name_sum, unregister, validate, pin, unpin]

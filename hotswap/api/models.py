@@ -39,7 +39,7 @@ def _cards(server: ServerState) -> Iterator[dict[str, Any]]:
     rows = {
         row.name: row
         for row in server.engine.status.adapters
-        if row.state is AdapterState.READY
+        if row.state is AdapterState.READY and not row.is_nameless
     }
     for name, row in rows.items():
         yield _card(server, name, server.source(row), parent=server.base)

@@ -107,6 +107,8 @@ class _Metrics(Collector):
             "hotswap_adapter_ready", "1 if served, else 0", labels=["adapter"]
         )
         for known in now.adapters:
+            if known.is_nameless:  # of sums there is no end
+                continue
             by_adapter.add_metric([known.name], known.requests)
             is_ready.add_metric([known.name], known.generation is not None)
         by_code = CounterMetricFamily(

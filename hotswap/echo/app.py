@@ -2,6 +2,7 @@
 
 from litestar import Litestar
 
+from hotswap.adapters.generation import Generation
 from hotswap.assembly import Served, assembled, hooks_of
 from hotswap.config import Config
 from hotswap.echo.executor import EchoExecutor
@@ -41,6 +42,7 @@ def build(config: Config) -> Litestar:
         eos=frozenset({vocabulary.end}),
         context=_CONTEXT,
         read=read,
+        compose=lambda order: Generation(key=order.key, deltas={}),
     )
     return assembled(config, hooks_of(config), served)
 

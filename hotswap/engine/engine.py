@@ -25,6 +25,7 @@ from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.step_runner import StepRunner
+from hotswap.engine.sums import SumOrder, Sums
 from hotswap.engine.ticket import Ticket
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, InternalError, Stopping
@@ -47,10 +48,12 @@ class Engine:
         eos: frozenset[int],
         context: int,
         fetch: Callable[[str], None],
+        compose: Callable[[SumOrder], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`context`: most tokens of a prompt and its answer, as the model has it.
-        `fetch`: asks for an adapter that is on disk to be read; returns at once.
+        `fetch`: asks for an adapter that is on disk to be read, `compose` for a sum of
+        adapters to be made; both return at once.
         """
         self._executor = executor
         self._scheduler = scheduler
@@ -72,6 +75,7 @@ class Engine:
             eos=eos,
             limit=self.limit,
             fetch=fetch,
+            sums=Sums(store, compose),
             clock=clock,
         )
         self._failures = Failures(

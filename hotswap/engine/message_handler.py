@@ -1,26 +1,22 @@
 """Message handler: takes the messages. Where a request becomes a job, or is refused.
 
-A request for an adapter that is on disk waits here until the library has read it; it is
-neither accepted nor refused before. Adapters come and go here, too.
+A request for an adapter that is on disk, or for a sum that is not made yet, waits until
+the library has it (`Awaited`).
 """
 
-import itertools
 import logging
 from collections.abc import Callable
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.reserved_names import is_base
 from hotswap.adapters.store import Store
+from hotswap.engine.adapter_changes import AdapterChanges
+from hotswap.engine.awaited import Awaited, Waiting
 from hotswap.engine.batch import Batch
 from hotswap.engine.messages import (
-    Adopt,
-    Amend,
     Cancel,
     Drain,
-    Loading,
     Message,
-    Refuse,
-    Retire,
     Stop,
     Submit,
     Sync,
@@ -28,6 +24,7 @@ from hotswap.engine.messages import (
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
+from hotswap.engine.sums import Sums
 from hotswap.engine.ticket import Accepted
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import (
@@ -36,7 +33,6 @@ from hotswap.errors import (
     OtherTokenizer,
     Overloaded,
     PromptTooLong,
-    StillLoading,
     Stopping,
 )
 from hotswap.tokenizer import Tokenizer
@@ -60,6 +56,7 @@ class MessageHandler:
         eos: frozenset[int],
         limit: int,
         fetch: Callable[[str], None],
+        sums: Sums,
         clock: Callable[[], float],
     ) -> None:
         """`limit`: most tokens of a prompt and its answer."""
@@ -71,10 +68,17 @@ class MessageHandler:
         self._counters = counters
         self._eos = eos
         self._limit = limit
-        self._fetch = fetch
+        self._sums = sums
         self._clock = clock
-        # By adapter, which is on disk: who waits, and since when
-        self._awaited: dict[str, list[tuple[float, Submit]]] = {}
+        self._awaited = Awaited(fetch)
+        self._changes = AdapterChanges(
+            store,
+            batch,
+            sums,
+            self._awaited,
+            submit=self._submit,
+            refuse=self._refused,
+        )
         self._syncs: list[Sync] = []  # to be answered with the next status
         self.drain_until: float | None = None
         self.is_ending = False
@@ -93,36 +97,20 @@ class MessageHandler:
     def _handle(self, message: Message) -> None:
         match message:
             case Submit():
-                self._submit(message, self._clock())
+                self._submit(Waiting(message, self._clock()))
             case Cancel(job):
                 self._cancel(job)
-            case Adopt(name, generation, origin):
-                key = generation.key if generation else None
-                log.info("adapter found name=%r generation=%s", name, key)
-                dropped = self._store.adopt(name, generation, origin)
-                self._batch.pin(self._store.pinned)
-                self._take_up(name)
-                self._batch.forget(dropped)
-            case Amend(name, origin):
-                self._batch.forget(self._store.amend(name, origin))
-                self._batch.pin(self._store.pinned)
-            case Loading(name, origin):
-                self._store.expect(name, origin)
-            case Refuse():
-                self._refuse(message)
-            case Retire(name):
-                self._batch.forget(self._store.retire(name))
-                log.info("adapter retired name=%r", name)
-                self._take_up(name)
             case Sync():
                 self._syncs.append(message)
             case Drain(limit_s):
                 if self.drain_until is None:
                     self.drain_until = self._clock() + limit_s
-                for name in list(self._awaited):
-                    self._take_up(name)  # whoever waited is refused
+                for name in self._awaited.names:
+                    self._changes.take_up(name)  # whoever waited is refused
             case Stop():
                 self.is_ending = True
+            case _:
+                self._changes.handle(message)
 
     def published(self) -> None:
         """The status shows all that was handled so far."""
@@ -133,54 +121,52 @@ class MessageHandler:
     def close(self) -> None:
         """Refuse whoever still waits for a read."""
         self.published()
-        for _, message in itertools.chain(*self._awaited.values()):
-            self._outbox.put(message.ticket, Stopping())
+        for waiting in self._awaited:
+            self._outbox.put(waiting.message.ticket, Stopping())
         self._awaited.clear()
 
-    def _refuse(self, message: Refuse) -> None:
-        name, reason = message.name, message.reason
-        is_news = message.is_readable or self._store.refuse(
-            name, reason, message.origin, is_passing=message.is_passing
-        )
-        if is_news:
-            log.warning("adapter refused name=%r reason=%s", name, reason)
-        if message.is_passing and self._store.is_on_disk(name):
-            for _, waiting in self._awaited.pop(name, ()):
-                self._counters.refused += 1
-                self._outbox.put(waiting.ticket, StillLoading(name, reason))
-        else:
-            self._take_up(name)
-
-    def _take_up(self, name: str) -> None:
-        """Those who waited for `name` are asked in again."""
-        for since, message in self._awaited.pop(name, ()):
-            self._submit(message, since)
-
-    def _submit(self, message: Submit, since: float) -> None:
-        name = message.adapter
+    def _submit(self, waiting: Waiting) -> None:
+        message = waiting.message
         try:
             self._check(message)
-            if not is_base(name) and self._store.is_on_disk(name):
-                if name not in self._awaited:
-                    self._fetch(name)
-                self._awaited.setdefault(name, []).append((since, message))
+            if lacking := self._lacking(waiting):
+                self._awaited.add(lacking, waiting)
                 return
-            generation = self._accept(message, since)
+            generation = self._accept(message, waiting.since)
         except HotswapError as error:
-            # One in another tokenizer comes again.
-            self._counters.refused += not isinstance(error, OtherTokenizer)
-            self._outbox.put(message.ticket, error)
+            self._refused(waiting, error)
             return
         self._counters.accepted += 1
         self._outbox.put(message.ticket, Accepted(_key(generation)))
+
+    def _refused(self, waiting: Waiting, error: HotswapError) -> None:
+        # One in another tokenizer comes again.
+        self._counters.refused += not isinstance(error, OtherTokenizer)
+        self._outbox.put(waiting.message.ticket, error)
+
+    def _lacking(self, waiting: Waiting) -> str | None:
+        """What has to come before it can be accepted, which is under way then."""
+        name = waiting.message.adapter
+        if is_base(name):
+            return None
+        composition = self._sums.composition(name)
+        if composition is not None:
+            unread = self._sums.unread(name, composition, waiting.parts)
+            if not unread:
+                is_made = self._sums.make(name, composition, waiting.parts)
+                return None if is_made else name
+        else:
+            unread = [name] if self._store.is_on_disk(name) else []
+        for each in unread:
+            self._awaited.read(each)
+        return unread[0] if unread else None
 
     def _check(self, message: Submit) -> None:
         if self.drain_until is not None:
             raise Stopping
         self._answer_tokens(message)
         # What waits for the disk is counted with what waits for the scheduler.
-        awaited = sum(map(len, self._awaited.values()))
-        if awaited + self._scheduler.waiting >= self._scheduler.max_waiting:
+        if len(self._awaited) + self._scheduler.waiting >= self._scheduler.max_waiting:
             raise Overloaded(
                 str(BacklogFull(self._scheduler.max_waiting)),
                 retry_after_s=self._scheduler.queue_s,
@@ -235,9 +221,7 @@ class MessageHandler:
             self._scheduler.cancel(job)
             self._batch.leave(job)
             self._counters.cancelled += 1
-        for name, messages in list(self._awaited.items()):
-            # A name stays while its read is under way, also if nobody waits for it.
-            self._awaited[name] = [x for x in messages if x[1].ticket.job != job]
+        self._awaited.cancel(job)
 
 
 def _key(generation: Generation | None) -> str:

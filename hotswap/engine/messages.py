@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
+from hotswap.engine.sums import SumOrder
 from hotswap.engine.ticket import Ticket
+from hotswap.errors import HotswapError
 from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 
@@ -70,6 +72,18 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """What became of a sum of adapters: a generation, or why there is none."""
+
+    order: SumOrder
+    made: Generation | HotswapError
+
+    @property
+    def name(self) -> str:
+        return self.order.name
+
+
+@dataclass(frozen=True, slots=True)
 class Sync:
     """`done` when the status shows what the messages before this one did."""
 
@@ -93,6 +107,6 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
-Message = (
-    Submit | Cancel | Adopt | Loading | Amend | Refuse | Retire | Sync | Drain | Stop
-)
+# Of an adapter, as the library tells it
+Change = Adopt | Amend | Loading | Refuse | Retire | Composed
+Message = Submit | Cancel | Change | Sync | Drain | Stop

@@ -14,6 +14,7 @@ Read it in the order in which a folder that is dropped becomes an adapter:
     folder_reader    what is read of one folder
     adapter_sources  which names and folders an adapter may have
     registry         the rules of every change
+    named_sums       sums of adapters that have a name; and how one is made
     hooks            the operator's own functions, who may veto it
     journal          what has to be there after a restart, in a json_file
     entries          what each name stands for now; tells the engine by message

@@ -13,7 +13,16 @@ from pathlib import Path
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import NOTHING, Sidecar
-from hotswap.engine.messages import Adopt, Amend, Loading, Message, Refuse, Retire
+from hotswap.engine.messages import (
+    Adopt,
+    Amend,
+    Composed,
+    Loading,
+    Message,
+    Refuse,
+    Retire,
+)
+from hotswap.engine.sums import SumOrder
 from hotswap.errors import HotswapError
 from hotswap.tokenizer import Tokenizer
 
@@ -40,13 +49,14 @@ class Entry:
 
     @property
     def is_unread(self) -> bool:
-        return self.is_served and self.generation is None
+        is_sum = self.origin.composition is not None
+        return self.is_served and self.generation is None and not is_sum
 
 
 class Entries:
-    """`sidecars`, `aliases` and `tokenizers` are for readers on any thread, who need
-    them before a request reaches the engine: replaced whole, never changed, and without
-    the names of which there is nothing to say."""
+    """`sidecars`, `aliases`, `sums` and `tokenizers` are for readers on any thread, who
+    need them before a request reaches the engine: replaced whole, never changed, and
+    without the names of which there is nothing to say."""
 
     def __init__(self, post: Callable[[Message], None]) -> None:
         self._post = post
@@ -54,6 +64,7 @@ class Entries:
         self._loading: set[str] = set()  # told to the engine, and no entry yet
         self.sidecars: Mapping[str, Sidecar] = {}
         self.aliases: Mapping[str, str] = {}  # to the adapter's own name
+        self.sums: Mapping[str, str] = {}  # those that have a name, as they are written
         # What prompts are encoded with; None: the adapter was not read yet
         self.tokenizers: Mapping[str, Tokenizer | None] = {}
 
@@ -103,6 +114,10 @@ class Entries:
         self._put(name, None)
         self._post(Retire(name))
 
+    def composed(self, order: SumOrder, made: Generation | HotswapError) -> None:
+        """A sum that a request waits for. It is no entry."""
+        self._post(Composed(order, made))
+
     def forget(self, name: str) -> None:
         """Nothing comes of a folder that was seen."""
         if name in self._loading:
@@ -113,6 +128,10 @@ class Entries:
     def _put(self, name: str, entry: Entry | None) -> None:
         self._loading.discard(name)
         self._by_name.pop(name, None)
+        composition = entry.origin.composition if entry is not None else None
+        if composition is not None or name in self.sums:
+            sums = {n: written for n, written in self.sums.items() if n != name}
+            self.sums = sums if composition is None else {**sums, name: composition}
         tokenizers = {n: t for n, t in self.tokenizers.items() if n != name}
         if entry is not None:
             self._by_name[name] = entry

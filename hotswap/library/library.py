@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.engine.sums import SumOrder
 from hotswap.library.entries import Found
 from hotswap.library.name_queues import NameQueues
 from hotswap.library.orders import Registration, Update
@@ -77,6 +78,11 @@ class Library:
         return self._registry.entries.aliases
 
     @property
+    def sums(self) -> Mapping[str, str]:
+        """Sums of adapters that have a name, as they are written; a frozen copy."""
+        return self._registry.entries.sums
+
+    @property
     def tokenizers(self) -> Mapping[str, Tokenizer | None]:
         """What adapters' prompts are encoded with where it is not the model's, by name;
         None if the adapter has to be read first: `learn` it. A frozen copy."""
@@ -122,6 +128,10 @@ class Library:
     def fetch(self, name: str) -> None:
         """Read an adapter that a request waits for; a message brings it or why not."""
         self._queues.ask(name, self._registry.fetch(name))
+
+    def compose(self, order: SumOrder) -> None:
+        """Make a sum that a request waits for; a message brings it or why not."""
+        self._queues.ask(object(), self._registry.compose(order))
 
     def _tick(self) -> bool:
         """Whether the journal is behind, after a try."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.engine.messages import Message
+from hotswap.engine.sums import SumOrder
 from hotswap.errors import (
     AdapterExists,
     BadRequest,
@@ -32,6 +33,7 @@ from hotswap.library.entries import Entries, Entry, Found, kept
 from hotswap.library.folder_reader import FolderReader
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal, Note, note_of
+from hotswap.library.named_sums import checked, composed
 from hotswap.library.orders import Registration, Update
 from hotswap.library.transaction import Transaction
 
@@ -47,14 +49,16 @@ class Registry:
         read: Callable[[Path], Generation],
         post: Callable[[Message], None],
         *,
+        compose: Callable[[SumOrder], Generation],
         sources: Sources,
         journal: Journal,
         hooks: Hooks,
         max_adapters: int,
         max_pinned: int | None,
     ) -> None:
-        """`read`: a folder's generation, checked; beside the library's thread. `post`:
-        to the engine."""
+        """`read`: a folder's generation, `compose`: a sum's, checked; both beside the
+        library's thread. `post`: to the engine."""
+        self._compose = compose
         self._reader = FolderReader(read, sources)
         self._sources = sources
         self.journal = journal
@@ -66,9 +70,9 @@ class Registry:
     def restore(self, name: str, origin: Origin) -> Transaction[None]:
         """What the journal says was registered. Whatever is wrong with it is told."""
         self.entries.expect(name, origin)
-        entry = Entry(self._sources.place(origin.src), origin)
+        entry, made = Entry(self._sources.place(origin.src), origin), None
         try:
-            read = yield partial(self._reader.source, origin.src, whole=origin.preload)
+            entry, made = yield from self._source(origin)
             self._hooks.register(name, origin)
         except HotswapError as error:
             if error.is_passing:  # it was good, and is read when asked for
@@ -77,8 +81,7 @@ class Registry:
             else:
                 self.entries.refuse(name, replace(entry, is_served=False), error)
             return
-        entry = replace(entry, folder=read.folder, sidecar=read.sidecar)
-        self.entries.serve(name, entry, read.generation)
+        self.entries.serve(name, entry, made)
 
     def register(self, order: Registration) -> Transaction[str | None]:
         """The generation's key; None if it is read when it is asked for."""
@@ -92,13 +95,22 @@ class Registry:
             if (now or "") != order.expected:
                 raise GenerationMismatch(name, order.expected, now)
         self._check_room(name, origin)
-        read = yield partial(self._reader.source, origin.src, whole=origin.preload)
+        if origin.composition is not None:
+            origin = checked(name, origin, self.entries)
+        entry, made = yield from self._source(origin)
         self._check_room(name, origin)
         self._hooks.register(name, origin)
         self.journal.write(name, Note(origin=origin, gone=self._passed_over(name)))
-        entry = Entry(read.folder, origin, read.sidecar)
-        self.entries.serve(name, entry, read.generation)
-        return read.generation.key if read.generation else None
+        self.entries.serve(name, entry, made)
+        return made.key if made else None
+
+    def _source(self, origin: Origin) -> Transaction[tuple[Entry, Generation | None]]:
+        """What a client's source holds; None if it is read when it is asked for, or a
+        sum of what will be there then."""
+        if origin.composition is not None:
+            return Entry(Path(), origin), None
+        read = yield partial(self._reader.source, origin.src, whole=origin.preload)
+        return Entry(read.folder, origin, read.sidecar), read.generation
 
     def update(self, order: Update) -> Transaction[None]:
         """Its files are read if it is preloaded only now."""
@@ -107,6 +119,8 @@ class Registry:
         if order.src is not None and order.src != entry.origin.src:
             raise BadRequest("Updating adapter path is not supported.", "src")
         origin = order.applied_to(entry.origin)
+        if origin.preload and origin.composition is not None:
+            raise BadRequest(f"`{name}` is a sum: made when asked for", "preload")
         self._check_room(name, origin)
         generation = None
         if origin.preload and not entry.origin.preload:
@@ -197,6 +211,10 @@ class Registry:
         else:
             entry = replace(entry, sidecar=read.sidecar)
             self.entries.serve(name, entry, read.generation)
+
+    def compose(self, order: SumOrder) -> Transaction[None]:
+        """Make a sum of adapters; a message brings it, or why there is none."""
+        return composed(self._compose, order, self.entries)
 
     def learn(self, name: str) -> Transaction[None]:
         """The same for one that was never read."""

@@ -25,6 +25,7 @@ from hotswap.library.watch import Watch
 from scheduler import POLICIES
 from tests.engines import engine_of, rest_of, small_scheduler, submit
 from tests.fakes import FakeExecutor, generation
+from tests.hotswap.library.desk import fake_compose
 
 PROMPT, TOKENS = 3, 12
 _QUIET_S = 1000.0
@@ -65,12 +66,14 @@ class Headless:
             FakeExecutor(),
             small_scheduler(POLICIES["affinity"]()),
             Store(max_loaded=2),  # fewer than there are names: some live on disk
-            self.library.fetch,
+            fetch=self.library.fetch,
+            compose=self.library.compose,
         )
         self.library.open(
             Registry(
                 disk.read,
                 self.engine.post,
+                compose=fake_compose,
                 sources=Sources([directory]),
                 journal=Journal(directory / JOURNAL_FILE),
                 hooks=Hooks(),

@@ -78,6 +78,7 @@ async def answers(
         eos=frozenset({tiny.EOS}),
         context=500,
         fetch=lambda name: None,
+        compose=lambda order: None,
     )
     for name, generation in zip("ab", generations, strict=True):
         engine.post(Adopt(name, generation, Origin(src=name)))

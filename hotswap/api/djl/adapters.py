@@ -56,7 +56,9 @@ async def list_adapters(request: Request, server: Injected) -> Response:
     """Those that are served, by name."""
     _admit(request, server)
     rows = [
-        row for row in server.engine.status.adapters if row.state is AdapterState.READY
+        row
+        for row in server.engine.status.adapters
+        if row.state is AdapterState.READY and not row.is_nameless
     ]
     shown, token = page(request, rows)
     return reply({**token, "adapters": [_row(server, row) for row in shown]})

@@ -7,7 +7,7 @@ and a test compares them with what is answered.
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
-from hotswap.api.admin import Validate
+from hotswap.api.admin import NamedSum, Validate
 from hotswap.api.djl import shape as djl_shape
 from hotswap.api.djl.adapters import Body
 from hotswap.api.djl.schemas import Invocation
@@ -81,6 +81,7 @@ DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/workflows"): Route(body=Definition, is_body_required=False),
     ("post", "/v1/load_lora_adapter"): Route(body=LoadRequest),
     ("post", "/v1/unload_lora_adapter"): Route(body=UnloadRequest),
+    ("post", "/v1/adapters"): Route(body=NamedSum),
     ("post", "/v1/adapters/validate"): Route(body=Validate),
     ("get", "/v1/events"): Route(stream=_EVENTS),
 }

@@ -3,11 +3,13 @@
 schemas                     how a body is read, strictly; unsupported_fields are what
                             peers' clients send besides, sampling_fields what every
                             family says of generating
-request_body                reads it; selection names the adapter
+request_body                reads it; selection names the adapter, adapter_names says
+                            what a name stands for
 job_request                 one job to be: a prompt, its parameters, its grammar_spec
-submission                  prompt and bad_words to tokens, beside the loop in
-                            encoder_pool; its grammar, in grammar_compiler; tickets;
-                            tokenizer_work is what it does for others with a tokenizer
+submission                  jobs that the engine has accepted, with their tickets
+request_encoder             prompt and bad_words to tokens, beside the loop in
+                            encoder_pool; a grammar, in grammar_compiler; tokenizer_work
+                            is what it does for others with a tokenizer
 running                     its jobs from acceptance to the last piece
 registration                adapters come, change and go; endpoints stand for some
 http_status                 the one table of codes; http_errors, djl_errors

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from litestar import Request
 
+from hotswap.api.shared.adapter_names import meant
 from hotswap.api.shared.schemas import MOST_VALUES, AdapterFields, convert, decode
 from hotswap.api.shared.selection import Named, Selection, fix, select
 from hotswap.api.shared.server_state import ServerState
@@ -52,10 +53,10 @@ def selected(
     body: Named,
     endpoint: str | None = None,
 ) -> Selection:
-    """As the request says it, with every alias made the name it stands for."""
+    """As the request says it, with every alias made the name it stands for, and every
+    sum of adapters its canonical form."""
     found = select(request, body, server.names)
-    aliases = server.library.aliases
-    names = tuple(aliases.get(name, name) for name in found.adapters)
+    names = tuple(meant(server, name, found.field) for name in found.adapters)
     selection = Selection(names, found.is_list, found.field)
     if endpoint is None:
         return selection

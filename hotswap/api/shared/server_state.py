@@ -80,7 +80,9 @@ class ServerState:
         return self.model_path if self.show_paths else self.base
 
     def source(self, row: AdapterInfo) -> str:
-        """Where it comes from, as anybody may know it."""
+        """Where it comes from, as anybody may know it; of a sum, its parts."""
+        if row.origin.composition is not None:
+            return row.origin.composition
         return shown(row.origin.src, self.directory, show_paths=self.show_paths)
 
     def sidecar(self, adapter: str) -> Sidecar:

@@ -4,26 +4,21 @@ Prompts are encoded, each in its adapter's tokenizer, and posted. One whose adap
 got another tokenizer meanwhile is refused by the engine, encoded and posted again.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence, Set
-from dataclasses import replace
 from typing import TypeVar
 
 from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
-from hotswap.api.shared.bad_words import BadWordsEncoding
-from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
-from hotswap.api.shared.grammar_compiler import GrammarCompiler
 from hotswap.api.shared.job_request import JobRequest
-from hotswap.api.shared.prompt import Prompt
+from hotswap.api.shared.request_encoder import RequestEncoder
 from hotswap.api.shared.running import Running
-from hotswap.api.shared.tokenizer_work import TokenizerWork
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import (
     BadRequest,
+    BadSum,
     OtherTokenizer,
     Overloaded,
     UnknownAdapter,
@@ -37,9 +32,6 @@ from scheduler import BASE
 
 _Made = TypeVar("_Made")
 _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
-# Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
-# costs a short prompt more than its encoding.
-_IN_PLACE = 4_000
 # Log-probabilities of prompts that one request may ask for: each is kept to its end.
 MOST_SCORES = 1 << 21
 
@@ -64,16 +56,14 @@ class Submitter:
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
-        self._encoders = EncoderPool()
-        self._grammars = GrammarCompiler(tokenizer, eos)
+        self._encoder = RequestEncoder(library, tokenizer, eos=eos, limit=engine.limit)
 
     def prepare(self) -> None:
         """Do beforehand what the first request would wait for, on a thread."""
-        self._grammars.prepare()
+        self._encoder.prepare()
 
     def close(self) -> None:
-        self._encoders.close()
-        self._grammars.close()
+        self._encoder.close()
 
     def check_room(self, jobs: int, field: str) -> None:
         """Whether so many jobs of one request may wait, before any of them is made.
@@ -101,10 +91,10 @@ class Submitter:
         """
         tickets: list[Ticket] = []
         changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
-        tokenizers = await self._encode(requests)
+        tokenizers = await self._encoder.encode(requests)
         _check_scores(requests)
         written = list(zip(requests, tokenizers, strict=True))
-        params = [await self._params(request, own) for request, own in written]
+        params = [await self._encoder.params(request, own) for request, own in written]
         try:
             for (request, own), each in zip(written, params, strict=True):
                 tickets.append(self._post(request, each, own))
@@ -112,9 +102,9 @@ class Submitter:
                 for _ in range(_ATTEMPTS):
                     if await _is_accepted(tickets[index], request, selected_by):
                         break
-                    (own,) = await self._encode([request])
+                    (own,) = await self._encoder.encode([request])
                     tokenizers[index] = own
-                    params[index] = await self._params(request, own)
+                    params[index] = await self._encoder.params(request, own)
                     tickets[index] = self._post(request, params[index], own)
                 else:
                     raise OtherTokenizer(request.adapter)
@@ -128,72 +118,8 @@ class Submitter:
     async def ask(
         self, adapter: str, do: Callable[[Tokenizer], _Made], size: int
     ) -> _Made:
-        """What `do` makes, on a thread, of the tokenizer that the adapter's prompts are
-        read by; `size`: about its work in characters. Raises what `do` raises, and
-        Overloaded."""
-        own = await self._own_tokenizer(adapter)
-        whose = adapter if own is not None else ""
-        work = TokenizerWork(do, own or self._tokenizer, size, whose)
-        await self._encoders.run(f"adapter {adapter}" if whose else "", [work])
-        return work.made
-
-    async def _encode(self, requests: Sequence[JobRequest]) -> list[Tokenizer | None]:
-        """Make the tokens of each prompt; by whom, None is the model's tokenizer.
-
-        The event loop encodes what is short and the model's own; the rest is done
-        beside it.
-        """
-        tokenizers, left = [], _IN_PLACE
-        by_lane: dict[str, list[Encoding]] = {}
-        seen: set[Prompt] = set()
-        for request in requests:
-            prompt, adapter = request.prompt, request.adapter
-            own = await self._own_tokenizer(adapter)
-            tokenizers.append(own)
-            if prompt in seen:  # a copy's
-                continue
-            seen.add(prompt)
-            limit = self._engine.limit
-            one = Encoding(prompt, own or self._tokenizer, limit, adapter)
-            if not one.is_needed:
-                continue
-            if prompt.brings_template:  # they hold up each other, and nobody else
-                by_lane.setdefault("templates of requests", []).append(one)
-            elif own is not None or prompt.is_templated:
-                by_lane.setdefault(f"adapter {adapter}", []).append(one)
-            elif one.size <= left:
-                left -= one.size
-                one()
-            else:
-                by_lane.setdefault("", []).append(one)
-        for lane, several in by_lane.items():
-            await self._encoders.run(lane, several)
-        return tokenizers
-
-    async def _own_tokenizer(self, adapter: str) -> Tokenizer | None:
-        """What the adapter's prompts are encoded with; None is the model's."""
-        tokenizers = self._library.tokenizers
-        if adapter in tokenizers and tokenizers[adapter] is None:
-            await asyncio.wrap_future(self._library.learn(adapter))
-            tokenizers = self._library.tokenizers
-        return tokenizers.get(adapter)
-
-    async def _params(
-        self, request: JobRequest, own: Tokenizer | None
-    ) -> SamplingParams:
-        """With what the tokenizer makes of the request's texts."""
-        params = request.params
-        if request.bad_words:
-            words = BadWordsEncoding(request.bad_words, own or self._tokenizer)
-            if own is None and words.size <= _IN_PLACE // 16:  # once for each copy
-                words()
-            else:
-                lane = f"adapter {request.adapter}" if own is not None else ""
-                await self._encoders.run(lane, [words])
-            params = replace(params, bad_words=words.tokens)
-        if request.grammar is None:
-            return params
-        return await self._grammars.applied(request.grammar, params, own)
+        """As `RequestEncoder.ask`."""
+        return await self._encoder.ask(adapter, do, size)
 
     def _post(
         self, request: JobRequest, params: SamplingParams, own: Tokenizer | None
@@ -239,7 +165,10 @@ async def _is_accepted(ticket: Ticket, request: JobRequest, selected_by: str) ->
     except UnknownAdapter as error:
         error.field = selected_by
         if selected_by == "model":
-            raise UnknownModel(request.adapter, error.reason) from None
+            raise UnknownModel(error.adapter, error.reason) from None
+        raise
+    except BadSum as error:
+        error.field = selected_by
         raise
     return True
 

@@ -21,6 +21,7 @@ from hotswap.engine.messages import Submit
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
+from hotswap.engine.sums import Sums
 from hotswap.sampling_params import SamplingParams
 from scheduler import POLICIES, Scheduler, SchedulerLimits
 from tests.fake_server import BODIES, LIMIT
@@ -128,8 +129,9 @@ def sequence_of(message: Submit) -> Sequence:
             patience_s=0.025,
         ),
     )
+    store = Store()
     handler = MessageHandler(
-        Store(),
+        store,
         batch,
         scheduler,
         Outbox(),
@@ -138,6 +140,7 @@ def sequence_of(message: Submit) -> Sequence:
         eos=frozenset({0}),
         limit=LIMIT,
         fetch=lambda name: None,
+        sums=Sums(store, lambda order: None),
         clock=lambda: NOW,
     )
     handler.handle(message)

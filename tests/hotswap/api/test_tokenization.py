@@ -25,7 +25,7 @@ ROWS = {
 
 @pytest.fixture(autouse=True)
 def known(client: TestClient, engine: FakeEngine) -> None:
-    engine.status.adapter = ROWS.get  # type: ignore[attr-defined]
+    engine.status.adapter = ROWS.get  # type: ignore[method-assign, assignment]
 
 
 def ask(client: TestClient, path: str, code: int = 200, **body: Any) -> Any:

@@ -12,6 +12,7 @@ from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Adopt, Message, Refuse, Retire, Submit
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.status import Counters
+from hotswap.engine.sums import Sums
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import OtherTokenizer, StillLoading, Stopping, UnknownAdapter
 from hotswap.sampling_params import SamplingParams
@@ -135,6 +136,7 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read(
         eos=frozenset(),
         limit=100,
         fetch=lambda name: None,
+        sums=Sums(store, lambda order: None),
         clock=lambda: now,
     )
     ticket = Ticket(1, lambda job: None)

@@ -89,6 +89,7 @@ async def running(
         eos=frozenset({tiny.EOS}),
         context=60,
         fetch=lambda name: None,
+        compose=lambda order: None,
     )
     for name, generation in zip(NAMES[1:], generations, strict=True):
         engine.post(Adopt(name, generation, Origin(src=name)))

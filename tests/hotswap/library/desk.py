@@ -12,6 +12,7 @@ from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.engine.messages import Adopt, Amend, Loading, Message, Refuse, Retire
+from hotswap.engine.sums import SumOrder
 from hotswap.errors import AdapterRefused
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.entries import Found
@@ -35,6 +36,10 @@ def fake_read(folder: Path) -> Generation:
         raise RecursionError("deep")
     tokenizer = LoudTokenizer() if key == LOUD else None
     return dataclasses.replace(generation(key), tokenizer=tokenizer)
+
+
+def fake_compose(order: SumOrder) -> Generation:
+    return generation(order.key)
 
 
 def no_descriptor(folder: Path) -> Generation:
@@ -74,6 +79,7 @@ class Desk:
             Registry(
                 self.read,
                 self.post,
+                compose=fake_compose,
                 sources=Sources([self.directory]),
                 journal=Journal(self.directory / JOURNAL_FILE),
                 hooks=hooks or Hooks(),
