@@ -26,7 +26,7 @@ class CalledFunction(Fields, frozen=True, kw_only=True):
 
     name: str
     arguments: str | None = None
-    parsed_arguments: object = None
+    parsed_arguments: Any = None
 
 
 class ToolCall(Fields, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class ChatMessage(Fields, frozen=True, kw_only=True):
     content: str | Annotated[list[ContentPart], Meta(min_length=1)] | None = None
     name: str | None = None
     refusal: str | None = None
-    parsed: object = None
+    parsed: Any = None
     reasoning: str | None = None
     reasoning_content: str | None = None  # the same by its older name
     tool_calls: list[ToolCall] | None = None
