@@ -124,6 +124,47 @@ STREAM_OPTIONS: Neutral = {
     "continuous_usage_stats": (False,),
     "include_obfuscation": (False,),
 }
+RESPONSES: Neutral = {
+    **_ADAPTERS,
+    "store": (False,),  # nothing is kept here
+    "previous_response_id": NOTHING,
+    "conversation": NOTHING,
+    "prompt": NOTHING,  # one that OpenAI keeps
+    "background": (False,),
+    "truncation": ("disabled",),
+    "max_tool_calls": NOTHING,  # of tools that a server runs
+    "context_management": ([],),
+    "moderation": NOTHING,
+    "image": NOTHING,
+    "service_tier": ANYTHING,
+    "safety_identifier": ANYTHING,
+    "prompt_cache_key": ANYTHING,
+    "prompt_cache_options": ANYTHING,
+    "prompt_cache_retention": ANYTHING,
+}
+RESPONSES_TEXT: Neutral = {"verbosity": ("medium",)}
+RESPONSES_REASONING: Neutral = {
+    "effort": ("none",),
+    "summary": ("auto",),  # there is none
+    "generate_summary": ("auto",),
+    "context": ("auto",),
+}
+RESPONSES_STREAM: Neutral = {"include_obfuscation": ANYTHING}
+# What a client sends back of an answer: it says nothing to a template.
+RESPONSES_ITEM: Neutral = {
+    "id": ANYTHING,
+    "status": ANYTHING,
+    "phase": ANYTHING,
+    "encrypted_content": NOTHING,
+    "caller": ANYTHING,
+    "namespace": NOTHING,
+    "async": (False,),
+}
+RESPONSES_PART: Neutral = {
+    "annotations": ANYTHING,
+    "logprobs": ANYTHING,
+    "prompt_cache_breakpoint": ANYTHING,
+}
 PARAMETERS: Neutral = {
     **_PENALTIES,
     **_ADAPTERS,

@@ -1,0 +1,155 @@
+"""Input items: a conversation of /v1/responses -> the messages of a chat.
+
+A client without a memory on the server sends all items back: its own, and those that
+the model said before, with ids that mean nothing here.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+from hotswap.api.shared import unsupported_fields
+from hotswap.api.shared.schemas import Fields, convert
+from hotswap.errors import BadRequest
+
+_T = TypeVar("_T", bound=Fields)
+
+
+class MessagePart(Fields, frozen=True, kw_only=True):
+    foreign = unsupported_fields.RESPONSES_PART
+
+    type: Literal["input_text", "output_text", "text", "summary_text", "reasoning_text"]
+    text: str
+
+
+class RefusalPart(Fields, frozen=True, kw_only=True):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class MessageItem(Fields, frozen=True, kw_only=True):
+    foreign = unsupported_fields.RESPONSES_ITEM
+
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[dict[str, Any]]
+
+
+class FunctionCallItem(Fields, frozen=True, kw_only=True):
+    foreign = unsupported_fields.RESPONSES_ITEM
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+
+
+class FunctionOutputItem(Fields, frozen=True, kw_only=True):
+    foreign = unsupported_fields.RESPONSES_ITEM
+
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str | list[dict[str, Any]]
+
+
+class ReasoningItem(Fields, frozen=True, kw_only=True):
+    foreign = unsupported_fields.RESPONSES_ITEM
+
+    type: Literal["reasoning"]
+    summary: list[dict[str, Any]] = []
+    content: list[dict[str, Any]] | None = None
+
+
+_KINDS: dict[str, type[Fields]] = {
+    "message": MessageItem,
+    "function_call": FunctionCallItem,
+    "function_call_output": FunctionOutputItem,
+    "reasoning": ReasoningItem,
+}
+
+
+def messages_of(
+    items: str | Sequence[dict[str, Any]], instructions: str | None
+) -> list[dict[str, Any]]:
+    """OpenAI's chat messages. What an assistant thinks, says and calls in one go is one
+    message. Raises BadRequest with the item's place."""
+    made: list[dict[str, Any]] = []
+    if instructions is not None:
+        made.append({"role": "system", "content": instructions})
+    if isinstance(items, str):
+        return [*made, {"role": "user", "content": items}]
+    for index, item in enumerate(items):
+        _add(made, _read(item, f"input[{index}]"), f"input[{index}]")
+    for message in made:
+        if message["role"] == "assistant":
+            message.setdefault("content", None if "tool_calls" in message else "")
+    return made
+
+
+def _read(item: dict[str, Any], place: str) -> Fields:
+    kind = item.get("type", "message")
+    if kind not in _KINDS:
+        why = "is not supported"
+        if kind == "item_reference":
+            why = "needs a memory of items, which this server has not: send them whole"
+        raise BadRequest(f"`{place}.type`: {kind!r} {why}", f"{place}.type")
+    return _placed(item, _KINDS[kind], place)
+
+
+def _add(made: list[dict[str, Any]], item: Fields, place: str) -> None:
+    match item:
+        case MessageItem(role="assistant"):
+            said = _assistant(made, until=("content", "tool_calls"))
+            said["content"] = _text(item.content, f"{place}.content")
+        case MessageItem():
+            text = _text(item.content, f"{place}.content")
+            made.append({"role": item.role, "content": text})
+        case ReasoningItem():
+            parts = item.content if item.content is not None else item.summary
+            said = _assistant(made, until=("reasoning_content", "content"))
+            said["reasoning_content"] = _text(parts, f"{place}.content")
+        case FunctionCallItem():
+            function = {"name": item.name, "arguments": item.arguments}
+            call = {"id": item.call_id, "type": "function", "function": function}
+            _assistant(made).setdefault("tool_calls", []).append(call)
+        case FunctionOutputItem():
+            text = _text(item.output, f"{place}.output")
+            answer = {"role": "tool", "tool_call_id": item.call_id, "content": text}
+            made.append(answer)
+
+
+def _assistant(
+    made: list[dict[str, Any]], until: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The assistant's message to go on with: another one if the last is not its, or has
+    already one of `until`."""
+    last = made[-1] if made else {"role": ""}
+    if last["role"] != "assistant" or any(field in last for field in until):
+        made.append({"role": "assistant"})
+    return made[-1]
+
+
+def _text(content: str | Sequence[dict[str, Any]], place: str) -> str:
+    if isinstance(content, str):
+        return content
+    texts = []
+    for index, part in enumerate(content):
+        where = f"{place}[{index}]"
+        if part.get("type") == "refusal":
+            texts.append(_placed(part, RefusalPart, where).refusal)
+        else:
+            texts.append(_placed(part, MessagePart, where).text)
+    return "".join(texts)
+
+
+def _placed(value: object, kind: type[_T], place: str) -> _T:
+    """`convert` of something within a body."""
+    try:
+        return convert(value, kind)
+    except BadRequest as error:
+        field = f"{place}.{error.field}" if error.field else place
+        text = str(error)
+        if error.field:
+            text = text.replace(f"`{error.field}`", f"`{field}`", 1)
+        if f"`{field}`" not in text:
+            text = f"`{field}`: {text}"
+        raise BadRequest(text, field) from None
