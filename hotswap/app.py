@@ -4,6 +4,7 @@ import logging
 import time
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from litestar import Litestar
 
@@ -29,6 +30,7 @@ from hotswap.model.executor_choice import ModelExecutor, choose_executor
 from hotswap.model.load import load
 from hotswap.model.network.loaded import Loaded
 from hotswap.options import check_dtype, unless_auto
+from hotswap.parser_names import ReasoningParserName
 from hotswap.short_thread import in_short_thread
 from hotswap.start import adapters_directory
 from hotswap.tokenizer import Tokenizer
@@ -79,6 +81,8 @@ def build(config: Config) -> Litestar:
         directory=directory,
         show_paths=config.server.show_paths,
         model_path=config.model.path,
+        tool_parser=unless_auto(config.model.tool_parser),
+        reasoning_parser=_unless_none(config.model.reasoning_parser),
     )
     submitter = Submitter(
         engine, library, tokenizer, own, max_waiting=scheduler.max_waiting
@@ -86,6 +90,12 @@ def build(config: Config) -> Litestar:
     server = config.server
     pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
     return application(state, submitter, server.drain_s, pages)
+
+
+def _unless_none(
+    name: ReasoningParserName | Literal["none"],
+) -> ReasoningParserName | None:
+    return None if name == "none" else name
 
 
 def _model(config: Config) -> tuple[Loaded, ModelExecutor, Costs]:

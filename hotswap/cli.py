@@ -48,6 +48,12 @@ FLAGS = {
         "--dtype DTYPE", "auto (the fastest), float32, bfloat16 or float16"
     ),
     "model.device": Flag("--device DEVICE", "auto, cpu or cuda"),
+    "model.tool_parser": Flag(
+        "--tool-call-parser NAME", "in what form the model writes calls of tools"
+    ),
+    "model.reasoning_parser": Flag(
+        "--reasoning-parser NAME", "in what form the model writes its reasoning"
+    ),
 }
 
 _ABOUT = "Serve a model and its LoRA adapters, or check an adapter."

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from hotswap.errors import StartFailed
 from hotswap.options import Auto, Count, LoraConfig, check, from_environment
+from hotswap.parser_names import ReasoningParserName, ToolParserName
 from scheduler import POLICIES
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
@@ -62,6 +63,13 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # The processor it runs on; "auto" is a GPU that is there, else the CPU.
     device: DeviceName = "auto"
+    # In what form it writes calls of tools; "auto" is by the chat template. An
+    # adapter's hotswap.toml goes before. "qwen25" is "hermes"; "llama3" and
+    # "llama4_json" are "llama3_json".
+    tool_parser: ToolParserName | Auto = "auto"
+    # In what form it writes its reasoning, which answers then tell apart from their
+    # content; "none" leaves it in the text. An adapter's hotswap.toml goes before.
+    reasoning_parser: ReasoningParserName | Literal["none"] = "none"
 
 
 class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

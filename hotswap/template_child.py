@@ -28,6 +28,7 @@ from jinja2.utils import Namespace
 
 _MOST_BYTES = 256 << 20  # of address space; Python itself takes some 40 MB
 _MOST_CPU_S = 2  # of one rendering: if the parent dies while it lasts
+_TAG = "CONTINUE_FINAL_MESSAGE_TAG "  # where the text of a final message ends
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -86,23 +87,48 @@ def compiled(source: str) -> Template:
 
 
 def render(request: dict[str, Any]) -> str:
-    """`template`, `messages`, `names` and `most` characters -> text.
+    """`template`, `messages`, `tools`, `documents`, `add_generation_prompt`,
+    `continue_final_message`, `names` and `most` characters -> text.
 
     Raises whatever the template does.
     """
+    messages = [_aliased(message) for message in request["messages"]]
+    final = _tagged(messages, request) if request["continue_final_message"] else None
     pieces, size = [], 0
     for piece in compiled(request["template"]).generate(
-        messages=[_aliased(message) for message in request["messages"]],
-        tools=None,
-        documents=None,
-        add_generation_prompt=True,
+        messages=messages,
+        tools=request["tools"],
+        documents=request["documents"],
+        add_generation_prompt=request["add_generation_prompt"],
         **request["names"],
     ):
         size += len(piece)
         if size > request["most"]:
             raise TemplateError(f"more than {request['most']} characters come out")
         pieces.append(piece)
-    return "".join(pieces)
+    text = "".join(pieces)
+    return text if final is None else _continued(text, final)
+
+
+def _tagged(messages: list[dict[str, Any]], request: dict[str, Any]) -> str:
+    """The final message's content, which ends in a tag from here on."""
+    final = messages[-1].get("content") if messages else None
+    if not isinstance(final, str):
+        raise TemplateError("the final message has no content to continue")
+    if "content" not in request["template"]:
+        raise TemplateError("it has no place for a message's content")
+    messages[-1]["content"] = final + _TAG
+    return final
+
+
+def _continued(text: str, final: str) -> str:
+    """The text up to the tag. A template that trims a message takes the tag's last
+    space as well, and with it what was before."""
+    if final.strip() not in text or _TAG.strip() not in text:
+        raise TemplateError("the final message, to be continued, does not come out")
+    end = text.rindex(_TAG.strip())
+    is_kept = text[end:].startswith(_TAG)
+    return text[:end] if is_kept else text[:end].rstrip()
 
 
 def answer(raw: bytes) -> bytes:

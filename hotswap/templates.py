@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from hotswap.errors import BadRequest, NoRenderer
+from hotswap.template_options import PLAIN, TemplateOptions
 
 _CHILD = Path(__file__).with_name("template_child.py")
 _START_S = 30.0  # of a child, on a busy machine; 0.1 s on an idle one
@@ -49,9 +50,14 @@ class Renderer:
             return [child.pid for child in (*self._idle, *self._busy)]
 
     def render(
-        self, template: str, messages: Sequence[Mapping[str, Any]], names: object
+        self,
+        template: str,
+        messages: Sequence[Mapping[str, Any]],
+        names: Mapping[str, Any],
+        options: TemplateOptions = PLAIN,
     ) -> str:
-        """The text; `names`: what else the template may use. Blocks, a bounded time.
+        """The text; `names`: what else the template may use, unless `options` have
+        another value for it. Blocks, a bounded time.
 
         Raises BadRequest and, while no process is to be had, NoRenderer.
         """
@@ -62,7 +68,8 @@ class Renderer:
                     {key: value for key, value in message.items() if value is not None}
                     for message in messages
                 ],
-                "names": names,
+                "names": {**names, **options.variables},
+                **options.named(),
                 "most": _MOST_CHARACTERS,
             }
         )

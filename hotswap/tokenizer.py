@@ -5,12 +5,15 @@ tokenizer or template does to the libraries, it is an error of that request.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import BadRequest, StepFailed
+from hotswap.template_options import PLAIN, TemplateOptions
 from hotswap.templates import RENDERER
 
 
@@ -45,6 +48,12 @@ class Tokenizer:
         """The token that ends a text, if it has one."""
         return self._eos
 
+    @cached_property
+    def special_texts(self) -> tuple[str, ...]:
+        """The special tokens, as they are written where a text keeps them."""
+        added = self.inner.added_tokens_decoder.values()
+        return tuple(token.content for token in added if token.special)
+
     def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         """Token ids as the model was trained to see a plain text. `is_whole`: its
         special tokens are written in it. Raises BadRequest."""
@@ -59,28 +68,64 @@ class Tokenizer:
             raise BadRequest(f"`{field}`: there is no token {largest}", field)
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], template: str | None = None
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        template: str | None = None,
+        options: TemplateOptions = PLAIN,
     ) -> str:
         """A conversation in a stranger's template, or in the tokenizer's own.
 
         Raises BadRequest and NoRenderer. The model's own is as trusted as the model is
         and rendered here; a stranger's in a process that can be ended.
         """
-        template = template or self.template
-        if template is not None:
-            return RENDERER.render(template, _as_known(messages, template), self._names)
-        own = self.inner.chat_template
-        if not own:
+        text = self._rendered(messages, template, options)
+        if not options.tools or options.tools_text == "":
+            return text
+        if text != self._rendered(messages, template, replace(options, tools=None)):
+            return text
+        if options.tools_text is None:
+            raise BadRequest(
+                "this chat template does not show `tools` to the model: force the call "
+                "by `tool_choice`, or have the operator name a `tool_parser`",
+                "tools",
+            )
+        told = _with_system(messages, options.tools_text)
+        return self._rendered(told, template, replace(options, tools=None))
+
+    def template_for(self, options: TemplateOptions) -> str:
+        """The text of the template that `render` takes if it is given none; "" if there
+        is none."""
+        if self.template is not None:
+            return self.template
+        own: object = self.inner.chat_template
+        if isinstance(own, Mapping):  # several, by their use, as transformers has them
+            named = "tool_use" if options.tools else "default"
+            own = own.get(named, own.get("default"))
+        return own if isinstance(own, str) else ""
+
+    def _rendered(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        template: str | None,
+        options: TemplateOptions,
+    ) -> str:
+        taken = template or self.template_for(options)
+        if not taken:
             raise BadRequest(
                 "this model has no chat template: use /v1/completions", "messages"
             )
+        known = _as_known(messages, taken)
+        if template or self.template is not None:
+            return RENDERER.render(taken, known, self._names, options)
         with error_boundary(
             lambda said: BadRequest(f"the chat template says: {said}", "messages")
         ):
             text = self.inner.apply_chat_template(
-                _as_known(messages, own),
-                add_generation_prompt=True,
+                known,
+                chat_template=taken,
                 tokenize=False,
+                **options.named(),
+                **options.variables,
             )
             assert isinstance(text, str)
             return text
@@ -104,6 +149,17 @@ class Tokenizer:
             key: list(map(str, value)) if isinstance(value, list) else str(value)
             for key, value in special
         }
+
+
+def _with_system(
+    messages: Sequence[Mapping[str, Any]], text: str
+) -> list[Mapping[str, Any]]:
+    """The conversation with `text` as the first of the system's words."""
+    first = messages[0]
+    if first["role"] not in ("system", "developer"):
+        return [{"role": "system", "content": text}, *messages]
+    joined = {**first, "content": f"{text}\n\n{first['content']}"}
+    return [joined, *messages[1:]]
 
 
 def _as_known(

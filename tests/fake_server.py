@@ -102,14 +102,19 @@ def state_of(engine: Any, library: Any = None, **changes: Any) -> ServerState:
 
 
 def app_of(
-    engine: Any, library: Any = None, *, pages: CrossOrigin = PLAIN, **changes: Any
+    engine: Any,
+    library: Any = None,
+    *,
+    pages: CrossOrigin = PLAIN,
+    tokenizer: Tokenizer | None = None,
+    **changes: Any,
 ) -> Litestar:
-    """`changes`: fields of the server's state."""
+    """`tokenizer`: the model's. `changes`: fields of the server's state."""
     state = state_of(engine, library, **changes)
     submitter = Submitter(
         state.engine,
         state.library,
-        FakeTokenizer(),
+        tokenizer or FakeTokenizer(),
         state.hooks,
         max_waiting=MAX_WAITING,
     )

@@ -11,6 +11,7 @@ from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MixFailed
 from hotswap.model.network.rows import Row, Sample, Scored
 from hotswap.sampling_params import SamplingParams
+from hotswap.template_options import PLAIN, TemplateOptions
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 from tests.fake_weights import FakeWeights
@@ -170,6 +171,8 @@ class FakeTokenizer(Tokenizer):
     """One character for each token; every character of a prompt is one token."""
 
     longest = 8
+    written = ""  # the text of its chat template
+    special_texts = ()
 
     def __init__(self) -> None:
         pass
@@ -178,9 +181,15 @@ class FakeTokenizer(Tokenizer):
         return [PROMPT_TOKEN] * len(text)
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], template: str | None = None
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        template: str | None = None,
+        options: TemplateOptions = PLAIN,
     ) -> str:
-        return "".join(message["content"] for message in messages)
+        return "".join(message.get("content") or "" for message in messages)
+
+    def template_for(self, options: TemplateOptions) -> str:
+        return self.written
 
     def check(self, ids: Collection[int], field: str) -> None: ...
 

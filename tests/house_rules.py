@@ -9,11 +9,13 @@ FLOORS = [
         "hotswap.error_boundary",
         "hotswap.cache",
         "hotswap.port",
+        "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
         "hotswap.tokenizer",
         "hotswap.sampling_params",
         "hotswap.grammar",
+        "hotswap.parser_names",
     },
     {"hotswap.adapters"},
     {"hotswap.model.machine"},
@@ -121,5 +123,5 @@ ONLY = {
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
     },
-    "random": {"hotswap.model.network.sampling", "hotswap.demo"},
+    "random": {"hotswap.model.network.sampler", "hotswap.demo"},
 }

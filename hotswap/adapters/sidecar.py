@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from hotswap.adapters.files import read_file
 from hotswap.errors import AdapterRefused
+from hotswap.parser_names import ReasoningParserName, ToolParserName
 
 SIDECAR_FILE = "hotswap.toml"
 _MOST_BYTES = 1 << 20
@@ -30,6 +31,9 @@ class Sidecar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scale: Annotated[float, Meta(ge=-1e3, le=1e3)] = 1.0
     # Jinja, as in tokenizer_config.json
     chat_template: Annotated[str, Meta(min_length=1, max_length=1 << 18)] | None = None
+    # In what form the adapter writes calls of tools, and its reasoning.
+    tool_parser: ToolParserName | None = None
+    reasoning_parser: ReasoningParserName | None = None
     stop: Annotated[tuple[_Text, ...], Meta(max_length=16)] = ()
     temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None

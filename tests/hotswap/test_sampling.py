@@ -8,8 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hotswap.model.network.past_tokens import PastTokens
 from hotswap.model.network.rows import Sample
-from hotswap.model.network.sampling import Sampler, SamplingRows, sample
+from hotswap.model.network.sampler import Sampler
+from hotswap.model.network.sampling import sample
+from hotswap.model.network.sampling_rows import SamplingRows
 from hotswap.sampling_params import SamplingParams
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -160,18 +163,19 @@ def test_extreme_parameters_still_give_a_token() -> None:
     assert len(huge) == 3
 
 
-def test_the_log_probability_is_that_of_the_token() -> None:
-    sampler = Sampler(SamplingParams(temperature=0, logprobs=0))
-
-    found = one(LOGITS[0], sampler)
-
-    wanted = LOGITS[0].log_softmax(-1)[found.token]
-    assert found.scored
-    assert found.scored.logprob == pytest.approx(float(wanted), abs=1e-5)
+ASKING = {
+    "repetition_penalty": 1.3,
+    "frequency_penalty": 0.5,
+    "bad_words": ((5,), (1, 2)),
+    "allowed_tokens": frozenset(range(6, 90)),
+    "min_p": 0.1,
+}
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("kind", [{}, {"top_k": 5}, {"top_p": 0.5}, {"top_k": 1}])
+@pytest.mark.parametrize(
+    "kind", [{}, {"top_k": 5}, {"top_p": 0.5}, {"top_k": 1}, ASKING]
+)
 def test_logits_that_are_not_finite_give_no_token_and_harm_no_other(
     kind: dict[str, Any], bad: float
 ) -> None:
@@ -179,10 +183,58 @@ def test_logits_that_are_not_finite_give_no_token_and_harm_no_other(
     broken[1, 5] = bad
 
     def samplers() -> list[Sampler]:
-        return [Sampler(SamplingParams(seed=n, **kind)) for n in range(8)]
+        past = PastTokens(80, LOGITS.device)
+        return [
+            Sampler(
+                SamplingParams(seed=n, **kind),
+                prompt=[n, 9],
+                tokens=10,
+                past_tokens=past,
+            )
+            for n in range(8)
+        ]
 
     found, wanted = sampled(broken, samplers()), sampled(LOGITS, samplers())
 
     assert found[1] is None
     assert found[:1] + found[2:] == wanted[:1] + wanted[2:]
     assert None not in wanted
+
+
+def test_who_asks_for_nothing_has_no_state_and_is_not_processed() -> None:
+    past = PastTokens(80, LOGITS.device)
+    neutral = SamplingParams(
+        min_tokens=3, logit_bias=(), bad_words=(), repetition_penalty=1.0, min_p=0.2
+    )
+
+    samplers = [
+        Sampler(params, prompt=[1, 2], tokens=9, past_tokens=past)
+        for params in (SamplingParams(), SamplingParams(temperature=0), neutral)
+    ]
+
+    assert SamplingRows.of(samplers).processors is None
+    assert past._tokens is None
+
+
+def test_past_tokens_are_given_back_by_jobs_that_end() -> None:
+    past = PastTokens(20, LOGITS.device)
+    params = SamplingParams(presence_penalty=1.0)
+
+    for _ in range(5):
+        jobs = [Sampler(params, tokens=10, past_tokens=past) for _ in range(2)]
+        for job in jobs:
+            job.close()
+
+
+def test_a_job_that_has_all_its_tokens_writes_into_no_others_past() -> None:
+    past = PastTokens(2, LOGITS.device)
+    params = SamplingParams(presence_penalty=1.0, temperature=0)
+    short = Sampler(params, tokens=1, past_tokens=past)
+    other = Sampler(params, tokens=1, past_tokens=past)
+    (first,) = sampled(LOGITS[:1], [other])
+
+    for _ in range(3):
+        sampled(LOGITS[1:2], [short])
+
+    assert first is not None
+    assert past.tokens.tolist() == [int(LOGITS[1].argmax()), first.token]

@@ -24,6 +24,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 aliases = ["corsair", "日本"]
 scale = 0.5
 chat_template = "{{ messages[0].content }}"
+tool_parser = "hermes"
+reasoning_parser = "qwen3"
 stop = ["###"]
 temperature = 0
 top_p = 0.9
@@ -38,6 +40,8 @@ priority = -3
         aliases=("corsair", "日本"),
         scale=0.5,
         chat_template="{{ messages[0].content }}",
+        tool_parser="hermes",
+        reasoning_parser="qwen3",
         stop=("###",),
         temperature=0.0,
         top_p=0.9,
@@ -55,6 +59,8 @@ priority = -3
     ("content", "named"),
     [
         ("temprature = 1", "temprature"),
+        ('tool_parser = "hermse"', "tool_parser"),
+        ('reasoning_parser = "think"', "reasoning_parser"),
         ("scale = nan", "scale"),
         ("scale = inf", "scale"),
         ('scale = "2"', "scale"),

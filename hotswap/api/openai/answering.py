@@ -12,6 +12,7 @@ from litestar.response import Stream
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion
 from hotswap.api.openai.shape import ResponseShape, error_body, event, ran, usage
+from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.http_status import status
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
@@ -31,10 +32,12 @@ async def generate(
     prompts: Sequence[Prompt],
     selection: Selection,
     shape: Callable[[Completion | Chat, str], ResponseShape],
+    grammar: GrammarSpec | None = None,
 ) -> Response:
     """Submit `n` jobs for each prompt and answer with what they say. `shape`: of the
-    body and the name of what runs."""
-    requests = _requests(server, body, prompts, selection.for_inputs(len(prompts)))
+    body and the name of what runs. `grammar`: what every answer has to match."""
+    adapters = selection.for_inputs(len(prompts))
+    requests = _requests(server, body, prompts, adapters, grammar)
     made = shape(body, ran(server, requests, body.model))
     running = await submitter.submit(requests, selection.field)
     made.begin(running)
@@ -46,13 +49,19 @@ def _requests(
     body: Completion | Chat,
     prompts: Sequence[Prompt],
     adapters: Sequence[str],
+    grammar: GrammarSpec | None,
 ) -> list[JobRequest]:
     """`n` jobs for each prompt, which share it."""
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
         params = body.to_params(server.sidecar(adapter))
         requests += [
-            JobRequest(prompt=prompt, adapter=adapter, params=_seeded(params, number))
+            JobRequest(
+                prompt=prompt,
+                adapter=adapter,
+                params=_seeded(params, number),
+                grammar=grammar,
+            )
             for number in range(body.n or 1)
         ]
     return requests

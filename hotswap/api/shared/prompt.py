@@ -4,22 +4,46 @@ An adapter may bring a tokenizer of its own, and another one tomorrow: what the 
 sent is kept until the engine has taken the job.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from hotswap.errors import BadRequest, ClientError, PromptTooLong
+from hotswap.template_options import PLAIN, TemplateOptions
 from hotswap.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """`template`: what the adapter's sidecar says; None is the tokenizer's own."""
+    """`template`: what the adapter's sidecar or the request says; None is the
+    tokenizer's own. `is_own`: whether the request itself says it. `sees`: is told the
+    text of the template that is taken, before it is rendered, on any thread; it may
+    raise BadRequest."""
 
     messages: Sequence[Mapping[str, Any]]
     template: str | None
+    options: TemplateOptions = PLAIN
+    is_own: bool = False
+    sees: Callable[[str], None] = lambda template: None
+
+    @property
+    def size(self) -> int:
+        """Characters of all that is rendered."""
+        options = self.options
+        told = (self.messages, options.tools, options.documents, options.variables)
+        return len(msgspec.json.encode([each for each in told if each]))
+
+    def render(self, tokenizer: Tokenizer) -> str:
+        """Raises BadRequest and NoRenderer."""
+        try:
+            self.sees(self.template or tokenizer.template_for(self.options))
+            return tokenizer.render(self.messages, self.template, self.options)
+        except BadRequest as error:
+            if self.is_own and error.field == "messages":
+                error.field = "chat_template"
+            raise
 
 
 class Prompt:
@@ -29,8 +53,14 @@ class Prompt:
         """`field` names it in errors."""
         self.field = field
         self.tokens: tuple[int, ...] = ()
+        self.text = ""  # that the tokens are of, where a template made it
         self._content = content
         self._by: Tokenizer | None = None  # who made the tokens
+
+    @property
+    def brings_template(self) -> bool:
+        """Whether the request says how it is to be rendered."""
+        return isinstance(self._content, Conversation) and self._content.is_own
 
     @property
     def is_templated(self) -> bool:
@@ -42,8 +72,8 @@ class Prompt:
     def size(self) -> int:
         """About as many characters as it takes work to encode."""
         match self._content:
-            case Conversation(messages):
-                return len(msgspec.json.encode(messages))
+            case Conversation() as conversation:
+                return conversation.size
             case str(text):
                 return len(text) + 100  # of a call
             case tokens:
@@ -85,8 +115,8 @@ class Prompt:
     def _encoded(self, tokenizer: Tokenizer, limit: int) -> Sequence[int]:
         self.check_size(tokenizer, limit)
         match self._content:
-            case Conversation(messages, template):
-                text = tokenizer.render(messages, template)
+            case Conversation() as conversation:
+                self.text = text = conversation.render(tokenizer)
                 self._check_text(text, tokenizer, limit)
                 return tokenizer.encode(text, is_whole=True)
             case str(text):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from litestar.di import NamedDependency
 
 from hotswap.adapters.adapter_info import AdapterInfo
@@ -18,6 +19,7 @@ from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
 from hotswap.library.watch import Watch
 from hotswap.model.machine.budget import MemoryPlan
+from hotswap.parser_names import ReasoningParserName, ToolParserName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class ServerState:
     """`base`, `also_base`: the names of the bare model, the first is what answers say.
     `memory`: what holds how much. `executor`: how tokens are computed. `directory`: the
     one that is watched. `show_paths`: whether answers may tell where files lie.
-    `answers`: how many went out, by HTTP code."""
+    `tool_parser`, `reasoning_parser`: of adapters whose sidecar names none, and of the
+    model. `answers`: how many went out, by HTTP code."""
 
     engine: Engine
     base: str
@@ -41,6 +44,8 @@ class ServerState:
     directory: Path | None = None
     show_paths: bool = False
     model_path: str = ""
+    tool_parser: ToolParserName | None = None
+    reasoning_parser: ReasoningParserName | None = None
     answers: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -79,8 +84,12 @@ class ServerState:
         return shown(row.origin.src, self.directory, show_paths=self.show_paths)
 
     def sidecar(self, adapter: str) -> Sidecar:
-        """What the adapter's folder asks for by default."""
-        return self.library.sidecars.get(adapter, NOTHING)
+        """What the adapter's folder asks for by default, with the server's parsers
+        where it names none."""
+        said = self.library.sidecars.get(adapter, NOTHING)
+        names = ("tool_parser", "reasoning_parser")
+        own = {name: getattr(said, name) or getattr(self, name) for name in names}
+        return msgspec.structs.replace(said, **own) if any(own.values()) else said
 
 
 # How a route says that it wants the parts; `app` provides them under this name.

@@ -124,7 +124,9 @@ class Submitter:
             one = Encoding(prompt, own or self._tokenizer, limit, adapter)
             if not one.is_needed:
                 continue
-            if own is not None or prompt.is_templated:
+            if prompt.brings_template:  # they hold up each other, and nobody else
+                by_lane.setdefault("templates of requests", []).append(one)
+            elif own is not None or prompt.is_templated:
                 by_lane.setdefault(f"adapter {adapter}", []).append(one)
             elif one.size <= left:
                 left -= one.size

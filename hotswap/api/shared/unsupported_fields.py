@@ -93,32 +93,15 @@ CHAT: Neutral = {
     "web_search_options": NOTHING,
     "verbosity": ("medium",),
     "reasoning_effort": ("none",),
-    "include_reasoning": ANYTHING,  # there is none
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "parallel_tool_calls": ANYTHING,  # there are no tools
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "add_generation_prompt": (True,),
-    "continue_final_message": (False,),
     "add_special_tokens": (False,),
-    "documents": ([],),
-    "chat_template": NOTHING,
-    "chat_template_kwargs": ({},),
     "mm_processor_kwargs": ({},),
 }
-# A template may or may not show a name or a tool's call to the model: until tools work
-# they are refused, not perhaps dropped.
 MESSAGE: Neutral = {
-    "name": NOTHING,
-    "tool_calls": ([],),
-    "tool_call_id": NOTHING,
     "function_call": NOTHING,
-    "refusal": NOTHING,
     "audio": NOTHING,
     "annotations": ([],),
-    "reasoning": NOTHING,
-    "reasoning_content": NOTHING,
 }
 STREAM_OPTIONS: Neutral = {
     "continuous_usage_stats": (False,),

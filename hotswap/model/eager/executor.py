@@ -15,7 +15,8 @@ from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
-from hotswap.model.network.sampling import Sampler, SamplingRows, sample
+from hotswap.model.network.sampling import sample
+from hotswap.model.network.sampling_rows import Samplers
 from hotswap.model.weights.mergeable import head_path
 from hotswap.model.weights.other_parameters import other_parameters
 from hotswap.model.weights.slots import Swappable
@@ -70,7 +71,7 @@ class EagerExecutor:
         self._device = device
         self._lora = chosen.lora
         self._forward = chosen.forward(self.kv_tokens)
-        self._samplers: dict[int, Sampler] = {}
+        self._samplers = Samplers(self.kv_tokens, model.device)
 
     @property
     def batched_lora_bytes(self) -> int:
@@ -90,21 +91,21 @@ class EagerExecutor:
     ) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._forward.open(job, tokens)
-        self._samplers[job] = Sampler(params)
+        self._samplers.open(job, tokens, params, prompt=prompt, ends=ends)
 
     def close(self, job: int) -> None:
         """Give a job's KV back; unknown jobs never had any."""
         self._forward.close(job)
-        self._samplers.pop(job, None)
+        self._samplers.close(job)
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> list[Sample | None]:
         """One step, from its rows to their samples. Mutates and raises as `forward`."""
         logits = self.forward(rows, mixed=mixed)
-        samplers = [self._samplers[row.job] for row in rows if row.wants_logits]
-        if not samplers:
+        jobs = [row.job for row in rows if row.wants_logits]
+        if not jobs:
             return []
-        drawn = SamplingRows.of(samplers)
-        return sample(logits, drawn).samples(drawn)
+        sampling = self._samplers.rows(jobs)
+        return sample(logits, sampling).samples(sampling)
 
     def land(self, flight: list[Sample | None]) -> list[Sample | None]:
         """What `launch` has made: a sample for each row that wanted logits."""

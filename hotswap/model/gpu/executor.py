@@ -32,7 +32,8 @@ from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
-from hotswap.model.network.sampling import Sampler, SamplingRows, sample
+from hotswap.model.network.sampling import sample
+from hotswap.model.network.sampling_rows import Samplers
 from hotswap.model.network.spans import Span, Spans
 from hotswap.model.weights.mergeable import head_path
 from hotswap.model.weights.other_parameters import other_parameters
@@ -103,7 +104,7 @@ class GpuExecutor:
             sampled=self._flights.tokens,
         )
         self._places: dict[int, Span] = {}
-        self._samplers: dict[int, Sampler] = {}
+        self._samplers = Samplers(self.kv_tokens, model.device)
         self._sampled_at: dict[int, int] = {}  # by job: where among its samples
         self._told: set[str] = set()
 
@@ -151,7 +152,7 @@ class GpuExecutor:
     ) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
         self._places[job] = self._spans.reserve(tokens)
-        self._samplers[job] = Sampler(params)
+        self._samplers.open(job, tokens, params, prompt=prompt, ends=ends)
 
     def close(self, job: int) -> None:
         """Give a job's KV back; unknown jobs never had any. A flight that still writes
@@ -159,7 +160,7 @@ class GpuExecutor:
         place = self._places.pop(job, None)
         if place is not None:
             self._spans.release(place)
-            del self._samplers[job]
+        self._samplers.close(job)
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
         """One step with the weights as they are. Mutates the KV of the rows' jobs;
@@ -199,7 +200,7 @@ class GpuExecutor:
     def _launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
         logits = self._logits(rows, mixed=mixed)
         jobs = [row.job for row in rows if row.wants_logits]
-        sampling = SamplingRows.of([self._samplers[job] for job in jobs])
+        sampling = self._samplers.rows(jobs)
         self._sampled_at = {}  # until all of it is there
         flight = self._flights.launch(
             sample(logits, sampling) if jobs else None, sampling

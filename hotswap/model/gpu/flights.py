@@ -10,22 +10,31 @@ import torch
 
 from hotswap.model.machine.device import Device, Event
 from hotswap.model.network.rows import Sample
-from hotswap.model.network.sampling import Sampled, SamplingRows
+from hotswap.model.network.sampling import Sampled
+from hotswap.model.network.sampling_rows import SamplingRows
+from hotswap.model.network.top_logprobs import TopLogprobs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flight:
-    """A step that was launched. `found` [3, rows] is in host memory when it is done."""
+    """A step that was launched. `found` [3, rows] and `top` (`TopLogprobs.packed`; None
+    where nobody asks) are in host memory when it is done."""
 
     sampling: SamplingRows
     found: torch.Tensor
+    top: torch.Tensor | None
     done: Event
 
     def land(self) -> list[Sample | None]:
         """Waits. A sample for each row that wanted logits; None: not finite."""
         self.done.wait()
-        tokens, logprobs, is_finite = self.found[:, : len(self.sampling.wants_logprob)]
-        sampled = Sampled(tokens, logprobs.view(torch.float64), is_finite.bool())
+        tokens, logprobs, is_finite = self.found[:, : len(self.sampling.logprobs)]
+        sampled = Sampled(
+            tokens,
+            logprobs.view(torch.float64),
+            is_finite.bool(),
+            None if self.top is None else TopLogprobs.unpacked(self.top),
+        )
         return sampled.samples(self.sampling)
 
 
@@ -46,7 +55,13 @@ class Flights:
             tokens.copy_(sampled.tokens)
             logprobs.view(torch.float64).copy_(sampled.logprobs)
             is_finite.copy_(sampled.is_finite)
-        # Memory of this flight alone: torch gives it to no other before it is copied.
-        host = self._device.staging(2 * self._found.numel()).view(torch.int64)
-        found = host.view(self._found.shape).copy_(self._found, non_blocking=True)
-        return Flight(sampling, found, self._device.mark())
+        found, top = self._sent_back(self._found), None
+        if sampled is not None and sampled.top is not None:
+            top = self._sent_back(sampled.top.packed())
+        return Flight(sampling, found, top, self._device.mark())
+
+    def _sent_back(self, found: torch.Tensor) -> torch.Tensor:
+        """int64, in memory of this flight alone: torch gives it to no other before it
+        is copied."""
+        host = self._device.staging(2 * found.numel()).view(torch.int64)
+        return host.view(found.shape).copy_(found, non_blocking=True)

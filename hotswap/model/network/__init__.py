@@ -8,4 +8,13 @@ llama                 the decoder of Llama, Mistral and Qwen2: one chain over th
                       operations that each device gives
 probes                whether a pass computes what transformers computes
 sampling              logits -> tokens, all rows at once
+sampling_rows         how a step's rows are sampled, by their jobs' samplers
+sampler               one job's parameters, random numbers, and how far it is
+past_tokens           what jobs have sampled, where penalties and bad words look back
+logits_processors     what parameters make of logits before a token is drawn
+penalties             presence, frequency and repetition
+bans                  grammar, allowed tokens, bad words, `min_tokens`
+draws                 a token by one uniform: temperature, min_p, top_k, top_p
+top_logprobs          ranks and the likeliest tokens, for the rows that ask
+upload                host memory to the device, without waiting
 """

@@ -35,8 +35,9 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Scored:
     """How likely the model found a token: of the logits as they come from the model,
-    before any parameter of sampling. `rank`: 1 is the likeliest. `top`: the likeliest
-    tokens and their logprobs, best first, as many as were asked for."""
+    before any parameter of sampling. `rank`: 1 is the likeliest, and of equals the
+    lower id; 0: not counted, as no `top` was asked for. `top`: the likeliest tokens and
+    their logprobs, best first, as many as were asked for."""
 
     token: int
     logprob: float

@@ -13,7 +13,8 @@ from hotswap.api.admin import Validate
 from hotswap.api.djl.adapters import Body
 from hotswap.api.djl.schemas import Invocation, Parameters
 from hotswap.api.djl.workflows import Adapter, Definition
-from hotswap.api.openai.chat_schemas import Chat, ChatMessage
+from hotswap.api.openai.chat_messages import ChatMessage, templated
+from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion, StreamOptions
 from hotswap.api.shared.schemas import Fields, convert, decode
 from hotswap.api.shared.unsupported_fields import ANYTHING
@@ -21,11 +22,12 @@ from hotswap.api.vllm import LoadRequest, UnloadRequest
 from hotswap.errors import BadRequest
 
 USER = {"role": "user", "content": "hi"}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 # Each kind of object, the least that makes one, and the body and place it stands in.
 LEAST: dict[type[Fields], dict[str, Any]] = {
     Completion: {"prompt": "a"},
     Chat: {"messages": [USER]},
-    ChatMessage: USER,
+    ChatMessage: {"role": "user"},
     Parameters: {},
     StreamOptions: {},
     Invocation: {"inputs": "a"},
@@ -164,17 +166,30 @@ def test_an_answers_message_can_be_sent_back_as_openais_client_dumps_it() -> Non
         ({"content": "hi"}, "role"),
         ({"role": "robot", "content": "hi"}, "role"),
         ({"role": "", "content": "hi"}, "role"),
-        ({"role": "tool", "content": "4", "tool_call_id": "1"}, "tool_call_id"),
-        ({"role": "tool", "content": "4"}, "role"),
-        ({"role": "assistant", "content": None, "tool_calls": [{}]}, "tool_calls"),
-        ({"role": "user", "content": "hi", "name": "Ada"}, "name"),
+        ({"role": "function", "content": "4", "name": "f"}, "role"),
+        ({"role": "tool", "content": "4"}, "tool_call_id"),
+        ({"role": "tool", "content": None, "tool_call_id": "1"}, "content"),
+        ({"role": "user", "content": "hi", "tool_call_id": "1"}, "tool_call_id"),
+        ({"role": "user", "content": "hi", "tool_calls": [CALL]}, "tool_calls"),
+        ({"role": "user", "content": "hi", "refusal": "no"}, "refusal"),
+        ({"role": "user", "content": "hi", "reasoning": "hm"}, "reasoning"),
+        ({"role": "assistant", "tool_calls": [{}]}, "tool_calls[0].function"),
+        ({"role": "assistant", "tool_calls": []}, "content"),
+        (
+            {"role": "assistant", "tool_calls": [{**CALL, "type": "custom"}]},
+            "tool_calls[0].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "text", "refusal": "no"}]},
+            "content[0].text",
+        ),
     ],
 )
 def test_what_a_message_lacks_or_says_too_much_is_named_with_its_place(
     message: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        convert({"messages": [USER, message]}, Chat)
+        templated(convert({"messages": [USER, message]}, Chat).messages)
 
     assert caught.value.field == f"messages[1].{field}"
     assert field.rpartition(".")[2] in str(caught.value)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -37,8 +38,17 @@ class Request:
     answer: int  # tokens
     seed: int | None  # None is greedy
     is_late: bool  # comes when those before it have begun
+    way: int = 0  # of WAYS
 
 
+# What looks back at tokens that may still be in the air, among other things
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"repetition_penalty": 1.7, "logprobs": 3},
+    {"presence_penalty": 1.0, "frequency_penalty": 0.6, "min_tokens": 4},
+    {"bad_words": ((115, 115), (101,)), "logit_bias": ((115, 4.0), (tiny.EOS, 9.0))},
+    {"min_p": 0.02, "allowed_tokens": frozenset(range(90, 130)), "logprobs": 0},
+]
 requests = st.builds(
     Request,
     adapter=st.sampled_from(NAMES),
@@ -46,6 +56,7 @@ requests = st.builds(
     answer=st.integers(1, 7),
     seed=st.one_of(st.none(), st.integers(0, 3)),
     is_late=st.booleans(),
+    way=st.integers(0, len(WAYS) - 1),
 )
 
 
@@ -104,6 +115,7 @@ def submitted(engine: Engine, request: Request) -> "asyncio.Task[str]":
                 temperature=0 if greedy else 0.7,
                 top_k=0 if greedy else 5 * (request.seed or 0),
                 seed=request.seed,
+                **WAYS[request.way],
             ),
         )
     )

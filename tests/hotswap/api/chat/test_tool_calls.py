@@ -1,0 +1,315 @@
+"""OpenAI's own client calls tools: whole, streamed, by its helpers."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai.types.chat import ChatCompletionMessageToolCall
+from pydantic import BaseModel
+
+from hotswap.adapters.sidecar import Sidecar
+from tests.hotswap.api.chat.speaking import (
+    HERMES,
+    IGNORES,
+    MISTRAL,
+    TOOLS,
+    UNKNOWN,
+    USER,
+    WEATHER,
+    Speaking,
+    speaking,
+)
+
+ROME = '{"city": "Rome"}'
+CALL = f'<tool_call>\n{{"name": "get_weather", "arguments": {ROME}}}\n</tool_call>'
+TIME = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>'
+NAMED: dict[str, Any] = {"type": "function", "function": {"name": "get_weather"}}
+
+
+@pytest.fixture(scope="module")
+def hermes() -> Iterator[Speaking]:
+    with speaking(HERMES) as server:
+        yield server
+
+
+def create(server: Speaking, **fields: Any) -> Any:
+    body = {"model": "tiny", "messages": [USER], "tools": TOOLS, **fields}
+    return server.client.chat.completions.create(**body)
+
+
+def calls_of(message: Any) -> list[tuple[str, str]]:
+    calls = message.tool_calls or []
+    assert all(isinstance(each, ChatCompletionMessageToolCall) for each in calls)
+    assert len({each.id for each in calls}) == len(calls)
+    return [(each.function.name, each.function.arguments) for each in calls]
+
+
+def test_a_call_comes_as_openais_without_a_content(hermes: Speaking) -> None:
+    hermes.says(CALL)
+
+    (choice,) = create(hermes).choices
+
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    assert calls_of(choice.message) == [("get_weather", ROME)]
+    assert choice.message.tool_calls[0].id.startswith("call_")
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_the_clients_stream_makes_of_the_pieces_what_the_whole_answer_is(
+    size: int, hermes: Speaking
+) -> None:
+    hermes.says(f"I look it up.\n{CALL}\n{TIME}", size=size)
+    whole = create(hermes).choices[0]
+
+    with hermes.client.chat.completions.stream(
+        model="tiny", messages=[USER], tools=TOOLS
+    ) as stream:
+        events = list(stream)
+        (choice,) = stream.get_final_completion().choices
+
+    assert choice.finish_reason == whole.finish_reason == "tool_calls"
+    assert choice.message.content == whole.message.content == "I look it up."
+    calls = [("get_weather", ROME), ("get_time", "{}")]
+    told = [(c.function.name, c.function.arguments) for c in choice.message.tool_calls]
+    assert told == calls_of(whole.message) == calls
+    done = [e for e in events if e.type == "tool_calls.function.arguments.done"]
+    assert [(each.name, each.arguments) for each in done] == calls
+
+
+def test_a_streams_first_event_of_a_call_names_it_and_the_next_have_arguments(
+    hermes: Speaking,
+) -> None:
+    hermes.says(f"Hm {CALL}{TIME}", size=2)
+
+    deltas = [chunk.choices[0].delta for chunk in create(hermes, stream=True)]
+
+    assert deltas[0].role == "assistant"
+    assert all(delta.role is None for delta in deltas[1:])
+    calls = [call for delta in deltas for call in delta.tool_calls or []]
+    named = [call for call in calls if call.id]
+    assert [(call.index, call.type, call.function.name) for call in named] == [
+        (0, "function", "get_weather"),
+        (1, "function", "get_time"),
+    ]
+    rest = [call for call in calls if not call.id]
+    assert all(call.type is None and call.function.name is None for call in rest)
+    assert "".join(c.function.arguments for c in calls if c.index == 0) == ROME
+    assert len([call for call in rest if call.index == 0]) > 3
+
+
+def test_an_answer_without_a_call_is_an_answer(hermes: Speaking) -> None:
+    hermes.says("It <is> {sunny}.\n")
+
+    (choice,) = create(hermes).choices
+
+    assert (choice.finish_reason, choice.message.content) == (
+        "stop",
+        "It <is> {sunny}.\n",
+    )
+    assert choice.message.tool_calls is None
+
+
+def test_a_call_that_is_cut_off_is_told_with_the_reason(hermes: Speaking) -> None:
+    hermes.says(CALL[:-20], finish="length")
+
+    (choice,) = create(hermes).choices
+
+    assert choice.finish_reason == "length"
+    ((name, arguments),) = calls_of(choice.message)
+    assert name == "get_weather"
+    assert ROME.startswith(arguments)
+
+
+def test_without_parallel_calls_only_the_first_is_told(hermes: Speaking) -> None:
+    hermes.says(CALL + TIME)
+
+    whole = create(hermes, parallel_tool_calls=False).choices[0].message
+    stream = create(hermes, parallel_tool_calls=False, stream=True)
+    indexes = [c.index for e in stream for c in e.choices[0].delta.tool_calls or []]
+
+    assert calls_of(whole) == [("get_weather", ROME)]
+    assert {*indexes} == {0}
+
+
+def test_a_choice_of_none_shows_the_tools_and_reads_no_calls(hermes: Speaking) -> None:
+    hermes.says(CALL)
+
+    (choice,) = create(hermes, tool_choice="none").choices
+
+    assert (choice.finish_reason, choice.message.content) == ("stop", CALL)
+    assert "get_weather" in hermes.engine.prompt
+
+
+def test_required_calls_are_an_array_whatever_the_models_own_form(
+    hermes: Speaking,
+) -> None:
+    calls = [{"name": "get_weather", "parameters": json.loads(ROME)}]
+    hermes.says(json.dumps([*calls, {"name": "get_time", "parameters": {}}]))
+
+    (choice,) = create(hermes, tool_choice="required").choices
+
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    assert calls_of(choice.message) == [("get_weather", ROME), ("get_time", "{}")]
+
+
+def test_a_named_function_gets_its_arguments_and_the_answer_stops(
+    hermes: Speaking,
+) -> None:
+    hermes.says(ROME)
+
+    (choice,) = create(hermes, tool_choice=NAMED).choices
+    chunks = list(create(hermes, tool_choice=NAMED, stream=True))
+
+    assert choice.finish_reason == chunks[-1].choices[0].finish_reason == "stop"
+    assert calls_of(choice.message) == [("get_weather", ROME)]
+    told = [c for e in chunks for c in e.choices[0].delta.tool_calls or []]
+    assert "".join(c.function.arguments for c in told) == ROME
+
+
+def test_n_answers_call_each_for_itself(hermes: Speaking) -> None:
+    hermes.says(CALL, size=5)
+
+    whole = create(hermes, n=2).choices
+    chunks = list(create(hermes, n=2, stream=True))
+
+    ids = {choice.message.tool_calls[0].id for choice in whole}
+    assert len(ids) == 2
+    for index in range(2):
+        told = [
+            call.function.arguments
+            for chunk in chunks
+            for choice in chunk.choices
+            if choice.index == index
+            for call in choice.delta.tool_calls or []
+        ]
+        assert "".join(told) == ROME
+
+
+def test_a_conversation_goes_on_with_what_the_client_was_given(
+    hermes: Speaking,
+) -> None:
+    hermes.says(CALL)
+    message = create(hermes).choices[0].message
+    result = {
+        "role": "tool",
+        "tool_call_id": message.tool_calls[0].id,
+        "content": "sunny",
+    }
+    hermes.says("It is sunny.")
+
+    for sent in (message, message.model_dump(), message.model_dump(exclude_none=True)):
+        answer = create(hermes, messages=[USER, sent, result])
+
+        assert answer.choices[0].message.content == "It is sunny."
+        assert CALL in hermes.engine.prompt
+        assert "<|im_start|>tool\nsunny<|im_end|>" in hermes.engine.prompt
+
+
+@pytest.mark.parametrize("arguments", ["", "{broken", "[1]", "3", None])
+def test_arguments_that_are_no_object_are_an_empty_one_to_the_template(
+    arguments: str | None, hermes: Speaking
+) -> None:
+    function = {"name": "get_time", "arguments": arguments}
+    call = {"id": "1", "type": "function", "function": function}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "noon"}
+
+    answer = hermes.http.post(
+        "/v1/chat/completions", json={"messages": [USER, said, result]}
+    )
+
+    assert answer.status_code == 200
+    assert TIME in hermes.engine.prompt
+
+
+class Weather(BaseModel):
+    city: str
+
+
+def test_the_clients_parse_helper_gives_the_arguments_as_its_model(
+    hermes: Speaking,
+) -> None:
+    hermes.says(CALL)
+
+    answer = hermes.client.chat.completions.parse(
+        model="tiny",
+        messages=[USER],  # type: ignore[list-item]
+        tools=[
+            {
+                "type": "function",
+                "function": {
+                    "name": "get_weather",
+                    "strict": True,
+                    "parameters": {**Weather.model_json_schema()},
+                },
+            }
+        ],
+    )
+
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert json.loads(call.function.arguments) == {"city": "Rome"}
+
+
+def test_special_tokens_are_asked_for_where_markers_may_be_some_and_then_removed() -> (
+    None
+):
+    array = f'[{{"name": "get_weather", "arguments": {ROME}}}]'
+    with speaking(MISTRAL, special=["[TOOL_CALLS]", "[INST]"]) as server:
+        server.says(f"Well[INST].[TOOL_CALLS]{array}", size=4)
+        message = create(server).choices[0].message
+        assert server.engine.messages[-1].params.skips_special is False
+        create(server, tools=None)
+        assert server.engine.messages[-1].params.skips_special is True
+        create(server, tool_choice="required")
+        assert server.engine.messages[-1].params.skips_special is True
+
+    assert message.content == "Well."
+    assert calls_of(message) == [("get_weather", ROME)]
+    assert len(message.tool_calls[0].id) == 9
+
+
+def test_ids_that_mistrals_template_was_given_come_back_to_it() -> None:
+    with speaking(MISTRAL) as server:
+        for choice, text in (
+            ("auto", f"[TOOL_CALLS]get_weather{ROME}"),
+            ("required", f'[{{"name": "get_weather", "parameters": {ROME}}}]'),
+            (NAMED, ROME),
+        ):
+            server.says(text)
+            message = create(server, tool_choice=choice).choices[0].message
+            result = {"role": "tool", "content": "sunny"}
+            result["tool_call_id"] = message.tool_calls[0].id
+            create(server, messages=[USER, message, result])
+
+
+def test_an_adapter_or_the_server_may_name_the_parser() -> None:
+    text = f'{{"name": "get_weather", "parameters": {ROME}}}'
+    with speaking(IGNORES, tool_parser="llama3_json") as server:
+        server.library.sidecars["own"] = Sidecar(tool_parser="qwen25")
+        server.says(text)
+        assert calls_of(create(server).choices[0].message) == [("get_weather", ROME)]
+        assert '{"name": <function-name>, "parameters"' in server.engine.prompt
+        own = create(server, model="own").choices[0].message
+        assert own.content == text
+        assert "<tool_call>" in server.engine.prompt
+        server.says(CALL)
+        own = create(server, model="own").choices[0].message
+        assert calls_of(own) == [("get_weather", ROME)]
+
+
+@pytest.mark.parametrize("template", [IGNORES, UNKNOWN])
+def test_a_template_by_which_no_call_can_be_read_is_refused_unless_it_is_forced(
+    template: str,
+) -> None:
+    with speaking(template) as server:
+        error = server.error(tools=TOOLS)
+        assert error["param"] == "tools"
+        assert "tool_choice" in error["message"]
+        assert not server.engine.messages
+        server.says(ROME)
+        forced = create(server, tool_choice=NAMED).choices[0].message
+        assert calls_of(forced) == [("get_weather", ROME)]
+        assert json.dumps(WEATHER["function"]["parameters"]) in server.engine.prompt
