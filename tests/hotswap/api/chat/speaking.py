@@ -4,14 +4,18 @@ The templates are written for these tests, each in the form of a published famil
 the markers and the words by which theirs are known.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import openai
+import pytest
 from litestar.testing import TestClient
+from openai.types.chat import ChatCompletionMessageToolCall
 
+from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.submission import Submitter
 from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Accepted, Finish, Piece
 from hotswap.tokenizer import Tokenizer
@@ -105,7 +109,7 @@ class SpeakingEngine(FakeEngine):
     @property
     def prompt(self) -> str:
         """What the last job was given."""
-        return tiny.tokenizer().decode(self.messages[-1].prompt)
+        return str(tiny.tokenizer().decode(list(self.messages[-1].prompt)))
 
 
 @dataclass
@@ -126,6 +130,23 @@ class Speaking:
         error: dict[str, Any] = answer.json()["error"]
         return error
 
+    def submitted(
+        self, monkeypatch: pytest.MonkeyPatch, seen: list[JobRequest]
+    ) -> Callable[..., None]:
+        """What posts a body; the requests that it makes are put into `seen`."""
+        submit = Submitter.submit
+
+        async def noted(own: Submitter, several: Sequence[JobRequest], by: str) -> Any:
+            seen.extend(several)
+            return await submit(own, several, by)
+
+        def post(**body: Any) -> None:
+            said = {"messages": [USER], **body}
+            self.http.post("/v1/chat/completions", json=said)
+
+        monkeypatch.setattr(Submitter, "submit", noted)
+        return post
+
 
 @contextmanager
 def speaking(
@@ -140,5 +161,18 @@ def speaking(
     app = app_of(engine, library, tokenizer=Tokenizer(inner), **state)
     with TestClient(app) as http:
         url = f"{http.base_url}/v1"
-        client = openai.OpenAI(base_url=url, api_key="x", http_client=http)
+        transport: Any = http  # it is an httpx.Client
+        client = openai.OpenAI(base_url=url, api_key="x", http_client=transport)
         yield Speaking(engine, library, http, client)
+
+
+def create(server: Speaking, **fields: Any) -> Any:
+    body = {"model": "tiny", "messages": [USER], "tools": TOOLS, **fields}
+    return server.client.chat.completions.create(**body)
+
+
+def calls_of(message: Any) -> list[tuple[str, str]]:
+    calls = message.tool_calls or []
+    assert all(isinstance(each, ChatCompletionMessageToolCall) for each in calls)
+    assert len({each.id for each in calls}) == len(calls)
+    return [(each.function.name, each.function.arguments) for each in calls]

@@ -1,12 +1,6 @@
 """Tool parsers: what models write as calls, whole and in pieces of any size."""
 
-import json
-from collections.abc import Sequence
-from typing import Any
-
-import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
 
 from hotswap.api.openai.tool_parsers.choice import named, of_template
 from hotswap.api.openai.tool_parsers.forced import ForcedFunction
@@ -16,29 +10,9 @@ from hotswap.api.openai.tool_parsers.mistral import Mistral
 from hotswap.api.openai.tool_parsers.tool_parser import ToolParser
 from hotswap.parser_names import ALIASES, TOOL_PARSERS
 from tests.hotswap.api.chat import speaking
+from tests.hotswap.api.chat.parsing import NAMES, Said, read
 
-NAMES = frozenset({"f", "g"})
 F, G = ("f", '{"x": 1}'), ("g", "{}")
-Said = tuple[str, list[tuple[str, str]]]
-
-
-def read(kind: type[ToolParser], pieces: Sequence[str]) -> Said:
-    """Content and calls of a text that comes in pieces, its deltas joined."""
-    parser, content, calls = kind(NAMES), "", []
-    for number, piece in enumerate(pieces, 1):
-        for delta in parser.push(piece, is_last=number == len(pieces)):
-            content += delta.content
-            if delta.call is None:
-                continue
-            if delta.call.name:
-                assert delta.call.id
-                assert delta.call.index == len(calls)
-                calls.append((delta.call.name, ""))
-            name, told = calls[delta.call.index]
-            calls[delta.call.index] = name, told + delta.call.arguments
-    assert parser.calls == len(calls)
-    return content, calls
-
 
 HERMES = [
     ('<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>', ("", [F])),
@@ -140,60 +114,6 @@ def test_what_a_model_writes_is_read_whole_and_character_by_character(
     assert read(kind, [*text]) == said
 
 
-# Pieces of formats, in any order: some make calls, most nearly do.
-SCRAPS = [
-    *('<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>', "<tool_call>"),
-    *("</tool_call>", '{"name": "f", "parameters": {"x": [{}]}}', '{"name": "f"'),
-    *('"arguments"', '"name": "g"', ": {", "{", "}", "[", "]", ",", ";", ":", '"', " "),
-    *("\n", "\\", "```json", "```", "`", "[TOOL_CALLS]", "[TOOL_CALLS]f{", "[ARGS]"),
-    *("<|python_tag|>", "[CALL_ID]a", "<", "null", "1", "f", "text", '{"a": 1}'),
-]
-
-
-@pytest.mark.parametrize("kind", [Hermes, Llama3, Mistral, JsonCalls])
-@settings(max_examples=300, deadline=None)
-@given(scraps=st.lists(st.sampled_from(SCRAPS), max_size=12), data=st.data())
-def test_however_a_text_is_cut_the_same_is_said(
-    kind: type[ToolParser], scraps: list[str], data: st.DataObject
-) -> None:
-    text = "".join(scraps)
-    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
-    edges = [0, *sorted(cuts), len(text)]
-    pieces = [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-
-    whole = read(kind, [text])
-
-    assert read(kind, pieces) == whole
-    assert read(kind, [*text, ""]) == whole
-    if not whole[1]:  # nothing is lost
-        assert whole[0] == text
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(arguments=st.dictionaries(st.text(max_size=4), VALUES, max_size=3))
-def test_any_arguments_come_out_as_they_were_written(arguments: dict[str, Any]) -> None:
-    written = json.dumps(arguments)
-    text = f'{{"name": "f", "arguments": {written}}}'
-
-    for kind, call in (
-        (Hermes, f"<tool_call>\n{text}\n</tool_call>"),
-        (Llama3, text),
-        (Mistral, f"[TOOL_CALLS][{text}]"),
-        (Mistral, f"[TOOL_CALLS]f{written}"),
-        (JsonCalls, f"```json\n[{text}]\n```"),
-    ):
-        assert read(kind, [call]) == ("", [("f", written)])
-        assert read(kind, [*call]) == ("", [("f", written)])
-
-
 def test_a_name_is_told_as_soon_as_its_arguments_begin_and_they_as_they_come() -> None:
     parser = Hermes(NAMES)
 
@@ -241,4 +161,6 @@ def test_every_name_that_an_operator_may_say_has_a_parser() -> None:
     kinds = {name: named(name) for name in TOOL_PARSERS}
 
     assert len({*kinds.values()}) == 4
-    assert all(kinds[alias] is kinds[name] for alias, name in ALIASES.items() if alias in kinds)
+    assert all(
+        kinds[alias] is kinds[name] for alias, name in ALIASES.items() if alias in kinds
+    )
