@@ -135,9 +135,8 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
         endpoints=Endpoints(None),
         hooks=Hooks(),
     )
-    submitter = Submitter(
-        engine, library, Tokenizer(loaded.tokenizer), Hooks(), max_waiting=1000
-    )
+    own, eos = Tokenizer(loaded.tokenizer), loaded.eos
+    submitter = Submitter(engine, library, own, Hooks(), eos=eos, max_waiting=1000)
     served = application(state, submitter, 5.0)
     config = uvicorn.Config(served, port=PORT, log_config=None, access_log=False)
     server = uvicorn.Server(config)

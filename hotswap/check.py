@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
-from hotswap.adapters.report import report, text
+from hotswap.adapters.folder_check import report
+from hotswap.adapters.report import text
 from hotswap.config import Config
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load

@@ -31,7 +31,7 @@ class Flag:
     parsing: dict[str, Any] = field(default_factory=dict)
 
 
-_MODEL = "folder, .gguf file or hub id"
+_MODEL = "folder, .gguf file or hub id; echo: no model, it says what it is told"
 # What sets a key of the configuration on the command line of `serve`.
 FLAGS = {
     "model.path": Flag("MODEL", _MODEL, {"nargs": "?"}),
@@ -118,7 +118,12 @@ def _serve(args: argparse.Namespace) -> int:
     for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
         log.warning("%s", line)
     with start.ready(settings) as bound:
-        return int(_heavy("hotswap.serve").run(settings, bound, begun_s))
+        if settings.model.path == model_path.ECHO:
+            app = importlib.import_module("hotswap.echo.app")
+        else:
+            app = _heavy("hotswap.app")
+        serve = importlib.import_module("hotswap.serve")
+        return int(serve.run(app.build, settings, bound, begun_s))
 
 
 def _check(args: argparse.Namespace) -> int:

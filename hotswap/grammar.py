@@ -10,12 +10,14 @@ class Matcher(Protocol):
     """One job's place in its grammar. Not thread-safe; `fill` may run on any thread."""
 
     def fill(self, mask: np.ndarray) -> None:
-        """Write which tokens may come next into `mask` [ceil(vocab / 32)] int32: the
-        bit `token % 32` of word `token // 32`. All zeros never happens: where the
-        answer is complete, the tokens that end it are allowed."""
+        """Write which tokens may come next into `mask` [words] int32: the bit
+        `token % 32` of word `token // 32`; whatever its length, tokens of no meaning
+        are 0. Where the answer is complete, the tokens that end it are allowed. All
+        zeros: the grammar has become too dear to follow."""
 
-    def accept(self, token: int) -> None:
-        """`token` was sampled; it was allowed."""
+    def accept(self, token: int) -> bool:
+        """`token` was sampled. False: the grammar does not allow it, because it allows
+        none any more."""
 
 
 class Grammar(Protocol):

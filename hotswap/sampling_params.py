@@ -44,6 +44,7 @@ class SamplingParams:
         """
         room = limit - prompt_tokens
         wanted = room if self.max_tokens is None else self.max_tokens
-        if not 1 <= wanted <= room:
+        least = 0 if self.max_tokens == 0 else 1
+        if not least <= wanted <= room:
             raise PromptTooLong(prompt_tokens, max(wanted, 1), limit, field)
         return wanted

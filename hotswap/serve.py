@@ -4,21 +4,28 @@ import gc
 import logging
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
 import uvicorn
+from litestar import Litestar
 
-from hotswap import app, connections, port
+from hotswap import connections, port
 from hotswap.config import Config
 
 log = logging.getLogger(__name__)
 
 
-def run(settings: Config, bound: list[socket.socket], begun_s: float) -> int:
-    """Until a signal ends it; the exit status. `begun_s`: when the start began, on
-    the monotonic clock. Raises StartFailed."""
-    server, application = settings.server, app.build(settings)
+def run(
+    build: Callable[[Config], Litestar],
+    settings: Config,
+    bound: list[socket.socket],
+    begun_s: float,
+) -> int:
+    """Until a signal ends it; the exit status. `build`: what is served. `begun_s`: when
+    the start began, on the monotonic clock. Raises StartFailed."""
+    server, application = settings.server, build(settings)
     # A collection of all that was loaded would take half a second of everybody's time.
     gc.collect()
     gc.freeze()

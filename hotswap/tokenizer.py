@@ -9,12 +9,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import BadRequest, StepFailed
 from hotswap.template_options import PLAIN, TemplateOptions
 from hotswap.templates import RENDERER
+from hotswap.token_bytes import TokenBytes
 
 
 class Tokenizer:
@@ -22,14 +21,15 @@ class Tokenizer:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Any,
         *,
         key: str = "",
         tokens: int | None = None,
         template: str | None = None,
     ) -> None:
-        """`key`: a digest of the files it comes from. `tokens`: as many does the model
-        have weights for; those beyond are refused. None: for all. `template`: a
+        """`tokenizer`: transformers' PreTrainedTokenizerBase, which takes a second to
+        load. `key`: a digest of the files it comes from. `tokens`: as many does the
+        model have weights for; those beyond are refused. None: for all. `template`: a
         stranger's chat template; None is the model's own, if it has one."""
         vocabulary = tokenizer.get_vocab()
         # Not their number: some ids may be nobody's.
@@ -42,6 +42,8 @@ class Tokenizer:
         self.unknown = size - self._size  # tokens that the model lacks
         end = tokenizer.eos_token_id
         self._eos = frozenset({end} if isinstance(end, int) else ())
+        self._bytes = TokenBytes(tokenizer)
+        self._special = frozenset(tokenizer.all_special_ids)
 
     @property
     def eos(self) -> frozenset[int]:
@@ -53,6 +55,11 @@ class Tokenizer:
         """The special tokens, as they are written where a text keeps them."""
         added = self.inner.added_tokens_decoder.values()
         return tuple(token.content for token in added if token.special)
+
+    @property
+    def tokens(self) -> int:
+        """One more than the largest id that the model has weights for."""
+        return self._size
 
     def encode(self, text: str, *, is_whole: bool = False) -> list[int]:
         """Token ids as the model was trained to see a plain text. `is_whole`: its
@@ -130,16 +137,34 @@ class Tokenizer:
             assert isinstance(text, str)
             return text
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens. Raises StepFailed."""
+    def decode(self, ids: Sequence[int], *, skips_special: bool = True) -> str:
+        """Their text. Raises StepFailed."""
         with error_boundary(
             lambda said: StepFailed(f"the tokenizer cannot write a token: {said}")
         ):
             text = self.inner.decode(
-                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+                list(ids),
+                skip_special_tokens=skips_special,
+                clean_up_tokenization_spaces=False,
             )
             assert isinstance(text, str)
             return text
+
+    def token_bytes(self, token: int) -> bytes:
+        """What one token adds to a text, special ones too; it may be a part of a
+        character. Raises StepFailed."""
+        with error_boundary(
+            lambda said: StepFailed(f"the tokenizer cannot write a token: {said}")
+        ):
+            return self._bytes.of(token)
+
+    def token_text(self, token: int) -> str:
+        """The same as text; U+FFFD stands for what is no whole character."""
+        return self.token_bytes(token).decode(errors="replace")
+
+    def is_special(self, token: int) -> bool:
+        """Whether texts leave it out, unless they are asked not to."""
+        return token in self._special
 
     @property
     def _names(self) -> dict[str, Any]:

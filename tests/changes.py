@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 
 Change = Callable[[Path], None]
 Tensors = dict[str, torch.Tensor]

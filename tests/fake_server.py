@@ -116,6 +116,7 @@ def app_of(
         state.library,
         tokenizer or FakeTokenizer(),
         state.hooks,
+        eos=frozenset(),
         max_waiting=MAX_WAITING,
     )
     return application(state, submitter, 0, pages)

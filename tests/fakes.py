@@ -35,6 +35,7 @@ class FakeFlight:
 
     jobs: list[int]
     said: list[tuple[int, str, int]]  # job, key, position
+    scored: dict[int, list[Scored]]  # of prompts, with the first that a job says
 
 
 class FakeExecutor:
@@ -54,6 +55,8 @@ class FakeExecutor:
         self.spans: dict[int, int] = {}
         self.seen: dict[int, int] = {}  # tokens computed or launched for each open job
         self.params: dict[int, SamplingParams] = {}
+        self.prompts: dict[int, tuple[int, ...]] = {}
+        self.scores: dict[int, list[Scored]] = {}  # of prompts, not told yet
         self.told: dict[tuple[int, int], int] = {}  # landed: job, position -> token
         self.forgotten: list[str] = []
         self.finish_after = finish_after
@@ -75,10 +78,12 @@ class FakeExecutor:
     ) -> None:
         assert job not in self.spans, "opened twice"
         self.spans[job], self.seen[job], self.params[job] = tokens, 0, params
+        self.prompts[job], self.scores[job] = tuple(prompt), []
         assert sum(self.spans.values()) <= self.kv_tokens, "KV was given to two"
 
     def close(self, job: int) -> None:
         del self.spans[job], self.seen[job]
+        self.scores.pop(job, None)
 
     def forget(self, generation: str) -> None:
         self.forgotten.append(generation)
@@ -89,7 +94,7 @@ class FakeExecutor:
         return flight
 
     def land(self, flight: FakeFlight) -> list[Sample | None]:
-        return [self._sample(*said) for said in flight.said]
+        return [self._sample(*said, flight.scored[said[0]]) for said in flight.said]
 
     def _compute(self, flight: FakeFlight) -> None:
         """The step itself: where a device takes time, and may fail."""
@@ -104,7 +109,7 @@ class FakeExecutor:
         for row in rows:
             if mixed and row.generation and row.generation.key in self.unmixable:
                 raise MixFailed(row.generation.key, "injected")
-        said = []
+        said, scored = [], {}
         for row in rows:
             assert row.position == self.seen[row.job], "a token was skipped or repeated"
             self._check_tokens(row)
@@ -114,9 +119,11 @@ class FakeExecutor:
             if mixed:
                 assert key == BASE, "a mixed step runs on golden"
                 key = row.generation.key if row.generation else BASE
+            self._check_targets(row, key)
             if row.wants_logits:
                 said.append((row.job, key, self.seen[row.job]))
-        return FakeFlight([row.job for row in rows], said)
+                scored[row.job] = self.scores.pop(row.job, [])
+        return FakeFlight([row.job for row in rows], said, scored)
 
     def _check_tokens(self, row: Row) -> None:
         """A row has the tokens that its job was told; None if the flight before it is
@@ -126,7 +133,24 @@ class FakeExecutor:
         for position, token in enumerate(row.tokens or (), row.position):
             assert token == self.told.get((row.job, position), PROMPT_TOKEN)
 
-    def _sample(self, job: int, key: str, position: int) -> Sample | None:
+    def _check_targets(self, row: Row, key: str) -> None:
+        """Those behind its tokens, all of the prompt; their scores tell the weights."""
+        if not row.targets:
+            return
+        params, prompt = self.params[row.job], self.prompts[row.job]
+        assert params.prompt_logprobs is not None, "nobody asked for scores"
+        first = row.position + 1
+        assert tuple(row.targets) == prompt[first : first + len(row.known)]
+        top = tuple((n, -1.0 - n) for n in range(params.prompt_logprobs))
+        rank = 1 + LETTERS.index(key[0])
+        self.scores[row.job] += [
+            Scored(token, -float(place), rank, top)
+            for place, token in enumerate(row.targets, first)
+        ]
+
+    def _sample(
+        self, job: int, key: str, position: int, prompt: Sequence[Scored]
+    ) -> Sample | None:
         if key in self.spoilt:
             return None
         token = 2 + LETTERS.index(key[0])
@@ -136,7 +160,7 @@ class FakeExecutor:
             token = EOS
         self.told[job, position] = token
         is_asked = self.params[job].logprobs is not None
-        return Sample(token, Scored(token, 0.0) if is_asked else None)
+        return Sample(token, Scored(token, 0.0) if is_asked else None, tuple(prompt))
 
 
 class AheadExecutor(FakeExecutor):
@@ -193,8 +217,14 @@ class FakeTokenizer(Tokenizer):
 
     def check(self, ids: Collection[int], field: str) -> None: ...
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], *, skips_special: bool = True) -> str:
         return "".join(("", "?", *LETTERS, *"0123456789")[i] for i in ids)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self.decode([token]).encode()
+
+    def is_special(self, token: int) -> bool:
+        return token == EOS
 
 
 class LoudTokenizer(FakeTokenizer):
@@ -204,7 +234,7 @@ class LoudTokenizer(FakeTokenizer):
     def eos(self) -> frozenset[int]:
         return frozenset({VOCAB - 1})
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], *, skips_special: bool = True) -> str:
         return super().decode(ids).upper()
 
 

@@ -12,9 +12,13 @@ FLOORS = [
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
+        "hotswap.token_bytes",
         "hotswap.tokenizer",
+        "hotswap.tokenizer_queries",
         "hotswap.sampling_params",
+        "hotswap.sampling_ranges",
         "hotswap.grammar",
+        "hotswap.llguidance_grammar",
         "hotswap.parser_names",
     },
     {"hotswap.adapters"},
@@ -28,14 +32,17 @@ FLOORS = [
     {"hotswap.library"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
+    {"hotswap.api.tgi"},
     {"hotswap.api.djl"},
-    {"hotswap.api.admin", "hotswap.api.vllm"},
+    {"hotswap.api.admin", "hotswap.api.tokenization", "hotswap.api.vllm"},
     {"hotswap.api.openapi"},
     {"hotswap.api"},
+    {"hotswap.echo.vocabulary", "hotswap.echo.executor", "hotswap.echo.folder"},
     {"hotswap.options"},
     {"hotswap.config"},
     {"hotswap.start"},
-    {"hotswap.app"},
+    {"hotswap.assembly"},
+    {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
     {"hotswap.serve", "hotswap.check"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
@@ -47,6 +54,9 @@ FLOORS = [
 ONLY = {
     "litestar": {
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
+        "hotswap.serve",  # the type of what it serves
         "hotswap.api",
         "hotswap.connections",  # the type of what it serves
     },
@@ -71,7 +81,7 @@ ONLY = {
         "hotswap.adapters.checkpoint",
         "hotswap.adapters.keys",  # the type of a tensor
         "hotswap.adapters.tensors",
-        "hotswap.adapters.generation",
+        "hotswap.adapters.factors",
         "hotswap.adapters.layout",
         "hotswap.adapters.low_rank",
         "hotswap.adapters.rewrites",
@@ -88,16 +98,18 @@ ONLY = {
         "hotswap.adapters.rewrites",  # the same
         "hotswap.adapters.tuners",  # the type of a model
         "hotswap.adapters.vocabulary",  # the same
-        "hotswap.tokenizer",
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.operations"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
+    "llguidance": {"hotswap.llguidance_grammar"},
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
         "hotswap.serve",
         "hotswap.check",
         "hotswap.cli",
@@ -107,6 +119,8 @@ ONLY = {
         "hotswap.config",
         "hotswap.config_docs",
         "hotswap.app",
+        "hotswap.assembly",
+        "hotswap.echo.app",
         "hotswap.check",
         "hotswap.cli",
     },
@@ -117,7 +131,7 @@ ONLY = {
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai.shape",  # `created`, a date
-        "hotswap.app",  # the same
+        "hotswap.assembly",  # the same
         "hotswap.cli",  # how long the start took
         "hotswap.serve",  # the same
         "hotswap.templates",  # deadlines

@@ -33,7 +33,8 @@ def update(of: Generation | None, module: str) -> torch.Tensor:
     if of is None or module not in of.deltas:
         return torch.zeros(4, 3)
     delta = of.deltas[module]
-    return (delta.scale * delta.b.float() @ delta.a.float()).t()
+    made: torch.Tensor = delta.scale * delta.b.float() @ delta.a.float()
+    return made.t()
 
 
 def made() -> tuple[BatchedLora, LoraStack]:

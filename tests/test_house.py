@@ -168,6 +168,21 @@ def test_the_scheduler_needs_the_standard_library_alone() -> None:
     assert not foreign, "\n".join(foreign)
 
 
+def test_the_engine_the_library_and_the_api_load_without_torch() -> None:
+    """They compute nothing: what serves without weights starts in a moment."""
+    code = (
+        "import sys, hotswap.engine.engine, hotswap.library.watch, "
+        "hotswap.api.application; print([m for m in sys.modules if m in "
+        "('torch', 'transformers', 'peft')])"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout.strip() == "[]"
+
+
 def test_every_room_has_a_map_that_names_all_its_files() -> None:
     missing = []
     for folder in ROOMS:

@@ -1,6 +1,7 @@
 """An adapter, from folder to tensors. Open `checkpoint` first: it reads in this order.
 
-files, foreign       a stranger's files read with a bound; what is no adapter of PEFT's
+files, foreign       a stranger's files read with a bound; what is no adapter of PEFT's;
+                     file_names are those that are looked at
 peft_config          adapter_config.json -> PEFT's configuration, or refused; settings
                      has each field's type, base_name says whose adapter it is
 limits, bounds       what the operator allows; what PEFT may take by a config's word
@@ -13,9 +14,10 @@ vocabulary           tokens that were added in training
 fidelity             what rounding loses; whether it may be merged, mixed, or both
 adapter_tokenizer    a folder's own tokenizer and template; tokenizer_pipeline
 sidecar              hotswap.toml: what its requests get by default
-generation           the result: one content of an adapter, under its digest
+generation           the result: one content of an adapter, under its digest; factors
+                     are its deltas', as they are multiplied
 
 store                names and generations, who leases them; host_memory, origin,
                      reserved_names
-adapter_info         how the world sees one; report: what a check found
+adapter_info         how the world sees one; report: what a folder_check found
 """

@@ -16,23 +16,18 @@ from weakref import WeakValueDictionary
 import msgspec
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hotswap.adapters.file_names import (
+    TEMPLATE_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+    TOKENIZER_FILES,
+)
 from hotswap.adapters.files import is_short, read_file, without_places
 from hotswap.adapters.tokenizer_pipeline import Json, checked, parsed
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused, BadRequest, NoRenderer, StepFailed
 from hotswap.tokenizer import Tokenizer
 
-TOKENIZER_FILE = "tokenizer.json"
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-TEMPLATE_FILE = "chat_template.jinja"
-# All that is looked at, and how many bytes each may have
-FILES = {
-    TOKENIZER_FILE: 1 << 27,
-    TOKENIZER_CONFIG_FILE: 1 << 24,
-    TEMPLATE_FILE: 1 << 20,
-    "special_tokens_map.json": 1 << 24,
-    "added_tokens.json": 1 << 24,
-}
 _CODE = "bad_tokenizer"
 _MOST_TEMPLATE = 1 << 18  # characters
 _PROBE = "A probe, 42 words: caf\u00e9 \u4f60\u597d \U0001f642\n\n\tx  "
@@ -130,7 +125,8 @@ class AdapterTokenizers:
 
 def _read(folder: Path) -> dict[str, bytes]:
     found = {
-        name: read_file(folder, name, most, code=_CODE) for name, most in FILES.items()
+        name: read_file(folder, name, most, code=_CODE)
+        for name, most in TOKENIZER_FILES.items()
     }
     return {name: content for name, content in found.items() if content is not None}
 

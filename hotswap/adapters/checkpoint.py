@@ -24,8 +24,9 @@ from peft import PeftConfig
 
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.fidelity import fits_mixed, merge_loss
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.files import read_file, unreadable
-from hotswap.adapters.foreign import WEIGHTS_FILE, check_pointer, explained
+from hotswap.adapters.foreign import check_pointer, explained
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.limits import (
@@ -36,7 +37,7 @@ from hotswap.adapters.limits import (
 )
 from hotswap.adapters.patterns import check_patterns
 from hotswap.adapters.peft_config import parse
-from hotswap.adapters.settings import CONFIG_FILE, unusual
+from hotswap.adapters.settings import unusual
 from hotswap.adapters.sidecar import SIDECAR_FILE, read_sidecar
 from hotswap.adapters.tensors import tensors_of
 from hotswap.adapters.updates import absent_targets, prove, updates
@@ -44,8 +45,6 @@ from hotswap.adapters.vocabulary import added_tokens, known_tokens
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused
 from hotswap.tokenizer import Tokenizer
-
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Layout", "read"]
 
 _MOST = 1000  # characters of a reason
 _MOST_CONFIG_BYTES = 1 << 20

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
+from hotswap.adapters.factors import factors
 from hotswap.adapters.generation import Delta, Rewrite
 from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
@@ -52,7 +53,7 @@ def fits_mixed(deltas: Mapping[str, Delta], layout: Layout) -> bool:
     """Whether all factors are finite in the weights' dtype."""
     for path, delta in deltas.items():
         dtype = layout.matrix(path).dtype
-        for factor in delta.factors(torch.device("cpu")):
+        for factor in factors(delta, torch.device("cpu")):
             if not bool(factor.to(dtype).isfinite().all()):
                 return False
     return True

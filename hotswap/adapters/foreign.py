@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.adapters.settings import LORA, refused
 from hotswap.errors import AdapterRefused
 from hotswap.short_thread import at_disk
-
-WEIGHTS_FILE = "adapter_model.safetensors"
 
 _LFS = b"version https://git-lfs"
 _MLX = (

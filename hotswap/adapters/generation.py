@@ -10,43 +10,27 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
-
-import torch
+from typing import Any, Protocol
 
 from hotswap.adapters.adapter_info import GenerationInfo
 from hotswap.tokenizer import Tokenizer
+
+Tensor = Any
+"""torch's. The engine and the library hold generations and compute nothing with them:
+they load without torch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
     """`scale * b @ a`, to be added to a weight seen as [out, in]."""
 
-    a: torch.Tensor  # [rank, in], the dtype of the file, on the CPU
-    b: torch.Tensor  # [out, rank]
+    a: Tensor  # [rank, in], the dtype of the file, on the CPU
+    b: Tensor  # [out, rank]
     scale: float
 
     @property
     def nbytes(self) -> int:
-        return self.a.nbytes + self.b.nbytes
-
-    def factors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """[rank, in] and [rank, out] in float64, balanced, the scale in the second."""
-        a = self.a.to(device, torch.float64)
-        return balanced(a, self.b.t().to(device, torch.float64) * self.scale)
-
-
-def balanced(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factors [..., rank, in] and [..., rank, out] of the same product.
-
-    Neither is larger than 1 if the other can take what is above, in powers of two,
-    which change no other bit: a row of the first that overflowed in a product, or of
-    the second in the model's type, would be infinite for nothing.
-    """
-    power = _exponents(a).clamp(min=0)
-    spare, excess = power - _exponents(a), (_exponents(b) + power).clamp(min=0)
-    power -= torch.minimum(spare, excess)
-    return torch.ldexp(a, -power), torch.ldexp(b, power)
+        return int(self.a.nbytes + self.b.nbytes)
 
 
 class Rewrite(Protocol):
@@ -57,12 +41,10 @@ class Rewrite(Protocol):
         """0 if the adapter's kind has none."""
 
     @property
-    def tensors(self) -> Sequence[torch.Tensor]:
+    def tensors(self) -> Sequence[Tensor]:
         """What the adapter keeps for this module; modules may share a tensor."""
 
-    def __call__(
-        self, golden: Mapping[str, torch.Tensor]
-    ) -> Mapping[str, torch.Tensor]:
+    def __call__(self, golden: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The parameters that change, by name, not rounded to the model's dtype yet.
 
         `golden`: the module's parameters as loaded, in the module's own orientation;
@@ -160,29 +142,22 @@ class _Scaled:
         return self.rewrite.rank
 
     @property
-    def tensors(self) -> Sequence[torch.Tensor]:
+    def tensors(self) -> Sequence[Tensor]:
         return self.rewrite.tensors
 
-    def __call__(
-        self, golden: Mapping[str, torch.Tensor]
-    ) -> Mapping[str, torch.Tensor]:
+    def __call__(self, golden: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return {
             name: self._from(golden.get(name), made.float())
             for name, made in self.rewrite(golden).items()
         }
 
-    def _from(self, golden: torch.Tensor | None, made: torch.Tensor) -> torch.Tensor:
-        start = torch.zeros_like(made)
+    def _from(self, golden: Tensor | None, made: Tensor) -> Tensor:
+        start: Tensor = made.new_zeros(made.shape)
         if golden is not None:  # tokens that were added start from nothing
             start[: golden.shape[0]] = golden
         return start + self.factor * (made - start)
 
 
-def bytes_of(tensors: Iterable[torch.Tensor]) -> int:
+def bytes_of(tensors: Iterable[Tensor]) -> int:
     """Tensors that share their memory count once."""
     return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
-
-
-def _exponents(rows: torch.Tensor) -> torch.Tensor:
-    """[..., rows, 1] powers of two that the largest of each row is below."""
-    return torch.frexp(rows.abs().amax(-1, keepdim=True)).exponent

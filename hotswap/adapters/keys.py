@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 
 import torch
 
-from hotswap.adapters.foreign import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.adapters.layout import Layout
 
 PREFIX = "base_model.model."

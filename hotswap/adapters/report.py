@@ -8,11 +8,7 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from hotswap.adapters.adapter_info import GenerationInfo
-from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
-from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
-from hotswap.adapters.layout import Layout
-from hotswap.adapters.limits import CheckpointLimits
 from hotswap.errors import AdapterRefused
 
 
@@ -23,19 +19,6 @@ class Report(GenerationInfo, frozen=True):
     ok: bool
     code: str | None = None
     reason: str | None = None
-
-
-def report(
-    folder: Path,
-    layout: Layout,
-    limits: CheckpointLimits | None = None,
-    tokenizers: AdapterTokenizers | None = None,
-) -> Report:
-    """Read and check the folder, and keep nothing of it."""
-    try:
-        return served(read(folder, layout, limits, tokenizers))
-    except AdapterRefused as error:
-        return refused(error)
 
 
 def served(generation: Generation) -> Report:

@@ -18,9 +18,9 @@ from msgspec import Meta
 from peft import PeftConfig, TaskType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.errors import AdapterRefused
 
-CONFIG_FILE = "adapter_config.json"
 LORA = "LORA"
 
 Rank = Annotated[int, Meta(ge=1)]

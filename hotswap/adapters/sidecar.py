@@ -13,12 +13,22 @@ from msgspec import Meta, Struct
 from hotswap.adapters.files import read_file
 from hotswap.errors import AdapterRefused
 from hotswap.parser_names import ReasoningParserName, ToolParserName
+from hotswap.sampling_ranges import (
+    MaxTokens,
+    MinP,
+    Penalty,
+    Priority,
+    RepetitionPenalty,
+    StopString,
+    Temperature,
+    TopK,
+    TopP,
+)
 
 SIDECAR_FILE = "hotswap.toml"
 _MOST_BYTES = 1 << 20
 _CODE = "bad_sidecar"
 
-_Text = Annotated[str, Meta(min_length=1, max_length=1000)]
 _Alias = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
@@ -34,14 +44,18 @@ class Sidecar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # In what form the adapter writes calls of tools, and its reasoning.
     tool_parser: ToolParserName | None = None
     reasoning_parser: ReasoningParserName | None = None
-    stop: Annotated[tuple[_Text, ...], Meta(max_length=16)] = ()
-    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
-    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=1 << 31)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=1 << 24)] | None = None
+    stop: Annotated[tuple[StopString, ...], Meta(max_length=16)] = ()
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    max_tokens: MaxTokens | None = None
     # The adapter's share beside others, and who goes first (lower is sooner).
     weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
-    priority: Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)] = 0
+    priority: Priority = 0
 
 
 NOTHING = Sidecar()

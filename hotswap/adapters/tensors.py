@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from hotswap.adapters import foreign
-from hotswap.adapters.foreign import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.adapters.keys import PREFIX, renamed
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.settings import LORA

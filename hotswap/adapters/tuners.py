@@ -17,12 +17,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hotswap.adapters.bounds import bounded, check_repeats
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.adapters.generation import Rewrite
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout, duplicate, hollow, is_hollow
 from hotswap.adapters.quiet import quiet
 from hotswap.adapters.rewrites import PeftMerge, Replaced
-from hotswap.adapters.settings import CONFIG_FILE, refused
+from hotswap.adapters.settings import refused
 from hotswap.adapters.vocabulary import resize
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused

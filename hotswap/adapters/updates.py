@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import torch
 from peft import PeftConfig
 
-from hotswap.adapters.foreign import WEIGHTS_FILE
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.generation import Delta, Rewrite
 from hotswap.adapters.keys import PREFIX
 from hotswap.adapters.layout import Layout
 from hotswap.adapters.low_rank import deltas, is_low_rank
 from hotswap.adapters.peft_config import more_than_low_rank
 from hotswap.adapters.rewrites import PeftMerge
-from hotswap.adapters.settings import CONFIG_FILE, LORA
+from hotswap.adapters.settings import LORA
 from hotswap.adapters.tensors import without_copies
 from hotswap.adapters.tuners import rewrites
 from hotswap.errors import AdapterRefused

@@ -3,11 +3,12 @@
 A request that generates passes
 
 middleware, cross_origin    bounds on bodies, a request id; what web pages may ask
-openai/, djl/               the routes of a family and the shapes of its answers
+openai/, tgi/, djl/         the routes of a family and the shapes of its answers
 shared/                     from its body to jobs, and to their last piece
 openapi/                    what the routes read and answer, at /schema
 error_responses             every error in its family's shape
 
-Others: models (what is served), admin and vllm (adapters come, change and go),
-operations (probes, status, metrics), events (a stream of news).
+Others: models (what is served), tokenization (what its tokens are), admin and vllm
+(adapters come, change and go), operations (probes, status, metrics), events (a stream
+of news).
 """

@@ -13,7 +13,15 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from hotswap.api import admin, error_responses, events, models, operations, vllm
+from hotswap.api import (
+    admin,
+    error_responses,
+    events,
+    models,
+    operations,
+    tokenization,
+    vllm,
+)
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.djl import adapters as djl_adapters
 from hotswap.api.djl import invocations, workflows
@@ -23,17 +31,21 @@ from hotswap.api.openai import chat, completions
 from hotswap.api.openapi import page
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
+from hotswap.api.tgi import generation, info
 from hotswap.errors import HotswapError
 from hotswap.templates import RENDERER
 
 PARTS = (
     completions,
     chat,
+    generation,
+    info,
     invocations,
     djl_adapters,
     djl_models,
     workflows,
     vllm,
+    tokenization,
     models,
     admin,
     events,

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import re
+from collections.abc import Mapping
 
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
@@ -11,14 +13,26 @@ from hotswap.api.djl import shape as djl_shape
 from hotswap.api.openai import shape as openai_shape
 from hotswap.api.shared.http_errors import ClientGone
 from hotswap.api.shared.http_status import status
+from hotswap.api.tgi import shape as tgi_shape
 from hotswap.errors import HotswapError
 
 log = logging.getLogger(__name__)
 
+# What clients of wider servers ask for, and what they would get.
+_ELSEWHERE = re.compile(
+    r"/(v1/|v2/)?(embeddings|embed|rerank|score|pooling|classify|audio/.*|images/.*"
+    r"|moderations|realtime|batches|files|fine_tuning/.*|assistants|threads)(/.*)?"
+)
+_WHAT_THIS_IS = (
+    "hotswap generates text, by one causal language model and its LoRA adapters: it "
+    "has no embeddings, scores, classes, sound, images or files. "
+)
 _FAMILIES = (
     "OpenAI's are /v1/completions, /v1/chat/completions and /v1/models; DJL's "
     "/invocations, /predictions/NAME, /models, /adapters, /workflows and /ping; vLLM's "
-    "/v1/load_lora_adapter and /v1/unload_lora_adapter; then /v1/adapters, /v1/events, "
+    "/v1/load_lora_adapter, /v1/unload_lora_adapter, /tokenize, /detokenize, "
+    "/tokenizer_info and /version; TGI's and LoRAX' /, /generate, /generate_stream and "
+    "/info; then /v1/adapters, /v1/events, "
     "/v1/status, /health, /metrics and /schema"
 )
 
@@ -27,7 +41,7 @@ def known_error(request: Request, error: HotswapError) -> Response:
     """One of our own tree."""
     if isinstance(error, ClientGone):
         log.debug("the client has left path=%r", request.scope["path"])
-    code = status(error, djl_shape.STATUS) if _is_djl(request) else status(error)
+    code = status(error, _changed(request))
     answer = _answer(request, error, code)
     retry_after_s = getattr(error, "retry_after_s", 1.0 if error.is_passing else None)
     if retry_after_s is not None:
@@ -40,7 +54,8 @@ def router_error(request: Request, error: HTTPException) -> Response:
     text = error.detail
     if isinstance(error, NotFoundException):
         path = request.scope["path"][:200]
-        text = f"There is no route {path}. {_FAMILIES}."
+        what = _WHAT_THIS_IS if _ELSEWHERE.fullmatch(path) else ""
+        text = f"There is no route {path}. {what}{_FAMILIES}."
     answer = _answer(request, HotswapError(text), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
@@ -56,11 +71,20 @@ def _answer(request: Request, error: HotswapError, code: int) -> Response:
     """The error in the shape of its route."""
     if _is_djl(request):
         body = djl_shape.error_body(error, code)
+    elif request.scope["path"] in tgi_shape.PATHS:
+        body = tgi_shape.error_body(error, code)
     elif request.scope["path"] in vllm.PATHS:
         body = vllm.error_body(error, code)
     else:
         body = openai_shape.error_body(error, code)
     return Response(body, status_code=code, media_type=MediaType.JSON)
+
+
+def _changed(request: Request) -> Mapping[type[HotswapError], int]:
+    """The codes of its family that are others than ours."""
+    if _is_djl(request):
+        return djl_shape.STATUS
+    return tgi_shape.STATUS if request.scope["path"] in tgi_shape.PATHS else {}
 
 
 def _is_djl(request: Request) -> bool:

@@ -67,7 +67,7 @@ def _card(
         "created": server.started_at,
         "allow_create_engine": False,
         "allow_sampling": True,
-        "allow_logprobs": False,
+        "allow_logprobs": True,
         "allow_search_indices": False,
         "allow_view": True,
         "allow_fine_tuning": False,

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hotswap import __version__
 from hotswap.api.shared.server_state import Injected, ServerState
 from scheduler import BASE
 
@@ -37,6 +38,12 @@ async def status(server: Injected) -> dict[str, Any]:
     del body["adapters"]
     own = {"memory": server.memory, "executor": server.executor}
     return {"model": server.base, **body, **own}
+
+
+@get("/version")
+async def version() -> dict[str, str]:
+    """Of this server, as vLLM tells its own."""
+    return {"version": __version__}
 
 
 @get("/metrics", media_type="text/plain; version=0.0.4")
@@ -114,4 +121,4 @@ def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-ROUTES = [live, ready, status, metrics]
+ROUTES = [live, ready, status, metrics, version]

@@ -102,7 +102,7 @@ class Batch:
             if sequence is None:
                 continue
             if sample is None:
-                error = StepFailed("the model's logits are not finite")
+                error = StepFailed(_no_sample(sequence))
                 failed.append((sequence, error))
                 continue
             try:
@@ -126,13 +126,21 @@ class Batch:
             )
             sequence.has_kv = True
         tokens, position = sequence.tokens_for(work.tokens)
+        is_last = job.prefilled + work.tokens >= job.prompt_tokens
         return Row(
             job=job.id,
             tokens=tokens,
             position=position,
             generation=sequence.generation,
-            wants_logits=job.prefilled + work.tokens >= job.prompt_tokens,
+            wants_logits=is_last,
+            targets=sequence.targets_for(work.tokens),
         )
+
+
+def _no_sample(sequence: Sequence) -> str:
+    if sequence.params.grammar is None:
+        return "the model's logits are not finite"
+    return "no token is left that its grammar allows, or the logits are not finite"
 
 
 def _no_text(text: str) -> StepFailed:

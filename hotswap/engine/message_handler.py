@@ -35,6 +35,7 @@ from hotswap.errors import (
     InternalError,
     OtherTokenizer,
     Overloaded,
+    PromptTooLong,
     StillLoading,
     Stopping,
 )
@@ -221,8 +222,13 @@ class MessageHandler:
         return Sequence(job, message, generation, tokenizer, eos)
 
     def _answer_tokens(self, message: Submit) -> int:
+        """At least one: a prompt that is only scored ends with a token, too, which
+        nobody gets."""
         prompt = len(message.prompt)
-        return message.params.answer_tokens(prompt, self._limit, "prompt")
+        tokens = message.params.answer_tokens(prompt, self._limit, "prompt")
+        if prompt >= self._scheduler.kv_tokens:
+            raise PromptTooLong(prompt, 1, self._limit, "prompt")
+        return max(1, tokens)
 
     def _cancel(self, job: int) -> None:
         if job in self._batch:

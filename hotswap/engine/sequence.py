@@ -1,5 +1,7 @@
 """Sequence: the engine's side of a job - its tokens, its text, when it ends."""
 
+from collections.abc import Sequence as Tokens
+
 from hotswap.adapters.generation import Generation
 from hotswap.engine.messages import Submit
 from hotswap.engine.text import Detokenizer, StopStrings
@@ -28,8 +30,9 @@ class Sequence:
         self.prompt = message.prompt
         self._tokens = list(message.prompt)
         self._eos = frozenset() if message.params.ignore_eos else eos
-        self._text = Detokenizer(tokenizer)
-        self._stops = StopStrings(message.params.stop)
+        params = message.params
+        self._text = Detokenizer(tokenizer, skips_special=params.skips_special)
+        self._stops = StopStrings(params.stop, keeps=params.includes_stop)
 
     @property
     def ends(self) -> frozenset[int]:
@@ -45,21 +48,25 @@ class Sequence:
             start = job.prompt_tokens + job.generated - 1
         return self._tokens[start : start + count] or None, start
 
+    def targets_for(self, count: int) -> Tokens[int]:
+        """The prompt's tokens behind the next `count`, where they are to be scored."""
+        job = self.job
+        if self.params.prompt_logprobs is None or not job.is_prefilling:
+            return ()
+        start = job.prefilled + 1
+        return self.prompt[start : start + count]
+
     def push(self, sample: Sample, mode: Mode) -> Piece:
         """Take a sampled token; the piece says what it means to the client."""
+        if self.params.max_tokens == 0:  # only the prompt was to be computed
+            return Piece(
+                token=None, text="", mode=mode, prompt=sample.prompt, finish="length"
+            )
         self._tokens.append(sample.token)
-        finish: Finish | None = None
-        is_stop = sample.token in self.params.stop_tokens
-        if is_stop or sample.token in self._eos:
-            text = self._stops_with(self._text.flush())
-            finish = "stop" if is_stop else "eos"
-        else:
-            text, met = self._stops.push(self._text.push(sample.token))
-            if met:
-                finish = "stop"
-            elif len(self._tokens) >= self.job.kv_tokens:
-                text += self._stops_with(self._text.flush())
-                finish = "length"
+        text, finish = self._text_and_finish(sample.token)
+        stop: str | int | None = self._stops.met
+        if finish == "stop" and stop is None:
+            stop = sample.token
         return Piece(
             token=sample.token,
             text=text,
@@ -67,8 +74,24 @@ class Sequence:
             scored=sample.scored,
             prompt=sample.prompt,
             finish=finish,
+            stop_reason=stop,
         )
 
+    def _text_and_finish(self, token: int) -> tuple[str, Finish | None]:
+        is_stop = token in self.params.stop_tokens
+        if is_stop or token in self._eos:
+            rest = self._text.push(token) if self.params.includes_stop else ""
+            text = self._stops_with(rest + self._text.flush())
+            return text, "stop" if is_stop or self._stops.met else "eos"
+        text = self._stops.push(self._text.push(token))
+        if self._stops.met:
+            return text, "stop"
+        if len(self._tokens) >= self.job.kv_tokens:
+            text += self._stops_with(self._text.flush())
+            return text, "stop" if self._stops.met else "length"
+        return text, None
+
     def _stops_with(self, rest: str) -> str:
-        text, met = self._stops.push(rest)
-        return text if met else text + self._stops.flush()
+        """The last of the text, and what was held back."""
+        text = self._stops.push(rest)
+        return text if self._stops.met else text + self._stops.flush()

@@ -79,7 +79,11 @@ class StepRunner:
         if not self._launch(step):
             return 0.0
         most = 0  # that may stay in the air
-        if self._executor.launches_ahead and step.plan.build_ahead is None:
+        if (
+            self._executor.launches_ahead
+            and step.plan.build_ahead is None
+            and not self._follows_grammar(self._in_air[-1].launched)
+        ):
             most = 1
             for job in self._scheduler.advance(step):
                 self._batch.close(job)
@@ -87,6 +91,10 @@ class StepRunner:
         while len(self._in_air) > most:
             seconds = self._land()
         return seconds
+
+    def _follows_grammar(self, launched: Launched) -> bool:
+        """Whether a token of it decides what the next one of its job may be."""
+        return any(self._batch[job].params.grammar for job in launched.jobs)
 
     def _is_warm(self, step: Step) -> bool:
         """Whether what it runs on can be made resident without building it."""
@@ -181,7 +189,8 @@ class StepRunner:
     def _report(self, step: Step, outcome: Outcome, pieces: dict[int, Piece]) -> None:
         """Tell the scheduler, the counters and the clients what the step did."""
         self._scheduler.report(step, outcome, self._clock())
-        self._counters.count(step, outcome, sampled=len(pieces))
+        told = sum(piece.token is not None for piece in pieces.values())
+        self._counters.count(step, outcome, sampled=told)
         for job, piece in pieces.items():
             self._outbox.put(self._batch[job].ticket, piece)
             if piece.finish is not None:

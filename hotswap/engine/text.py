@@ -21,8 +21,9 @@ class Detokenizer:
     byte-level and for sentencepiece vocabularies because both decodings start alike.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, skips_special: bool = True) -> None:
         self._tokenizer = tokenizer
+        self._skips_special = skips_special
         self._ids: list[int] = []
         self._start = 0  # window [start, read) was emitted, [read, end) was not
         self._read = 0
@@ -30,8 +31,7 @@ class Detokenizer:
     def push(self, token: int) -> str:
         """Text that became certain with this token; never half a character."""
         self._ids.append(token)
-        before = self._tokenizer.decode(self._ids[self._start : self._read])
-        after = self._tokenizer.decode(self._ids[self._start :])
+        before, after = self._window()
         if len(after) <= len(before) or after.endswith(_BROKEN):
             return ""  # nothing, or a tail that later bytes may complete
         self._start, self._read = self._read, len(self._ids)
@@ -39,37 +39,49 @@ class Detokenizer:
 
     def flush(self) -> str:
         """What is left when no more tokens come: possibly a broken character."""
-        before = self._tokenizer.decode(self._ids[self._start : self._read])
-        after = self._tokenizer.decode(self._ids[self._start :])
+        before, after = self._window()
         self._start = self._read = len(self._ids)
         return after[len(before) :]
 
+    def _window(self) -> tuple[str, str]:
+        """The text of the window without and with what was not emitted."""
+        decode, skips = self._tokenizer.decode, self._skips_special
+        return (
+            decode(self._ids[self._start : self._read], skips_special=skips),
+            decode(self._ids[self._start :], skips_special=skips),
+        )
+
 
 class StopStrings:
-    """Cuts a stream of text before the stop string that is complete first.
+    """Cuts a stream of text before the stop string that is complete first, or behind it
+    if it `keeps` that. `met`: which one it was; None so far.
 
     Of two that end together the longer one counts, so the cut does not depend on how
     the text was divided into pieces.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, keeps: bool = False) -> None:
         self._stops = [_Stop(stop) for stop in stops]
+        self._keeps = keeps
         self._held = ""
+        self.met: str | None = None
 
-    def push(self, text: str) -> tuple[str, bool]:
-        """Text that is certain to come before any stop, and whether one was met."""
+    def push(self, text: str) -> str:
+        """Text that is certain to come before the cut."""
         if not self._stops:
-            return text, False
+            return text
         start = len(self._held)
         self._held += text
         for end, character in enumerate(text, start + 1):
-            met = [len(stop.text) for stop in self._stops if stop.push(character)]
+            met = [stop.text for stop in self._stops if stop.push(character)]
             if met:
-                before, self._held = self._held[: end - max(met)], ""
-                return before, True
+                self.met = max(met, key=len)
+                cut = end if self._keeps else end - len(self.met)
+                before, self._held = self._held[:cut], ""
+                return before
         cut = len(self._held) - max(stop.begun for stop in self._stops)
         certain, self._held = self._held[:cut], self._held[cut:]
-        return certain, False
+        return certain
 
     def flush(self) -> str:
         """What was held back for a stop that never came."""

@@ -22,12 +22,13 @@ class Piece:
     """What one step gave a job. `text` may be empty; `finish` ends the stream.
     `scored`, `prompt`: as a `Sample` has them."""
 
-    token: int
+    token: int | None
     text: str
     mode: Mode
     scored: Scored | None = None
     prompt: tuple[Scored, ...] = ()
     finish: Finish | None = None
+    stop_reason: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hotswap.adapters.checkpoint import CONFIG_FILE
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.adapters.files import unreadable
 from hotswap.errors import (
     AdapterRefused,

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hotswap.adapters.adapter_tokenizer import FILES
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.file_names import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.short_thread import ShortThread, at_disk, in_short_thread
 
-NAMES = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, *FILES)
+NAMES = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, *TOKENIZER_FILES)
 
 _MOST_STUCK = 16
 _SILENT = "it does not answer"

@@ -1,6 +1,7 @@
 """Model path: what a model's name says of where it comes from. Reads no model.
 
-A folder as transformers saves it, a `.gguf` file, or the id of a model on the hub.
+A folder as transformers saves it, a `.gguf` file, or the id of a model on the hub; or
+`echo`, which is none.
 """
 
 import re
@@ -10,16 +11,21 @@ from hotswap.errors import StartFailed
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _GGUF = b"GGUF"
+ECHO = "echo"  # a folder of that name is ./echo
 
 
 def is_hub_id(source: str) -> bool:
     """Whether it names neither a file nor a folder that is there."""
+    if source == ECHO:
+        return False
     path = Path(source).expanduser()
     return path.suffix != ".gguf" and not path.is_dir()
 
 
 def check(source: str) -> None:
     """Raises StartFailed for what can be seen to be no model at a glance."""
+    if source == ECHO:
+        return
     path = Path(source).expanduser()
     try:
         if path.suffix == ".gguf":

@@ -11,7 +11,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.errors import AdapterRefused

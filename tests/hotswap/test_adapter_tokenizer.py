@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from hotswap.adapters.adapter_tokenizer import TOKENIZER_FILE, AdapterTokenizers
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import TOKENIZER_FILE
 from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused, BadRequest
 from tests import added, tiny

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 from tests import tiny
 from tests.changes import (

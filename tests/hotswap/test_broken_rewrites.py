@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 from tests import tiny
 from tests.formats import FORMATS

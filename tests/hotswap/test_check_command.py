@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 
 
 def hotswap(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,9 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE, Layout, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import WEIGHTS_FILE
+from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 from tests import tiny
 from tests.changes import PREFIX, A, config, put, raw, remove, targets

@@ -11,14 +11,12 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    Layout,
-    read,
-)
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.folder_check import report
+from hotswap.adapters.layout import Layout
 from hotswap.adapters.limits import CheckpointLimits
-from hotswap.adapters.report import Report, report, text
+from hotswap.adapters.report import Report, text
 from hotswap.errors import AdapterRefused, MergeFailed
 from tests import tiny
 from tests.hotswap.test_parity import logits, make_runner

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from litestar.testing import RequestFactory
+from litestar.testing import RequestFactory, TestClient
 
 from hotswap.api import error_responses
 from hotswap.api.djl import shape as djl_shape
 from hotswap.api.shared.http_status import STATUS
+from hotswap.api.tgi import shape as tgi_shape
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -17,6 +18,7 @@ from hotswap.errors import (
     StartFailed,
     StillLoading,
 )
+from tests.fake_server import FakeEngine, app_of
 
 NEVER_SENT = {HotswapError, ClientError, StartFailed}
 
@@ -27,13 +29,15 @@ def tree(root: type[HotswapError]) -> set[type[HotswapError]]:
 
 def test_every_error_has_a_code() -> None:
     assert set(STATUS) == tree(HotswapError) - NEVER_SENT
-    assert djl_shape.STATUS.keys() <= STATUS.keys()
+    for changed in (djl_shape.STATUS, tgi_shape.STATUS):
+        assert changed.keys() <= STATUS.keys()
 
 
 def test_an_error_of_the_request_is_never_the_servers() -> None:
     for kind in tree(ClientError) - NEVER_SENT:
         assert 400 <= STATUS[kind] < 500
         assert 400 <= djl_shape.STATUS.get(kind, 400) < 500
+        assert 400 <= tgi_shape.STATUS.get(kind, 400) < 500
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/invocations"])
@@ -79,3 +83,20 @@ def test_a_template_that_no_process_can_render_now_is_to_be_asked_for_again(
     answer = error_responses.known_error(RequestFactory().post(path), NoRenderer())
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/embeddings", "/v1/audio/transcriptions", "/v1/images/generations"),
+        *("/v1/rerank", "/rerank", "/score", "/pooling", "/classify", "/embed"),
+    ],
+)
+def test_what_wider_servers_do_is_a_404_that_says_what_this_one_does(path: str) -> None:
+    with TestClient(app_of(FakeEngine())) as client:
+        answer = client.post(path, json={"model": "tiny", "input": "abc"})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (404, "NotFoundError")
+    assert "hotswap generates text" in error["message"]
+    assert "/v1/chat/completions" in error["message"]

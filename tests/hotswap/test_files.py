@@ -10,14 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.adapter_tokenizer import FILES, AdapterTokenizers
-from hotswap.adapters.checkpoint import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    Layout,
-    read,
-)
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE
 from hotswap.adapters.files import read_file, without_places
+from hotswap.adapters.layout import Layout
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.errors import AdapterRefused
@@ -28,7 +25,7 @@ from hotswap.short_thread import in_short_thread
 from tests import tiny
 
 KINDS = ("pipe", "socket", "folder", "device", "endless device")
-NAMES = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, *FILES)
+NAMES = (CONFIG_FILE, WEIGHTS_FILE, SIDECAR_FILE, *TOKENIZER_FILES)
 
 
 def plant(kind: str, path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.model.eager.executor import EagerExecutor
 from tests.formats import FORMATS
 from tests.hotswap.test_parity import logits, make_runner, oracle

@@ -10,7 +10,8 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.adapters.keys import PREFIX
 from hotswap.errors import AdapterRefused
 from hotswap.model.eager.executor import EagerExecutor

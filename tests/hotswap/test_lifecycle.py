@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.errors import AdapterExists, StillLoading, UnknownAdapter

@@ -155,8 +155,10 @@ def test_a_word_of_several_tokens_is_met_only_in_the_output() -> None:
 
     assert greedy(row, 4, bad_words=((1, 1),)) == [1, 2, 1, 2]
     assert greedy(row, 5, bad_words=((1, 1), (2, 1, 2), (2, 2))) == [1, 2, 1, 3, 1]
-    spans_prompt = sampler({"temperature": 0, "bad_words": ((2, 1),)}, [2])
-    assert tokens_of(torch.tensor([row]), [spans_prompt]) == [1]
+    for penalty in (1.0, 1.1):  # the past holds the prompt only with a penalty
+        way = {"bad_words": ((2, 1),), "repetition_penalty": penalty}
+        spans_prompt = sampler({"temperature": 0, **way}, [2])
+        assert tokens_of(torch.tensor([row]), [spans_prompt]) == [1]
 
 
 def test_nothing_ends_an_answer_before_it_has_its_fewest_tokens() -> None:
@@ -189,6 +191,7 @@ def test_an_allowed_token_is_sampled_however_unlikely_it_is(temperature: float) 
         {"allowed_tokens": frozenset({1}), "repetition_penalty": 2.0},
         {"bad_words": ((0,), (2,)), "top_k": 2},
         {"bad_words": ((0,), (2,)), "min_p": 1.0, "top_p": 0.5},
+        {"bad_words": ((0,), (2,)), "min_p": 1.0},
     ]
 
     for way in ways:

@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from hotswap.adapters.bounds import bounded
-from hotswap.adapters.checkpoint import WEIGHTS_FILE, Layout, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.adapters.generation import Generation
+from hotswap.adapters.layout import Layout
 from hotswap.adapters.rewrites import PeftMerge
 from hotswap.adapters.tuners import rewrites
 from hotswap.errors import AdapterRefused, MergeFailed, MixFailed

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, Layout, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.adapters.generation import Generation
+from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 from tests import tiny
 from tests.formats import FORMATS

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hotswap.errors import BadRequest
 from hotswap.template_options import RESERVED, TemplateOptions
-from hotswap.templates import Renderer
+from hotswap.templates import RENDERER, Renderer
 from hotswap.tokenizer import Tokenizer
 from tests import tiny
 from tests.hotswap.api.chat.speaking import HERMES, IGNORES, LLAMA3, MISTRAL, TOOLS
@@ -61,6 +61,7 @@ def renderer() -> Iterator[Renderer]:
     made = Renderer()
     yield made
     made.close()
+    RENDERER.close()
 
 
 def options_of(said: dict[str, Any]) -> TemplateOptions:

@@ -12,8 +12,10 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Layout, read
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.keys import PREFIX
+from hotswap.adapters.layout import Layout
 from hotswap.errors import AdapterRefused
 from hotswap.model.eager.executor import EagerExecutor
 from tests import tiny

@@ -78,34 +78,41 @@ def test_special_tokens_are_not_text(tokenizer: Tokenizer) -> None:
     assert text == "ab"
 
 
+@pytest.mark.parametrize("keeps", [False, True], ids=["before", "behind"])
 @pytest.mark.parametrize("seed", range(20))
-def test_stop_strings_cut_a_stream_where_they_cut_the_whole(seed: int) -> None:
+def test_stop_strings_cut_a_stream_where_they_cut_the_whole(
+    seed: int, keeps: bool
+) -> None:
     rng = random.Random(seed)
     text = "".join(rng.choice("ab") for _ in range(40))
     stops = [
         "".join(rng.choice("ab") for _ in range(rng.randrange(1, 6))) for _ in "xy"
     ]
     found = [(text.find(s) + len(s), text.find(s)) for s in stops if s in text]
-    stream = StopStrings(stops)
+    stream = StopStrings(stops, keeps=keeps)
 
-    got, met, rest = "", False, text
-    while rest and not met:
+    got, rest = "", text
+    while rest and stream.met is None:
         size = rng.randrange(1, 4)
-        certain, met = stream.push(rest[:size])
-        got, rest = got + certain, rest[size:]
-    if not met:
+        got, rest = got + stream.push(rest[:size]), rest[size:]
+    if stream.met is None:
         got += stream.flush()
 
-    assert met == bool(found)
-    assert got == (text[: min(found)[1]] if found else text)
+    assert (stream.met is not None) == bool(found)
+    if not found:
+        assert got == text
+        return
+    end, start = min(found)
+    assert stream.met == text[start:end]
+    assert got == text[: end if keeps else start]
 
 
 def test_the_beginning_of_a_stop_string_is_held_back_until_it_is_none() -> None:
     stream = StopStrings(["###"])
 
-    assert stream.push("a##") == ("a", False)
-    assert stream.push("b") == ("##b", False)
-    assert stream.push("##") == ("", False)
+    assert stream.push("a##") == "a"
+    assert stream.push("b") == "##b"
+    assert stream.push("##") == ""
     assert stream.flush() == "##"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tokenizers import Regex, decoders, pre_tokenizers
 
-from hotswap.adapters.adapter_tokenizer import TOKENIZER_FILE, AdapterTokenizers
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
+from hotswap.adapters.file_names import TOKENIZER_FILE
 from hotswap.errors import AdapterRefused, StepFailed
 from hotswap.tokenizer import Tokenizer
 from tests import added, tiny

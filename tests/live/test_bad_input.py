@@ -133,7 +133,7 @@ SHARED: dict[str, list[Any]] = {
     "stream": ["yes"],
     "stream_options": [3, {"include_usage": 3}],
     "adaptor": ["a1"],
-    "logit_bias": [{"1": 2}],
+    "logit_bias": [{"1": 101}, {"x": 1}, {"260": 1}, {"1": 1e300}],
 }
 PROMPTS: list[Any] = ["", [], [""], ["a", ""], [[]], None, 5, {}, ["a", 1], [True]]
 PROMPTS += ["x" * 509]
@@ -143,9 +143,9 @@ BAD: dict[str, dict[str, list[Any]]] = {
     COMPLETIONS: {
         **SHARED,
         "prompt": PROMPTS + TOKENS,
-        "logprobs": [0, 1],
+        "logprobs": [-1, 21, True],
         "suffix": ["x"],
-        "best_of": [2],
+        "best_of": [0, 65],
     },
     CHAT: {
         **SHARED,

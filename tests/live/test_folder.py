@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from hotswap import app
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from tests import tiny
 from tests.servers import Live, settings, wait_until
 

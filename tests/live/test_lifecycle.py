@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from hotswap import app
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from tests import tiny
 from tests.servers import NO_TLS, Live, free_port, settings, spawned, wait_until
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from hotswap import app
-from hotswap.adapters.checkpoint import CONFIG_FILE
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.errors import StartFailed
 from scheduler import BASE, Mode, Scheduler, Step
 from scheduler.decision import Decision

@@ -70,7 +70,7 @@ def test_a_model_is_retrieved_by_any_name_that_a_request_may_say(
         card = client.models.retrieve(asked)
         assert card.id == ("a1" if "a1" in asked else asked)
         assert card.model_extra is not None
-        assert card.model_extra["permission"][0]["allow_logprobs"] is False
+        assert card.model_extra["permission"][0]["allow_logprobs"] is True
 
     for asked in ["tiny", "nope", "org/tiny", "org/tiny:v1:nope", "a1:a1"]:
         with pytest.raises(openai.NotFoundError) as caught:
@@ -98,7 +98,7 @@ ERRORS: list[tuple[type[openai.APIStatusError], dict[str, Any], str]] = [
     (openai.NotFoundError, {"model": "nope"}, "model"),
     (openai.NotFoundError, {"extra_body": {"adapter": "nope"}}, "adapter"),
     (openai.BadRequestError, {"temperature": -1}, "temperature"),
-    (openai.BadRequestError, {"logprobs": 2}, "logprobs"),
+    (openai.BadRequestError, {"logprobs": 21}, "logprobs"),
     (openai.BadRequestError, {"extra_body": {"adaptor": "a1"}}, "adaptor"),
     (openai.BadRequestError, {"prompt": "x" * 600}, "prompt"),
     (openai.BadRequestError, {"extra_query": {"adapters": "a1"}}, "adapters"),

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hotswap.adapters.adapter_tokenizer import TOKENIZER_FILE
+from hotswap.adapters.file_names import TOKENIZER_FILE
 from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.templates import RENDERER
 from tests import added, tiny

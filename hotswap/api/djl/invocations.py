@@ -7,25 +7,24 @@ adapters, `?adapter=`), the documentation is followed.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from hotswap.api.djl.schemas import Invocation, Parameters
+from hotswap.api.djl.answer_shape import AnswerShape
+from hotswap.api.djl.schemas import Invocation
+from hotswap.api.openai.best_of import best
 from hotswap.api.shared.djl_errors import UnknownEndpoint
-from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.running import Answer, Running, collect, primed
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
-from hotswap.engine.ticket import Piece
 from hotswap.errors import BadRequest
 
-_FINISH = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
+_EVENTS = "text/event-stream"
 
 
 @post("/invocations", status_code=200)
@@ -75,74 +74,86 @@ async def _invoke(
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")
-    submitter.check_room(len(texts), "inputs")
     if body.stream and len(texts) > 1:
         raise BadRequest("`stream` takes one input, not a list of several", "stream")
-    requests = [
-        JobRequest(
-            prompt=Prompt(text, "inputs"),
-            adapter=adapter,
-            params=body.parameters.to_params(server.sidecar(adapter)),
-        )
-        for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True)
-    ]
+    _check(body)
+    copies = body.parameters.copies
+    submitter.check_room(len(texts) * copies, "inputs")
+    requests = []
+    for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True):
+        params = body.parameters.to_params(server.sidecar(adapter))
+        prompt = Prompt(text, "inputs", truncate=body.parameters.truncate)
+        requests += [
+            JobRequest(
+                prompt=prompt,
+                adapter=adapter,
+                params=numbered(params, number),
+                bad_words=tuple(body.parameters.bad_words or ()),
+            )
+            for number in range(copies)
+        ]
     running = await submitter.submit(requests, selection.field)
     return await _answer(request, running, body, texts)
+
+
+def _check(body: Invocation) -> None:
+    """Raises BadRequest for what contradicts itself."""
+    parameters = body.parameters
+    if parameters.best_of is not None and parameters.best_of < (parameters.n or 1):
+        raise BadRequest("`best_of` is less than `n`", "parameters.best_of")
+    if not body.stream:
+        return
+    if parameters.copies > 1:
+        field = "best_of" if parameters.best_of else "n"
+        raise BadRequest(f"`{field}` > 1 cannot be streamed", f"parameters.{field}")
+    if parameters.decoder_input_details:
+        field = "parameters.decoder_input_details"
+        raise BadRequest("`decoder_input_details` cannot be streamed", field)
 
 
 async def _answer(
     request: Request, running: Running, body: Invocation, texts: Sequence[str]
 ) -> Response:
     parameters = body.parameters
-    if body.stream:
-        lines = await primed(running, _lines(running, parameters, texts[0]))
-        return Stream(
-            lines, media_type="application/jsonlines", headers=running.headers()
+    copies = parameters.copies
+    shapes = [
+        AnswerShape(
+            parameters,
+            text,
+            running.requests[place * copies].prompt.tokens,
+            running.tokenizers[place * copies],
+            is_sse=body.stream and _EVENTS in request.headers.get("accept", ""),
         )
-    answers = await collect(request, running)
-    items = [
-        _whole(answer, parameters, text)
-        for answer, text in zip(answers, texts, strict=True)
+        for place, text in enumerate(texts)
     ]
+    if body.stream:
+        lines = await primed(running, _lines(running, shapes[0]))
+        media_type = _EVENTS if shapes[0].is_sse else "application/jsonlines"
+        return Stream(lines, media_type=media_type, headers=running.headers())
+    answers = await collect(request, running)
+    told = parameters.told
+    order = best(answers, candidates=copies, n=told)
+    items = []
+    for place, shape in enumerate(shapes):
+        first, *others = order[place * told : (place + 1) * told]
+        items.append(shape.whole(answers[first], [answers[one] for one in others]))
     content = items[0] if isinstance(body.inputs, str) else items
     return Response(content, headers=running.headers())
 
 
-def _whole(answer: Answer, parameters: Parameters, text: str) -> dict[str, Any]:
-    prefix = text if parameters.return_full_text else ""
-    body: dict[str, Any] = {"generated_text": prefix + answer.text}
-    if parameters.details:
-        body["details"] = {
-            "finish_reason": _FINISH.get(answer.finish or ""),
-            "generated_tokens": len(answer.tokens),
-            "inputs": text,
-            "tokens": [_token(piece) for piece in answer.tokens],
-        }
-    return body
-
-
-def _token(piece: Piece) -> dict[str, Any]:
-    logprob = piece.scored.logprob if piece.scored else None
-    return {"id": piece.token, "text": piece.text, "log_prob": logprob}
-
-
-async def _lines(
-    running: Running, parameters: Parameters, text: str
-) -> AsyncIterator[bytes]:
+async def _lines(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
     """One object for each token; the last one adds the whole text."""
     answer = Answer()
     try:
         async for _, piece in running.pieces():
             answer.add(piece)
-            line: dict[str, Any] = {"token": _token(piece)}
-            if piece.finish is not None:
-                line.update(_whole(answer, parameters, text))
-            yield msgspec.json.encode(line) + b"\n"
+            yield shape.line(piece, answer)
     except Exception as error:
         # The status is out already: DJL's last line says so.
         details = {"finish_reason": "error"}
-        body = {"generated_text": "", "error": str(error), "details": details}
-        yield msgspec.json.encode(body) + b"\n"
+        yield shape.written(
+            {"generated_text": "", "error": str(error), "details": details}
+        )
     finally:
         running.close()
 

@@ -3,12 +3,16 @@
 make requests -> submit -> answer, for completions and chat alike
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from litestar import Request, Response
+import msgspec
+from litestar import MediaType, Request, Response
 from litestar.response import Stream
 
+from hotswap.api.openai import contradictions
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion
 from hotswap.api.openai.shape import ResponseShape, error_body, event, ran, usage
@@ -22,20 +26,25 @@ from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.sampling_params import SamplingParams
 
+_Body = TypeVar("_Body", Completion, Chat)
+
 
 async def generate(
     request: Request,
     server: ServerState,
     submitter: Submitter,
     *,
-    body: Completion | Chat,
+    body: _Body,
     prompts: Sequence[Prompt],
     selection: Selection,
-    shape: Callable[[Completion | Chat, str], ResponseShape],
     grammar: GrammarSpec | None = None,
+    shape: Callable[[_Body, str], ResponseShape],
 ) -> Response:
-    """Submit `n` jobs for each prompt and answer with what they say. `shape`: of the
-    body and the name of what runs. `grammar`: what every answer has to match."""
+    """Submit `n` jobs for each prompt and answer with what they say. `grammar`: what
+    each answer has to look like. `shape`: of the body and the name of what runs."""
+    contradictions.check(body)
+    if grammar is not None:
+        grammar.check(stop=body.stop, ignore_eos=body.ignore_eos)
     adapters = selection.for_inputs(len(prompts))
     requests = _requests(server, body, prompts, adapters, grammar)
     made = shape(body, ran(server, requests, body.model))
@@ -51,18 +60,20 @@ def _requests(
     adapters: Sequence[str],
     grammar: GrammarSpec | None,
 ) -> list[JobRequest]:
-    """`n` jobs for each prompt, which share it."""
+    """`n` jobs for each prompt, which share it; `best_of`, where that is more."""
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
         params = body.to_params(server.sidecar(adapter))
+        contradictions.check_params(body, params)
         requests += [
             JobRequest(
                 prompt=prompt,
                 adapter=adapter,
                 params=_seeded(params, number),
                 grammar=grammar,
+                bad_words=tuple(body.bad_words or ()),
             )
-            for number in range(body.n or 1)
+            for number in range(body.copies)
         ]
     return requests
 
@@ -79,8 +90,16 @@ async def _answer(request: Request, running: Running, shape: ResponseShape) -> R
         chunks = await primed(running, _stream(running, shape))
         return Stream(chunks, media_type="text/event-stream", headers=running.headers())
     answers = await collect(request, running)
-    used = usage(running, sum(len(answer.tokens) for answer in answers))
-    return Response(shape.whole(answers, used), headers=running.headers())
+    generated = sum(answer.generated for answer in answers)
+    used = usage(running.prompt_tokens, generated)
+
+    def encoded() -> bytes:
+        return msgspec.json.encode(shape.whole(answers, used))
+
+    # To tell of a long prompt's tokens takes a while.
+    is_long = any(answer.tokens[0].prompt for answer in answers)
+    content = await asyncio.to_thread(encoded) if is_long else encoded()
+    return Response(content, media_type=MediaType.JSON, headers=running.headers())
 
 
 async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes]:
@@ -88,11 +107,15 @@ async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes
     tokens = 0
     try:
         async for index, piece in running.pieces():
-            tokens += 1
-            if (chunk := shape.chunk(index, piece)) is not None:
+            tokens += piece.token is not None
+            if piece.prompt:  # to tell of a long one takes a while
+                chunk = await asyncio.to_thread(shape.chunk, index, piece)
+            else:
+                chunk = shape.chunk(index, piece)
+            if chunk is not None:
                 yield event(chunk)
         if shape.tells_usage:
-            yield event(shape.usage_chunk(usage(running, tokens)))
+            yield event(shape.usage_chunk(usage(running.prompt_tokens, tokens)))
         yield b"data: [DONE]\n\n"
     except Exception as error:
         # The status is out already: the error can only be an event.

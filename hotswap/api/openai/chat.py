@@ -10,7 +10,9 @@ from hotswap.api.openai.chat_messages import templated
 from hotswap.api.openai.chat_output import OutputReader
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.chat_shape import ChatShape
+from hotswap.api.openai.structured import grammar_of
 from hotswap.api.openai.tool_schemas import check_tools
+from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.prompt import Conversation, Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.server_state import Injected
@@ -25,17 +27,20 @@ async def chat_completions(
 ) -> Response:
     """Answer a conversation in the adapter's template, or the model's own."""
     body, selection = await read_body(request, server, Chat)
-    submitter.check_room(body.n or 1, "n")
+    submitter.check_room(body.copies, "n")
     (adapter,) = selection.for_inputs(1)
     check_tools(body.tools or [], body.tool_choice)
-    sidecar = server.sidecar(adapter)
+    sidecar, grammar = server.sidecar(adapter), _grammar(body)
     reader = OutputReader(
         body.calling,
         tool_parser=sidecar.tool_parser,
-        reasoning_parser=sidecar.reasoning_parser,
+        reasoning_parser=None if grammar else sidecar.reasoning_parser,
         tells_reasoning=body.include_reasoning,
+        skips_special=body.skip_special_tokens,
     )
-    prompt = Prompt(_conversation(body, sidecar, reader), "messages")
+    prompt = Prompt(
+        _conversation(body, sidecar, reader), "messages", **body.prompt_options(sidecar)
+    )
     return await generate(
         request,
         server,
@@ -43,9 +48,19 @@ async def chat_completions(
         body=body,
         prompts=[prompt],
         selection=selection,
+        grammar=grammar,
         shape=partial(ChatShape, reader=reader, prompt=prompt),
-        grammar=body.calling.grammar(),
     )
+
+
+def _grammar(body: Chat) -> GrammarSpec | None:
+    """What the answer has to match. Raises BadRequest."""
+    called, said = body.calling.grammar(), grammar_of(body)
+    if called and said:
+        raise BadRequest(
+            f"`{said.field}` contradicts `tool_choice`, which forces a call", said.field
+        )
+    return called or said
 
 
 def _conversation(body: Chat, sidecar: Sidecar, reader: OutputReader) -> Conversation:

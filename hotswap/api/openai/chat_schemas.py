@@ -6,12 +6,14 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from hotswap.adapters.sidecar import Sidecar
+from hotswap.api.openai import structured
 from hotswap.api.openai.chat_messages import ChatMessage
 from hotswap.api.openai.schemas import OpenAIBody, StreamOptions
 from hotswap.api.openai.tool_calling import ToolCalling, calling_of
 from hotswap.api.openai.tool_schemas import Choice, Tool, ToolChoice, Tools
 from hotswap.api.shared import unsupported_fields
 from hotswap.sampling_params import SamplingParams
+from hotswap.sampling_ranges import TopLogprobs
 
 _Objects = Annotated[list[dict[str, Any]], Meta(max_length=1000)]
 _Variables = Annotated[dict[str, Any], Meta(max_length=64)]
@@ -30,9 +32,12 @@ class Chat(OpenAIBody, frozen=True, kw_only=True):
         "messages": ChatMessage,
         "tools": Tool,
         "tool_choice": ToolChoice,
+        **structured.INNER,
     }
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    logprobs: bool = False
+    top_logprobs: TopLogprobs = 0
     tools: Tools | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool = True
@@ -42,6 +47,10 @@ class Chat(OpenAIBody, frozen=True, kw_only=True):
     continue_final_message: bool = False
     chat_template: _Template | None = None
     chat_template_kwargs: _Variables | None = None
+
+    @property
+    def top(self) -> int | None:
+        return self.top_logprobs if self.logprobs else None
 
     @property
     def calling(self) -> ToolCalling:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hotswap.api.openai.chat_output import CallDelta, ChatOutput, Delta, OutputReader
+from hotswap.api.openai.logprobs import of_chat
 from hotswap.api.openai.schemas import OpenAIBody
 from hotswap.api.openai.shape import ResponseShape, choice
 from hotswap.api.shared.prompt import Prompt
@@ -44,6 +45,14 @@ class ChatShape(ResponseShape):
             said = {"content": ""} if not output.calls_tools else {}
         end = self._end(output, piece.finish)
         return choice(index, piece.finish, {"delta": said, **end})
+
+    def logprobs(self, job: int, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        return of_chat(
+            pieces,
+            self.running.tokenizers[job],
+            top=self._asked.top or 0,
+            as_ids=self._asked.return_tokens_as_token_ids,
+        )
 
     def _output(self, index: int) -> ChatOutput:
         """Of the answer of that index."""

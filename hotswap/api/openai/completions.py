@@ -7,6 +7,7 @@ from litestar import Request, Response, post
 from hotswap.api.openai.answering import generate
 from hotswap.api.openai.completion_shape import CompletionShape
 from hotswap.api.openai.schemas import Completion
+from hotswap.api.openai.structured import grammar_of
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.server_state import Injected
@@ -21,8 +22,12 @@ async def completions(
     """Continue one prompt or several."""
     body, selection = await read_body(request, server, Completion)
     texts = _texts(body)
-    submitter.check_room(len(texts) * (body.n or 1), "prompt")
-    prompts = [Prompt(text, "prompt") for text in texts]
+    submitter.check_room(len(texts) * body.copies, "prompt")
+    adapters = selection.for_inputs(len(texts))
+    prompts = [
+        Prompt(text, "prompt", **body.prompt_options(server.sidecar(adapter)))
+        for text, adapter in zip(texts, adapters, strict=True)
+    ]
     return await generate(
         request,
         server,
@@ -30,6 +35,7 @@ async def completions(
         body=body,
         prompts=prompts,
         selection=selection,
+        grammar=grammar_of(body),
         shape=CompletionShape,
     )
 

@@ -14,7 +14,12 @@ from hotswap.api.openai.tool_parsers.tool_parser import ToolParser
 from hotswap.api.openai.tool_schemas import Choice, Tool, ToolChoice
 from hotswap.api.shared.grammar_spec import GrammarSpec
 
-_NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
+# OpenAI: "Omitting `parameters` defines a function with an empty parameter list."
+_NO_ARGUMENTS: dict[str, Any] = {
+    "type": "object",
+    "properties": {},
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,9 @@ from hotswap.api.djl.schemas import Invocation
 from hotswap.api.djl.workflows import Definition
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion
+from hotswap.api.tgi import shape as tgi_shape
+from hotswap.api.tgi.schemas import Generate
+from hotswap.api.tokenization import Detokenize, Tokenize
 from hotswap.api.vllm import LoadRequest, UnloadRequest
 
 
@@ -52,6 +55,11 @@ class DJLError(TypedDict):
     refusal: NotRequired[str]
 
 
+class TGIError(TypedDict):
+    error: str
+    error_type: str
+
+
 _EVENTS = "text/event-stream"
 _INVOKE = Route(body=Invocation, stream="application/jsonlines")
 _REGISTER = Route(body=Body, is_body_required=False)
@@ -59,6 +67,11 @@ _REGISTER = Route(body=Body, is_body_required=False)
 DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/v1/completions"): Route(body=Completion, stream=_EVENTS),
     ("post", "/v1/chat/completions"): Route(body=Chat, stream=_EVENTS),
+    ("post", "/"): Route(body=Generate, stream=_EVENTS),
+    ("post", "/generate"): Route(body=Generate),
+    ("post", "/generate_stream"): Route(body=Generate, stream=_EVENTS),
+    ("post", "/tokenize"): Route(body=Tokenize),
+    ("post", "/detokenize"): Route(body=Detokenize),
     ("post", "/invocations"): _INVOKE,
     ("post", "/predictions/{model}"): _INVOKE,
     ("post", "/models/{model}/invoke"): _INVOKE,
@@ -74,4 +87,6 @@ DESCRIBED: dict[tuple[str, str], Route] = {
 
 def errors_at(path: str) -> Any:
     """The shape of a path's errors."""
+    if path in tgi_shape.PATHS:
+        return TGIError
     return DJLError if path.startswith(djl_shape.PATHS) else OpenAIError

@@ -5,7 +5,9 @@ schemas                     how a body is read, strictly; unsupported_fields are
                             family says of generating
 request_body                reads it; selection names the adapter
 job_request                 one job to be: a prompt, its parameters, its grammar_spec
-submission                  prompt to tokens, beside the loop in encoder_pool; tickets
+submission                  prompt and bad_words to tokens, beside the loop in
+                            encoder_pool; its grammar, in grammar_compiler; tickets;
+                            tokenizer_work is what it does for others with a tokenizer
 running                     its jobs from acceptance to the last piece
 registration                adapters come, change and go; endpoints stand for some
 http_status                 the one table of codes; http_errors, djl_errors

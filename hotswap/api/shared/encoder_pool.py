@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from hotswap.api.shared.prompt import Prompt
 from hotswap.errors import BadRequest, Overloaded
@@ -21,6 +22,14 @@ _THREADS = 8
 MOST_IN_LANE = 64  # works of one lane
 MOST_SIZE = 1 << 25  # characters of all that wait
 LONG = 64_000  # what may take seconds does not wait with what does not
+
+
+class Encodable(Protocol):
+    """Work for a thread. `size`: about so many characters."""
+
+    @property
+    def size(self) -> int: ...
+    def __call__(self) -> None: ...
 
 
 class Encoding:
@@ -80,7 +89,7 @@ class EncoderPool:
         self._lanes: dict[str, deque[_Work]] = {}
         self._size = 0
 
-    async def run(self, lane: str, several: Sequence[Encoding]) -> None:
+    async def run(self, lane: str, several: Sequence[Encodable]) -> None:
         """Encode them when the lane comes to them.
 
         Raises Overloaded if too much waits, and what they raise.

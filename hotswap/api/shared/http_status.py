@@ -42,7 +42,7 @@ from hotswap.errors import (
     Vetoed,
 )
 
-# `djl/shape.STATUS` has those that DJL's routes change.
+# `djl/shape.STATUS` and `tgi/shape.STATUS` have those that their routes change.
 STATUS: dict[type[HotswapError], int] = {
     BadRequest: 400,
     PromptTooLong: 400,

@@ -1,6 +1,6 @@
 """Job request: one job to be. A client's request makes one, or several."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.prompt import Prompt
@@ -17,3 +17,10 @@ class JobRequest:
     params: SamplingParams
     grammar: GrammarSpec | None = None
     bad_words: tuple[str, ...] = ()
+
+
+def numbered(params: SamplingParams, number: int) -> SamplingParams:
+    """Of a copy of one prompt: copies must differ, and differ alike on every call."""
+    if params.seed is None:
+        return params
+    return replace(params, seed=params.seed + number)

@@ -6,7 +6,7 @@ sent is kept until the engine has taken the job.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,11 +49,25 @@ class Conversation:
 class Prompt:
     """The jobs that answer one prompt share it, and its `tokens` are made once."""
 
-    def __init__(self, content: str | Sequence[int] | Conversation, field: str) -> None:
-        """`field` names it in errors."""
+    def __init__(
+        self,
+        content: str | Sequence[int] | Conversation,
+        field: str,
+        *,
+        truncate: int | None = None,
+        truncation_side: Literal["left", "right"] = "left",
+        answer: int = 1,
+        adds_special: bool | None = None,
+    ) -> None:
+        """`field` names it in errors. `truncate`: most tokens that are kept, at the
+        side that is not truncated; -1: as many as fit beside an `answer` of so many.
+        `adds_special`: whether the tokenizer adds a start and the like; None: to a
+        text, not to a conversation, which has them in its template."""
         self.field = field
         self.tokens: tuple[int, ...] = ()
         self.text = ""  # that the tokens are of, where a template made it
+        self._truncate, self._side, self._answer = truncate, truncation_side, answer
+        self._adds_special = adds_special
         self._content = content
         self._by: Tokenizer | None = None  # who made the tokens
 
@@ -95,18 +109,36 @@ class Prompt:
         if not tokens:
             raise BadRequest(f"`{self.field}` is empty", self.field)
         tokenizer.check(tokens, self.field)
-        self.tokens, self._by = tuple(tokens), tokenizer
+        self.tokens, self._by = tuple(self._truncated(tokens, limit)), tokenizer
+
+    def written(self, tokenizer: Tokenizer) -> str:
+        """Its text as `echo` gives it back, after it was encoded: a text as it came,
+        unless it was truncated; else what the tokens say, special ones too."""
+        if isinstance(self._content, str) and self._truncate is None:
+            return self._content
+        raw = b"".join(tokenizer.token_bytes(token) for token in self.tokens)
+        return raw.decode(errors="replace")
 
     def check_size(self, tokenizer: Tokenizer, limit: int) -> None:
         """Raises PromptTooLong for what has no room in `limit` tokens, however it is
         divided into them."""
         match self._content:
+            case _ if self._truncate is not None:
+                pass
             case str(text):
                 self._check_text(text, tokenizer, limit)
             case Conversation():
                 pass  # what its template makes of it is not known yet
             case tokens if len(tokens) > limit:
                 raise PromptTooLong(len(tokens), 1, limit, self.field)
+
+    def _truncated(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+        if self._truncate is None:
+            return tokens
+        most = self._truncate
+        if most == -1:
+            most = max(limit - self._answer, 1)
+        return tokens[-most:] if self._side == "left" else tokens[:most]
 
     def _check_text(self, text: str, tokenizer: Tokenizer, limit: int) -> None:
         if len(text) > limit * tokenizer.longest:
@@ -117,10 +149,12 @@ class Prompt:
         match self._content:
             case Conversation() as conversation:
                 self.text = text = conversation.render(tokenizer)
-                self._check_text(text, tokenizer, limit)
-                return tokenizer.encode(text, is_whole=True)
+                if self._truncate is None:
+                    self._check_text(text, tokenizer, limit)
+                return tokenizer.encode(text, is_whole=not self._adds_special)
             case str(text):
                 # Empty is refused even where the tokenizer adds a start token.
-                return tokenizer.encode(text) if text else ()
+                is_whole = self._adds_special is False
+                return tokenizer.encode(text, is_whole=is_whole) if text else ()
             case tokens:
                 return tokens

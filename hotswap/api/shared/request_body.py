@@ -30,9 +30,9 @@ async def read_body(
     values = MOST_VALUES + server.engine.limit
     if not server.hooks.can_preprocess:
         body = decode(raw, kind, values)
-        return body, _select(request, server, body, endpoint)
-    named = decode(raw, AdapterFields, values)
-    selection = _select(request, server, named, endpoint)
+        return body, selected(request, server, body, endpoint)
+    named: Named = decode(raw, getattr(kind, "naming", AdapterFields), values)
+    selection = selected(request, server, named, endpoint)
     if len(set(selection.adapters)) > 1:
         raise BadRequest(
             "`adapters` names several, but this server preprocesses bodies by "
@@ -46,8 +46,11 @@ async def read_body(
     return convert(changed, kind), Selection((adapter,), False, selection.field)
 
 
-def _select(
-    request: Request, server: ServerState, body: Named, endpoint: str | None
+def selected(
+    request: Request,
+    server: ServerState,
+    body: Named,
+    endpoint: str | None = None,
 ) -> Selection:
     """As the request says it, with every alias made the name it stands for."""
     found = select(request, body, server.names)

@@ -32,6 +32,11 @@ class Answer:
         self.tokens.append(piece)
         self.finish = piece.finish
 
+    @property
+    def generated(self) -> int:
+        """Tokens; none where a prompt was only scored."""
+        return sum(piece.token is not None for piece in self.tokens)
+
 
 class Running:
     """The jobs of one request, accepted. Whoever has one calls `close`."""
@@ -46,7 +51,7 @@ class Running:
         """Of each job: what the hooks do to its text, None for nothing; and what its
         tokens are written in."""
         self.tokenizers = tokenizers
-        self._requests = requests
+        self.requests = requests
         self._tickets = tickets
         self._changes = changes
         self._modes: dict[int, set[str]] = {}
@@ -54,7 +59,7 @@ class Running:
     @property
     def prompt_tokens(self) -> int:
         """Of each prompt once, however many copies answer it."""
-        prompts = {id(each.prompt): each.prompt for each in self._requests}
+        prompts = {id(each.prompt): each.prompt for each in self.requests}
         return sum(len(prompt.tokens) for prompt in prompts.values())
 
     def close(self) -> None:
@@ -71,7 +76,7 @@ class Running:
         return {
             # Any folder name is an adapter's name, but not any is a header's value.
             "x-hotswap-adapter": _joined(
-                [quote(each.adapter or BASE) for each in self._requests]
+                [quote(each.adapter or BASE) for each in self.requests]
             ),
             "x-hotswap-generation": _joined([t.generation for t in self._tickets]),
             "x-hotswap-mode": _joined(modes),

@@ -5,17 +5,22 @@ request says; else what its adapter's sidecar says; else what the family does.
 """
 
 from dataclasses import fields, replace
-from typing import Annotated, Any, ClassVar
-
-from msgspec import Meta
+from typing import Any, ClassVar
 
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
-
-MaxTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
-StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
-StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+from hotswap.sampling_ranges import (
+    Deadline,
+    MinP,
+    Penalty,
+    Priority,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
 
 # A sidecar's field of the same name is a parameter's default.
 _OF_SIDECAR = {field.name for field in fields(SamplingParams)} & {
@@ -29,13 +34,16 @@ class SamplingFields(Fields, frozen=True, kw_only=True):
 
     defaults: ClassVar[SamplingParams]
 
-    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
-    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=1 << 31)] | None = None
-    seed: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None
-    # Lower is served earlier.
-    priority: Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)] | None = None
-    deadline_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None  # for a first token
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    seed: Seed | None = None
+    priority: Priority | None = None  # lower is served earlier
+    deadline_s: Deadline | None = None  # for a first token
 
     def filled(
         self, defaults: SamplingParams, sidecar: Sidecar, **own: object

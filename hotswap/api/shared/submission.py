@@ -5,15 +5,20 @@ got another tokenizer meanwhile is refused by the engine, encoded and posted aga
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
+from typing import TypeVar
 
 from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
+from hotswap.api.shared.bad_words import BadWordsEncoding
 from hotswap.api.shared.encoder_pool import EncoderPool, Encoding
+from hotswap.api.shared.grammar_compiler import GrammarCompiler
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.running import Running
+from hotswap.api.shared.tokenizer_work import TokenizerWork
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Submit
 from hotswap.engine.ticket import Ticket
@@ -26,13 +31,17 @@ from hotswap.errors import (
 )
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
+from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
 
+_Made = TypeVar("_Made")
 _ATTEMPTS = 8  # to encode a prompt for an adapter that is replaced all the time
 # Characters of one request that are encoded in place: up to 10 ms. A hop to a thread
 # costs a short prompt more than its encoding.
 _IN_PLACE = 4_000
+# Log-probabilities of prompts that one request may ask for: each is kept to its end.
+MOST_SCORES = 1 << 21
 
 
 class Submitter:
@@ -45,18 +54,26 @@ class Submitter:
         tokenizer: Tokenizer,
         hooks: Hooks,
         *,
+        eos: Set[int],
         max_waiting: int,
     ) -> None:
-        """`tokenizer`: the model's. `max_waiting`: most jobs that wait."""
+        """`tokenizer`, `eos`: the model's, and the tokens that end its texts.
+        `max_waiting`: most jobs that wait."""
         self._engine = engine
         self._library = library
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
         self._encoders = EncoderPool()
+        self._grammars = GrammarCompiler(tokenizer, eos)
+
+    def prepare(self) -> None:
+        """Do beforehand what the first request would wait for, on a thread."""
+        self._grammars.prepare()
 
     def close(self) -> None:
         self._encoders.close()
+        self._grammars.close()
 
     def check_room(self, jobs: int, field: str) -> None:
         """Whether so many jobs of one request may wait, before any of them is made.
@@ -85,16 +102,20 @@ class Submitter:
         tickets: list[Ticket] = []
         changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
         tokenizers = await self._encode(requests)
+        _check_scores(requests)
+        written = list(zip(requests, tokenizers, strict=True))
+        params = [await self._params(request, own) for request, own in written]
         try:
-            for request, own in zip(requests, tokenizers, strict=True):
-                tickets.append(self._post(request, own))
+            for (request, own), each in zip(written, params, strict=True):
+                tickets.append(self._post(request, each, own))
             for index, request in enumerate(requests):
                 for _ in range(_ATTEMPTS):
                     if await _is_accepted(tickets[index], request, selected_by):
                         break
                     (own,) = await self._encode([request])
                     tokenizers[index] = own
-                    tickets[index] = self._post(request, own)
+                    params[index] = await self._params(request, own)
+                    tickets[index] = self._post(request, params[index], own)
                 else:
                     raise OtherTokenizer(request.adapter)
         except BaseException:
@@ -103,6 +124,18 @@ class Submitter:
             raise
         used = [own or self._tokenizer for own in tokenizers]
         return Running(requests, tickets, changes, used)
+
+    async def ask(
+        self, adapter: str, do: Callable[[Tokenizer], _Made], size: int
+    ) -> _Made:
+        """What `do` makes, on a thread, of the tokenizer that the adapter's prompts are
+        read by; `size`: about its work in characters. Raises what `do` raises, and
+        Overloaded."""
+        own = await self._own_tokenizer(adapter)
+        whose = adapter if own is not None else ""
+        work = TokenizerWork(do, own or self._tokenizer, size, whose)
+        await self._encoders.run(f"adapter {adapter}" if whose else "", [work])
+        return work.made
 
     async def _encode(self, requests: Sequence[JobRequest]) -> list[Tokenizer | None]:
         """Make the tokens of each prompt; by whom, None is the model's tokenizer.
@@ -145,9 +178,30 @@ class Submitter:
             tokenizers = self._library.tokenizers
         return tokenizers.get(adapter)
 
-    def _post(self, request: JobRequest, own: Tokenizer | None) -> Ticket:
-        prompt, params = request.prompt, request.params
-        (own or self._tokenizer).check(params.stop_tokens, "stop_token_ids")
+    async def _params(
+        self, request: JobRequest, own: Tokenizer | None
+    ) -> SamplingParams:
+        """With what the tokenizer makes of the request's texts."""
+        params = request.params
+        if request.bad_words:
+            words = BadWordsEncoding(request.bad_words, own or self._tokenizer)
+            if own is None and words.size <= _IN_PLACE // 16:  # once for each copy
+                words()
+            else:
+                lane = f"adapter {request.adapter}" if own is not None else ""
+                await self._encoders.run(lane, [words])
+            params = replace(params, bad_words=words.tokens)
+        if request.grammar is None:
+            return params
+        return await self._grammars.applied(request.grammar, params, own)
+
+    def _post(
+        self, request: JobRequest, params: SamplingParams, own: Tokenizer | None
+    ) -> Ticket:
+        prompt, tokenizer = request.prompt, own or self._tokenizer
+        tokenizer.check(params.stop_tokens, "stop_token_ids")
+        tokenizer.check([token for token, _ in params.logit_bias], "logit_bias")
+        tokenizer.check(params.allowed_tokens or (), "allowed_token_ids")
         # As the engine does, but by the client's field, and before it has to wait.
         params.answer_tokens(len(prompt.tokens), self._engine.limit, prompt.field)
         ticket = self._engine.open_ticket()
@@ -162,6 +216,18 @@ class Submitter:
             )
         )
         return ticket
+
+
+def _check_scores(requests: Sequence[JobRequest]) -> None:
+    asked = [(len(r.prompt.tokens), r.params.prompt_logprobs) for r in requests]
+    if (
+        sum(tokens * (1 + top) for tokens, top in asked if top is not None)
+        > MOST_SCORES
+    ):
+        raise BadRequest(
+            f"more than {MOST_SCORES} log-probabilities of prompts in one request",
+            requests[0].prompt.field,
+        )
 
 
 async def _is_accepted(ticket: Ticket, request: JobRequest, selected_by: str) -> bool:

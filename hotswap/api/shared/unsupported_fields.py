@@ -17,20 +17,10 @@ ANYTHING: Final[tuple[object, ...]] = (object(),)
 # Only `null`, which is absent, is neutral.
 NOTHING: Final[tuple[object, ...]] = ()
 
-_PENALTIES: Neutral = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "repetition_penalty": (1,),
-    "length_penalty": (1,),
-    "min_p": (0,),
-    "min_tokens": (0,),
-    "best_of": (1,),
-    "bad_words": ([],),
-    "skip_special_tokens": (True,),
-    "spaces_between_special_tokens": (True,),
-    "include_stop_str_in_output": (False,),
+# Other ways to generate.
+_BEAMS: Neutral = {
     "use_beam_search": (False,),
-    "prompt_logprobs": NOTHING,
+    "length_penalty": (1,),  # of beams
 }
 # The ways in which peers name an adapter and this server does not: never the base.
 _ADAPTERS: Neutral = {
@@ -46,7 +36,7 @@ _ADAPTERS: Neutral = {
     "lora_dir": NOTHING,  # S-LoRA
 }
 _OPENAI: Neutral = {
-    **_PENALTIES,
+    **_BEAMS,
     **_ADAPTERS,
     "user": ANYTHING,
     "metadata": ANYTHING,
@@ -56,37 +46,36 @@ _OPENAI: Neutral = {
     "prompt_cache_key": ANYTHING,
     "prompt_cache_options": ANYTHING,
     "prompt_cache_retention": ANYTHING,
-    "logit_bias": ({},),
     "moderation": NOTHING,
     # vLLM's own
     "request_id": ANYTHING,
+    "session_id": ANYTHING,
     "cache_salt": ANYTHING,
-    "echo": (False,),
-    "allowed_token_ids": NOTHING,
     "logits_processors": ([],),
-    "truncate_prompt_tokens": NOTHING,
-    "structured_outputs": NOTHING,
-    "guided_json": NOTHING,
-    "guided_regex": NOTHING,
-    "guided_choice": NOTHING,
-    "guided_grammar": NOTHING,
-    "return_tokens_as_token_ids": (False,),
-    "return_token_ids": (False,),
+    "logprobs_mode": ("raw_logprobs",),
+    "logprob_token_ids": NOTHING,
     "kv_transfer_params": NOTHING,
+    "ec_transfer_params": NOTHING,
     "vllm_xargs": ({},),
+    "repetition_detection": NOTHING,
+    "thinking_token_budget": (-1,),
+    "stream_interval": (1,),
+    "watermarking": (False,),
+    "routed_experts_prompt_start": ANYTHING,  # no experts are told of
+    "return_token_offsets": (False,),
+    "return_mm_kwargs": ANYTHING,  # of a route that is not here
 }
 COMPLETION: Neutral = {
     **_OPENAI,
-    "logprobs": NOTHING,  # 0 asks for those of the chosen tokens
     "suffix": ("",),
-    "response_format": ({"type": "text"},),
-    "add_special_tokens": (True,),
+    "prompt_embeds": NOTHING,
 }
 CHAT: Neutral = {
     **_OPENAI,
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "response_format": ({"type": "text"},),
+    "best_of": (1,),
+    "echo": (False,),  # vLLM's, another than a completion's
+    "return_prompt_text": (False,),
+    "media_io_kwargs": ({},),
     "modalities": (["text"],),
     "audio": NOTHING,
     "prediction": NOTHING,
@@ -95,7 +84,6 @@ CHAT: Neutral = {
     "reasoning_effort": ("none",),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "add_special_tokens": (False,),
     "mm_processor_kwargs": ({},),
 }
 MESSAGE: Neutral = {
@@ -104,7 +92,6 @@ MESSAGE: Neutral = {
     "annotations": ([],),
 }
 STREAM_OPTIONS: Neutral = {
-    "continuous_usage_stats": (False,),
     "include_obfuscation": (False,),
 }
 RESPONSES: Neutral = {
@@ -149,18 +136,38 @@ RESPONSES_PART: Neutral = {
     "prompt_cache_breakpoint": ANYTHING,
 }
 PARAMETERS: Neutral = {
-    **_PENALTIES,
+    **_BEAMS,
     **_ADAPTERS,
-    "n": (1,),
+    "spaces_between_special_tokens": (True,),
+    "prompt_logprobs": NOTHING,
     "num_beams": (1,),
-    "logprobs": NOTHING,
-    "decoder_input_details": (False,),
-    "top_n_tokens": (0,),
-    "truncate": NOTHING,
+    "early_stopping": (False,),  # of beams
     "typical_p": (1,),
     "watermark": (False,),
 }
 INVOCATION: Neutral = _ADAPTERS
+TOKENIZE: Neutral = {
+    **_ADAPTERS,
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "chat_template": NOTHING,
+    "chat_template_kwargs": ({},),
+    "mm_processor_kwargs": ({},),
+    "tools": ([],),
+}
+# TGI's and LoRAX': there `adapter_id` and `merged_adapters` name an adapter.
+TGI_PARAMETERS: Neutral = {
+    "lora_path": NOTHING,
+    "lora": NOTHING,
+    "lora_request": NOTHING,
+    "lora_name": NOTHING,
+    "lora_id": NOTHING,
+    "lora_dir": NOTHING,
+    "api_token": ANYTHING,  # for a hub, from which nothing is taken here
+    "typical_p": (1,),
+    "watermark": (False,),
+    "apply_chat_template": (False,),
+}
 
 
 def refuse(field: str, value: object, neutral: Neutral, place: str = "") -> None:

@@ -1,6 +1,7 @@
 """EagerExecutor: a loaded model ready to serve - weights, KV and forward pass."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -13,7 +14,9 @@ from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
+from hotswap.model.network.grammar_masks import GrammarMasks
 from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.prompt_scores import told
 from hotswap.model.network.rows import Row, Sample
 from hotswap.model.network.sampling import sample
 from hotswap.model.network.sampling_rows import Samplers
@@ -71,7 +74,10 @@ class EagerExecutor:
         self._device = device
         self._lora = chosen.lora
         self._forward = chosen.forward(self.kv_tokens)
-        self._samplers = Samplers(self.kv_tokens, model.device)
+        self._samplers = Samplers(
+            self.kv_tokens, model.device, most_rows=self.max_batch + self.prefill_tokens
+        )
+        self._grammar_masks = GrammarMasks()
 
     @property
     def batched_lora_bytes(self) -> int:
@@ -100,12 +106,17 @@ class EagerExecutor:
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> list[Sample | None]:
         """One step, from its rows to their samples. Mutates and raises as `forward`."""
-        logits = self.forward(rows, mixed=mixed)
         jobs = [row.job for row in rows if row.wants_logits]
-        if not jobs:
-            return []
-        sampling = self._samplers.rows(jobs)
-        return sample(logits, sampling).samples(sampling)
+        with self._grammar_masks.filled(self._samplers.matchers(jobs)) as mask_of:
+            left = self._samplers.score(rows, partial(self.forward, mixed=mixed))
+            if not left:
+                return []
+            logits = self.forward(left, mixed=mixed)
+            if not jobs:
+                return []
+            sampling = self._samplers.rows(jobs)
+            sampled = sample(logits, sampling, mask_of(logits))
+        return told(sampled.samples(sampling), self._samplers.scored(jobs))
 
     def land(self, flight: list[Sample | None]) -> list[Sample | None]:
         """What `launch` has made: a sample for each row that wanted logits."""

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Set
 import torch
 from torch.nn import functional as F
 
+from hotswap.adapters.factors import factors
 from hotswap.adapters.generation import Generation
 from hotswap.errors import MixFailed
 from hotswap.model.eager.lora_mapping import LoraMapping
@@ -108,7 +109,7 @@ class LoraStack:
         stop = start + sum(delta.a.shape[0] for _, delta in deltas)
         self._reserve(stop, deltas[0][1].a.shape[1])
         for rows, delta in deltas:
-            a, b = (factor.to(self._a) for factor in delta.factors(self._a.device))
+            a, b = (factor.to(self._a) for factor in factors(delta, self._a.device))
             # Zero times infinity is no number, and B is multiplied for others' rows.
             if not bool(a.isfinite().all() and b.isfinite().all()):
                 raise MixFailed(generation.key, "its factors are not finite")

@@ -6,6 +6,7 @@ attention or state is made of. Slower: weights are read once for each row.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
 
 import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
@@ -30,25 +31,33 @@ class PerSequence:
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
-        found = [self._forward(row, mixed=mixed) for row in rows]
-        kept = [f for f, row in zip(found, rows, strict=True) if row.wants_logits]
-        return torch.stack(kept) if kept else torch.empty(0)
+        kept = []
+        for _, each in groupby(rows, key=lambda row: row.job):
+            theirs = list(each)
+            found = self._forward(theirs, mixed=mixed)
+            if theirs[-1].wants_logits:
+                kept.append(found)
+        return torch.cat(kept) if kept else torch.empty(0)
 
-    def _forward(self, row: Row, *, mixed: bool) -> torch.Tensor:
-        cache = self._caches[row.job]
-        ids = torch.tensor([list(row.known)], device=self._model.device)
+    def _forward(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
+        """Logits [rows, vocab] of one job's rows, each of them their last token's: one
+        row, or several of one token each."""
+        cache, own = self._caches[rows[0].job], rows[0].generation
+        ids = [token for row in rows for token in row.known]
         mapped: AbstractContextManager[None] = nullcontext()
         if mixed:
-            # The head sees the last row alone, whether or not it is asked for.
-            own = row.generation
-            mapped = self._lora.step([own] * len(row.known), [own])
+            # The head sees the last rows alone, whether or not they are asked for.
+            mapped = self._lora.step([own] * len(ids), [own] * len(rows))
         with torch.inference_mode(), mapped:
             logits = self._model(
-                input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1
+                input_ids=torch.tensor([ids], device=self._model.device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=len(rows),
             ).logits
         if not self.token_bytes:
-            self.token_bytes = _cache_bytes(cache) // len(row.known)
-        return logits[0, -1].float()
+            self.token_bytes = _cache_bytes(cache) // len(ids)
+        return logits[0].float()
 
 
 def _cache_bytes(cache: Cache) -> int:

@@ -10,6 +10,7 @@ on the device, where the next one finds them. Not yet run on a GPU.
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -29,6 +30,7 @@ from hotswap.model.machine.device import device_of
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
 from hotswap.model.network.adapter_layout import adapter_layout
+from hotswap.model.network.grammar_masks import GrammarMasks
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.rows import Row, Sample
@@ -67,7 +69,6 @@ class GpuExecutor:
         self.max_batch = max_batch or device.max_batch
         self.prefill_tokens = prefill_tokens or device.prefill_tokens
         skeleton, loaded_bytes = hollowed(model), bytes_of(model.parameters())
-
         operations = GpuOperations(
             kernels,
             model.model.rotary_emb,
@@ -104,7 +105,9 @@ class GpuExecutor:
             sampled=self._flights.tokens,
         )
         self._places: dict[int, Span] = {}
-        self._samplers = Samplers(self.kv_tokens, model.device)
+        most_rows = self._forward.sequences
+        self._samplers = Samplers(self.kv_tokens, model.device, most_rows=most_rows)
+        self._grammar_masks = GrammarMasks()
         self._sampled_at: dict[int, int] = {}  # by job: where among its samples
         self._told: set[str] = set()
 
@@ -198,13 +201,16 @@ class GpuExecutor:
 
     @torch.inference_mode()
     def _launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
-        logits = self._logits(rows, mixed=mixed)
         jobs = [row.job for row in rows if row.wants_logits]
-        sampling = self._samplers.rows(jobs)
-        self._sampled_at = {}  # until all of it is there
-        flight = self._flights.launch(
-            sample(logits, sampling) if jobs else None, sampling
-        )
+        with self._grammar_masks.filled(self._samplers.matchers(jobs)) as mask_of:
+            left = self._samplers.score(rows, partial(self._logits, mixed=mixed))
+            logits = self._logits(left, mixed=mixed) if left else None
+            sampling = self._samplers.rows(jobs)
+            self._sampled_at = {}  # until all of it is there
+            sampled = None
+            if logits is not None and jobs:
+                sampled = sample(logits, sampling, mask_of(logits))
+        flight = self._flights.launch(sampled, sampling, self._samplers.scored(jobs))
         self._sampled_at = {job: place for place, job in enumerate(jobs)}
         return flight
 

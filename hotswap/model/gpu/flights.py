@@ -4,11 +4,13 @@ The next step takes its tokens from there, before the host has seen them. Not ye
 a GPU.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from hotswap.model.machine.device import Device, Event
+from hotswap.model.network.prompt_scores import Slices, told
 from hotswap.model.network.rows import Sample
 from hotswap.model.network.sampling import Sampled
 from hotswap.model.network.sampling_rows import SamplingRows
@@ -18,11 +20,13 @@ from hotswap.model.network.top_logprobs import TopLogprobs
 @dataclass(frozen=True, slots=True, eq=False)
 class Flight:
     """A step that was launched. `found` [3, rows] and `top` (`TopLogprobs.packed`; None
-    where nobody asks) are in host memory when it is done."""
+    where nobody asks) are in host memory when it is done. `scored`: of the prompts of
+    the rows' jobs."""
 
     sampling: SamplingRows
     found: torch.Tensor
     top: torch.Tensor | None
+    scored: Sequence[Slices]
     done: Event
 
     def land(self) -> list[Sample | None]:
@@ -35,7 +39,7 @@ class Flight:
             is_finite.bool(),
             None if self.top is None else TopLogprobs.unpacked(self.top),
         )
-        return sampled.samples(self.sampling)
+        return told(sampled.samples(self.sampling), self.scored)
 
 
 class Flights:
@@ -48,7 +52,12 @@ class Flights:
         self._found = torch.zeros((3, rows), dtype=torch.int64, device=place)
         self.tokens = self._found[0]
 
-    def launch(self, sampled: Sampled | None, sampling: SamplingRows) -> Flight:
+    def launch(
+        self,
+        sampled: Sampled | None,
+        sampling: SamplingRows,
+        scored: Sequence[Slices],
+    ) -> Flight:
         """Queue the way back of a step; None: none of its rows wanted logits."""
         if sampled is not None:
             tokens, logprobs, is_finite = self._found[:, : len(sampled.tokens)]
@@ -58,7 +67,7 @@ class Flights:
         found, top = self._sent_back(self._found), None
         if sampled is not None and sampled.top is not None:
             top = self._sent_back(sampled.top.packed())
-        return Flight(sampling, found, top, self._device.mark())
+        return Flight(sampling, found, top, scored, self._device.mark())
 
     def _sent_back(self, found: torch.Tensor) -> torch.Tensor:
         """int64, in memory of this flight alone: torch gives it to no other before it

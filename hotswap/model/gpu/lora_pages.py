@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from hotswap.adapters.generation import Delta, Generation, balanced
+from hotswap.adapters.factors import balanced
+from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.gpu.lora_layer import LoraShape
 from hotswap.model.gpu.lora_table import PAGE_RANK
 from hotswap.model.machine.device import Device

@@ -66,7 +66,8 @@ class Bans:
         if self._allowed.size:
             row, token = self._sent(self._allowed, logits)
             wide = _all(logits)
-            wide[row] = False
+            once = uploaded(np.unique(self._allowed[0]), logits.device)
+            wide.index_fill_(0, once, False)
             wide[row, token] = True
             yield wide[:, :-1]
         if self._words.size:

@@ -32,13 +32,15 @@ class Sampled:
     top: TopLogprobs | None
 
     def samples(self, rows: SamplingRows) -> list[Sample | None]:
-        """In host memory. None for a row whose logits were not finite. Waits."""
+        """In host memory; each grammar has taken its row's. None for a row whose logits
+        were not finite, or whose grammar allows no token any more. Waits."""
         ranked = {} if self.top is None else self.top.by_row(rows.logprobs)
         found = zip(
             self.tokens.tolist(),
             self.logprobs.tolist(),
             self.is_finite.tolist(),
             rows.logprobs,
+            rows.matchers,
             strict=True,
         )
         return [
@@ -48,9 +50,9 @@ class Sampled:
                 if wanted is None
                 else Scored(token, logprob, *ranked.get(row, (0, ()))),
             )
-            if is_finite
+            if is_finite and (matcher is None or matcher.accept(token))
             else None
-            for row, (token, logprob, is_finite, wanted) in enumerate(found)
+            for row, (token, logprob, is_finite, wanted, matcher) in enumerate(found)
         ]
 
 

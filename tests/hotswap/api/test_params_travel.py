@@ -4,6 +4,7 @@ A field that a schema forgets, or that is dropped anywhere on the way, fails her
 does a new field of `SamplingParams` that this file does not know.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -29,37 +30,55 @@ from tests.hotswap.api.conftest import Shared
 NOW = 1000.0
 TEXTS = st.lists(st.text(min_size=1, max_size=5), max_size=4).map(tuple)
 SEEDS = st.integers(-(1 << 63), (1 << 63) - 1)
+TOKENS = st.integers(0, 99)
+TOPS = st.integers(0, 20)
 PRIORITIES = st.integers(-(1 << 31), (1 << 31) - 1)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "max_tokens": st.integers(1, 90),
     "temperature": st.floats(0, 100),
     "top_p": st.floats(0, 1, exclude_min=True),
     "top_k": st.integers(-1, 1 << 31),
+    "min_tokens": st.just(0) | st.integers(1, 1),
+    "min_p": st.floats(0, 1),
+    "presence_penalty": st.floats(-2, 2),
+    "frequency_penalty": st.floats(-2, 2),
+    "repetition_penalty": st.floats(0, 100, exclude_min=True),
+    "logit_bias": st.dictionaries(TOKENS, st.floats(-100, 100), max_size=4).map(
+        lambda bias: tuple(bias.items())
+    ),
+    "allowed_tokens": st.frozensets(TOKENS, min_size=1, max_size=4),
     "seed": SEEDS,
-    "logprobs": st.none(),
+    "logprobs": TOPS,
+    "prompt_logprobs": TOPS,
     "stop": TEXTS,
-    "stop_tokens": st.frozensets(st.integers(0, 99), max_size=4),
+    "stop_tokens": st.frozensets(TOKENS, max_size=4),
+    "includes_stop": st.booleans(),
+    "skips_special": st.booleans(),
     "ignore_eos": st.booleans(),
     "priority": PRIORITIES,
     "deadline_s": st.floats(1e-3, 1e6),
 }
-# No body says these yet.
-UNSAID = {
-    *("min_tokens", "min_p", "presence_penalty", "frequency_penalty"),
-    *("repetition_penalty", "logit_bias", "allowed_tokens", "bad_words", "grammar"),
-    *("prompt_logprobs", "includes_stop", "skips_special"),
-}
+# Words that a body says and a tokenizer makes tokens of: `test_bad_words` has them.
+UNSAID = {"bad_words", "grammar"}
 # How a family spells what it does not call as we do; None: a body cannot say it.
-OPENAI = {"stop_tokens": "stop_token_ids", "logprobs": None}
+OPENAI = {
+    "stop_tokens": "stop_token_ids",
+    "allowed_tokens": "allowed_token_ids",
+    "includes_stop": "include_stop_str_in_output",
+    "skips_special": "skip_special_tokens",
+}
+UNSAID_BY_DJL = {
+    *("stop_tokens", "logprobs", "prompt_logprobs", "min_tokens", "logit_bias"),
+    *("allowed_tokens", "includes_stop", "skips_special"),
+}
 DJL = {
     "max_tokens": "max_new_tokens",
     "ignore_eos": "ignore_eos_token",
-    "stop_tokens": None,
-    "logprobs": None,
+    **dict.fromkeys(UNSAID_BY_DJL),
 }
-SPELLINGS = {
+SPELLINGS: dict[str, Mapping[str, str | None]] = {
     "/v1/completions": OPENAI,
-    "/v1/chat/completions": OPENAI,
+    "/v1/chat/completions": {**OPENAI, "logprobs": "top_logprobs"},
     "/invocations": DJL,
 }
 DEFAULTS = {
@@ -67,7 +86,10 @@ DEFAULTS = {
     "/v1/chat/completions": SamplingParams(),
     "/invocations": SamplingParams(max_tokens=30, temperature=0, logprobs=0),
 }
-SIDECAR_SAYS = {"max_tokens", "temperature", "top_p", "top_k", "stop", "priority"}
+SIDECAR_SAYS = {
+    *("max_tokens", "temperature", "top_p", "top_k", "min_p", "stop", "priority"),
+    *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+}
 SAID = st.fixed_dictionaries({}, optional=VALUES)
 
 
@@ -79,6 +101,10 @@ def body_of(path: str, said: dict[str, Any], adapter: str) -> dict[str, Any]:
         )
         for name, value in said.items()
     }
+    if "logit_bias" in spelled:
+        spelled["logit_bias"] = {str(n): bias for n, bias in said["logit_bias"]}
+    if "top_logprobs" in spelled:
+        spelled["logprobs"] = True
     if path == "/invocations":
         spelled = {"parameters": spelled}
     return {**BODIES[path], **spelled, "adapter": adapter}

@@ -67,7 +67,7 @@ async def test_a_tokenizer_that_raises_fails_its_own_job_and_none_beside_it(
     start: Start, model: FakeExecutor
 ) -> None:
     class Broken(LoudTokenizer):
-        def decode(self, ids: Sequence[int]) -> str:
+        def decode(self, ids: Sequence[int], *, skips_special: bool = True) -> str:
             raise KeyError("injected")
 
     broken = Broken()

@@ -141,24 +141,24 @@ def test_both_executors_sample_the_same_tokens(device: torch.device) -> None:
 def test_past_tokens_move_beneath_flights_in_the_air(device: torch.device) -> None:
     """Jobs end and others come while steps are in the air: pasts slide together."""
     executor = executor_of(loaded(place=device), kv_tokens=40)
-    params = SamplingParams(temperature=0, repetition_penalty=3.0)
+    params = SamplingParams(temperature=0, repetition_penalty=0.2)  # repeats
     wanted = [s.token for s in samples(executor, [(PROMPT, params)])[0]]
-    for job, tokens in ((1, 10), (2, 18)):
-        executor.open(job, tokens, params, prompt=PROMPT[:tokens])
-    rows = [one_row(1, PROMPT[:3]), one_row(2, PROMPT)]
+    executor.open(1, 10, params, prompt=[5] * 10)
+    executor.open(2, 18, params, prompt=PROMPT)
+    rows = [one_row(1, [5] * 10), one_row(2, PROMPT)]
     flights = [executor.launch(rows, mixed=False)]
 
     executor.close(1)
     executor.open(3, 18, params, prompt=PROMPT)
-    for step in range(3):
+    for step in range(6):
         rows = [one_row(2, None, 10 + step), one_row(3, None, 9 + step)]
         if not step:
             rows[1] = one_row(3, PROMPT)
         flights.append(executor.launch(rows, mixed=False))
 
     landed = [[s.token for s in executor.land(each) if s] for each in flights]
-    assert [landed[0][1], *(row[0] for row in landed[1:])] == wanted[:4]
-    assert [row[1] for row in landed[1:]] == wanted[:3]
+    assert [landed[0][1], *(row[0] for row in landed[1:])] == wanted[:7]
+    assert [row[1] for row in landed[1:]] == wanted[:6]
 
 
 def one_row(job: int, tokens: list[int] | None, position: int = 0) -> Row:

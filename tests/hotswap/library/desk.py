@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.engine.messages import Adopt, Amend, Loading, Message, Refuse, Retire

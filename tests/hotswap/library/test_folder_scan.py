@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.library.watch import GRACE_S, Watch
 from tests.hotswap.library.shelf import Clock, Disk, Event, Shelf, settle, watch_on
 from tests.servers import wait_until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.checkpoint import CONFIG_FILE
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.adapters.files import read_file
 from hotswap.adapters.generation import Generation
 from hotswap.engine.messages import Refuse

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from hotswap.errors import BadRequest, SourceForbidden, SourceUnsupported
 from hotswap.library.adapter_sources import Sources
 from tests.hotswap.library.desk import Desk, make

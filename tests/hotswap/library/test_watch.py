@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hotswap.adapters.checkpoint import CONFIG_FILE
+from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.library import folder_events, folder_scan
 from hotswap.library.entries import Found
 from hotswap.library.folder_events import FolderEvents

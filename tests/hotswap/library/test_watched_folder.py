@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from hotswap.adapters.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.library.watch import Watch
 from tests.hotswap.library.shelf import QUIET_S, Clock, Event, Shelf, settle
 

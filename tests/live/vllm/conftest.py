@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hotswap import app
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from tests import tiny
 from tests.live.vllm.routes import UNLOAD, rows
 from tests.servers import Live, settings, wait_until

@@ -2,7 +2,7 @@
 
 import httpx
 
-from hotswap.adapters.checkpoint import WEIGHTS_FILE
+from hotswap.adapters.file_names import WEIGHTS_FILE
 from tests.live.vllm.routes import ask, error, load, rows
 from tests.servers import wait_until
 

@@ -33,7 +33,7 @@ class CallReader:
         self._is_arguments_alone = bool(name)
         self._at = self._value if name else self._open
         self._literal: list[str] = []
-        self._scan = _Scan()
+        self._scan = ValueScan()
 
     @property
     def is_none(self) -> bool:
@@ -59,7 +59,7 @@ class CallReader:
 
     def _key_or_end(self, character: str) -> bool:
         if character == '"':
-            self._literal, self._scan = [character], _Scan(in_string=True)
+            self._literal, self._scan = [character], ValueScan(in_string=True)
             self._at = self._in_key
             return True
         return character in _SPACE or (character == "}" and self._end())
@@ -80,9 +80,9 @@ class CallReader:
     def _value(self, character: str) -> bool:
         if character in _SPACE:
             return True
-        self._scan = _Scan()
+        self._scan = ValueScan()
         if self._key == "name" and not self.name:
-            self._literal, self._scan = [character], _Scan(in_string=True)
+            self._literal, self._scan = [character], ValueScan(in_string=True)
             self._at = self._in_name
             return character == '"'
         if self._key in _ARGUMENTS and not self.is_call and not self.arguments:
@@ -144,7 +144,7 @@ class CallReader:
         return self._scan.ends(character)
 
 
-class _Scan:
+class ValueScan:
     """Looks for the end of a JSON value, without a look at anything else."""
 
     def __init__(self, *, in_string: bool = False) -> None:

@@ -119,7 +119,11 @@ def test_what_is_not_forced_has_no_grammar(choice: str | None) -> None:
 def test_a_named_function_is_forced_to_its_own_schema() -> None:
     assert schema_of(tool_choice=CHOICE) == WEATHER["function"]["parameters"]
     time = {"type": "function", "function": {"name": "get_time"}}
-    assert schema_of(tool_choice=time) == {"type": "object", "properties": {}}
+    assert schema_of(tool_choice=time) == {
+        "type": "object",
+        "properties": {},
+        "additionalProperties": False,
+    }
 
 
 def test_required_is_an_array_of_calls_or_of_one() -> None:

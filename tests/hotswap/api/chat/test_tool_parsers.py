@@ -70,6 +70,13 @@ LLAMA3 = [
     ('{"name": "Bob", "parameters": {}}', ('{"name": "Bob", "parameters": {}}', [])),
     ('{"name": "f", "age": 3}', ('{"name": "f", "age": 3}', [])),
     ("{}", ("{}", [])),
+    ('{"a": [{"name": "g"}]}', ('{"a": [{"name": "g"}]}', [])),
+    (
+        '{"name": "Bob", "b": {"name": "g"}}',
+        ('{"name": "Bob", "b": {"name": "g"}}', []),
+    ),
+    ('{"a": "}"} {"name": "g"}', ('{"a": "}"}', [G])),
+    ('a { b {"name": "g"}', ("a { b", [G])),
     ("<|python_tag|>print(1)", ("<|python_tag|>print(1)", [])),
 ]
 MISTRAL = [

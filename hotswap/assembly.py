@@ -1,0 +1,149 @@
+"""Assembly: the server's parts around an executor, whatever it computes with.
+
+Who builds the executor loads what it takes; nothing here does.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from litestar import Litestar
+
+from hotswap.adapters.generation import Generation
+from hotswap.adapters.store import Store
+from hotswap.api.application import application
+from hotswap.api.cross_origin import CrossOrigin
+from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
+from hotswap.api.shared.server_state import ServerState
+from hotswap.api.shared.submission import Submitter
+from hotswap.config import Config
+from hotswap.engine.engine import Engine
+from hotswap.engine.executor import Executor
+from hotswap.library import hooks
+from hotswap.library.adapter_sources import Sources
+from hotswap.library.journal import JOURNAL_FILE, Journal
+from hotswap.library.library import Library
+from hotswap.library.registry import Registry
+from hotswap.library.watch import Watch
+from hotswap.model.machine.budget import MemoryPlan
+from hotswap.options import unless_auto
+from hotswap.parser_names import ReasoningParserName
+from hotswap.start import adapters_directory
+from hotswap.tokenizer import Tokenizer
+from scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What is served. `kind`: how it computes. `name`: what the base model is called if
+    the configuration does not say. `context`: most tokens of a prompt and its answer.
+    `read`: an adapter's folder -> its generation, on any thread."""
+
+    executor: Executor
+    kind: str
+    memory: MemoryPlan
+    scheduler: Scheduler
+    tokenizer: Tokenizer
+    name: str
+    eos: frozenset[int]
+    context: int
+    read: Callable[[Path], Generation]
+
+
+def hooks_of(config: Config) -> hooks.Hooks:
+    """Raises StartFailed."""
+    module = config.hooks.module
+    return hooks.load(module, adapters_directory(config)) if module else hooks.Hooks()
+
+
+def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
+    """All parts, not started. `own`: the operator's hooks."""
+    directory, lora = adapters_directory(config), config.lora
+    executor, memory = served.executor, served.memory
+    base, *also_base = config.server.served_model_names or (served.name,)
+    store = Store(
+        reserved={base, *also_base},
+        max_loaded=unless_auto(lora.max_cpu_loras),
+        max_bytes=memory.adapter_bytes,
+    )
+    library = Library()
+    engine = Engine(
+        executor,
+        served.scheduler,
+        store,
+        served.tokenizer,
+        eos=served.eos,
+        context=served.context,
+        fetch=library.fetch,
+    )
+    library.open(_registry(config, served, engine, own))
+    watch = _watch(config, library)
+    state = ServerState(
+        engine=engine,
+        base=base,
+        also_base=tuple(also_base),
+        started_at=int(time.time()),
+        memory=memory,
+        executor={"kind": served.kind, "launches_ahead": executor.launches_ahead},
+        library=library,
+        endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
+        hooks=own,
+        watch=watch,
+        is_lora_enabled=lora.enable_lora,
+        directory=directory,
+        show_paths=config.server.show_paths,
+        model_path=config.model.path,
+        tool_parser=unless_auto(config.model.tool_parser),
+        reasoning_parser=_unless_none(config.model.reasoning_parser),
+    )
+    submitter = Submitter(
+        engine,
+        library,
+        served.tokenizer,
+        own,
+        eos=served.eos,
+        max_waiting=served.scheduler.max_waiting,
+    )
+    submitter.prepare()
+    server = config.server
+    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+    return application(state, submitter, server.drain_s, pages)
+
+
+def _unless_none(
+    name: ReasoningParserName | Literal["none"],
+) -> ReasoningParserName | None:
+    return None if name == "none" else name
+
+
+def _registry(
+    config: Config, served: Served, engine: Engine, own: hooks.Hooks
+) -> Registry:
+    directory = adapters_directory(config)
+    roots = [Path(root) for root in config.adapters.roots]
+    return Registry(
+        served.read,
+        engine.post,
+        sources=Sources([directory, *roots] if directory else roots),
+        journal=Journal(directory / JOURNAL_FILE if directory else None),
+        hooks=own,
+        max_adapters=config.adapters.max_adapters,
+        max_pinned=unless_auto(config.lora.max_cpu_loras),
+    )
+
+
+def _watch(config: Config, library: Library) -> Watch | None:
+    directory = adapters_directory(config)
+    if directory is None:
+        return None
+    return Watch(
+        directory,
+        quiet_s=config.adapters.quiet_s,
+        seen=library.seen,
+        found=library.found,
+        gone=library.gone,
+        moved=library.moved,
+        polling=config.adapters.polling,
+    )

@@ -1,0 +1,107 @@
+"""`hotswap serve echo`: the whole server, without a model."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hotswap import config
+from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.adapters.sidecar import SIDECAR_FILE
+from hotswap.echo import app
+from tests.servers import Live, free_port, spawned, wait_until
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`pirate`, as far as it is looked at without a model; one that lacks a file."""
+    root = tmp_path_factory.mktemp("adapters")
+    for name in ("pirate", "broken"):
+        (root / name).mkdir()
+        (root / name / CONFIG_FILE).write_text('{"peft_type": "LORA"}')
+    (root / "pirate" / WEIGHTS_FILE).write_bytes(b"weights")
+    (root / "pirate" / SIDECAR_FILE).write_text('aliases = ["corsair"]')
+    return root
+
+
+@pytest.fixture(scope="module")
+def echo(directory: Path) -> Iterator[httpx.Client]:
+    told = {"model": {"path": "echo"}, "adapters": {"directory": str(directory)}}
+    with Live(app.build(config.load(None, told))) as live, live.client() as client:
+        yield client
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Not this."},
+        {"role": "assistant", "content": "Nor this."},
+        {"role": "user", "content": text},
+    ]
+
+
+@pytest.mark.parametrize("text", ["Hello", "a\nb", "caf\u00e9 \U0001f642"])
+def test_a_chat_says_what_its_last_message_says(echo: httpx.Client, text: str) -> None:
+    answer = echo.post(CHAT, json={"messages": user(text)}).json()
+
+    assert answer["choices"][0]["message"]["content"] == text
+    assert answer["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_completion_says_its_prompt_up_to_the_limit(echo: httpx.Client) -> None:
+    body = {"prompt": "abcdef", "max_tokens": 4}
+    answer = echo.post("/v1/completions", json=body).json()
+
+    assert answer["choices"][0]["text"] == "abcd"
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 4
+
+
+def test_a_stream_joins_to_the_same_text(echo: httpx.Client) -> None:
+    body = {"messages": user("Hello"), "stream": True}
+    lines = echo.post(CHAT, json=body).text.splitlines()
+
+    events = [json.loads(x[6:]) for x in lines if x.startswith("data: {")]
+    deltas = [event["choices"][0]["delta"] for event in events]
+    assert "".join(delta.get("content") or "" for delta in deltas) == "Hello"
+
+
+def test_adapters_are_found_named_and_refused_as_ever(echo: httpx.Client) -> None:
+    def states() -> dict[str, str]:
+        rows = echo.get("/v1/adapters").json()["data"]
+        return {row["name"]: row["state"] for row in rows}
+
+    wait_until(lambda: states() == {"pirate": "ready", "broken": "failed"})
+
+    answer = echo.post(CHAT, json={"messages": user("Hi"), "model": "corsair"})
+    assert answer.headers["x-hotswap-adapter"] == "pirate"
+    refused = echo.post(CHAT, json={"messages": user("Hi"), "model": "broken"})
+    assert refused.status_code == 404
+    assert WEIGHTS_FILE in refused.json()["error"]["message"]
+
+
+def test_bad_input_gets_the_real_errors(echo: httpx.Client) -> None:
+    answer = echo.post(CHAT, json={"messages": user("Hi"), "temperatur": 1})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "temperatur"
+
+
+def test_its_command_starts_without_torch(tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    command = [sys.executable, "-X", "importtime", "-m", "hotswap.cli"]
+    command += ["serve", "echo", "--port", str(port)]
+    with spawned(command, port, log) as server:
+        answer = httpx.get(f"http://127.0.0.1:{port}/v1/models")
+        assert answer.json()["data"][0]["id"] == "echo"
+        assert isinstance(server, subprocess.Popen)
+
+    loaded = re.findall(r"\| +(torch|transformers|peft)$", log.read_text(), re.M)
+    assert not loaded
