@@ -82,7 +82,7 @@ class OutputReader:
         self.calling = calling
         self._named = named(tool_parser) if tool_parser else None
         self._parser = self._named
-        self._reasoning = None if calling.is_forced else reasoning_parser
+        self._reasoning = reasoning_parser
         self._tells_reasoning = tells_reasoning
         self._skips_special = skips_special
 

@@ -36,10 +36,6 @@ class ToolCalling:
     def names(self) -> frozenset[str]:
         return frozenset(tool.function.name for tool in self.tools)
 
-    @property
-    def is_forced(self) -> bool:
-        return self.mode in ("required", "function")
-
     def grammar(self) -> GrammarSpec | None:
         """What a forced call has to match."""
         match self.mode:

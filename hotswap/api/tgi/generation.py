@@ -68,6 +68,9 @@ async def _generate(
     scores = streams or parameters.tells_details or parameters.copies > 1
     params = parameters.to_params(server.sidecar(adapter), scores=scores)
     _check(parameters, params, streams=streams)
+    grammar = parameters.spec()
+    if grammar is not None:
+        grammar.check(stop=params.stop, ignore_eos=params.ignore_eos)
     submitter.check_room(parameters.copies, "best_of")
     prompt = Prompt(
         body.inputs,
@@ -80,7 +83,7 @@ async def _generate(
             prompt=prompt,
             adapter=adapter,
             params=numbered(params, number),
-            grammar=parameters.spec(),
+            grammar=grammar,
         )
         for number in range(parameters.copies)
     ]
