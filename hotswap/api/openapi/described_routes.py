@@ -14,6 +14,7 @@ from hotswap.api.djl.schemas import Invocation
 from hotswap.api.djl.workflows import Definition
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion
+from hotswap.api.responses.schemas import Responses
 from hotswap.api.tgi import shape as tgi_shape
 from hotswap.api.tgi.schemas import Generate
 from hotswap.api.tokenization import Detokenize, Tokenize
@@ -67,6 +68,7 @@ _REGISTER = Route(body=Body, is_body_required=False)
 DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/v1/completions"): Route(body=Completion, stream=_EVENTS),
     ("post", "/v1/chat/completions"): Route(body=Chat, stream=_EVENTS),
+    ("post", "/v1/responses"): Route(body=Responses, stream=_EVENTS),
     ("post", "/"): Route(body=Generate, stream=_EVENTS),
     ("post", "/generate"): Route(body=Generate),
     ("post", "/generate_stream"): Route(body=Generate, stream=_EVENTS),

@@ -55,7 +55,7 @@ class ReasoningItem(Fields, frozen=True, kw_only=True):
     foreign = unsupported_fields.RESPONSES_ITEM
 
     type: Literal["reasoning"]
-    summary: list[dict[str, Any]] = []
+    summary: list[dict[str, Any]] | None = None
     content: list[dict[str, Any]] | None = None
 
 
@@ -86,8 +86,8 @@ def messages_of(
 
 
 def _read(item: dict[str, Any], place: str) -> Fields:
-    kind = item.get("type", "message")
-    if kind not in _KINDS:
+    kind = item.get("type") or "message"
+    if not isinstance(kind, str) or kind not in _KINDS:
         why = "is not supported"
         if kind == "item_reference":
             why = "needs a memory of items, which this server has not: send them whole"
@@ -104,7 +104,7 @@ def _add(made: list[dict[str, Any]], item: Fields, place: str) -> None:
             text = _text(item.content, f"{place}.content")
             made.append({"role": item.role, "content": text})
         case ReasoningItem():
-            parts = item.content if item.content is not None else item.summary
+            parts = item.content or item.summary or ""
             said = _assistant(made, until=("reasoning_content", "content"))
             said["reasoning_content"] = _text(parts, f"{place}.content")
         case FunctionCallItem():
@@ -117,9 +117,7 @@ def _add(made: list[dict[str, Any]], item: Fields, place: str) -> None:
             made.append(answer)
 
 
-def _assistant(
-    made: list[dict[str, Any]], until: Sequence[str] = ()
-) -> dict[str, Any]:
+def _assistant(made: list[dict[str, Any]], until: Sequence[str] = ()) -> dict[str, Any]:
     """The assistant's message to go on with: another one if the last is not its, or has
     already one of `until`."""
     last = made[-1] if made else {"role": ""}

@@ -2,24 +2,39 @@
 that tell of them.
 
 The whole answer is what the events add up to: both are made here, once.
+
+    response.output_item.added
+      response.content_part.added, .done            of a message and of reasoning
+        response.output_text.delta, .done           or reasoning_text
+      response.function_call_arguments.delta, .done
+    response.output_item.done
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hotswap.api.openai.deltas import CallDelta, Delta
 
 Event = dict[str, Any]
+Kind = Literal["message", "reasoning", "function_call"]
+
+_PREFIXES = {"message": "msg_", "reasoning": "rs_", "function_call": "fc_"}
+_GROWS = {
+    "message": "response.output_text",
+    "reasoning": "response.reasoning_text",
+    "function_call": "response.function_call_arguments",
+}
 
 
 @dataclass(slots=True)
 class _Open:
-    """The item that is being written. `grown`: its text or arguments so far."""
+    """The item that is being written. `item`: as it was when it was begun. `call`: its
+    number, if it is one. `grown`: its text or arguments so far."""
 
     place: int
-    kind: str
+    kind: Kind
     item: dict[str, Any]
     call: int | None = None
     grown: str = ""
@@ -27,11 +42,21 @@ class _Open:
 
     @property
     def at(self) -> dict[str, Any]:
-        return {"item_id": self.item["id"], "output_index": self.place}
+        """Where an event belongs."""
+        at = {"item_id": self.item["id"], "output_index": self.place}
+        return at if self.kind == "function_call" else {**at, "content_index": 0}
 
     @property
-    def at_part(self) -> dict[str, Any]:
-        return {**self.at, "content_index": 0}
+    def part(self) -> dict[str, Any]:
+        """The one part of its content, so far."""
+        if self.kind == "reasoning":
+            return {"type": "reasoning_text", "text": self.grown}
+        return {
+            "type": "output_text",
+            "text": self.grown,
+            "annotations": [],
+            "logprobs": [*self.logprobs],
+        }
 
 
 class OutputItems:
@@ -40,20 +65,19 @@ class OutputItems:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self._open: _Open | None = None
+        self._untold: list[Any] = []  # log-probabilities of a message's tokens
 
     def push(self, deltas: Sequence[Delta], logprobs: Sequence[Any]) -> Iterator[Event]:
-        """`logprobs`: of the tokens of this piece, told with the message's text."""
+        """What a piece adds. `logprobs`: of its tokens; told with the message's text,
+        as soon as there is some. Those of reasoning and of calls are not told."""
+        self._untold += logprobs
         for delta in deltas:
             if delta.reasoning:
-                yield from self._opened("reasoning", _reasoning)
-                yield self._grow("response.reasoning_text.delta", delta.reasoning)
+                yield from self._opened("reasoning")
+                yield self._grow(delta.reasoning)
             if delta.content:
-                yield from self._opened("message", _message)
-                said = self._grow("response.output_text.delta", delta.content)
-                yield {**said, "logprobs": [*logprobs]}
-                assert self._open is not None
-                self._open.logprobs += logprobs
-                logprobs = ()
+                yield from self._opened("message")
+                yield self._grow(delta.content)
             if delta.call is not None:
                 yield from self._call(delta.call)
 
@@ -61,116 +85,69 @@ class OutputItems:
         """`is_cut`: the answer was not at its end. One that says nothing is a message
         all the same."""
         if not self.items and self._open is None:
-            yield from self._opened("message", _message)
+            yield from self._opened("message")
+        if self._open is not None and self._open.kind == "message" and self._untold:
+            yield self._grow("")  # a token that ends an answer has no text
         yield from self._close("incomplete" if is_cut else "completed")
 
     def _call(self, call: CallDelta) -> Iterator[Event]:
-        if self._open is None or self._open.call != call.index:
-            yield from self._opened(
-                "function_call", lambda: _function_call(call), call.index
-            )
+        yield from self._opened("function_call", call)
         if call.arguments:
-            kind = "response.function_call_arguments.delta"
-            yield self._grow(kind, call.arguments)
+            yield self._grow(call.arguments)
 
-    def _opened(
-        self, kind: str, make: Callable[[], dict[str, Any]], call: int | None = None
-    ) -> Iterator[Event]:
-        """Nothing if an item of the kind is being written already."""
-        now = self._open
-        if now is not None and now.kind == kind and now.call == call:
+    def _opened(self, kind: Kind, call: CallDelta | None = None) -> Iterator[Event]:
+        """Nothing if it is being written already."""
+        now, index = self._open, None if call is None else call.index
+        if now is not None and (now.kind, now.call) == (kind, index):
             return
         yield from self._close("completed")
-        opened = self._open = _Open(len(self.items), kind, make(), call)
-        yield {
-            "type": "response.output_item.added",
-            "output_index": opened.place,
-            "item": opened.item,
-        }
-        if kind == "message":
-            part = _output_text("", [])
-            yield {
-                "type": "response.content_part.added",
-                **opened.at_part,
-                "part": part,
-            }
+        opened = _Open(len(self.items), kind, _begun(kind, call), index)
+        self._open = opened
+        added = {"output_index": opened.place, "item": opened.item}
+        yield {"type": "response.output_item.added", **added}
+        if kind != "function_call":
+            part = {**opened.at, "part": opened.part}
+            yield {"type": "response.content_part.added", **part}
 
-    def _grow(self, kind: str, text: str) -> Event:
-        now = self._open
+    def _grow(self, text: str) -> Event:
+        now, told = self._open, self._untold
         assert now is not None, "nothing is being written"
+        self._untold = []
         now.grown += text
-        at = now.at if now.kind == "function_call" else now.at_part
-        return {"type": kind, **at, "delta": text}
+        grown = {"type": f"{_GROWS[now.kind]}.delta", **now.at, "delta": text}
+        if now.kind != "message":
+            return grown
+        now.logprobs += told
+        return {**grown, "logprobs": told}
 
     def _close(self, status: str) -> Iterator[Event]:
         now, self._open = self._open, None
         if now is None:
             return
-        whole = {**now.item, "status": status}
-        match now.kind:
-            case "message":
-                yield from _text_done(now)
-                whole["content"] = [_output_text(now.grown, now.logprobs)]
-            case "reasoning":
-                part = {"type": "reasoning_text", "text": now.grown}
-                done = "response.reasoning_text.done"
-                yield {"type": done, **now.at_part, "text": now.grown}
-                whole["content"] = [part]
-            case _:
-                whole["arguments"] = now.grown
-                yield {
-                    "type": "response.function_call_arguments.done",
-                    **now.at,
-                    "name": whole["name"],
-                    "arguments": now.grown,
-                }
+        done = {"type": f"{_GROWS[now.kind]}.done", **now.at}
+        if now.kind == "function_call":
+            said = {"name": now.item["name"], "arguments": now.grown}
+            yield {**done, **said}
+            whole = {**now.item, "status": status, **said}
+        else:
+            part = now.part
+            yield {**done, **{name: part[name] for name in _TOLD if name in part}}
+            yield {"type": "response.content_part.done", **now.at, "part": part}
+            whole = {**now.item, "status": status, "content": [part]}
         self.items.append(whole)
         place = {"output_index": now.place, "item": whole}
         yield {"type": "response.output_item.done", **place}
 
 
-def _text_done(now: _Open) -> Iterator[Event]:
-    told = {"text": now.grown, "logprobs": now.logprobs}
-    yield {"type": "response.output_text.done", **now.at_part, **told}
-    part = _output_text(now.grown, now.logprobs)
-    yield {"type": "response.content_part.done", **now.at_part, "part": part}
+_TOLD = ("text", "logprobs")
 
 
-def _output_text(text: str, logprobs: list[Any]) -> dict[str, Any]:
-    return {
-        "type": "output_text",
-        "text": text,
-        "annotations": [],
-        "logprobs": logprobs,
-    }
-
-
-def _message() -> dict[str, Any]:
-    return {
-        "type": "message",
-        "id": f"msg_{uuid.uuid4().hex}",
-        "role": "assistant",
-        "status": "in_progress",
-        "content": [],
-    }
-
-
-def _reasoning() -> dict[str, Any]:
-    return {
-        "type": "reasoning",
-        "id": f"rs_{uuid.uuid4().hex}",
-        "status": "in_progress",
-        "summary": [],
-        "content": [],
-    }
-
-
-def _function_call(call: CallDelta) -> dict[str, Any]:
-    return {
-        "type": "function_call",
-        "id": f"fc_{uuid.uuid4().hex}",
-        "call_id": call.id,
-        "name": call.name,
-        "arguments": "",
-        "status": "in_progress",
-    }
+def _begun(kind: Kind, call: CallDelta | None) -> dict[str, Any]:
+    begun: Event = {"type": kind, "id": _PREFIXES[kind] + uuid.uuid4().hex}
+    if call is not None:
+        begun |= {"call_id": call.id, "name": call.name, "arguments": ""}
+    elif kind == "message":
+        begun |= {"role": "assistant", "content": []}
+    else:
+        begun |= {"summary": [], "content": []}
+    return {**begun, "status": "in_progress"}

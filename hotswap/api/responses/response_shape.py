@@ -1,13 +1,13 @@
 """Response shape: the response around its items, whole and as events.
 
-    response.created, response.in_progress
-    ... the events of its items
-    response.completed, .incomplete or .failed
+response.created, response.in_progress
+... the events of its items
+response.completed, .incomplete or .failed
 """
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -22,11 +22,20 @@ from hotswap.sampling_params import SamplingParams
 
 
 class ResponsesShape:
-    """One response: of the one job that answers."""
+    """One response, of the one job that answers."""
 
-    def __init__(self, body: Responses, model: str, params: SamplingParams) -> None:
-        """`model`: what answers. `params`: what it is sampled by, defaults filled."""
-        self._body, self._params = body, params
+    def __init__(
+        self,
+        body: Responses,
+        model: str,
+        params: SamplingParams,
+        running: Running,
+        output: ChatOutput,
+    ) -> None:
+        """`model`: what answers. `params`: what it is sampled by, defaults filled.
+        `output`: what reads its text."""
+        self._running, self._output = running, output
+        self._top = body.top_logprobs or 0
         self._items = OutputItems()
         self._events = 0
         self._tokens = 0
@@ -38,17 +47,19 @@ class ResponsesShape:
             "model": model,
             **_echoed(body, params),
         }
+        self.whole: dict[str, Any] = self._response("in_progress")
 
-    def begin(self, running: Running, output: Callable[[], ChatOutput]) -> None:
-        """Its job is accepted. `output`: how its text is read."""
-        self._running, self._output = running, output()
+    @property
+    def has_begun(self) -> bool:
+        """Whether an event has been made."""
+        return self._events > 0
 
-    def begun(self) -> Iterator[Event]:
-        for kind in ("created", "in_progress"):
-            yield self._told(f"response.{kind}", self._response("in_progress"))
-
-    def piece(self, piece: Piece) -> Iterator[Event]:
-        """The events of a piece; with the last one all that is left."""
+    def events(self, piece: Piece) -> Iterator[Event]:
+        """Of a piece: with the first one those that begin, with the last one all that
+        is left. Then `whole` is the answer that is sent at once."""
+        if not self.has_begun:
+            for kind in ("created", "in_progress"):
+                yield self._told(f"response.{kind}", self.whole)
         self._tokens += piece.token is not None
         is_last = piece.finish is not None
         deltas = self._output.push(piece.text, is_last=is_last)
@@ -56,41 +67,37 @@ class ResponsesShape:
             self._reasoned = self._tokens
         for event in self._items.push(deltas, self._logprobs(piece)):
             yield self._numbered(event)
-        if is_last:
-            is_cut = piece.finish == "length"
-            for event in self._items.finish(is_cut=is_cut):
-                yield self._numbered(event)
-            status = "incomplete" if is_cut else "completed"
-            yield self._told(f"response.{status}", self._response(status))
+        if not is_last:
+            return
+        is_cut = piece.finish == "length"
+        for event in self._items.finish(is_cut=is_cut):
+            yield self._numbered(event)
+        status = "incomplete" if is_cut else "completed"
+        self.whole = self._response(status)
+        yield self._told(f"response.{status}", self.whole)
 
     def failed(self, message: str) -> Event:
-        """The last event: the status has gone out already."""
+        """The last event, where the status of HTTP has gone out already."""
         error = {"code": "server_error", "message": message}
         response = {**self._response("failed"), "error": error}
         return self._told("response.failed", response)
 
-    def whole(self) -> dict[str, Any]:
-        """After the last piece."""
-        return self._last
-
     def _logprobs(self, piece: Piece) -> list[Any]:
-        if piece.scored is None:
-            return []
-        found = of_chat([piece], self._running.tokenizers[0])
+        tokenizer = self._running.tokenizers[0]
+        found = of_chat([piece], tokenizer, top=self._top)
         return list(found["content"]) if found else []
 
     def _response(self, status: str) -> dict[str, Any]:
-        is_over = status in ("completed", "incomplete")
-        cut = {"reason": "max_output_tokens"} if status == "incomplete" else None
-        self._last = {
+        is_cut, is_whole = status == "incomplete", status == "completed"
+        return {
             **self._head,
             "status": status,
+            "completed_at": int(time.time()) if is_whole else None,
             "output": [*self._items.items],
             "error": None,
-            "incomplete_details": cut,
-            "usage": self._usage() if is_over else None,
+            "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
+            "usage": self._usage() if is_cut or is_whole else None,
         }
-        return self._last
 
     def _usage(self) -> dict[str, Any]:
         prompt = self._running.prompt_tokens
@@ -111,10 +118,11 @@ class ResponsesShape:
 
 
 def _echoed(body: Responses, params: SamplingParams) -> dict[str, Any]:
-    """What of the request the response repeats."""
+    """What of the request a response repeats, and what this server does in any case."""
     said = msgspec.to_builtins(body)
-    asked = body.text.format
-    kind = {"type": "text"} if asked is None else _without_none(said["text"]["format"])
+    asked = said["text"]["format"] or {"type": "text"}
+    if asked["type"] == "json_schema":
+        asked["name"] = asked["name"] or ""
     return {
         "background": False,
         "instructions": body.instructions,
@@ -125,9 +133,9 @@ def _echoed(body: Responses, params: SamplingParams) -> dict[str, Any]:
         "reasoning": {"effort": None, "summary": None},
         "store": False,
         "temperature": params.temperature,
-        "text": {"format": kind},
+        "text": {"format": {k: v for k, v in asked.items() if v is not None}},
         "tool_choice": said["tool_choice"] or "auto",
-        "tools": [{**tool, "strict": bool(tool["strict"])} for tool in said["tools"] or []],
+        "tools": said["tools"] or [],
         "top_logprobs": body.top_logprobs or 0,
         "top_p": params.top_p,
         "truncation": "disabled",
@@ -135,11 +143,7 @@ def _echoed(body: Responses, params: SamplingParams) -> dict[str, Any]:
     }
 
 
-def _without_none(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: each for key, each in value.items() if each is not None}
-
-
-def event(said: Event) -> bytes:
-    """A server-sent event, with its type as its name."""
-    kind = str(said["type"]).encode()
-    return b"event: " + kind + b"\ndata: " + msgspec.json.encode(said) + b"\n\n"
+def sent(event: Event) -> bytes:
+    """As a server-sent event, with its type as its name."""
+    kind = str(event["type"]).encode()
+    return b"event: " + kind + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"

@@ -106,11 +106,28 @@ RESPONSES: Neutral = {
     "context_management": ([],),
     "moderation": NOTHING,
     "image": NOTHING,
+    "access_programs": NOTHING,
+    "background_options": NOTHING,
     "service_tier": ANYTHING,
     "safety_identifier": ANYTHING,
     "prompt_cache_key": ANYTHING,
     "prompt_cache_options": ANYTHING,
     "prompt_cache_retention": ANYTHING,
+    # vLLM's own
+    "request_id": ANYTHING,
+    "cache_salt": ANYTHING,
+    "enable_response_messages": (False,),
+    "previous_input_messages": NOTHING,
+    "media_io_kwargs": ({},),
+    "mm_processor_kwargs": ({},),
+    "kv_transfer_params": NOTHING,
+    "vllm_xargs": ({},),
+}
+RESPONSES_TOOL: Neutral = {
+    "defer_loading": (False,),
+    "async": (False,),
+    "allowed_callers": (["direct"],),
+    "output_schema": NOTHING,
 }
 RESPONSES_TEXT: Neutral = {"verbosity": ("medium",)}
 RESPONSES_REASONING: Neutral = {
@@ -118,6 +135,7 @@ RESPONSES_REASONING: Neutral = {
     "summary": ("auto",),  # there is none
     "generate_summary": ("auto",),
     "context": ("auto",),
+    "mode": ("standard",),
 }
 RESPONSES_STREAM: Neutral = {"include_obfuscation": ANYTHING}
 # What a client sends back of an answer: it says nothing to a template.
