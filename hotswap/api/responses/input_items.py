@@ -5,13 +5,21 @@ the model said before, with ids that mean nothing here.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta
 
 from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.schemas import Fields, convert
 from hotswap.errors import BadRequest
 
 _T = TypeVar("_T", bound=Fields)
+
+
+def _described(*kinds: type[Fields]) -> dict[str, Any]:
+    """A list of any of them, for /schema: `_read` says which one an item is."""
+    places = [f"#/components/schemas/{kind.__name__}" for kind in kinds]
+    return {"items": {"anyOf": [{"$ref": place} for place in places]}}
 
 
 class MessagePart(Fields, frozen=True, kw_only=True):
@@ -26,12 +34,18 @@ class RefusalPart(Fields, frozen=True, kw_only=True):
     refusal: str
 
 
+_Parts = Annotated[
+    list[dict[str, Any]],
+    Meta(extra_json_schema=_described(MessagePart, RefusalPart)),
+]
+
+
 class MessageItem(Fields, frozen=True, kw_only=True):
     foreign = unsupported_fields.RESPONSES_ITEM
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[dict[str, Any]]
+    content: str | _Parts
 
 
 class FunctionCallItem(Fields, frozen=True, kw_only=True):
@@ -48,15 +62,15 @@ class FunctionOutputItem(Fields, frozen=True, kw_only=True):
 
     type: Literal["function_call_output"]
     call_id: str
-    output: str | list[dict[str, Any]]
+    output: str | _Parts
 
 
 class ReasoningItem(Fields, frozen=True, kw_only=True):
     foreign = unsupported_fields.RESPONSES_ITEM
 
     type: Literal["reasoning"]
-    summary: list[dict[str, Any]] | None = None
-    content: list[dict[str, Any]] | None = None
+    summary: _Parts | None = None
+    content: _Parts | None = None
 
 
 _KINDS: dict[str, type[Fields]] = {
@@ -65,6 +79,12 @@ _KINDS: dict[str, type[Fields]] = {
     "function_call_output": FunctionOutputItem,
     "reasoning": ReasoningItem,
 }
+# All that stands within an input, which its type does not say.
+INNER: tuple[type[Fields], ...] = (*_KINDS.values(), MessagePart, RefusalPart)
+Items = Annotated[
+    list[dict[str, Any]],
+    Meta(min_length=1, extra_json_schema=_described(*_KINDS.values())),
+]
 
 
 def messages_of(
@@ -90,7 +110,8 @@ def _read(item: dict[str, Any], place: str) -> Fields:
     if not isinstance(kind, str) or kind not in _KINDS:
         why = "is not supported"
         if kind == "item_reference":
-            why = "needs a memory of items, which this server has not: send them whole"
+            why = "needs a memory, which this server has not: send items whole, as "
+            why += "clients do with `store` false"
         raise BadRequest(f"`{place}.type`: {kind!r} {why}", f"{place}.type")
     return _placed(item, _KINDS[kind], place)
 

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from hotswap.api.openai.structured import StructuredOutputs
 from hotswap.api.openai.tool_schemas import FunctionName
+from hotswap.api.responses.input_items import Items
 from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.sampling_fields import SamplingFields
 from hotswap.api.shared.schemas import Fields
@@ -63,9 +64,6 @@ class ResponsesStreamOptions(Fields, frozen=True, kw_only=True):
     foreign = unsupported_fields.RESPONSES_STREAM
 
 
-_Items = Annotated[list[dict[str, Any]], Meta(min_length=1)]
-
-
 class Responses(SamplingFields, frozen=True, kw_only=True):
     """`input`: a text, or items of a conversation (`input_items`). What a server with a
     memory would do (`store`, `previous_response_id`, ...) is refused by name. From
@@ -85,7 +83,7 @@ class Responses(SamplingFields, frozen=True, kw_only=True):
     model: str | None = None
     adapter: str | None = None
     adapters: str | list[str | None] | None = None
-    input: str | _Items
+    input: str | Items
     instructions: str | None = None
     max_output_tokens: MaxTokens | None = None
     tools: Annotated[list[FunctionTool], Meta(max_length=128)] | None = None
