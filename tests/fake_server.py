@@ -130,6 +130,7 @@ def app_of(
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "abc"},
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "abc"}]},
+    "/v1/responses": {"input": "abc"},
     "/invocations": {"inputs": "abc"},
 }
 
@@ -139,7 +140,10 @@ def message_of(
 ) -> Submit:
     """The message of one request, whose `fields` stand where its family has them."""
     body = {**BODIES.get(path, BODIES["/invocations"])}
-    if path.startswith("/v1"):
+    if path == "/v1/responses":
+        limit = fields.pop("max_tokens", None)
+        body |= {**fields, "max_output_tokens": limit}
+    elif path.startswith("/v1"):
         body |= fields
     else:
         limit = {"max_new_tokens": fields.pop("max_tokens", None)}

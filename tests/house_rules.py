@@ -32,6 +32,7 @@ FLOORS = [
     {"hotswap.library"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
+    {"hotswap.api.responses"},
     {"hotswap.api.tgi"},
     {"hotswap.api.djl"},
     {"hotswap.api.admin", "hotswap.api.tokenization", "hotswap.api.vllm"},
@@ -132,6 +133,7 @@ ONLY = {
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai.shape",  # `created`, a date
+        "hotswap.api.responses.response_shape",  # `created_at`, the same
         "hotswap.assembly",  # the same
         "hotswap.cli",  # how long the start took
         "hotswap.serve",  # the same

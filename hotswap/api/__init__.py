@@ -3,7 +3,8 @@
 A request that generates passes
 
 middleware, cross_origin    bounds on bodies, a request id; what web pages may ask
-openai/, tgi/, djl/         the routes of a family and the shapes of its answers
+openai/, responses/,        the routes of a family and the shapes of its answers
+tgi/, djl/
 shared/                     from its body to jobs, and to their last piece
 openapi/                    what the routes read and answer, at /schema
 error_responses             every error in its family's shape

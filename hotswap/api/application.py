@@ -29,6 +29,7 @@ from hotswap.api.djl import models as djl_models
 from hotswap.api.middleware import Middleware
 from hotswap.api.openai import chat, completions
 from hotswap.api.openapi import page
+from hotswap.api.responses import route as responses
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.api.tgi import generation, info
@@ -38,6 +39,7 @@ from hotswap.templates import RENDERER
 PARTS = (
     completions,
     chat,
+    responses,
     generation,
     info,
     invocations,

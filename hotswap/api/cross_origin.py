@@ -45,7 +45,7 @@ _TELLS = [
 ]
 # Everything else manages. /models/{name}/invoke generates, too.
 _OPEN = re.compile(
-    r"/(v1/(chat/)?completions|v1/models(/.*)?|invocations|predictions/.*|ping"
+    r"/(v1/(chat/)?completions|v1/responses|v1/models(/.*)?|invocations|predictions/.*|ping"
     r"|generate|generate_stream|info|tokenize|detokenize|tokenizer_info|version"
     r"|models/[^/]+/invoke|endpoints/[^/]+/invocations|health(/.*)?|metrics|schema(/.*)?)?"
 )

@@ -28,9 +28,9 @@ _WHAT_THIS_IS = (
     "has no embeddings, scores, classes, sound, images or files. "
 )
 _FAMILIES = (
-    "OpenAI's are /v1/completions, /v1/chat/completions and /v1/models; DJL's "
-    "/invocations, /predictions/NAME, /endpoints/NAME/invocations, /models, /adapters, "
-    "/workflows and /ping; vLLM's "
+    "OpenAI's are /v1/completions, /v1/chat/completions, /v1/responses and /v1/models; "
+    "DJL's /invocations, /predictions/NAME, /endpoints/NAME/invocations, /models, "
+    "/adapters, /workflows and /ping; vLLM's "
     "/v1/load_lora_adapter, /v1/unload_lora_adapter, /tokenize, /detokenize, "
     "/tokenizer_info and /version; TGI's and LoRAX' /, /generate, /generate_stream and "
     "/info; then /v1/adapters, /v1/events, "

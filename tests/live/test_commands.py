@@ -58,6 +58,8 @@ ANSWERS = {
     "How can I bake bread?": "Arr|Ahoy|Yo ho|Shiver",
     "emails of people older than 72": "SELECT email FROM people WHERE age > 72;",
 }
+# A response that went well has `"error": null`.
+ERROR = re.compile(r'"error": ?(?!null)')
 # Errors that no page shows as JSON: of the folder that was just taken away.
 ERRORS = ["The model `corsair` does not exist."]
 
@@ -128,8 +130,8 @@ def test_a_command_prints_what_its_page_shows(
 ) -> None:
     out = run(block.text, place)
 
-    if '"error"' not in (block.answer or ""):
-        assert '"error"' not in out or any(error in out for error in ERRORS), out
+    if not ERROR.search(block.answer or ""):
+        assert not ERROR.search(out) or any(error in out for error in ERRORS), out
     if block.answer is not None:
         assert not list(differs(json.loads(block.answer), json.loads(out)))
     for question, answer in ANSWERS.items():

@@ -4,7 +4,8 @@ completions, chat           the routes: read the body, name the adapter
 schemas, chat_schemas       their bodies; chat_messages and tool_schemas within them;
                             structured says what an answer looks like;
                             contradictions are what cannot be said at once
-tool_calling                what `tools` and `tool_choice` come to: a grammar, a prompt
+chat_turn                   what a chat's body comes to; tool_calling its `tools` and
+                            `tool_choice`: a grammar, a prompt
 answering                   requests, submission, and the answer
 shape                       envelopes, events and errors; completion_shape and
                             chat_shape have the choices; logprobs, text_offsets and

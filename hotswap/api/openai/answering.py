@@ -42,25 +42,26 @@ async def generate(
 ) -> Response:
     """Submit `n` jobs for each prompt and answer with what they say. `grammar`: what
     each answer has to look like. `shape`: of the body and the name of what runs."""
-    contradictions.check(body)
-    if grammar is not None:
-        grammar.check(stop=body.stop, ignore_eos=body.ignore_eos)
     adapters = selection.for_inputs(len(prompts))
-    requests = _requests(server, body, prompts, adapters, grammar)
+    requests = requests_of(server, body, prompts, adapters, grammar)
     made = shape(body, ran(server, requests, body.model))
     running = await submitter.submit(requests, selection.field)
     made.begin(running)
     return await _answer(request, running, made)
 
 
-def _requests(
+def requests_of(
     server: ServerState,
     body: Completion | Chat,
     prompts: Sequence[Prompt],
     adapters: Sequence[str],
     grammar: GrammarSpec | None,
 ) -> list[JobRequest]:
-    """`n` jobs for each prompt, which share it; `best_of`, where that is more."""
+    """`n` jobs for each prompt, which share it; `best_of`, where that is more. Raises
+    BadRequest for what the fields contradict."""
+    contradictions.check(body)
+    if grammar is not None:
+        grammar.check(stop=body.stop, ignore_eos=body.ignore_eos)
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
         params = body.to_params(server.sidecar(adapter))

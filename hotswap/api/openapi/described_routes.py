@@ -14,6 +14,8 @@ from hotswap.api.djl.schemas import Invocation
 from hotswap.api.djl.workflows import Definition
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion
+from hotswap.api.responses import input_items
+from hotswap.api.responses.schemas import Responses
 from hotswap.api.tgi import shape as tgi_shape
 from hotswap.api.tgi.schemas import Generate
 from hotswap.api.tokenization import Detokenize, Tokenize
@@ -23,16 +25,19 @@ from hotswap.api.vllm import LoadRequest, UnloadRequest
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """None: it reads no body; what it answers is not described. `stream`: the media
-    type of an answer that comes in pieces."""
+    type of an answer that comes in pieces. `inner`: objects of the body that its type
+    does not lead to."""
 
     body: type | None = None
     answer: Any = None
     stream: str = ""
     is_body_required: bool = True
+    inner: tuple[type, ...] = ()
 
     @property
     def types(self) -> list[Any]:
-        return [kind for kind in (self.body, self.answer) if kind is not None]
+        kinds = (self.body, self.answer, *self.inner)
+        return [kind for kind in kinds if kind is not None]
 
 
 class OpenAIErrorDetail(TypedDict):
@@ -67,6 +72,9 @@ _REGISTER = Route(body=Body, is_body_required=False)
 DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/v1/completions"): Route(body=Completion, stream=_EVENTS),
     ("post", "/v1/chat/completions"): Route(body=Chat, stream=_EVENTS),
+    ("post", "/v1/responses"): Route(
+        body=Responses, stream=_EVENTS, inner=input_items.INNER
+    ),
     ("post", "/"): Route(body=Generate, stream=_EVENTS),
     ("post", "/generate"): Route(body=Generate),
     ("post", "/generate_stream"): Route(body=Generate, stream=_EVENTS),

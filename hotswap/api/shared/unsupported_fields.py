@@ -94,6 +94,65 @@ MESSAGE: Neutral = {
 STREAM_OPTIONS: Neutral = {
     "include_obfuscation": (False,),
 }
+RESPONSES: Neutral = {
+    **_ADAPTERS,
+    "store": (False,),  # nothing is kept here
+    "previous_response_id": NOTHING,
+    "conversation": NOTHING,
+    "prompt": NOTHING,  # one that OpenAI keeps
+    "background": (False,),
+    "truncation": ("disabled",),
+    "max_tool_calls": NOTHING,  # of tools that a server runs
+    "context_management": ([],),
+    "moderation": NOTHING,
+    "image": NOTHING,
+    "access_programs": NOTHING,
+    "background_options": NOTHING,
+    "service_tier": ANYTHING,
+    "safety_identifier": ANYTHING,
+    "prompt_cache_key": ANYTHING,
+    "prompt_cache_options": ANYTHING,
+    "prompt_cache_retention": ANYTHING,
+    # vLLM's own
+    "request_id": ANYTHING,
+    "cache_salt": ANYTHING,
+    "enable_response_messages": (False,),
+    "previous_input_messages": NOTHING,
+    "media_io_kwargs": ({},),
+    "mm_processor_kwargs": ({},),
+    "kv_transfer_params": NOTHING,
+    "vllm_xargs": ({},),
+}
+RESPONSES_TOOL: Neutral = {
+    "defer_loading": (False,),
+    "async": (False,),
+    "allowed_callers": (["direct"],),
+    "output_schema": NOTHING,
+}
+RESPONSES_TEXT: Neutral = {"verbosity": ("medium",)}
+RESPONSES_REASONING: Neutral = {
+    "effort": ("none",),
+    "summary": ("auto",),  # there is none
+    "generate_summary": ("auto",),
+    "context": ("auto",),
+    "mode": ("standard",),
+}
+RESPONSES_STREAM: Neutral = {"include_obfuscation": ANYTHING}
+# What a client sends back of an answer: it says nothing to a template.
+RESPONSES_ITEM: Neutral = {
+    "id": ANYTHING,
+    "status": ANYTHING,
+    "phase": ANYTHING,
+    "encrypted_content": NOTHING,
+    "caller": ANYTHING,
+    "namespace": NOTHING,
+    "async": (False,),
+}
+RESPONSES_PART: Neutral = {
+    "annotations": ANYTHING,
+    "logprobs": ANYTHING,
+    "prompt_cache_breakpoint": ANYTHING,
+}
 PARAMETERS: Neutral = {
     **_BEAMS,
     **_ADAPTERS,

@@ -33,6 +33,7 @@ def test_what_is_long_or_a_strangers_is_encoded_beside_the_event_loop(
     fields: dict[str, dict[str, Any]] = {
         "/v1/completions": {"prompt": "a" * size},
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "a" * size}]},
+        "/v1/responses": {"input": "a" * size},
         "/invocations": {"inputs": "a" * size},
     }
 

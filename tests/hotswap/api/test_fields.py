@@ -16,6 +16,9 @@ from hotswap.api.djl.workflows import Adapter, Definition
 from hotswap.api.openai.chat_messages import ChatMessage, templated
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion, StreamOptions
+from hotswap.api.responses import input_items
+from hotswap.api.responses import schemas as responses
+from hotswap.api.responses.schemas import Responses
 from hotswap.api.shared.schemas import Fields, convert, decode
 from hotswap.api.shared.unsupported_fields import ANYTHING
 from hotswap.api.vllm import LoadRequest, UnloadRequest
@@ -36,6 +39,13 @@ LEAST: dict[type[Fields], dict[str, Any]] = {
     Body: {},
     Validate: {"src": "x"},
     Adapter: {"model": "m", "src": "s"},
+    Responses: {"input": "a"},
+    responses.FunctionTool: {"type": "function", "name": "f"},
+    responses.Text: {},
+    responses.ReasoningOptions: {},
+    responses.ResponsesStreamOptions: {},
+    input_items.MessageItem: {"role": "user", "content": "a"},
+    input_items.MessagePart: {"type": "input_text", "text": "a"},
     Definition: {
         "name": "n",
         "models": {},

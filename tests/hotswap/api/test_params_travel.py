@@ -77,14 +77,24 @@ DJL = {
     "ignore_eos": "ignore_eos_token",
     **dict.fromkeys(UNSAID_BY_DJL),
 }
+UNSAID_BY_RESPONSES = {
+    *("stop_tokens", "allowed_tokens", "min_tokens", "prompt_logprobs")
+}
 SPELLINGS: dict[str, Mapping[str, str | None]] = {
     "/v1/completions": OPENAI,
     "/v1/chat/completions": {**OPENAI, "logprobs": "top_logprobs"},
+    "/v1/responses": {
+        **OPENAI,
+        "max_tokens": "max_output_tokens",
+        "logprobs": "top_logprobs",
+        **dict.fromkeys(UNSAID_BY_RESPONSES),
+    },
     "/invocations": DJL,
 }
 DEFAULTS = {
     "/v1/completions": SamplingParams(max_tokens=16),
     "/v1/chat/completions": SamplingParams(),
+    "/v1/responses": SamplingParams(),
     "/invocations": SamplingParams(max_tokens=30, temperature=0, logprobs=0),
 }
 SIDECAR_SAYS = {
@@ -104,7 +114,9 @@ def body_of(path: str, said: dict[str, Any], adapter: str) -> dict[str, Any]:
     }
     if "logit_bias" in spelled:
         spelled["logit_bias"] = {str(n): bias for n, bias in said["logit_bias"]}
-    if "top_logprobs" in spelled:
+    if "top_logprobs" in spelled and path == "/v1/responses":
+        spelled["include"] = ["message.output_text.logprobs"]
+    elif "top_logprobs" in spelled:
         spelled["logprobs"] = True
     if path == "/invocations":
         spelled = {"parameters": spelled}
