@@ -147,6 +147,7 @@ RESPONSES_ITEM: Neutral = {
     "caller": ANYTHING,
     "namespace": NOTHING,
     "async": (False,),
+    "async_": (False,),  # the same, as OpenAI's Python library dumps it
 }
 RESPONSES_PART: Neutral = {
     "annotations": ANYTHING,
