@@ -4,6 +4,7 @@ words: what only HTTP or DJL's routes know is in `api/http_errors` and `api/djl_
 HotswapError
 ├── ClientError              the request is at fault; `field` names where
 │   ├── BadRequest           a value is wrong
+│   ├── GrammarFailed        the form that an answer is held to is too dear to follow
 │   ├── PromptTooLong        the prompt or the answer asked for does not fit
 │   ├── UnknownModel         `model` names nothing that is served
 │   ├── UnknownAdapter       no such adapter, or it is not served; says why
@@ -47,6 +48,13 @@ class ClientError(HotswapError):
 
 class BadRequest(ClientError):
     pass
+
+
+class GrammarFailed(ClientError):
+    def __init__(self) -> None:
+        super().__init__(
+            "the answer cannot go on: what it is held to has become too dear to follow"
+        )
 
 
 class PromptTooLong(ClientError):

@@ -14,7 +14,7 @@ from hotswap.engine.executor import Executor, Flight
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
-from hotswap.errors import HotswapError, StepFailed
+from hotswap.errors import GrammarFailed, HotswapError, StepFailed
 from hotswap.model.network.rows import Row
 from scheduler import Mode, Step, Work
 
@@ -102,8 +102,11 @@ class Batch:
             if sequence is None:
                 continue
             if sample is None:
-                error = StepFailed(_no_sample(sequence))
+                error = StepFailed("the model's logits are not finite")
                 failed.append((sequence, error))
+                continue
+            if sample.is_refused:
+                failed.append((sequence, GrammarFailed()))
                 continue
             try:
                 with error_boundary(_no_text):  # an adapter's own tokenizer, for one
@@ -135,12 +138,6 @@ class Batch:
             wants_logits=is_last,
             targets=sequence.targets_for(work.tokens),
         )
-
-
-def _no_sample(sequence: Sequence) -> str:
-    if sequence.params.grammar is None:
-        return "the model's logits are not finite"
-    return "no token is left that its grammar allows, or the logits are not finite"
 
 
 def _no_text(text: str) -> StepFailed:

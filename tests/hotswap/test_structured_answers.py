@@ -100,7 +100,7 @@ async def ended(engine: Engine, adapter: str, params: SamplingParams) -> Ended:
         ticket.close()
     return Ended(
         "".join(piece.text for piece in pieces),
-        tuple(piece.token for piece in pieces),
+        tuple(piece.token for piece in pieces if piece.token is not None),
         pieces[-1].finish,
         frozenset(piece.mode.value for piece in pieces),
     )

@@ -153,7 +153,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         + [[{"role": "user", "content": content}] for content in CONTENTS],
         "max_completion_tokens": [-1, 0, 10**30],
         "tools": [[{}], 5],
-        "response_format": [{"type": "json_object"}],
+        "response_format": [{"type": "json_schema"}, {"type": "xml"}, "json"],
         "functions": [[{}]],
     },
 }

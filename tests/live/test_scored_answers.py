@@ -131,3 +131,39 @@ def test_the_likeliest_of_several_answers_goes_out(client: openai.OpenAI) -> Non
     wanted = [text for _, text in sorted(means, reverse=True)[:2]]
     assert [choice.text for choice in best.choices] == wanted
     assert best.usage == every.usage
+
+
+@pytest.mark.parametrize("name", ["tiny", "a1", "a4"])
+@pytest.mark.parametrize("most", [0, 1])
+def test_an_echoed_prompt_is_scored_as_peft_scores_it(
+    name: str, most: int, client: openai.OpenAI, adapter_folders: Path
+) -> None:
+    prompt = "How likely is a long text? " * 12  # of more than one chunk
+    ids = list(tiny.tokenizer()(prompt).input_ids)
+    asked: dict[str, Any] = {
+        "model": name,
+        "prompt": prompt,
+        "echo": True,
+        "logprobs": 2,
+        "max_tokens": most,
+        "temperature": 0,
+        "extra_body": {"return_token_ids": True, "ignore_eos": True},
+    }
+
+    answer = client.completions.create(**asked)
+    (first, *_) = list(client.completions.create(**asked, stream=True))
+
+    choice: Any = answer.choices[0]
+    adapter = None if name == "tiny" else adapter_folders / name
+    wanted = logprobs_of(ids + choice.token_ids, adapter)
+    own = [
+        float(row[token])
+        for row, token in zip(wanted, (ids + choice.token_ids)[1:], strict=True)
+    ]
+    for told in (choice.logprobs, first.choices[0].logprobs):
+        assert told is not None
+        assert told.token_logprobs[0] is None
+        assert told.token_logprobs[1:] == pytest.approx(own, rel=CLOSE)
+    assert choice.text.startswith(prompt)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == most == len(choice.token_ids)

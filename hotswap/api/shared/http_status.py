@@ -21,6 +21,7 @@ from hotswap.errors import (
     BadRequest,
     DeviceFull,
     GenerationMismatch,
+    GrammarFailed,
     HotswapError,
     InternalError,
     MergeFailed,
@@ -45,6 +46,7 @@ from hotswap.errors import (
 # `djl/shape.STATUS` and `tgi/shape.STATUS` have those that their routes change.
 STATUS: dict[type[HotswapError], int] = {
     BadRequest: 400,
+    GrammarFailed: 400,
     PromptTooLong: 400,
     UnknownModel: 404,
     UnknownAdapter: 404,

@@ -88,29 +88,21 @@ async def _generate(
         for number in range(parameters.copies)
     ]
     running = await submitter.submit(requests, selection.field)
+    samples = params.temperature > 0
+    tokenizer = running.tokenizers[0]
     shape = AnswerShape(
-        parameters,
-        body.inputs,
-        prompt.tokens,
-        running.tokenizers[0],
-        samples=params.temperature > 0,
+        parameters, body.inputs, prompt.tokens, tokenizer, samples=samples
     )
+    told = headers(server, running, adapter)
     if streams:
         events = await primed(running, _events(running, shape))
-        return Stream(
-            events,
-            media_type="text/event-stream",
-            headers=headers(server, running, adapter),
-        )
+        return Stream(events, media_type="text/event-stream", headers=told)
     answers = await collect(request, running)
     (first,) = best(answers, candidates=len(answers), n=1)
     others = [answer for place, answer in enumerate(answers) if place != first]
     whole = shape.whole(answers[first], others)
-    told = {"x-generated-tokens": str(answers[first].generated)}
-    return Response(
-        [whole] if in_list else whole,
-        headers=headers(server, running, adapter) | told,
-    )
+    told |= {"x-generated-tokens": str(answers[first].generated)}
+    return Response([whole] if in_list else whole, headers=told)
 
 
 def _check(

@@ -48,8 +48,10 @@ class Scored:
 @dataclass(frozen=True, slots=True)
 class Sample:
     """`scored`: if `logprobs` asks. `prompt`: with a job's first sample, if
-    `prompt_logprobs` asks: each token of the prompt but the first."""
+    `prompt_logprobs` asks: each token of the prompt but the first. `is_refused`: the
+    job's grammar cannot take the token, as it allows none any more."""
 
     token: int
     scored: Scored | None = None
     prompt: tuple[Scored, ...] = ()
+    is_refused: bool = False

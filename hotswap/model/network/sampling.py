@@ -32,8 +32,8 @@ class Sampled:
     top: TopLogprobs | None
 
     def samples(self, rows: SamplingRows) -> list[Sample | None]:
-        """In host memory; each grammar has taken its row's. None for a row whose logits
-        were not finite, or whose grammar allows no token any more. Waits."""
+        """In host memory; each grammar has taken its row's, or refused it. None for a
+        row whose logits were not finite. Waits."""
         ranked = {} if self.top is None else self.top.by_row(rows.logprobs)
         found = zip(
             self.tokens.tolist(),
@@ -49,8 +49,9 @@ class Sampled:
                 None
                 if wanted is None
                 else Scored(token, logprob, *ranked.get(row, (0, ()))),
+                is_refused=matcher is not None and not matcher.accept(token),
             )
-            if is_finite and (matcher is None or matcher.accept(token))
+            if is_finite
             else None
             for row, (token, logprob, is_finite, wanted, matcher) in enumerate(found)
         ]

@@ -14,6 +14,8 @@ from hotswap.api.openai.deltas import CallDelta, Delta
 from hotswap.api.openai.markers import begun
 from hotswap.api.openai.tool_parsers.call_reader import CallReader
 
+_FENCE = "```"
+
 
 class ToolParser(ABC):
     """One answer's text. `example` says how a call is written, for a prompt."""
@@ -133,13 +135,17 @@ class ToolParser(ABC):
         return self.closings
 
     def _opening(self, end: int) -> int:
-        """Where the openings and the white space begin that `_held` has up to `end`."""
+        """Where the openings and the white space begin that `_held` has up to `end`. Of
+        two fences the first is text: what comes next cannot be known to be one."""
+        left = self.openings
         while True:
             bare = self._held[:end].rstrip()
-            marker = next((o for o in self.openings if bare.endswith(o)), "")
+            marker = next((o for o in left if bare.endswith(o)), "")
             end = len(bare) - len(marker)
             if not marker:
                 return end
+            if marker.startswith(_FENCE):
+                left = tuple(o for o in left if not o.startswith(_FENCE))
 
     def _say(self, text: str) -> None:
         if text:
