@@ -4,14 +4,12 @@ Their commands are run in `tests/live/test_commands.py`.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.api.application import PARTS
-from hotswap.api.shared.schemas import Fields
 from hotswap.library import hooks
 from tests.pages import (
     PAGES,
@@ -21,17 +19,11 @@ from tests.pages import (
     missing_modules,
     missing_names,
 )
+from tests.peer_fields import bodies
 
+assert PARTS  # it has imported every body
 API = (ROOT / "docs" / "api.md").read_text()
 ADAPTERS = (ROOT / "docs" / "adapters.md").read_text()
-
-
-def bodies(kind: type[Fields] = Fields) -> Iterator[type[Fields]]:
-    """Every JSON object that a route reads. The application has imported them all."""
-    assert PARTS
-    for one in kind.__subclasses__():
-        yield one
-        yield from bodies(one)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,11 +1,10 @@
 """Our own view of the adapters: what is known of each, sums, a check, pins."""
 
 import asyncio
-from typing import Any
+from typing import TypedDict
 
 from litestar import Request, delete, get, post
 from litestar.params import FromPath
-from msgspec.structs import asdict
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.origin import of_sum
@@ -15,6 +14,36 @@ from hotswap.api.shared.schemas import Fields, decode
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import AdapterRefused
 from hotswap.library.orders import Registration, Update
+
+
+class AdapterRow(TypedDict):
+    """Null is what is not known. Sizes in bytes; `merge_loss` from 0 to 1."""
+
+    name: str
+    state: str
+    generation: str | None
+    reason: str | None
+    rank: int | None
+    modules: int | None
+    bytes: int | None
+    can_merge: bool | None
+    can_mix: bool | None
+    merge_loss: float | None
+    note: str | None
+    warnings: tuple[str, ...]
+    residency: str
+    pinned: bool
+    preload: bool
+    alias: str | None
+    aliases: list[str]
+    composition: str | None
+    source: str
+    leases: int
+    requests: int
+
+
+class AdapterRows(TypedDict):
+    data: list[AdapterRow]
 
 
 class Validate(Fields, frozen=True, kw_only=True):
@@ -28,19 +57,19 @@ class NamedSum(Fields, frozen=True, kw_only=True):
 
 
 @get("/v1/adapters")
-async def adapters(server: Injected) -> dict[str, Any]:
+async def adapters(server: Injected) -> AdapterRows:
     """Every adapter known, by name, also those that are refused, with the reason."""
     return {"data": [about(server, row) for row in server.engine.status.adapters]}
 
 
 @get("/v1/adapters/{name:str}")
-async def adapter(server: Injected, name: FromPath[str]) -> dict[str, Any]:
+async def adapter(server: Injected, name: FromPath[str]) -> AdapterRow:
     """One adapter."""
     return about(server, server.adapter(name))
 
 
 @post("/v1/adapters", status_code=200)
-async def name_sum(request: Request, server: Injected) -> dict[str, Any]:
+async def name_sum(request: Request, server: Injected) -> AdapterRow:
     """Let a name stand for a sum of adapters."""
     registration.check_enabled(server)
     body = decode(await request.body(), NamedSum)
@@ -73,35 +102,38 @@ async def validate(request: Request, server: Injected) -> Report:
 
 
 @post("/v1/adapters/{name:str}/pin", status_code=200)
-async def pin(server: Injected, name: FromPath[str]) -> dict[str, Any]:
+async def pin(server: Injected, name: FromPath[str]) -> AdapterRow:
     """Keep it in host memory whatever else is asked for."""
     return await _pinned(server, name, True)
 
 
 @post("/v1/adapters/{name:str}/unpin", status_code=200)
-async def unpin(server: Injected, name: FromPath[str]) -> dict[str, Any]:
+async def unpin(server: Injected, name: FromPath[str]) -> AdapterRow:
     return await _pinned(server, name, False)
 
 
-async def _pinned(server: ServerState, name: str, pinned: bool) -> dict[str, Any]:
+async def _pinned(server: ServerState, name: str, pinned: bool) -> AdapterRow:
     registration.check_enabled(server)
     await registration.update(server, Update(name=name, pin=pinned))
     return about(server, server.adapter(name))
 
 
-def about(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
+def about(server: ServerState, row: AdapterInfo) -> AdapterRow:
     """All that may be known of one adapter."""
-    info = asdict(row.generation_info)
-    # Three keys stand where they always stood in this answer.
-    key, note, warned = (info.pop(k) for k in ("generation", "note", "warnings"))
+    info = row.generation_info
     return {
         "name": row.name,
         "state": row.state.value,
-        "generation": key,
+        "generation": info.generation,
         "reason": row.reason,
-        **info,
-        "note": note,
-        "warnings": warned,
+        "rank": info.rank,
+        "modules": info.modules,
+        "bytes": info.bytes,
+        "can_merge": info.can_merge,
+        "can_mix": info.can_mix,
+        "merge_loss": info.merge_loss,
+        "note": info.note,
+        "warnings": info.warnings,
         "residency": _residency(server, row),
         "pinned": row.origin.pin,
         "preload": row.origin.preload,

@@ -9,8 +9,7 @@ changes within `_EVERY_S` only the outcome is told.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import msgspec
 from litestar import get
@@ -51,7 +50,7 @@ async def _stream(server: ServerState) -> AsyncIterator[bytes]:
 
 def _news(
     server: ServerState, last: Status | None, now: Status
-) -> Iterator[tuple[bytes, dict[str, Any]]]:
+) -> Iterator[tuple[bytes, Mapping[str, object]]]:
     if last is None or now.adapters is not last.adapters:
         before = {row.name: row for row in last.adapters} if last else {}
         for row in now.adapters:

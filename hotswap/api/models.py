@@ -1,7 +1,7 @@
 """/v1/models: OpenAI's list; an adapter's row is vLLM's (`parent`, `root`)."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Literal, TypedDict
 
 from litestar import get
 from litestar.params import FromPath
@@ -13,14 +13,47 @@ from hotswap.errors import UnknownModel
 from scheduler import BASE
 
 
+class ModelPermission(TypedDict):
+    id: str
+    object: Literal["model_permission"]
+    created: int
+    allow_create_engine: bool
+    allow_sampling: bool
+    allow_logprobs: bool
+    allow_search_indices: bool
+    allow_view: bool
+    allow_fine_tuning: bool
+    organization: str
+    group: str | None
+    is_blocking: bool
+
+
+class ModelCard(TypedDict):
+    """As vLLM has it. `parent`: of an adapter, its base model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    root: str
+    parent: str | None
+    max_model_len: int | None
+    permission: list[ModelPermission]
+
+
+class ModelList(TypedDict):
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
 @get("/v1/models")
-async def models(server: Injected) -> dict[str, Any]:
+async def models(server: Injected) -> ModelList:
     """Every name of the base model, of every adapter that is served, every alias."""
     return {"object": "list", "data": list(_cards(server))}
 
 
 @get("/v1/models/{model:path}")
-async def model(server: Injected, model: FromPath[str]) -> dict[str, Any]:
+async def model(server: Injected, model: FromPath[str]) -> ModelCard:
     """One of them, by any name that a request may say."""
     asked = model.removeprefix("/")
     if asked == BASE:
@@ -33,7 +66,7 @@ async def model(server: Injected, model: FromPath[str]) -> dict[str, Any]:
     raise UnknownModel(asked, row.reason if row else None)
 
 
-def _cards(server: ServerState) -> Iterator[dict[str, Any]]:
+def _cards(server: ServerState) -> Iterator[ModelCard]:
     for name in server.names:
         yield _base(server, name)
     rows = {
@@ -49,7 +82,7 @@ def _cards(server: ServerState) -> Iterator[dict[str, Any]]:
             yield _card(server, alias, root, parent=server.base)
 
 
-def _base(server: ServerState, name: str) -> dict[str, Any]:
+def _base(server: ServerState, name: str) -> ModelCard:
     return _card(server, name, server.model_url, context=server.engine.limit)
 
 
@@ -60,8 +93,8 @@ def _card(
     *,
     parent: str | None = None,
     context: int | None = None,
-) -> dict[str, Any]:
-    permission = {
+) -> ModelCard:
+    permission: ModelPermission = {
         "id": f"modelperm-{name}",
         "object": "model_permission",
         "created": server.started_at,

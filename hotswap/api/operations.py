@@ -1,6 +1,6 @@
 """Operations: health, metrics and status."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from litestar import Response, get
@@ -40,8 +40,12 @@ async def status(server: Injected) -> dict[str, Any]:
     return {"model": server.base, **body, **own}
 
 
+class Version(TypedDict):
+    version: str
+
+
 @get("/version")
-async def version() -> dict[str, str]:
+async def version() -> Version:
     """Of this server, as vLLM tells its own."""
     return {"version": __version__}
 

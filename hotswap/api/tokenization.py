@@ -5,7 +5,7 @@ remote tokenizer asks all three.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypedDict
 
 from litestar import Request, get, post
 from msgspec import Meta
@@ -52,10 +52,32 @@ class Detokenize(Fields, frozen=True, kw_only=True):
     tokens: list[TokenId]
 
 
+class TokenCount(TypedDict):
+    """`token_strs`: as the vocabulary writes them, where they were asked for."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None
+
+
+class TokenPlace(TypedDict):
+    """The characters from `start` to before `stop`."""
+
+    id: int
+    text: str
+    start: int
+    stop: int
+
+
+class TokensText(TypedDict):
+    prompt: str
+
+
 @post("/tokenize", status_code=200)
 async def tokenize(
     request: Request, server: Injected, submitter: InjectedSubmitter
-) -> dict[str, Any] | list[dict[str, Any]]:
+) -> TokenCount | list[TokenPlace]:
     """The tokens of a text or a conversation."""
     body, selection = await read_body(request, server, Tokenize)
     forms = {"prompt": body.prompt, "messages": body.messages, "inputs": body.inputs}
@@ -80,7 +102,7 @@ async def tokenize(
 @post("/detokenize", status_code=200)
 async def detokenize(
     request: Request, server: Injected, submitter: InjectedSubmitter
-) -> dict[str, str]:
+) -> TokensText:
     """The text of tokens, special ones too."""
     body, selection = await read_body(request, server, Detokenize)
 
@@ -150,10 +172,10 @@ def _reading(
 
 def _places(
     text: str, *, adds_special: bool
-) -> Callable[[Tokenizer], list[dict[str, Any]]]:
+) -> Callable[[Tokenizer], list[TokenPlace]]:
     """TGI's form."""
 
-    def read(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    def read(tokenizer: Tokenizer) -> list[TokenPlace]:
         found = with_places(tokenizer, text, adds_special=adds_special)
         return [
             {"id": token, "text": text[start:stop], "start": start, "stop": stop}

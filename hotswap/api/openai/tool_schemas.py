@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from hotswap.api.shared import unsupported_fields
 from hotswap.api.shared.schemas import Fields
 from hotswap.errors import BadRequest
 
@@ -15,6 +16,8 @@ class Function(Fields, frozen=True, kw_only=True):
     """`parameters`: the JSON schema of its arguments; None: it takes none. `strict` is
     held where a grammar forces the call."""
 
+    foreign = unsupported_fields.TOOL
+
     name: FunctionName
     description: str | None = None
     parameters: dict[str, Any] | None = None
@@ -22,6 +25,7 @@ class Function(Fields, frozen=True, kw_only=True):
 
 
 class Tool(Fields, frozen=True, kw_only=True):
+    foreign = unsupported_fields.TOOL
     inner: ClassVar = {"function": Function}
 
     type: Literal["function"]

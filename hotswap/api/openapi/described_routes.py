@@ -1,7 +1,8 @@
 """Described routes: the body, the answer and the errors of each. One table.
 
-Types of bodies are those that the routes read by. Those of answers are what they say,
-and a test compares them with what is answered.
+Types of bodies are those that the routes read by. Those of answers are what functions
+of routes say that they return; where they send bytes, what stands here, and a test
+compares it with what is answered.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from hotswap.api.djl.schemas import Invocation
 from hotswap.api.djl.workflows import Definition
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion
+from hotswap.api.openapi.generate_answers import DJLGenerated, TGIGenerated
+from hotswap.api.openapi.openai_answers import ChatAnswer, CompletionAnswer
 from hotswap.api.responses import input_items
 from hotswap.api.responses.schemas import Responses
 from hotswap.api.tgi import shape as tgi_shape
@@ -24,7 +27,7 @@ from hotswap.api.vllm import LoadRequest, UnloadRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """None: it reads no body; what it answers is not described. `stream`: the media
+    """None: it reads no body; its function says what it answers. `stream`: the media
     type of an answer that comes in pieces. `inner`: objects of the body that its type
     does not lead to."""
 
@@ -66,17 +69,25 @@ class TGIError(TypedDict):
 
 
 _EVENTS = "text/event-stream"
-_INVOKE = Route(body=Invocation, stream="application/jsonlines")
+_INVOKE = Route(
+    body=Invocation,
+    answer=DJLGenerated | list[DJLGenerated],
+    stream="application/jsonlines",
+)
 _REGISTER = Route(body=Body, is_body_required=False)
 
 DESCRIBED: dict[tuple[str, str], Route] = {
-    ("post", "/v1/completions"): Route(body=Completion, stream=_EVENTS),
-    ("post", "/v1/chat/completions"): Route(body=Chat, stream=_EVENTS),
+    ("post", "/v1/completions"): Route(
+        body=Completion, answer=CompletionAnswer, stream=_EVENTS
+    ),
+    ("post", "/v1/chat/completions"): Route(
+        body=Chat, answer=ChatAnswer, stream=_EVENTS
+    ),
     ("post", "/v1/responses"): Route(
         body=Responses, stream=_EVENTS, inner=input_items.INNER
     ),
-    ("post", "/"): Route(body=Generate, stream=_EVENTS),
-    ("post", "/generate"): Route(body=Generate),
+    ("post", "/"): Route(body=Generate, answer=list[TGIGenerated], stream=_EVENTS),
+    ("post", "/generate"): Route(body=Generate, answer=TGIGenerated),
     ("post", "/generate_stream"): Route(body=Generate, stream=_EVENTS),
     ("post", "/tokenize"): Route(body=Tokenize),
     ("post", "/detokenize"): Route(body=Detokenize),

@@ -67,8 +67,9 @@ def _fill(
     if route.answer is not None:
         good["content"] = {"application/json": {"schema": schemas[route.answer]}}
     if route.stream:
-        content = good.setdefault("content", {})
-        content[route.stream] = {"schema": {"type": "string"}}
+        streamed = {route.stream: {"schema": {"type": "string"}}}
+        whole = good.get("content", {}) if route.answer is not None else {}
+        good["content"] = whole | streamed
     operation["responses"]["default"] = {
         "description": "an error",
         "content": {"application/json": {"schema": errors}},

@@ -125,9 +125,10 @@ def _add(made: list[dict[str, Any]], item: Fields, place: str) -> None:
             text = _text(item.content, f"{place}.content")
             made.append({"role": item.role, "content": text})
         case ReasoningItem():
-            parts = item.content or item.summary or ""
+            field = "content" if item.content else "summary"
+            text = _text(getattr(item, field) or "", f"{place}.{field}")
             said = _assistant(made, until=("reasoning_content", "content"))
-            said["reasoning_content"] = _text(parts, f"{place}.content")
+            said["reasoning_content"] = text
         case FunctionCallItem():
             function = {"name": item.name, "arguments": item.arguments}
             call = {"id": item.call_id, "type": "function", "function": function}

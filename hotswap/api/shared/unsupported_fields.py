@@ -64,6 +64,7 @@ _OPENAI: Neutral = {
     "routed_experts_prompt_start": ANYTHING,  # no experts are told of
     "return_token_offsets": (False,),
     "return_mm_kwargs": ANYTHING,  # of a route that is not here
+    "ignore_eos_token": (False,),  # LoRAX' name of `ignore_eos`
 }
 COMPLETION: Neutral = {
     **_OPENAI,
@@ -85,11 +86,17 @@ CHAT: Neutral = {
     "functions": ([],),
     "function_call": ("none", "auto"),
     "mm_processor_kwargs": ({},),
+    "tool_prompt": NOTHING,  # TGI's and LoRAX', in words before the tools
+    "guideline": NOTHING,  # LoRAX', a variable of its templates
 }
 MESSAGE: Neutral = {
     "function_call": NOTHING,
     "audio": NOTHING,
     "annotations": ([],),
+}
+# vLLM's, of a tool and of its function.
+TOOL: Neutral = {
+    "defer_loading": (False,),
 }
 STREAM_OPTIONS: Neutral = {
     "include_obfuscation": (False,),
@@ -147,6 +154,7 @@ RESPONSES_ITEM: Neutral = {
     "caller": ANYTHING,
     "namespace": NOTHING,
     "async": (False,),
+    "async_": (False,),  # the same, as OpenAI's Python library dumps it
 }
 RESPONSES_PART: Neutral = {
     "annotations": ANYTHING,
@@ -160,6 +168,8 @@ PARAMETERS: Neutral = {
     "prompt_logprobs": NOTHING,
     "num_beams": (1,),
     "early_stopping": (False,),  # of beams
+    "min_length": (0, 1),  # TensorRT-LLM's `min_tokens`; there is always a token
+    "bad_sequences": ([],),  # its `bad_words`
     "typical_p": (1,),
     "watermark": (False,),
 }
@@ -170,8 +180,10 @@ TOKENIZE: Neutral = {
     "continue_final_message": (False,),
     "chat_template": NOTHING,
     "chat_template_kwargs": ({},),
+    "media_io_kwargs": ({},),
     "mm_processor_kwargs": ({},),
     "tools": ([],),
+    "parameters": ({},),  # TGI's
 }
 # TGI's and LoRAX': there `adapter_id` and `merged_adapters` name an adapter.
 TGI_PARAMETERS: Neutral = {

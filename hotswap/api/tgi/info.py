@@ -1,6 +1,6 @@
 """/info: TGI's description of what is served, as far as it has a meaning here."""
 
-from typing import Any, get_args
+from typing import TypedDict, get_args
 
 from litestar import get
 
@@ -9,8 +9,25 @@ from hotswap.api.shared.server_state import Injected
 from hotswap.sampling_ranges import Copies, StopStrings
 
 
+class Info(TypedDict):
+    """`max_input_length`: LoRAX' name of `max_input_tokens`."""
+
+    model_id: str
+    model_sha: str | None
+    model_pipeline_tag: str
+    max_best_of: int
+    max_stop_sequences: int
+    max_input_tokens: int
+    max_input_length: int
+    max_total_tokens: int
+    router: str
+    version: str
+    sha: str | None
+    docker_label: str | None
+
+
 @get("/info")
-async def info(server: Injected) -> dict[str, Any]:
+async def info(server: Injected) -> Info:
     """The model and the bounds of a request; null is what is not known."""
     limit = server.engine.limit
     return {

@@ -1,6 +1,6 @@
 """Every field of a body: null is absent, neutral passes, the rest is refused."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,30 +10,43 @@ from openai.types import completion_create_params as completion
 from openai.types.chat import completion_create_params as chat
 
 from hotswap.api.admin import Validate
+from hotswap.api.application import PARTS
 from hotswap.api.djl.adapters import Body
 from hotswap.api.djl.schemas import Invocation, Parameters
 from hotswap.api.djl.workflows import Adapter, Definition
 from hotswap.api.openai.chat_messages import ChatMessage, templated
 from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.schemas import Completion, StreamOptions
+from hotswap.api.openai.structured import StructuredOutputs
+from hotswap.api.openai.tool_schemas import Function, Tool
 from hotswap.api.responses import input_items
 from hotswap.api.responses import schemas as responses
 from hotswap.api.responses.schemas import Responses
 from hotswap.api.shared.schemas import Fields, convert, decode
 from hotswap.api.shared.unsupported_fields import ANYTHING
+from hotswap.api.tgi.schemas import Generate, GenerateParameters
+from hotswap.api.tokenization import Detokenize, Tokenize
 from hotswap.api.vllm import LoadRequest, UnloadRequest
 from hotswap.errors import BadRequest
+from tests.peer_fields import bodies
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-# Each kind of object, the least that makes one, and the body and place it stands in.
+# Each kind of object, and the least that makes one.
 LEAST: dict[type[Fields], dict[str, Any]] = {
     Completion: {"prompt": "a"},
     Chat: {"messages": [USER]},
     ChatMessage: {"role": "user"},
-    Parameters: {},
+    Tool: {"type": "function", "function": {"name": "f"}},
+    Function: {"name": "f"},
     StreamOptions: {},
+    StructuredOutputs: {},
+    Parameters: {},
     Invocation: {"inputs": "a"},
+    Generate: {"inputs": "a"},
+    GenerateParameters: {},
+    Tokenize: {},
+    Detokenize: {"tokens": []},
     LoadRequest: {},
     UnloadRequest: {},
     Body: {},
@@ -53,31 +66,62 @@ LEAST: dict[type[Fields], dict[str, Any]] = {
         "workflow": {},
     },
 }
+# Of those that stand in a body: its kind, their place, and the rest of it.
+PLACES: dict[type[Fields], tuple[type[Fields], str, Callable[[Any], Any]]] = {
+    ChatMessage: (Chat, "messages[1].", lambda it: {"messages": [USER, it]}),
+    Tool: (Chat, "tools[0].", lambda it: {"messages": [USER], "tools": [it]}),
+    Function: (
+        Chat,
+        "tools[0].function.",
+        lambda it: {
+            "messages": [USER],
+            "tools": [{"type": "function", "function": it}],
+        },
+    ),
+    StreamOptions: (
+        Completion,
+        "stream_options.",
+        lambda it: {"prompt": "a", "stream_options": it},
+    ),
+    StructuredOutputs: (
+        Completion,
+        "structured_outputs.",
+        lambda it: {"prompt": "a", "structured_outputs": it},
+    ),
+    Parameters: (
+        Invocation,
+        "parameters.",
+        lambda it: {"inputs": "a", "parameters": it},
+    ),
+    GenerateParameters: (
+        Generate,
+        "parameters.",
+        lambda it: {"inputs": "a", "parameters": it},
+    ),
+}
 OTHER: list[Any] = [True, False, 0, 1, 7, 0.5, "", "x", "high", [], ["x"], {}, {"x": 1}]
 
 
-def read(kind: type[Fields], fields: dict[str, Any]) -> tuple[str, Any]:
-    """The object as a client's body would hold it, and the place it has there."""
+def read(kind: type[Fields], fields: dict[str, Any]) -> Any:
+    """A client's body with the object, as it is decoded."""
     value = {**LEAST[kind], **fields}
-    if kind is ChatMessage:
-        found = decode(msgspec.json.encode({"messages": [USER, value]}), Chat)
-        return "messages[1].", found.messages[1]
-    if kind is StreamOptions:
-        body = {"prompt": "a", "stream_options": value}
-        return "stream_options.", decode(msgspec.json.encode(body), Completion)
-    if kind is Parameters:
-        body = {"inputs": "a", "parameters": value}
-        return "parameters.", decode(msgspec.json.encode(body), Invocation)
-    return "", decode(msgspec.json.encode(value), kind)
+    body, _, around = PLACES.get(kind, (kind, "", lambda it: it))
+    return decode(msgspec.json.encode(around(value)), body)
 
 
 def refused(kind: type[Fields], fields: dict[str, Any]) -> str | None:
     """The field that the refusal names, without the place of the object."""
     with pytest.raises(BadRequest) as caught:
         read(kind, fields)
-    place = {ChatMessage: "messages[1].", StreamOptions: "stream_options."}
-    place[Parameters] = "parameters."
-    return (caught.value.field or "").removeprefix(place.get(kind, ""))
+    _, place, _ = PLACES.get(kind, (kind, "", None))
+    return (caught.value.field or "").removeprefix(place)
+
+
+def test_every_object_that_may_say_what_changes_nothing_is_tried_here() -> None:
+    assert PARTS  # it has imported all bodies
+    read_here = [kind for kind in bodies() if not kind.__subclasses__()]
+
+    assert {kind for kind in read_here if kind.foreign} <= {*LEAST}
 
 
 def foreign() -> Iterator[Any]:
@@ -101,8 +145,10 @@ def test_null_and_neutral_values_pass_and_others_are_refused_by_name(
     asking = [
         value
         for value in OTHER
-        if not any(type(value) is type(one) and value == one for one in neutral)
-        and not (type(value) in (int, float) and value in neutral)
+        if not any(
+            isinstance(value, bool) is isinstance(one, bool) and value == one
+            for one in neutral
+        )
     ]
     assert len(asking) > 9
     assert {refused(kind, {field: value}) for value in asking} == {field}
@@ -112,7 +158,8 @@ def own() -> Iterator[Any]:
     for kind in LEAST:
         for field in msgspec.structs.fields(kind):
             if not field.required:
-                yield pytest.param(kind, field.name, id=f"{kind.__name__} {field.name}")
+                name = field.encode_name
+                yield pytest.param(kind, name, id=f"{kind.__name__} {name}")
 
 
 @pytest.mark.parametrize(("kind", "field"), list(own()))
@@ -157,7 +204,7 @@ def test_every_field_of_openais_own_client_is_known() -> None:
 def test_an_answers_message_can_be_sent_back_as_openais_client_dumps_it() -> None:
     message = chat_types.ChatCompletionMessage(role="assistant", content="Ahoy")
 
-    _, found = read(ChatMessage, message.model_dump())
+    found = read(ChatMessage, message.model_dump()).messages[1]
 
     assert (found.role, found.content) == ("assistant", "Ahoy")
 

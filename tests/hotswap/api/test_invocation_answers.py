@@ -77,6 +77,20 @@ def test_every_parameter_of_vllms_reaches_the_engine(
     assert (params.logprobs, params.presence_penalty) == (3, 0.5)
 
 
+def test_the_full_text_begins_with_the_input(client: TestClient) -> None:
+    found = ask(client, parameters={"return_full_text": True}).json()
+
+    assert found == {"generated_text": "abcx"}
+
+
+def test_both_names_of_stop_strings_are_stop_strings(
+    client: TestClient, engine: FakeEngine
+) -> None:
+    ask(client, parameters={"stop_sequences": ["#"], "stop": ["%"]})
+
+    assert engine.messages[-1].params.stop == ("#", "%")
+
+
 def test_who_accepts_events_gets_events_that_tgis_clients_read(
     client: TestClient, scorer: FakeEngine
 ) -> None:

@@ -54,6 +54,14 @@ SAYS: list[tuple[dict[str, Any], GrammarSpec | None]] = [
         {"structured_outputs": {"regex": "a+", "choice": None}},
         GrammarSpec("regex", "a+", "structured_outputs.regex"),
     ),
+    (
+        {"structured_outputs": {"choice": ["a", "b"]}},
+        GrammarSpec("choice", '["a","b"]', "structured_outputs.choice"),
+    ),
+    (
+        {"structured_outputs": {"grammar": 'start: "a"'}},
+        GrammarSpec("grammar", 'start: "a"', "structured_outputs.grammar"),
+    ),
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"response_format": {"type": "structural_tag"}}, "response_format.type"),

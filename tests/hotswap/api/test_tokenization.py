@@ -7,6 +7,8 @@ import pytest
 from litestar.testing import TestClient
 
 from hotswap.adapters.adapter_info import AdapterState
+from hotswap.tokenizer import Tokenizer
+from tests import tiny
 from tests.fake_server import FakeEngine, FakeLibrary
 from tests.fakes import LoudTokenizer
 
@@ -81,3 +83,16 @@ def test_an_adapters_own_tokenizer_counts(
     ask(client, "/tokenize", prompt="abc", adapter="other")
 
     assert encoded == [(3, True)]  # beside the event loop
+
+
+def test_the_adapter_that_is_named_as_the_model_writes_tokens(
+    client: TestClient, library: FakeLibrary
+) -> None:
+    own = library.tokenizers["said"] = Tokenizer(tiny.tokenizer())
+    tokens = own.encode("Ahoy")
+
+    found = ask(client, "/detokenize", tokens=tokens, model="said")
+    wrong = ask(client, "/detokenize", 404, tokens=tokens, model="nobody")
+
+    assert found == {"prompt": "Ahoy"}
+    assert wrong["error"]["param"] == "model"

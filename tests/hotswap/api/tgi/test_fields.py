@@ -7,7 +7,8 @@ from litestar.testing import TestClient
 
 from hotswap.library.hooks import Hooks
 from hotswap.sampling_params import SamplingParams
-from tests.fake_server import FakeEngine, app_of
+from tests.fake_server import FakeEngine, FakeLibrary, app_of
+from tests.hotswap.api.test_prompt_options import BOS, beginning
 from tests.hotswap.api.tgi.asking import ask
 
 ROUTES = ["/", "/generate", "/generate_stream"]
@@ -80,6 +81,17 @@ def test_every_parameter_reaches_the_engine(
         logprobs=2,
         prompt_logprobs=0,
     )
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_special_tokens_are_added_unless_told(
+    adds: bool, client: TestClient, engine: FakeEngine, library: FakeLibrary
+) -> None:
+    library.tokenizers["said"] = engine.tokenizer = beginning()
+
+    ask(client, adapter="said", add_special_tokens=adds)
+
+    assert engine.messages[-1].prompt.count(BOS) == adds
 
 
 def test_nobody_pays_for_scores_that_nobody_is_told(
