@@ -62,9 +62,8 @@ def snippet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snippet:
 
 def example(heading: str) -> tuple[str, str]:
     """The language and the text of the first fenced block below `heading`."""
-    section = PAGE.read_text().partition(f"\n### {heading}\n")[2]
-    found = re.search(
-        r"^```(\w+)\n(.*?)^```$", section.partition("\n#")[0] or section, re.S | re.M
-    )
+    after = PAGE.read_text().partition(f"\n### {heading}\n")[2]
+    section = after.partition("\n### ")[0]
+    found = re.search(r"^```(\w+)\n(.*?)^```$", section, re.S | re.M)
     assert found, f"docs/clients.md has no example below {heading!r}"
     return found[1], found[2]

@@ -4,6 +4,7 @@ All others: `make test-clients`.
 """
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What tells the clients' tests where the server is."""
     folder = tmp_path_factory.mktemp("clients")
     with serving(folder) as url:
         yield {"CLIENTS_SERVER": url, "CLIENTS_FOLDER": str(folder)}
