@@ -156,6 +156,8 @@ async def _lines(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.line(piece, answer)
     except Exception as error:
+        if not running.has_begun:
+            raise
         # The status is out already: DJL's last line says so.
         details = {"finish_reason": "error"}
         yield shape.written(

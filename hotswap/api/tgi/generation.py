@@ -129,6 +129,8 @@ async def _events(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.event(piece, answer)
     except Exception as error:
+        if not running.has_begun:
+            raise
         # The status is out already: the error can only be an event.
         yield event(error_body(error, status(error, STATUS)))
     finally:
