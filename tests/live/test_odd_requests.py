@@ -47,8 +47,8 @@ FIELDS = {
     ),
     "/invocations": (
         "max_new_tokens do_sample stop_sequences stop stop_token_ids bad_words "
-        "truncate n best_of top_n_tokens logprobs decoder_input_details details min_tokens "
-        "return_full_text ignore_eos_token temperature top_k seed typical_p"
+        "truncate n best_of top_n_tokens logprobs decoder_input_details details "
+        "min_tokens return_full_text ignore_eos_token temperature top_k seed typical_p"
     ),
     "/generate": (
         "adapter_id merged_adapters best_of do_sample max_new_tokens stop truncate "
