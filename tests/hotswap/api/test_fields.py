@@ -1,6 +1,6 @@
 """Every field of a body: null is absent, neutral passes, the rest is refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -9,96 +9,16 @@ from openai.types import chat as chat_types
 from openai.types import completion_create_params as completion
 from openai.types.chat import completion_create_params as chat
 
-from hotswap.api.admin import Validate
 from hotswap.api.application import PARTS
-from hotswap.api.djl.adapters import Body
-from hotswap.api.djl.schemas import Invocation, Parameters
-from hotswap.api.djl.workflows import Adapter, Definition
 from hotswap.api.openai.chat_messages import ChatMessage, templated
 from hotswap.api.openai.chat_schemas import Chat
-from hotswap.api.openai.schemas import Completion, StreamOptions
-from hotswap.api.openai.structured import StructuredOutputs
-from hotswap.api.openai.tool_schemas import Function, Tool
-from hotswap.api.responses import input_items
-from hotswap.api.responses import schemas as responses
-from hotswap.api.responses.schemas import Responses
+from hotswap.api.openai.schemas import Completion
 from hotswap.api.shared.schemas import Fields, convert, decode
 from hotswap.api.shared.unsupported_fields import ANYTHING
-from hotswap.api.tgi.schemas import Generate, GenerateParameters
-from hotswap.api.tokenization import Detokenize, Tokenize
-from hotswap.api.vllm import LoadRequest, UnloadRequest
 from hotswap.errors import BadRequest
+from tests.hotswap.api.least_bodies import CALL, LEAST, PLACES, USER
 from tests.peer_fields import bodies
 
-USER = {"role": "user", "content": "hi"}
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-# Each kind of object, and the least that makes one.
-LEAST: dict[type[Fields], dict[str, Any]] = {
-    Completion: {"prompt": "a"},
-    Chat: {"messages": [USER]},
-    ChatMessage: {"role": "user"},
-    Tool: {"type": "function", "function": {"name": "f"}},
-    Function: {"name": "f"},
-    StreamOptions: {},
-    StructuredOutputs: {},
-    Parameters: {},
-    Invocation: {"inputs": "a"},
-    Generate: {"inputs": "a"},
-    GenerateParameters: {},
-    Tokenize: {},
-    Detokenize: {"tokens": []},
-    LoadRequest: {},
-    UnloadRequest: {},
-    Body: {},
-    Validate: {"src": "x"},
-    Adapter: {"model": "m", "src": "s"},
-    Responses: {"input": "a"},
-    responses.FunctionTool: {"type": "function", "name": "f"},
-    responses.Text: {},
-    responses.ReasoningOptions: {},
-    responses.ResponsesStreamOptions: {},
-    input_items.MessageItem: {"role": "user", "content": "a"},
-    input_items.MessagePart: {"type": "input_text", "text": "a"},
-    Definition: {
-        "name": "n",
-        "models": {},
-        "configs": {"adapters": {}},
-        "workflow": {},
-    },
-}
-# Of those that stand in a body: its kind, their place, and the rest of it.
-PLACES: dict[type[Fields], tuple[type[Fields], str, Callable[[Any], Any]]] = {
-    ChatMessage: (Chat, "messages[1].", lambda it: {"messages": [USER, it]}),
-    Tool: (Chat, "tools[0].", lambda it: {"messages": [USER], "tools": [it]}),
-    Function: (
-        Chat,
-        "tools[0].function.",
-        lambda it: {
-            "messages": [USER],
-            "tools": [{"type": "function", "function": it}],
-        },
-    ),
-    StreamOptions: (
-        Completion,
-        "stream_options.",
-        lambda it: {"prompt": "a", "stream_options": it},
-    ),
-    StructuredOutputs: (
-        Completion,
-        "structured_outputs.",
-        lambda it: {"prompt": "a", "structured_outputs": it},
-    ),
-    Parameters: (
-        Invocation,
-        "parameters.",
-        lambda it: {"inputs": "a", "parameters": it},
-    ),
-    GenerateParameters: (
-        Generate,
-        "parameters.",
-        lambda it: {"inputs": "a", "parameters": it},
-    ),
-}
 OTHER: list[Any] = [True, False, 0, 1, 7, 0.5, "", "x", "high", [], ["x"], {}, {"x": 1}]
 
 
