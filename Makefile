@@ -49,7 +49,7 @@ test-fast: setup lint
 
 # Real clients, each in the versions that work together, beside the server's own. Some
 # 3 GB, half of it torch; an environment is made anew when its versions change.
-CLIENTS := openai openai2 litellm_proxy tgi evaluation node
+CLIENTS := openai openai2 litellm_proxy tgi evaluation openapi node
 
 test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready)
 	$(BIN)/python -m tests.clients $(CLIENTS)

@@ -22,6 +22,10 @@ from hotswap.tokenizer import Tokenizer
 _LIMITS = LLParserLimits(max_lexer_states=25_000, verbose_errors=False)
 # A model that has begun to write spaces may never end: more than any indentation.
 _SPACES = r"[ \n\r\t]{1,64}"
+# Characters. A mask within a text costs time in proportion to all of it: 2 ms for so
+# many, and each of a request's copies fills one at every step.
+_MOST_TEXT = 1 << 12  # of one text, or pattern, in a schema or a list of choices
+_MOST_PATTERN = 1 << 14  # of an expression, or a grammar
 _MOST_SAID = 300  # characters of the library's reason
 # What it says in the words of its own code
 _PLAIN = dict.fromkeys(("NoExtensionBias", "NoExtension"), "no answer fits it")
@@ -44,8 +48,8 @@ class Vocabulary:
         self.words = (self.inner.vocab_size + 31) // 32
 
     def is_special(self, token: int) -> bool:
-        """Whether no text holds it."""
-        return self.inner.is_special_token(token)
+        """Whether no text holds it. Unknown ones are none."""
+        return token < self.inner.vocab_size and self.inner.is_special_token(token)
 
 
 class CompiledGrammar:
@@ -60,6 +64,9 @@ class CompiledGrammar:
         """
         self._vocabulary = vocabulary
         with error_boundary(_cannot("the grammar cannot be used", field)):
+            longest, most = _longest(kind, source)
+            if longest > most:
+                raise ValueError(f"a text of more than {most} characters is too dear")
             text = _FORMS[kind](source)
             self._start = LLMatcher(vocabulary.inner, text, log_level=0, limits=_LIMITS)
             _check(self._start, field)
@@ -105,6 +112,26 @@ def _check(matcher: LLMatcher, field: str) -> None:
 
 def _cannot(what: str, field: str) -> Callable[[str], HotswapError]:
     return lambda said: BadRequest(f"`{field}`: {what}: {said}", field)
+
+
+def _longest(kind: str, source: str) -> tuple[int, int]:
+    """Characters of the longest text in it, and how many it may have."""
+    if kind in ("regex", "grammar"):
+        return len(source), _MOST_PATTERN
+    try:
+        left = [json.loads(source)]
+    except ValueError:
+        return 0, _MOST_TEXT  # the library says what is wrong
+    longest = 0
+    while left:
+        match left.pop():
+            case str(text):
+                longest = max(longest, len(text))
+            case list(items):
+                left += items
+            case dict(items):
+                left += [*items, *items.values()]
+    return longest, _MOST_TEXT
 
 
 def _schema(source: str) -> str:

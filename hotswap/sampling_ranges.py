@@ -25,6 +25,8 @@ Copies = Annotated[int, Meta(ge=1, le=64)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]  # likeliest tokens, at each place
 StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+# Each costs a row of every step: a thousand of them some milliseconds.
+AllowedTokens = Annotated[list[TokenId], Meta(min_length=1, max_length=1024)]
 BadWords = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=64)
 ]

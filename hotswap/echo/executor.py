@@ -149,9 +149,11 @@ class EchoExecutor:
         if params.allowed_tokens is not None:
             listed = np.zeros(self._vocab, bool)
             listed[[t for t in params.allowed_tokens if t < self._vocab]] = True
-            allowed &= listed
+            allowed = _narrowed(allowed, listed)
         if job.sampled < params.min_tokens:
-            allowed[[token for token in job.ends if token < self._vocab]] = False
+            goes_on = np.ones(self._vocab, bool)
+            goes_on[[token for token in job.ends if token < self._vocab]] = False
+            allowed = _narrowed(allowed, goes_on)
         return allowed
 
     def _scored(self, token: int, top: int) -> Scored:
@@ -159,3 +161,9 @@ class EchoExecutor:
         others = (n for n in range(self._vocab) if n != token)
         rest = ((each, _UNLIKELY) for each in islice(others, max(0, top - 1)))
         return Scored(token, 0.0, 1, ((token, 0.0), *rest) if top else ())
+
+
+def _narrowed(allowed: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """As models are sampled: what would leave no token is passed over."""
+    both = allowed & by
+    return both if both.any() else allowed

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("java"), reason="needs Java")
 def api(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("generated")
     tool = Path(sys.executable).with_name("openapi-generator-cli")
-    place = ["-i", f"{server.url}/schema/openapi.json", "-o", folder]
+    place = ["-i", f"{server.url}/schema/openapi.json", "-o", str(folder)]
     done = subprocess.run(
         [tool, "generate", "-g", "python", "--package-name", "of_openapi", *place],
         capture_output=True,

@@ -142,6 +142,7 @@ def test_routes_that_manage_or_list_take_only_a_host_that_is_ours(
     ("method", "path", "body"),
     [
         ("POST", "/v1/completions", COMPLETION),
+        ("POST", "/v1/responses", '{"input": "abc"}'),
         ("POST", "/models/tiny/invoke", '{"inputs": "abc"}'),
         ("GET", "/ping", ""),
         ("GET", "/health", ""),

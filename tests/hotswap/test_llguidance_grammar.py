@@ -207,3 +207,24 @@ def test_blanks_between_tokens_of_json_are_bounded() -> None:
 def test_a_tokenizer_without_an_end_is_refused() -> None:
     with pytest.raises(BadRequest, match="no token that ends"):
         Vocabulary(TOKENIZER, frozenset({5000}), "field")
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("choice", ["a" * 5000]),
+        ("json_schema", {"const": "a" * 5000}),
+        ("json_schema", {"properties": {"b": {"enum": [{"a" * 5000: 1}]}}}),
+        ("regex", "a" * 20_000),
+        ("grammar", f'start: "{"a" * 20_000}"'),
+    ],
+)
+def test_a_text_whose_masks_hold_everybody_up_is_refused(
+    kind: str, source: object
+) -> None:
+    with pytest.raises(BadRequest, match="too dear"):
+        compiled(kind, source)
+
+
+def test_no_text_holds_a_token_beyond_all_numbers() -> None:
+    assert not VOCABULARY.is_special(1 << 70)

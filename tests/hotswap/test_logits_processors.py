@@ -207,3 +207,17 @@ def test_tokens_that_the_model_does_not_have_change_nothing() -> None:
     }
 
     assert greedy([3.0, 2.0, 1.0], 2, **beyond) == [1, 1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("top_k", [0, 5])
+def test_a_penalty_that_no_float_holds_breaks_no_ban(
+    temperature: float, top_k: int
+) -> None:
+    allowed = torch.arange(VOCAB) < 6
+    how = {"repetition_penalty": 1e-45, "temperature": temperature, "top_k": top_k}
+    one = sampler({**how, "seed": 1}, [1, 2, 9], frozenset(), PastTokens(200, CPU))
+    for _ in range(STEPS):
+        (token,) = tokens_of(torch.linspace(-3, 4, VOCAB)[None], [one], allowed[None])
+
+        assert token < 6

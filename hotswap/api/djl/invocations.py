@@ -23,6 +23,7 @@ from hotswap.api.shared.running import Answer, Running, collect, primed
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
 from hotswap.errors import BadRequest
+from hotswap.sampling_params import SamplingParams
 
 _EVENTS = "text/event-stream"
 
@@ -89,6 +90,7 @@ async def _invoke(
     requests = []
     for text, adapter in zip(texts, selection.for_inputs(len(texts)), strict=True):
         params = body.parameters.to_params(server.sidecar(adapter))
+        _check_params(params)
         prompt = Prompt(text, "inputs", truncate=body.parameters.truncate)
         requests += [
             JobRequest(
@@ -116,6 +118,16 @@ def _check(body: Invocation) -> None:
     if parameters.decoder_input_details:
         field = "parameters.decoder_input_details"
         raise BadRequest("`decoder_input_details` cannot be streamed", field)
+
+
+def _check_params(params: SamplingParams) -> None:
+    """The same for what is known with the adapter."""
+    most = params.max_tokens
+    if most is not None and params.min_tokens > most:
+        raise BadRequest(
+            f"`min_tokens` is more than the answer may have, {most}",
+            "parameters.min_tokens",
+        )
 
 
 async def _answer(
@@ -156,6 +168,8 @@ async def _lines(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.line(piece, answer)
     except Exception as error:
+        if not running.has_begun:
+            raise
         # The status is out already: DJL's last line says so.
         details = {"finish_reason": "error"}
         yield shape.written(

@@ -119,6 +119,8 @@ async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes
             yield event(shape.usage_chunk(usage(running.prompt_tokens, tokens)))
         yield b"data: [DONE]\n\n"
     except Exception as error:
+        if not running.has_begun:
+            raise
         # The status is out already: the error can only be an event.
         yield event(error_body(error, status(error)))
     finally:

@@ -23,17 +23,25 @@ class GrammarSpec:
         sends `stop` with an expression."""
         return self.kind in ("json_object", "json_schema", "choice")
 
-    def check(self, *, stop: str | Sequence[str] | None, ignore_eos: bool) -> None:
-        """Raises BadRequest for what a request says besides and contradicts it."""
+    def check(
+        self,
+        *,
+        stop: str | Sequence[str] | None,
+        ignore_eos: bool,
+        names: tuple[str, str] = ("stop", "ignore_eos"),
+    ) -> None:
+        """Raises BadRequest for what a request says besides and contradicts it, by the
+        family's `names` of the two. What only its folder says is no contradiction."""
+        stop_field, eos_field = names
         if stop and self.is_whole:
             raise BadRequest(
-                f"`stop` contradicts `{self.field}`: it would cut the answer, which "
-                "ends by itself",
-                "stop",
+                f"`{stop_field}` contradicts `{self.field}`: it would cut the answer, "
+                "which ends by itself",
+                stop_field,
             )
         if ignore_eos:
             raise BadRequest(
-                f"`ignore_eos` contradicts `{self.field}`: where the answer is "
+                f"`{eos_field}` contradicts `{self.field}`: where the answer is "
                 "complete nothing else may follow",
-                "ignore_eos",
+                eos_field,
             )

@@ -57,6 +57,11 @@ class Running:
         self._modes: dict[int, set[str]] = {}
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a piece has come: an error before has a status of its own."""
+        return bool(self._modes)
+
+    @property
     def prompt_tokens(self) -> int:
         """Of each prompt once, however many copies answer it."""
         prompts = {id(each.prompt): each.prompt for each in self.requests}

@@ -12,6 +12,7 @@ from litestar import Request, Response, post
 from litestar.response import Stream
 
 from hotswap.api.openai.best_of import best
+from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.http_status import status
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
@@ -68,9 +69,7 @@ async def _generate(
     scores = streams or parameters.tells_details or parameters.copies > 1
     params = parameters.to_params(server.sidecar(adapter), scores=scores)
     _check(parameters, params, streams=streams)
-    grammar = parameters.spec()
-    if grammar is not None:
-        grammar.check(stop=params.stop, ignore_eos=params.ignore_eos)
+    grammar = _grammar(parameters)
     submitter.check_room(parameters.copies, "best_of")
     prompt = Prompt(
         body.inputs,
@@ -105,6 +104,18 @@ async def _generate(
     return Response([whole] if in_list else whole, headers=told)
 
 
+def _grammar(parameters: GenerateParameters) -> GrammarSpec | None:
+    """Raises BadRequest for what contradicts it."""
+    grammar = parameters.spec()
+    if grammar is not None:
+        grammar.check(
+            stop=parameters.stop,
+            ignore_eos=parameters.ignore_eos_token,
+            names=("parameters.stop", "parameters.ignore_eos_token"),
+        )
+    return grammar
+
+
 def _check(
     parameters: GenerateParameters, params: SamplingParams, *, streams: bool
 ) -> None:
@@ -129,6 +140,8 @@ async def _events(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.event(piece, answer)
     except Exception as error:
+        if not running.has_begun:
+            raise
         # The status is out already: the error can only be an event.
         yield event(error_body(error, status(error, STATUS)))
     finally:

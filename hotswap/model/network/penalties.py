@@ -57,6 +57,10 @@ class Penalties:
         wanted = uploaded(self._wanted, logits.device)[:, :, None]
         row, start, prompt, length = wanted[:4].long()
         repetition, frequency, presence = wanted[4:].float()
+        # float32 has no such small divisor, nor the quotient: what is infinite or no
+        # number would be drawn past every ban.
+        limits = torch.finfo(logits.dtype)
+        repetition.clamp_(min=limits.tiny)
         place = torch.arange(self._longest, device=logits.device)[None]
         is_past = place < length
         # Behind its end a row repeats its first token, which changes nothing: whoever
@@ -69,4 +73,4 @@ class Penalties:
         found = torch.where(found > 0, found / repetition, found * repetition)
         found -= frequency * count
         found -= presence * (count > 0)
-        logits[row, tokens] = found
+        logits[row, tokens] = found.clamp_(limits.min, limits.max)

@@ -113,6 +113,7 @@ def test_who_accepts_events_gets_events_that_tgis_clients_read(
     ("parameters", "stream", "field"),
     [
         ({"n": 3, "best_of": 2}, False, "best_of"),
+        ({"min_tokens": 31}, False, "min_tokens"),  # than its default
         ({"n": 2}, True, "n"),
         ({"best_of": 2}, True, "best_of"),
         ({"decoder_input_details": True}, True, "decoder_input_details"),

@@ -42,3 +42,14 @@ def test_who_does_not_ask_is_told_none() -> None:
         assert engine.messages[-1].params.logprobs is None
 
     assert message["content"][0]["logprobs"] == []
+
+
+def test_a_token_behind_the_text_is_told_at_the_end() -> None:
+    engine = ScriptedEngine(answers=[tokens_of("Ahoy")])
+    with scripted_client(engine) as client:
+        stream = events(client, input="Ahoy", stop="y", **TOLD)
+
+    (told,) = joined(stream)
+    assert told["content"][0]["text"] == "Aho"
+    assert len(told["content"][0]["logprobs"]) == len(tokens_of("Ahoy"))
+    assert told["content"] == stream[-1]["response"]["output"][0]["content"]

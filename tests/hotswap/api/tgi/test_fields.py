@@ -210,3 +210,18 @@ def test_a_hook_is_told_the_adapter_that_the_parameters_name(
 
     assert told == ["plain"]
     assert engine.messages[-1].adapter == "plain"
+
+
+GRAMMAR = {"type": "json", "value": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [({"stop": ["a"]}, "stop"), ({"ignore_eos_token": True}, "ignore_eos_token")],
+)
+def test_what_contradicts_a_grammar_is_named_as_tgi_names_it(
+    said: dict[str, Any], named: str, client: TestClient
+) -> None:
+    answer = ask(client, code=422, parameters={"grammar": GRAMMAR, **said})
+
+    assert f"`parameters.{named}`" in answer.json()["error"]
