@@ -66,8 +66,6 @@ class OpenAIBody(StructuredFields, frozen=True, kw_only=True):
     spaces_between_special_tokens: bool = True
     logit_bias: Annotated[dict[str, Bias], Meta(max_length=1000)] | None = None
     allowed_token_ids: AllowedTokens | None = None
-        Annotated[list[TokenId], Meta(min_length=1, max_length=1024)] | None
-    ) = None
     bad_words: BadWords | None = None
     prompt_logprobs: TopLogprobs | None = None
     truncate_prompt_tokens: Annotated[int, Meta(ge=-1, le=1 << 31)] | None = None
