@@ -1,7 +1,8 @@
 """Vocabulary: a token for each byte of UTF-8, and ChatML's special ones."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
@@ -15,8 +16,15 @@ TEMPLATE = (
 )
 
 
-class Encoded(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """`offset_mapping`: of each token, the characters it stands for."""
+
     input_ids: list[int]
+    offset_mapping: list[tuple[int, int]]
+
+    def __getitem__(self, name: Any) -> Any:
+        return getattr(self, name)
 
 
 class Vocabulary:
@@ -24,6 +32,7 @@ class Vocabulary:
     what takes a second to load."""
 
     chat_template = None  # it is told to the `Tokenizer`
+    is_fast = True
 
     def __init__(self) -> None:
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -43,9 +52,9 @@ class Vocabulary:
     def __len__(self) -> int:
         return int(self.backend_tokenizer.get_vocab_size())
 
-    def __call__(self, text: str, *, add_special_tokens: bool = True) -> Encoded:
+    def __call__(self, text: str, **_: bool) -> Encoded:
         found = self.backend_tokenizer.encode(text)
-        return Encoded(found.ids)
+        return Encoded(found.ids, found.offsets)
 
     def id_of(self, character: str) -> int:
         """Of one that is a single byte."""

@@ -120,6 +120,7 @@ class Batch:
         """A job's part of the pass. Opens its KV if this is its first."""
         job, sequence = work.job, self._sequences[work.job.id]
         if not sequence.has_kv:
+            sequence.has_kv = True  # also where opening fails halfway: it is closed
             self._executor.open(
                 job.id,
                 job.kv_tokens,
@@ -127,7 +128,6 @@ class Batch:
                 prompt=sequence.prompt,
                 ends=sequence.ends,
             )
-            sequence.has_kv = True
         tokens, position = sequence.tokens_for(work.tokens)
         is_last = job.prefilled + work.tokens >= job.prompt_tokens
         return Row(

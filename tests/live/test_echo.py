@@ -87,6 +87,12 @@ def test_adapters_are_found_named_and_refused_as_ever(echo: httpx.Client) -> Non
     assert WEIGHTS_FILE in refused.json()["error"]["message"]
 
 
+def test_its_tokens_are_bytes(echo: httpx.Client) -> None:
+    places = echo.post("/tokenize", json={"inputs": "a\u00e9"}).json()
+
+    assert [each["text"] for each in places] == ["a", "\u00e9", "\u00e9"]
+
+
 def test_bad_input_gets_the_real_errors(echo: httpx.Client) -> None:
     answer = echo.post(CHAT, json={"messages": user("Hi"), "temperatur": 1})
 
