@@ -8,6 +8,7 @@ interpreter's lock up while it compiles and while it fills a mask.
 
 import json
 from collections.abc import Callable, Set
+from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
@@ -84,8 +85,9 @@ class LlguidanceMatcher:
         self._inner = inner
         self._own = np.zeros(vocabulary.words, np.int32)
 
-    def fill(self, mask: np.ndarray) -> None:
+    def fill(self, mask: Any) -> None:
         """All zeros: it met a limit of the library."""
+        mask = np.asarray(mask)
         mask[:] = 0
         try:
             with error_boundary(StepFailed):

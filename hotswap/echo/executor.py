@@ -5,11 +5,10 @@ itself, and then the token that ends it. Where a grammar, a ban or `min_tokens` 
 no such token, one that is allowed is said: an answer that fits a grammar ends soon.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from itertools import islice
-
-import numpy as np
 
 from hotswap.adapters.generation import Generation
 from hotswap.echo.vocabulary import Vocabulary
@@ -67,6 +66,7 @@ class EchoExecutor:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.weights = EchoWeights()
         self._vocab = len(vocabulary)
+        self._all: Set[int] = frozenset(range(self._vocab))
         self._start, self._end = vocabulary.start, vocabulary.end
         self._newline = vocabulary.id_of("\n")
         # What ends something soon, where a grammar asks for it; best first.
@@ -126,9 +126,9 @@ class EchoExecutor:
         elif job.params.ignore_eos and job.said:
             wanted = job.said[job.sampled % len(job.said)]
         token, allowed = wanted, self._allowed(job)
-        if not allowed[token]:
-            easy = (each for each in self._easy if allowed[each])
-            token = next(easy, int(allowed.argmax()))
+        if token not in allowed:
+            easy = (each for each in self._easy if each in allowed)
+            token = next(easy, min(allowed, default=token))
         if job.matcher is not None and token not in job.ends:
             job.matcher.accept(token)
         job.sampled += 1
@@ -137,23 +137,18 @@ class EchoExecutor:
         scored = None if asked is None else self._scored(token, asked)
         return Sample(token, scored, prompt)
 
-    def _allowed(self, job: _Job) -> np.ndarray:
-        """[vocab] bool."""
-        params = job.params
-        allowed = np.ones(self._vocab, bool)
+    def _allowed(self, job: _Job) -> Set[int]:
+        """As models are sampled: a ban that would leave no token is passed over."""
+        params, allowed = job.params, self._all
         if job.matcher is not None:
-            words = np.zeros(-(-self._vocab // 32), np.int32)
+            words = array("i", bytes(4 * -(-self._vocab // 32)))
             job.matcher.fill(words)
-            bits = np.unpackbits(words.view(np.uint8), bitorder="little")
-            allowed = bits[: self._vocab].astype(bool)
+            octets = words.tobytes()
+            allowed = {n for n in self._all if octets[n // 8] >> n % 8 & 1}
         if params.allowed_tokens is not None:
-            listed = np.zeros(self._vocab, bool)
-            listed[[t for t in params.allowed_tokens if t < self._vocab]] = True
-            allowed = _narrowed(allowed, listed)
+            allowed = allowed & params.allowed_tokens or allowed
         if job.sampled < params.min_tokens:
-            goes_on = np.ones(self._vocab, bool)
-            goes_on[[token for token in job.ends if token < self._vocab]] = False
-            allowed = _narrowed(allowed, goes_on)
+            allowed = allowed - job.ends or allowed
         return allowed
 
     def _scored(self, token: int, top: int) -> Scored:
@@ -161,9 +156,3 @@ class EchoExecutor:
         others = (n for n in range(self._vocab) if n != token)
         rest = ((each, _UNLIKELY) for each in islice(others, max(0, top - 1)))
         return Scored(token, 0.0, 1, ((token, 0.0), *rest) if top else ())
-
-
-def _narrowed(allowed: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """As models are sampled: what would leave no token is passed over."""
-    both = allowed & by
-    return both if both.any() else allowed
