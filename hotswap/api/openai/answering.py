@@ -5,7 +5,6 @@ make requests -> submit -> answer, for completions and chat alike
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -18,13 +17,12 @@ from hotswap.api.openai.schemas import Completion
 from hotswap.api.openai.shape import ResponseShape, error_body, event, ran, usage
 from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.http_status import status
-from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.running import Running, collect, primed
 from hotswap.api.shared.selection import Selection
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
-from hotswap.sampling_params import SamplingParams
 
 _Body = TypeVar("_Body", Completion, Chat)
 
@@ -70,20 +68,13 @@ def requests_of(
             JobRequest(
                 prompt=prompt,
                 adapter=adapter,
-                params=_seeded(params, number),
+                params=numbered(params, number),
                 grammar=grammar,
                 bad_words=tuple(body.bad_words or ()),
             )
             for number in range(body.copies)
         ]
     return requests
-
-
-def _seeded(params: SamplingParams, number: int) -> SamplingParams:
-    """Copies of one prompt must differ, and differ alike on every call."""
-    if params.seed is None:
-        return params
-    return replace(params, seed=params.seed + number)
 
 
 async def _answer(request: Request, running: Running, shape: ResponseShape) -> Response:
