@@ -31,14 +31,17 @@ class ChatOutput:
         tells_reasoning: bool = True,
         parser: ToolParser | None = None,
         is_parallel: bool = True,
+        is_forced: bool = False,
     ) -> None:
         """`removed`: special tokens that are no part of the text. `is_parallel`: if
-        not, only the first call is told."""
+        not, only the first call is told. `is_forced`: a grammar makes the calls, and
+        what is no call is one that was cut off."""
         self._removed = Remover(removed)
         self._reasoning = reasoning
         self._tells_reasoning = tells_reasoning
         self._parser = parser
         self._is_parallel = is_parallel
+        self._is_forced = is_forced
 
     @property
     def calls_tools(self) -> bool:
@@ -55,10 +58,13 @@ class ChatOutput:
                 deltas.append(Delta(reasoning=thought))
         if self._parser is None:
             return [*deltas, Delta(content=text)] if text else deltas
-        for delta in self._parser.push(text, is_last=is_last):
-            if self._is_parallel or delta.call is None or delta.call.index == 0:
-                deltas.append(delta)
+        deltas += filter(self._is_told, self._parser.push(text, is_last=is_last))
         return deltas
+
+    def _is_told(self, delta: Delta) -> bool:
+        if delta.call is None:
+            return not (self._is_forced and self.calls_tools)
+        return self._is_parallel or delta.call.index == 0
 
 
 class OutputReader:
@@ -130,6 +136,7 @@ class OutputReader:
             tells_reasoning=self._tells_reasoning,
             parser=parser,
             is_parallel=self.calling.is_parallel,
+            is_forced=self.calling.mode in ("required", "function"),
         )
 
     def _make_parser(self) -> ToolParser | None:

@@ -126,6 +126,16 @@ def test_a_choice_of_none_shows_the_tools_and_reads_no_calls(hermes: Speaking) -
     assert "get_weather" in hermes.engine.prompt
 
 
+def test_a_forced_call_that_was_cut_off_is_no_content(hermes: Speaking) -> None:
+    whole = '{"name": "get_weather", "parameters": {"city": "Rome"}}'
+    hermes.says(f'[{whole}, {{"nam', finish="length")
+
+    (choice,) = create(hermes, tool_choice="required").choices
+
+    assert choice.message.content is None
+    assert len(choice.message.tool_calls or ()) == 1
+
+
 def test_required_calls_are_an_array_whatever_the_models_own_form(
     hermes: Speaking,
 ) -> None:
