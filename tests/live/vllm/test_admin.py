@@ -52,7 +52,8 @@ def test_a_folder_is_checked_without_being_served(client: httpx.Client) -> None:
     listed = rows(client)["one"]
     assert " ".join(listed) == (
         "name state generation reason rank modules bytes can_merge can_mix merge_loss "
-        "note warnings residency pinned preload alias aliases source composition leases requests"
+        "note warnings residency pinned preload alias aliases source composition "
+        "leases requests"
     )
     both = good.keys() & listed.keys()
     assert {key: listed[key] for key in both} == {key: good[key] for key in both}
