@@ -80,7 +80,8 @@ bench: setup
 GPU_WHEELS := build/gpu-wheels
 GPU_SITE := build/gpu-site
 GPU_PACKAGES := transformers peft gguf litestar litestar-htmx polyfactory Faker \
-    multipart rich-click sniffio uvicorn msgspec watchdog pytest-asyncio pytest-timeout
+    multipart rich-click sniffio uvicorn msgspec watchdog pytest-asyncio pytest-timeout \
+    swagger-ui-bundle
 
 gpu: setup
 	rm -rf $(GPU_WHEELS)
