@@ -47,7 +47,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 up.get("/health/readiness")
                 break
             except OSError:
-                time.sleep(0.1)
+                time.sleep(0.1)  # another process: nothing tells us when it listens
+        else:
+            pytest.fail((folder / "log").read_text())
         yield up
     finally:
         running.terminate()
