@@ -84,6 +84,7 @@ def _scheduler(config: Config, runner: ModelExecutor, costs: Costs) -> Scheduler
         POLICIES[schedule.policy](),
         SchedulerLimits(
             kv_tokens=runner.kv_tokens,
+            block_tokens=runner.block_tokens,
             max_batch=runner.max_batch,
             max_waiting=schedule.max_waiting,
             prefill_tokens=runner.prefill_tokens,

@@ -6,6 +6,8 @@ decision                the answer: a step, or idle; and the outcome reported
 batch_builder, seats    who takes part in a step, within the limits
 waits, streams          whose first token, whose next token must not wait longer
 flights                 what is counted on while a step is in the air
+kv_cache                who holds which blocks of the KV
+block_pool, free_runs   the blocks: held, free, found again by a hash
 accounts, deficits      what time was charged to whom; a fair share for each generation
 costs, estimator        seconds of steps and swaps, learned; lengths: of answers
 outlook                 the bounds and expectations that are shown

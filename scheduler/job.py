@@ -4,6 +4,8 @@ Everything about transitions lives in `MOVES`; a move that is not in the table r
 `IllegalMove` and changes nothing. Knows no queue, no clock and no policy.
 """
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -84,6 +86,9 @@ class Job:
     priority: int = 0  # a lower value is served earlier
     deadline: float | None = None  # for the first token, on the scheduler's clock
     weight: float = 1.0  # its generation's share, against 1.0 of the others
+    # Of each full block of its tokens, as far as they are told; it may grow. What has
+    # none is never found again.
+    block_hashes: Sequence[bytes] = ()
     # What it reserves on admission: enough to finish, so it never has to leave.
     kv_tokens: int = field(init=False)
     # ---
@@ -91,6 +96,8 @@ class Job:
     prefilled: int = 0  # prompt tokens computed so far
     generated: int = 0  # tokens sampled so far
     order: tuple[int, int] = (0, 0)  # of service: priority, then number of submission
+    # Where its KV is: position p in blocks[p // block_tokens]. int32
+    blocks: "array[int]" = field(default_factory=lambda: array("i"))
 
     def __post_init__(self) -> None:
         assert self.can_merge or self.can_mix, f"job {self.id} can run in no mode"

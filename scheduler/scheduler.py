@@ -7,8 +7,7 @@ An engine that launches a step before the last one has landed says so in between
     decide -> advance -> decide -> advance -> report the first -> decide -> advance ...
 
 No I/O, no clock, no randomness: `now` is an argument and ties break by arrival, so the
-same calls give the same answers. KV is counted in tokens and reserved whole on
-admission: whatever was admitted can finish.
+same calls give the same answers.
 """
 
 from collections import deque
@@ -21,6 +20,7 @@ from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.flights import Flights
 from scheduler.group import Group
 from scheduler.job import Job, JobEvent, JobState
+from scheduler.kv_cache import KVCache
 from scheduler.lengths import Lengths
 from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
@@ -46,7 +46,8 @@ class Scheduler:
         """`builds_ahead`: whether a slot can be built between the steps of a mixed
         turn. `costs`: what a calibration has learned."""
         self.costs = costs or Costs()
-        self.kv_tokens = self.free_kv_tokens = limits.kv_tokens
+        self.kv_tokens = limits.kv_blocks * limits.block_tokens
+        self._kv = KVCache(limits)
         self.max_waiting = limits.max_waiting
         self._policy = policy
         self._limits = limits
@@ -70,6 +71,10 @@ class Scheduler:
         self._turn: Plan | None = None
         self._running: set[int] = set()  # ids, as of the last decision
         self._recent: deque[Recent] = deque(maxlen=_RECENT)
+
+    @property
+    def free_kv_tokens(self) -> int:
+        return self._kv.free_tokens
 
     @property
     def waiting(self) -> int:
@@ -182,8 +187,7 @@ class Scheduler:
     def check(self) -> None:
         """Assert that the books balance. For tests and for an idle engine."""
         self._backlog.check()
-        held = sum(job.kv_tokens for job in self._backlog.live.values())
-        assert held + self.free_kv_tokens == self.kv_tokens, f"KV leak: {self!r}"
+        self._kv.check(self._backlog.live.values())
 
     def _view(
         self,
@@ -224,7 +228,7 @@ class Scheduler:
         for job in seats.admitted:
             job.move(JobEvent.ADMIT)
             self._backlog.admit(job)
-            self.free_kv_tokens -= job.kv_tokens
+            self._kv.admit(job)
         live = self._backlog.live
         for job_id in (self._running - seats.ids) & live.keys():
             if live[job_id].state is JobState.RUNNING:
@@ -238,11 +242,9 @@ class Scheduler:
         job = self._backlog.get(job_id)
         if job is None:
             return
-        holds_kv = job.state is not JobState.WAITING
         group = self._backlog.remove(job)
         job.move(event)
         self._streams.leave(group)
         if not group.jobs:
             self._accounts.leave(job.generation)
-        if holds_kv:
-            self.free_kv_tokens += job.kv_tokens
+        self._kv.leave(job)

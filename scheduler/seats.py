@@ -30,6 +30,7 @@ class Seats:
         self.adapters: set[str] = set()
         self.is_closed = False  # to waiting jobs
         self.ids: set[int] = set()
+        self._limits = limits
         self._max_batch = limits.max_batch
         self._max_adapters = limits.mixed_adapters
         self._free = free_kv_tokens
@@ -131,10 +132,11 @@ class Seats:
     def _reserve(self, job: Job) -> bool:
         """KV for a waiting job; False if there is none for it or for anybody."""
         barred = self._barred_after
-        if job.kv_tokens > self._free or (barred is not None and job.order[1] > barred):
+        kv_tokens = self._limits.blocks_for(job.kv_tokens) * self._limits.block_tokens
+        if kv_tokens > self._free or (barred is not None and job.order[1] > barred):
             self.is_closed = True
         if self.is_closed:
             return False
-        self._free -= job.kv_tokens
+        self._free -= kv_tokens
         self.admitted.append(job)
         return True

@@ -47,6 +47,7 @@ class FakeExecutor:
     """
 
     launches_ahead = False
+    block_tokens, shares_blocks = 1, False
     batched_lora_bytes = 0
 
     def __init__(self, finish_after: int = 1000) -> None:

@@ -25,6 +25,7 @@ def build(config: Config) -> Litestar:
     kv_tokens = unless_auto(config.memory.kv_tokens) or _CONTEXT * max_batch
     limits = SchedulerLimits(
         kv_tokens=kv_tokens,
+        block_tokens=EchoExecutor.block_tokens,
         max_batch=max_batch,
         max_waiting=schedule.max_waiting,
         prefill_tokens=unless_auto(schedule.prefill_tokens) or _PREFILL_TOKENS,

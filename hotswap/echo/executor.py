@@ -61,6 +61,8 @@ class EchoExecutor:
 
     kind = "echo"
     launches_ahead = False
+    block_tokens = 16
+    shares_blocks = True  # there is nothing in them
     batched_lora_bytes = 0
 
     def __init__(self, vocabulary: Vocabulary) -> None:

@@ -136,6 +136,7 @@ class Batch:
             position=position,
             generation=sequence.generation,
             wants_logits=is_last,
+            blocks=job.blocks,
             targets=sequence.targets_for(work.tokens),
         )
 

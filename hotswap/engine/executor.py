@@ -45,6 +45,14 @@ class Executor(Protocol):
         """Whether a step may be launched before the last one has landed."""
 
     @property
+    def block_tokens(self) -> int:
+        """Tokens of a block of KV, as rows name them."""
+
+    @property
+    def shares_blocks(self) -> bool:
+        """Whether what one job has computed into a block serves others, too."""
+
+    @property
     def weights(self) -> ExecutorWeights: ...
 
     @property

@@ -35,6 +35,7 @@ class EagerExecutor:
     """
 
     launches_ahead = False
+    block_tokens = 16
 
     def __init__(
         self,
@@ -78,6 +79,11 @@ class EagerExecutor:
             self.kv_tokens, model.device, most_rows=self.max_batch + self.prefill_tokens
         )
         self._grammar_masks = GrammarMasks()
+
+    @property
+    def shares_blocks(self) -> bool:
+        """Not yet: jobs have spans of their own."""
+        return False
 
     @property
     def batched_lora_bytes(self) -> int:

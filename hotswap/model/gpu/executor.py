@@ -50,6 +50,8 @@ class GpuExecutor:
 
     kind = "llama on graphs"
     launches_ahead = True
+    block_tokens = 16
+    shares_blocks = False
 
     def __init__(
         self,

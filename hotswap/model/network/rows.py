@@ -1,7 +1,8 @@
 """Rows and samples: one job's part of a step, and what the step gave it."""
 
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hotswap.adapters.generation import Generation
 
@@ -14,6 +15,10 @@ class Row:
     `tokens` None: the one token that the flight before, not landed yet, samples for
     this job. Only where the executor launches ahead.
 
+    `blocks`: where the job's KV is, by number: position p is in `blocks[p //
+    block_tokens]`, at `p % block_tokens`. An executor that keeps each job's KV in a
+    place of its own passes it over, and begins anew where `position` is 0.
+
     `targets`: the prompt's tokens that stand one behind each of `tokens`, where the job
     asks how likely they were; the last of a prompt has none behind it.
     """
@@ -23,6 +28,8 @@ class Row:
     position: int
     generation: Generation | None
     wants_logits: bool
+    # int32; not to be kept: it is the scheduler's
+    blocks: "array[int]" = field(default_factory=lambda: array("i"))
     targets: Sequence[int] = ()
 
     @property
