@@ -48,9 +48,9 @@ class BlockPool:
         found = (known.get(each, -1) for each in hashes)
         return list(takewhile(lambda block: block >= 0, found))
 
-    def free_among(self, blocks: Iterable[int]) -> int:
-        """How many of them nobody holds."""
-        return sum(not self._holders[block] for block in blocks)
+    def held_once(self, blocks: Iterable[int]) -> int:
+        """How many of them one job alone holds."""
+        return sum(self._holders[block] == 1 for block in blocks)
 
     def hold(self, blocks: Iterable[int]) -> None:
         """One more job holds them: blocks that were found."""
@@ -79,9 +79,11 @@ class BlockPool:
                 self._unknown.add(block)
 
     def distrust(self, blocks: Iterable[int]) -> None:
-        """What is in them may be wrong: nobody finds them from now on."""
+        """What is in them may be wrong: nobody finds them from now on. Those that
+        another job holds, too, were computed before."""
         for block in blocks:
-            self._forget(block)
+            if self._holders[block] == 1:
+                self._forget(block)
 
     def forget(self, generation: str) -> None:
         """Nobody asks for that generation any more."""

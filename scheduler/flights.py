@@ -60,7 +60,7 @@ class Flights:
         ended = [
             job
             for job, _, _ in step.work
-            if job.generated >= job.max_tokens and job.state is JobState.RUNNING
+            if job.generated >= job.max_tokens and job.is_live
         ]
         flight.ended.update(job.id for job in ended)
         self._air.append(flight)
@@ -98,7 +98,7 @@ class Flights:
         for job, _, _ in flight.step.work:
             if job.id not in finished:
                 continue
-            if job.state in (JobState.RUNNING, JobState.PARKED):
+            if job.is_live or job.state is JobState.PREEMPTED:
                 leaving.append(job)
             elif not self._has_left(job, flight):
                 continue

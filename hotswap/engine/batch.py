@@ -123,13 +123,13 @@ class Batch:
             sequence.has_kv = True  # also where opening fails halfway: it is closed
             self._executor.open(
                 job.id,
-                job.kv_tokens,
+                job.most_tokens,
                 sequence.params,
                 prompt=sequence.prompt,
                 ends=sequence.ends,
             )
         tokens, position = sequence.tokens_for(work.tokens)
-        is_last = job.prefilled + work.tokens >= job.prompt_tokens
+        is_last = work.tokens >= job.unfilled_tokens
         return Row(
             job=job.id,
             tokens=tokens,

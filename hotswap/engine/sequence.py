@@ -43,9 +43,7 @@ class Sequence:
         """The next `count` tokens to compute, and the position of the first. None: it
         is one that is still in the air."""
         job = self.job
-        start = job.prefilled
-        if not job.is_prefilling:
-            start = job.prompt_tokens + job.generated - 1
+        start = job.computed
         return self._tokens[start : start + count] or None, start
 
     def targets_for(self, count: int) -> Tokens[int]:
@@ -53,7 +51,7 @@ class Sequence:
         job = self.job
         if self.params.prompt_logprobs is None or not job.is_prefilling:
             return ()
-        start = job.prefilled + 1
+        start = job.computed + 1
         return self.prompt[start : start + count]
 
     def push(self, sample: Sample, mode: Mode) -> Piece:
@@ -86,7 +84,7 @@ class Sequence:
         text = self._stops.push(self._text.push(token))
         if self._stops.met:
             return text, "stop"
-        if len(self._tokens) >= self.job.kv_tokens:
+        if len(self._tokens) >= self.job.most_tokens:
             text += self._stops_with(self._text.flush())
             return text, "stop" if self._stops.met else "length"
         return text, None
