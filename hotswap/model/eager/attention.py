@@ -11,11 +11,10 @@ from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from hotswap.model.eager.kv import KV, Seen, arena_rows, blocks_of
+from hotswap.model.eager.kv import KV, Part, Seen, arena_rows, arena_rows_of_all
 from hotswap.model.network.rows import BLOCK_TOKENS
 
 # Gathering copies the context, a call of one's own costs its overhead: on 2 cores the
@@ -35,9 +34,10 @@ class Segment:
     position: int
     blocks: "array[int]"
 
-    def sees_from(self, window: int | None) -> int:
-        """The first position that its first token sees."""
-        return max(0, self.position + 1 - window) if window else 0
+    def seen(self, window: int | None) -> Part:
+        """What its tokens see, all together."""
+        first = max(0, self.position + 1 - window) if window else 0
+        return self.blocks, first, self.position + self.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class Attention:
                 block, offset = divmod(p.position, BLOCK_TOKENS)
                 rows.append(p.blocks[block] * BLOCK_TOKENS + offset)
             else:
-                stop = p.position + p.tokens
-                rows.extend(arena_rows(p.blocks, p.position, stop).tolist())
+                part = p.blocks, p.position, p.position + p.tokens
+                rows.extend(arena_rows(part).tolist())
         self.write = torch.tensor(rows, device=self.device)
 
     def attend(
@@ -102,8 +102,8 @@ class Attention:
         for p in prefills:
             attended = sdpa(
                 q[p.rows].transpose(0, 1)[None],
-                p.seen.of_arena(keys).transpose(0, 1)[None],
-                p.seen.of_arena(values).transpose(0, 1)[None],
+                p.seen.of(keys).transpose(0, 1)[None],
+                p.seen.of(values).transpose(0, 1)[None],
                 attn_mask=p.mask,
                 is_causal=p.mask is None,
                 scale=scaling,
@@ -125,7 +125,7 @@ class Attention:
             groups: defaultdict[int, list[Segment]] = defaultdict(list)
             decodes, prefills = [], []
             for segment in self.segments:
-                seen = segment.position + 1 - segment.sees_from(window)
+                seen = min(segment.position + 1, window or segment.position + 1)
                 if segment.tokens > 1:
                     prefills.append(self._prefill(segment, window, dtype))
                 elif seen > _LONG:
@@ -146,25 +146,14 @@ class Attention:
         return torch.tensor([p.row for p in segments], device=self.device)
 
     def _alone(self, segment: Segment, window: int | None) -> _Decode:
-        first, stop = segment.sees_from(window), segment.position + 1
-        seen = Seen.of(segment.blocks, first, stop, self.device)
+        seen = self.kv.seen(segment.seen(window))
         return _Decode(self._rows([segment]), seen, 1, None)
 
     def _together(
         self, segments: list[Segment], window: int | None, dtype: torch.dtype
     ) -> _Decode:
-        first = np.array([p.sees_from(window) for p in segments])[:, None]
-        count = np.array([p.position + 1 for p in segments])[:, None] - first
-        steps = np.arange(count.max())
-        inside = steps < count
         # What is behind its end repeats a row's first: nobody else's may be read.
-        positions = first + np.where(inside, steps, 0)
-        rows = _tables(segments, window)[
-            np.arange(len(segments))[:, None],
-            positions // BLOCK_TOKENS - first // BLOCK_TOKENS,
-        ]
-        rows *= BLOCK_TOKENS
-        rows += positions % BLOCK_TOKENS
+        rows, inside = arena_rows_of_all(p.seen(window) for p in segments)
         mask = None
         if not inside.all():
             mask = torch.zeros(inside.shape, dtype=dtype)
@@ -176,8 +165,7 @@ class Attention:
     def _prefill(
         self, segment: Segment, window: int | None, dtype: torch.dtype
     ) -> _Prefill:
-        first = segment.sees_from(window)
-        stop = segment.position + segment.tokens
+        _, first, stop = part = segment.seen(window)
         mask = None
         if segment.position or (window and stop > window):
             query = torch.arange(segment.position, stop, device=self.device)[:, None]
@@ -188,17 +176,7 @@ class Attention:
             mask = torch.zeros(hidden.shape, dtype=dtype, device=self.device)
             mask.masked_fill_(hidden, float("-inf"))
         rows = slice(segment.row, segment.row + segment.tokens)
-        seen = Seen.of(segment.blocks, first, stop, self.device)
-        return _Prefill(rows, seen, mask)
-
-
-def _tables(segments: list[Segment], window: int | None) -> np.ndarray:
-    """[segments, most] int64: the blocks of what each sees, from its first on."""
-    seen = [blocks_of(p.blocks, p.sees_from(window), p.position + 1) for p in segments]
-    tables = np.zeros((len(seen), max(map(len, seen))), np.int64)
-    for table, blocks in zip(tables, seen, strict=True):
-        table[: len(blocks)] = blocks
-    return tables
+        return _Prefill(rows, self.kv.seen(part), mask)
 
 
 def _decode(
@@ -212,7 +190,7 @@ def _decode(
     if d.rows is not None:
         q = q.index_select(0, d.rows)
     if isinstance(d.seen, Seen):
-        k, v = d.seen.of_arena(keys), d.seen.of_arena(values)
+        k, v = d.seen.of(keys), d.seen.of(values)
     else:
         k, v = keys.index_select(0, d.seen), values.index_select(0, d.seen)
     kv_heads = keys.shape[1]

@@ -49,7 +49,7 @@ class RaggedBatch:
         self._lora = lora
         self._fill = _FILL if device.type == "cpu" else 1
         blocks = capacity // BLOCK_TOKENS
-        self._kv = KV(blocks + 1)
+        self._kv = KV(blocks + 1, device)
         self._nobody = array("i", [blocks])  # whose tokens fill a step up
         self._device = device
 
