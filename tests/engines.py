@@ -25,7 +25,11 @@ Start = Callable[..., Awaitable[Engine]]
 
 
 def small_scheduler(
-    policy: Policy, *, kv_tokens: int = 1000, max_waiting: int = 1000
+    policy: Policy,
+    *,
+    kv_tokens: int = 1000,
+    max_waiting: int = 1000,
+    block_tokens: int = 1,
 ) -> Scheduler:
     return Scheduler(
         policy,
@@ -35,6 +39,7 @@ def small_scheduler(
             max_waiting=max_waiting,
             prefill_tokens=8,
             patience_s=0.025,
+            block_tokens=block_tokens,
         ),
     )
 
