@@ -56,6 +56,7 @@ def engine_of(
         FakeTokenizer(),
         eos=frozenset({EOS}),
         context=500,
+        prefix_cache=True,
         fetch=fetch,
         compose=compose,
         clock=clock,

@@ -77,6 +77,7 @@ async def answers(
         TOKENIZER,
         eos=frozenset({tiny.EOS}),
         context=500,
+        prefix_cache=False,
         fetch=lambda name: None,
         compose=lambda order: None,
     )
