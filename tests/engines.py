@@ -25,7 +25,11 @@ Start = Callable[..., Awaitable[Engine]]
 
 
 def small_scheduler(
-    policy: Policy, *, kv_tokens: int = 1000, max_waiting: int = 1000
+    policy: Policy,
+    *,
+    kv_tokens: int = 1000,
+    max_waiting: int = 1000,
+    block_tokens: int = 1,
 ) -> Scheduler:
     return Scheduler(
         policy,
@@ -35,6 +39,7 @@ def small_scheduler(
             max_waiting=max_waiting,
             prefill_tokens=8,
             patience_s=0.025,
+            block_tokens=block_tokens,
         ),
     )
 
@@ -78,9 +83,11 @@ async def running(
 ) -> AsyncIterator[Engine]:
     """An engine with an adapter for each of `NAMES`, whose generation has that key."""
     scheduler = small_scheduler(
-        chooser or POLICIES[policy](), kv_tokens=kv_tokens, max_waiting=max_waiting
+        chooser or POLICIES[policy](),
+        kv_tokens=kv_tokens,
+        max_waiting=max_waiting,
+        block_tokens=model.block_tokens,
     )
-    model.kv_tokens = kv_tokens
     engine = engine_of(
         model, scheduler, store or Store(), fetch=fetch, clock=clock, compose=compose
     )

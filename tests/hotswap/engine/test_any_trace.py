@@ -10,7 +10,8 @@ from hotswap.errors import HotswapError, StepFailed
 from hotswap.model.network.rows import Row, Sample
 from scheduler import POLICIES
 from tests.engines import NAMES, running, submit, text_of
-from tests.fakes import AheadExecutor, FakeExecutor, FakeFlight, expected
+from tests.fake_blocks import FakeFlight
+from tests.fakes import AheadExecutor, FakeExecutor, expected
 
 asks = st.lists(
     st.tuples(
