@@ -166,8 +166,10 @@ class AheadExecutor(FakeExecutor):
 
     launches_ahead = True
 
-    def __init__(self, finish_after: int = 1000) -> None:
-        super().__init__(finish_after)
+    def __init__(
+        self, finish_after: int = 1000, *, block_tokens: int | None = None
+    ) -> None:
+        super().__init__(finish_after, block_tokens=block_tokens)
         self.weights.in_air = self.in_air
         self.fail_launch: BaseException | None = None  # what the next launch raises
 
