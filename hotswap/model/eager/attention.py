@@ -1,19 +1,22 @@
 """Attention over the KV arena, for all rows of a step at once.
 
 Decoding rows whose contexts are short and alike are gathered and attend in one call;
-those with a longer one attend by themselves, on a view of their span. In both, the
-query heads of a KV head are folded into the query length: on the CPU that is 4 to 8
-times faster than `enable_gqa` at query length 1. Prefilling rows attend job by job.
+those with a longer one attend by themselves, on a view of the arena where their blocks
+are neighbours. In both, the query heads of a KV head are folded into the query length:
+on the CPU that is 4 to 8 times faster than `enable_gqa` at query length 1. Prefilling
+rows attend job by job.
 """
 
+from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from hotswap.model.eager.kv import KV
-from hotswap.model.network.spans import Span
+from hotswap.model.eager.kv import KV, Seen, arena_rows, blocks_of
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 # Gathering copies the context, a call of one's own costs its overhead: on 2 cores the
 # two meet at about 250 tokens. Contexts up to it share a call with those that round up
@@ -24,18 +27,23 @@ _SHORT = 64
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Rows [row, row + tokens) of the step are positions from `position` of `span`."""
+    """Rows [row, row + tokens) of the step are positions from `position` of the job
+    whose KV is in `blocks`."""
 
     row: int
     tokens: int
     position: int
-    span: Span
+    blocks: "array[int]"
+
+    def sees_from(self, window: int | None) -> int:
+        """The first position that its first token sees."""
+        return max(0, self.position + 1 - window) if window else 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Decode:
     rows: torch.Tensor | None  # [n] rows of the step; None: all of them, in order
-    gather: torch.Tensor | slice  # [n * longest] arena rows, or the one job's
+    seen: torch.Tensor | Seen  # [n * longest] arena rows, or what the one job sees
     n: int
     mask: torch.Tensor | None  # [n, 1, 1, longest] additive, None if nothing is padded
 
@@ -43,7 +51,7 @@ class _Decode:
 @dataclass(frozen=True, slots=True)
 class _Prefill:
     rows: slice
-    seen: slice  # arena rows
+    seen: Seen
     mask: torch.Tensor | None  # [tokens, seen] additive, None for plain causal
 
 
@@ -60,11 +68,14 @@ class Attention:
     )
 
     def __post_init__(self) -> None:
-        rows = [
-            p.span.start + p.position + i
-            for p in self.segments
-            for i in range(p.tokens)
-        ]
+        rows: list[int] = []
+        for p in self.segments:
+            if p.tokens == 1:
+                block, offset = divmod(p.position, BLOCK_TOKENS)
+                rows.append(p.blocks[block] * BLOCK_TOKENS + offset)
+            else:
+                stop = p.position + p.tokens
+                rows.extend(arena_rows(p.blocks, p.position, stop).tolist())
         self.write = torch.tensor(rows, device=self.device)
 
     def attend(
@@ -91,8 +102,8 @@ class Attention:
         for p in prefills:
             attended = sdpa(
                 q[p.rows].transpose(0, 1)[None],
-                keys[p.seen].transpose(0, 1)[None],
-                values[p.seen].transpose(0, 1)[None],
+                p.seen.of_arena(keys).transpose(0, 1)[None],
+                p.seen.of_arena(values).transpose(0, 1)[None],
                 attn_mask=p.mask,
                 is_causal=p.mask is None,
                 scale=scaling,
@@ -114,7 +125,7 @@ class Attention:
             groups: defaultdict[int, list[Segment]] = defaultdict(list)
             decodes, prefills = [], []
             for segment in self.segments:
-                seen = min(segment.position + 1, window or segment.position + 1)
+                seen = segment.position + 1 - segment.sees_from(window)
                 if segment.tokens > 1:
                     prefills.append(self._prefill(segment, window, dtype))
                 elif seen > _LONG:
@@ -135,34 +146,37 @@ class Attention:
         return torch.tensor([p.row for p in segments], device=self.device)
 
     def _alone(self, segment: Segment, window: int | None) -> _Decode:
-        seen = min(segment.position + 1, window or segment.position + 1)
-        stop = segment.span.start + segment.position + 1
-        return _Decode(self._rows([segment]), slice(stop - seen, stop), 1, None)
+        first, stop = segment.sees_from(window), segment.position + 1
+        seen = Seen.of(segment.blocks, first, stop, self.device)
+        return _Decode(self._rows([segment]), seen, 1, None)
 
     def _together(
         self, segments: list[Segment], window: int | None, dtype: torch.dtype
     ) -> _Decode:
-        ends = torch.tensor([p.span.start + p.position + 1 for p in segments])
-        seen = torch.tensor(
-            [min(p.position + 1, window or p.position + 1) for p in segments]
-        )
-        steps = torch.arange(int(seen.max()))
-        starts = (ends - seen)[:, None]
-        inside = steps < seen[:, None]
-        gather = torch.where(inside, starts + steps, starts).flatten()
+        first = np.array([p.sees_from(window) for p in segments])[:, None]
+        count = np.array([p.position + 1 for p in segments])[:, None] - first
+        steps = np.arange(count.max())
+        inside = steps < count
+        # What is behind its end repeats a row's first: nobody else's may be read.
+        positions = first + np.where(inside, steps, 0)
+        rows = _tables(segments, window)[
+            np.arange(len(segments))[:, None],
+            positions // BLOCK_TOKENS - first // BLOCK_TOKENS,
+        ]
+        rows *= BLOCK_TOKENS
+        rows += positions % BLOCK_TOKENS
         mask = None
-        if not bool(inside.all()):
+        if not inside.all():
             mask = torch.zeros(inside.shape, dtype=dtype)
-            mask.masked_fill_(~inside, float("-inf"))
+            mask.masked_fill_(~torch.from_numpy(inside), float("-inf"))
             mask = mask[:, None, None, :].to(self.device)
-        return _Decode(
-            self._rows(segments), gather.to(self.device), len(segments), mask
-        )
+        gather = torch.from_numpy(rows).flatten().to(self.device)
+        return _Decode(self._rows(segments), gather, len(segments), mask)
 
     def _prefill(
         self, segment: Segment, window: int | None, dtype: torch.dtype
     ) -> _Prefill:
-        first = max(0, segment.position + 1 - window) if window else 0
+        first = segment.sees_from(window)
         stop = segment.position + segment.tokens
         mask = None
         if segment.position or (window and stop > window):
@@ -173,9 +187,18 @@ class Attention:
                 hidden |= key <= query - window
             mask = torch.zeros(hidden.shape, dtype=dtype, device=self.device)
             mask.masked_fill_(hidden, float("-inf"))
-        start = segment.span.start
         rows = slice(segment.row, segment.row + segment.tokens)
-        return _Prefill(rows, slice(start + first, start + stop), mask)
+        seen = Seen.of(segment.blocks, first, stop, self.device)
+        return _Prefill(rows, seen, mask)
+
+
+def _tables(segments: list[Segment], window: int | None) -> np.ndarray:
+    """[segments, most] int64: the blocks of what each sees, from its first on."""
+    seen = [blocks_of(p.blocks, p.sees_from(window), p.position + 1) for p in segments]
+    tables = np.zeros((len(seen), max(map(len, seen))), np.int64)
+    for table, blocks in zip(tables, seen, strict=True):
+        table[: len(blocks)] = blocks
+    return tables
 
 
 def _decode(
@@ -188,10 +211,10 @@ def _decode(
     """[n, heads, head_dim] of the group's rows."""
     if d.rows is not None:
         q = q.index_select(0, d.rows)
-    if isinstance(d.gather, slice):
-        k, v = keys[d.gather], values[d.gather]
+    if isinstance(d.seen, Seen):
+        k, v = d.seen.of_arena(keys), d.seen.of_arena(values)
     else:
-        k, v = keys.index_select(0, d.gather), values.index_select(0, d.gather)
+        k, v = keys.index_select(0, d.seen), values.index_select(0, d.seen)
     kv_heads = keys.shape[1]
     attended = sdpa(
         q.view(d.n, kv_heads, q.shape[1] // kv_heads, q.shape[-1]),

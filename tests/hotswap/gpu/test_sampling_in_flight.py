@@ -11,7 +11,7 @@ import torch
 
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.gpu.executor import GpuExecutor
-from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.rows import Row, Sample, own_blocks
 from hotswap.sampling_params import SamplingParams
 from tests.hotswap import sampling_oracle as oracle
 from tests.hotswap.gpu.executors import CPU, PROMPT, Client, executor_of, loaded
@@ -163,5 +163,10 @@ def test_past_tokens_move_beneath_flights_in_the_air(device: torch.device) -> No
 
 def one_row(job: int, tokens: list[int] | None, position: int = 0) -> Row:
     return Row(
-        job=job, tokens=tokens, position=position, generation=None, wants_logits=True
+        job=job,
+        tokens=tokens,
+        position=position,
+        generation=None,
+        wants_logits=True,
+        blocks=own_blocks(job, 32),
     )
