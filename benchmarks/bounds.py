@@ -74,6 +74,7 @@ def make_engine(
         Tokenizer(loaded.tokenizer),
         eos=frozenset(),
         context=8192,
+        prefix_cache=False,
         fetch=lambda name: None,  # all are in memory
         compose=lambda order: None,
     )

@@ -89,6 +89,7 @@ class Job:
     # Of each full block of its tokens, as far as they are told; it may grow. What has
     # none is never found again.
     block_hashes: Sequence[bytes] = ()
+    reads_cache: bool = True  # False: its whole prompt has to be computed
     # What it reserves on admission: enough to finish, so it never has to leave.
     kv_tokens: int = field(init=False)
     # ---
@@ -107,6 +108,16 @@ class Job:
     @property
     def is_prefilling(self) -> bool:
         return self.prefilled < self.prompt_tokens
+
+    @property
+    def computed(self) -> int:
+        """Its tokens that are in its KV."""
+        return self.prefilled + max(0, self.generated - 1)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of its prompt, found when it was admitted."""
+        return 0
 
     @property
     def unfilled_tokens(self) -> int:

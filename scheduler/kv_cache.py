@@ -33,3 +33,12 @@ class KVCache:
         self._pool.check()
         held = {block for job in live for block in job.blocks}
         assert len(held) + self._pool.free == self._pool.blocks, "KV leaks"
+
+
+class PrefixCounts:
+    """What the scheduler is going to count; nothing is looked up yet."""
+
+    preempted = prefix_queries = prefix_hits = 0
+
+    def forget(self, generation: str) -> None:
+        """Nobody asks for that generation any more."""

@@ -20,7 +20,7 @@ from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.flights import Flights
 from scheduler.group import Group
 from scheduler.job import Job, JobEvent, JobState
-from scheduler.kv_cache import KVCache
+from scheduler.kv_cache import KVCache, PrefixCounts
 from scheduler.lengths import Lengths
 from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
@@ -32,7 +32,7 @@ from scheduler.waits import Waits
 _RECENT = 32
 
 
-class Scheduler:
+class Scheduler(PrefixCounts):
     """One owner, one thread."""
 
     def __init__(

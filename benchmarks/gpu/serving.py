@@ -99,6 +99,7 @@ class Crowd:
             Tokenizer(self._loaded.tokenizer),
             eos=frozenset(),
             context=self._executor.kv_tokens,
+            prefix_cache=False,
             fetch=lambda name: None,  # all are in memory
             compose=lambda order: None,
         )

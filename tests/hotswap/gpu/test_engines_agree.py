@@ -88,6 +88,7 @@ async def running(
         Tokenizer(tiny.tokenizer()),
         eos=frozenset({tiny.EOS}),
         context=60,
+        prefix_cache=False,
         fetch=lambda name: None,
         compose=lambda order: None,
     )
