@@ -19,7 +19,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.demo.__main__ import ADAPTERS
 from hotswap.demo.tasks import TASKS
 from hotswap.model.eager.executor import EagerExecutor
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 
 EXAMPLES = 8
@@ -39,6 +39,7 @@ def logits(
             position=position,
             generation=generation,
             wants_logits=True,
+            blocks=own_blocks(0, len(ids)),
         )
         found.append(runner.forward([row], mixed=mixed)[0])
     runner.close(1)

@@ -43,7 +43,7 @@ from hotswap.model.calibrate import calibrate
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
@@ -74,6 +74,7 @@ def make_engine(
         Tokenizer(loaded.tokenizer),
         eos=frozenset(),
         context=8192,
+        prefix_cache=False,
         fetch=lambda name: None,  # all are in memory
         compose=lambda order: None,
     )
@@ -185,10 +186,18 @@ def step_ms(runner: EagerExecutor, context: int) -> float:
                 position=start,
                 generation=None,
                 wants_logits=False,
+                blocks=own_blocks(job, context + 1),
             )
             runner.forward([row], mixed=False)
     rows = [
-        Row(job=job, tokens=[5], position=context, generation=None, wants_logits=True)
+        Row(
+            job=job,
+            tokens=[5],
+            position=context,
+            generation=None,
+            wants_logits=True,
+            blocks=own_blocks(job, context + 1),
+        )
         for job in range(CLIENTS)
     ]
     times = []
@@ -224,7 +233,7 @@ def idle_and_http(
 
 def main() -> None:
     loaded = in_short_thread(load_model)
-    kv = CLIENTS * 2001
+    kv = CLIENTS * 2016  # whole blocks
     runner = in_short_thread(lambda: EagerExecutor(loaded, slots=4, kv_tokens=kv))
     made = in_short_thread(lambda: adapters(runner, 8, rank=16))
     print("| what | measured |\n|---|---|")

@@ -75,6 +75,7 @@ class Real:
             Tokenizer(self._loaded.tokenizer),
             eos=frozenset(),
             context=KV_TOKENS,
+            prefix_cache=False,
             fetch=lambda name: None,  # all are in memory
             compose=lambda order: None,
         )

@@ -18,7 +18,7 @@ from benchmarks.demo_model import load_model
 from hotswap.grammar import Grammar
 from hotswap.llguidance_grammar import CompiledGrammar, Vocabulary
 from hotswap.model.eager.executor import EagerExecutor
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
 
@@ -52,6 +52,7 @@ def steps(runner: EagerExecutor, grammar: Grammar | None, batch: int) -> list[fl
                 position=len(PROMPT) + step - 1 if step else 0,
                 generation=None,
                 wants_logits=True,
+                blocks=own_blocks(job, len(PROMPT) + STEPS + 1),
             )
             for job in range(batch)
         ]

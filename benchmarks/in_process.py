@@ -16,7 +16,7 @@ from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 
 SEQUENCES, PROMPT, OUTPUT = 16, 80, 64
@@ -110,6 +110,7 @@ class InProcess:
                     position=position,
                     generation=generation,
                     wants_logits=True,
+                    blocks=own_blocks(job, PROMPT + OUTPUT),
                 )
                 for job in range(SEQUENCES)
             ]

@@ -23,7 +23,7 @@ from transformers import DynamicCache
 from benchmarks.demo_model import adapters, load_model
 from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 
 CONTEXT = 100
@@ -42,6 +42,7 @@ def rows_of(sequences: int, own: Sequence[Generation | None]) -> list[Row]:
             position=CONTEXT,
             generation=own[job % len(own)],
             wants_logits=True,
+            blocks=own_blocks(job, CONTEXT + 1),
         )
         for job in range(sequences)
     ]
@@ -59,7 +60,9 @@ def timed(step: Callable[[], object]) -> list[float]:
 
 class Ours:
     def __init__(self) -> None:
-        self.runner = EagerExecutor(load_model(), slots=1, kv_tokens=16 * (CONTEXT + 1))
+        self.runner = EagerExecutor(
+            load_model(), slots=1, kv_tokens=16 * (CONTEXT + 16)
+        )
         self.made = adapters(self.runner, 16, rank=16)
 
     def open(self, sequences: int) -> None:
@@ -71,6 +74,7 @@ class Ours:
                 position=0,
                 generation=None,
                 wants_logits=False,
+                blocks=own_blocks(job, CONTEXT + 1),
             )
             self.runner.forward([fill], mixed=False)
 

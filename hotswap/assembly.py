@@ -78,6 +78,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         served.tokenizer,
         eos=served.eos,
         context=served.context,
+        prefix_cache=config.memory.prefix_cache,
         fetch=library.fetch,
         compose=library.compose,
     )
@@ -89,7 +90,11 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         also_base=tuple(also_base),
         started_at=int(time.time()),
         memory=memory,
-        executor={"kind": served.kind, "launches_ahead": executor.launches_ahead},
+        executor={
+            "kind": served.kind,
+            "launches_ahead": executor.launches_ahead,
+            "prefix_cache": engine.has_prefix_cache,
+        },
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
         hooks=own,

@@ -82,6 +82,9 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Tokens whose keys and values fit; "auto" is what a quarter of the budget holds, on
     # a GPU all that is left.
     kv_tokens: Count | Auto = "auto"
+    # Compute a prompt's beginning once for each adapter: its keys and values are found
+    # again, by whoever begins the same way, until their room is needed.
+    prefix_cache: bool = True
 
 
 class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

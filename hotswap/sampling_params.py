@@ -36,6 +36,7 @@ class SamplingParams:
     ignore_eos: bool = False
     priority: int = 0  # lower is served earlier
     deadline_s: float | None = None  # for the first token, from its submission
+    cache_salt: str | None = None  # KV is shared with those of the same one only
 
     def answer_tokens(self, prompt_tokens: int, limit: int, field: str) -> int:
         """Most tokens of the answer to a prompt of so many: both fit into `limit`.

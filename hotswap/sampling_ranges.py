@@ -23,6 +23,7 @@ Bias = Annotated[float, Meta(ge=-100, le=100)]
 TokenId = Annotated[int, Meta(ge=0)]
 Copies = Annotated[int, Meta(ge=1, le=64)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]  # likeliest tokens, at each place
+CacheSalt = Annotated[str, Meta(min_length=1, max_length=256)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1000)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
 # Each costs a row of every step: a thousand of them some milliseconds.

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,11 @@ Start = Callable[..., Awaitable[Engine]]
 
 
 def small_scheduler(
-    policy: Policy, *, kv_tokens: int = 1000, max_waiting: int = 1000
+    policy: Policy,
+    *,
+    kv_tokens: int = 1000,
+    max_waiting: int = 1000,
+    block_tokens: int = 1,
 ) -> Scheduler:
     return Scheduler(
         policy,
@@ -35,6 +39,7 @@ def small_scheduler(
             max_waiting=max_waiting,
             prefill_tokens=8,
             patience_s=0.025,
+            block_tokens=block_tokens,
         ),
     )
 
@@ -45,6 +50,7 @@ def engine_of(
     store: Store,
     *,
     fetch: Callable[[str], None],
+    prefix_cache: bool = True,
     clock: Callable[[], float] = time.monotonic,
     compose: Callable[[SumOrder], None] = lambda order: None,
 ) -> Engine:
@@ -56,6 +62,7 @@ def engine_of(
         FakeTokenizer(),
         eos=frozenset({EOS}),
         context=500,
+        prefix_cache=prefix_cache,
         fetch=fetch,
         compose=compose,
         clock=clock,
@@ -69,6 +76,7 @@ async def running(
     *,
     kv_tokens: int = 1000,
     max_waiting: int = 1000,
+    prefix_cache: bool = True,
     chooser: Policy | None = None,
     store: Store | None = None,
     fetch: Callable[[str], None] = lambda name: None,
@@ -77,11 +85,19 @@ async def running(
 ) -> AsyncIterator[Engine]:
     """An engine with an adapter for each of `NAMES`, whose generation has that key."""
     scheduler = small_scheduler(
-        chooser or POLICIES[policy](), kv_tokens=kv_tokens, max_waiting=max_waiting
+        chooser or POLICIES[policy](),
+        kv_tokens=kv_tokens,
+        max_waiting=max_waiting,
+        block_tokens=model.block_tokens,
     )
-    model.kv_tokens = kv_tokens
     engine = engine_of(
-        model, scheduler, store or Store(), fetch=fetch, clock=clock, compose=compose
+        model,
+        scheduler,
+        store or Store(),
+        fetch=fetch,
+        prefix_cache=prefix_cache,
+        clock=clock,
+        compose=compose,
     )
     for name in NAMES:
         engine.post(Adopt(name, generation(name), Origin(src=name)))
@@ -94,25 +110,29 @@ async def running(
         await asyncio.to_thread(engine.stop, 10)
         assert not model.spans, "KV was not given back"
         assert not model.in_air, "a flight was left behind"
+        restarts = len(model.blocks.restarts)
+        assert restarts <= scheduler.preempted, "a token was repeated"
         scheduler.check()
 
 
 def submit(
     engine: Engine,
     adapter: str,
-    prompt: int = 3,
+    prompt: int | Sequence[int] = 3,
     tokens: int = 10,
     *,
     tokenizer: Tokenizer | None = None,
     **params: Any,
 ) -> Ticket:
-    """Ask for a greedy answer of so many `tokens` to a prompt of so many."""
+    """Ask for a greedy answer of so many `tokens` to a prompt, or one of so many."""
     ticket = engine.open_ticket()
     engine.post(
         Submit(
             ticket=ticket,
             adapter=adapter,
-            prompt=(PROMPT_TOKEN,) * prompt,
+            prompt=(PROMPT_TOKEN,) * prompt
+            if isinstance(prompt, int)
+            else tuple(prompt),
             params=SamplingParams(max_tokens=tokens, temperature=0, **params),
             tokenizer=tokenizer,
         )

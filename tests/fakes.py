@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from hotswap.sampling_params import SamplingParams
 from hotswap.template_options import PLAIN, TemplateOptions
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
+from tests.fake_blocks import FakeBlocks, FakeFlight
 from tests.fake_weights import FakeWeights
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -28,31 +28,24 @@ def generation(key: str, tokenizer: Tokenizer | None = None) -> Generation:
     return Generation(key=key, deltas={"layer": delta}, tokenizer=tokenizer)
 
 
-@dataclass
-class FakeFlight:
-    """What a step will say: for each row that wants it, the weights that compute it and
-    the tokens that its job has then."""
-
-    jobs: list[int]
-    said: list[tuple[int, str, int]]  # job, key, position
-    scored: dict[int, list[Scored]]  # of prompts, with the first that a job says
-
-
 class FakeExecutor:
     """Its text is the key of the weights that ran and the position, in turn: `a3a4a5`.
 
     Merged rows show the resident, mixed rows their own adapter: a wrong swap, a wrong
     segment or a lost position shows as wrong text. `finish_after` tokens end a text.
+    `block_tokens`: of blocks that jobs share; None: they share none.
     This one computes when a step is launched.
     """
 
     launches_ahead = False
-    block_tokens, shares_blocks = 1, False
     batched_lora_bytes = 0
 
-    def __init__(self, finish_after: int = 1000) -> None:
+    def __init__(
+        self, finish_after: int = 1000, *, block_tokens: int | None = None
+    ) -> None:
+        self.block_tokens, self.shares_blocks = block_tokens or 1, bool(block_tokens)
+        self.blocks = FakeBlocks(self.block_tokens, are_shared=self.shares_blocks)
         self.weights = FakeWeights()
-        self.kv_tokens = 1 << 30  # that all open jobs may have together
         self.spans: dict[int, int] = {}
         self.seen: dict[int, int] = {}  # tokens computed or launched for each open job
         self.params: dict[int, SamplingParams] = {}
@@ -80,7 +73,6 @@ class FakeExecutor:
         assert job not in self.spans, "opened twice"
         self.spans[job], self.seen[job], self.params[job] = tokens, 0, params
         self.prompts[job], self.scores[job] = tuple(prompt), []
-        assert sum(self.spans.values()) <= self.kv_tokens, "KV was given to two"
 
     def close(self, job: int) -> None:
         del self.spans[job], self.seen[job]
@@ -103,28 +95,33 @@ class FakeExecutor:
             assert self.gate.acquire(timeout=10), "the test forgot a step"
         if self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
+            self.blocks.spoil(flight.written)
             raise error
         self.batches.append(flight.jobs)
+        self.blocks.compute(flight.written, self._token)
 
     def _checked(self, rows: Sequence[Row], *, mixed: bool) -> FakeFlight:
         for row in rows:
             if mixed and row.generation and row.generation.key in self.unmixable:
                 raise MixFailed(row.generation.key, "injected")
-        said, scored = [], {}
+        said, scored, written = [], {}, []
         for row in rows:
-            assert row.position == self.seen[row.job], "a token was skipped or repeated"
             self._check_tokens(row)
-            self.seen[row.job] += 1 if row.tokens is None else len(row.tokens)
-            assert self.seen[row.job] <= self.spans[row.job], "over its KV"
-            key = self.weights.resident
-            if mixed:
-                assert key == BASE, "a mixed step runs on golden"
-                key = row.generation.key if row.generation else BASE
+            key = row.generation.key if row.generation else BASE
+            assert self.weights.resident == (BASE if mixed else key), "wrong weights"
+            by = (key, self.params[row.job].cache_salt)
+            written.append(self.blocks.row(row, self.seen[row.job], by))
+            self.seen[row.job] = written[-1].stop
             self._check_targets(row, key)
             if row.wants_logits:
                 said.append((row.job, key, self.seen[row.job]))
                 scored[row.job] = self.scores.pop(row.job, [])
-        return FakeFlight([row.job for row in rows], said, scored)
+        return FakeFlight([row.job for row in rows], said, scored, written)
+
+    def _token(self, job: int, position: int) -> int | None:
+        prompt = self.prompts[job]
+        is_given = position < len(prompt)
+        return prompt[position] if is_given else self.told.get((job, position))
 
     def _check_tokens(self, row: Row) -> None:
         """A row has the tokens that its job was told; None if the flight before it is
@@ -132,7 +129,7 @@ class FakeExecutor:
         pending = {(job, at) for each in self.in_air for job, _, at in each.said}
         assert (row.tokens is None) == ((row.job, row.position) in pending)
         for position, token in enumerate(row.tokens or (), row.position):
-            assert token == self.told.get((row.job, position), PROMPT_TOKEN)
+            assert token == self._token(row.job, position)
 
     def _check_targets(self, row: Row, key: str) -> None:
         """Those behind its tokens, all of the prompt; their scores tell the weights."""
@@ -169,8 +166,10 @@ class AheadExecutor(FakeExecutor):
 
     launches_ahead = True
 
-    def __init__(self, finish_after: int = 1000) -> None:
-        super().__init__(finish_after)
+    def __init__(
+        self, finish_after: int = 1000, *, block_tokens: int | None = None
+    ) -> None:
+        super().__init__(finish_after, block_tokens=block_tokens)
         self.weights.in_air = self.in_air
         self.fail_launch: BaseException | None = None  # what the next launch raises
 

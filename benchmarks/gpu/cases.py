@@ -10,14 +10,15 @@ from torch.nn import functional as F
 from benchmarks.gpu.setting import Setting
 from hotswap.model.gpu.attention_table import (
     AttentionTable,
-    block_rows,
     fill,
-    most_blocks,
+    most_tiles,
+    tile_rows,
 )
 from hotswap.model.gpu.kernels.attention import attend
 from hotswap.model.gpu.kernels.lora import expand_add, shrink
 from hotswap.model.gpu.kernels.merge import merge
 from hotswap.model.gpu.lora_table import LoraTable, TableShape, lora_table
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 RANK = 16
 
@@ -83,13 +84,27 @@ def merge_case(setting: Setting, sizes: Sizes, factors: torch.dtype) -> Case:
 
 
 def attention_case(
-    setting: Setting, sizes: Sizes, sequences: int, context: int, chunk: int = 1
+    setting: Setting,
+    sizes: Sizes,
+    sequences: int,
+    context: int,
+    chunk: int = 1,
+    *,
+    neighbours: bool = False,
 ) -> Case:
-    """Every sequence has `context` tokens, the last `chunk` of them in this step."""
+    """Every sequence has `context` tokens, the last `chunk` of them in this step. Its
+    blocks lie scattered, as after hours of serving; `neighbours`: one behind the
+    other."""
     heads, kv_heads, width = sizes.heads, sizes.kv_heads, sizes.width
-    keys, values = randn(setting, 2, sequences * context, kv_heads, width)
+    each = -(-context // BLOCK_TOKENS)
+    tokens = sequences * each * BLOCK_TOKENS
+    keys, values = randn(setting, 2, tokens, kv_heads, width)
     q = randn(setting, sequences * chunk, heads, width)
-    table = _table(setting, sizes, sequences, context, chunk)
+    random = torch.Generator().manual_seed(0)
+    blocks = torch.randperm(sequences * each, generator=random)
+    if neighbours:
+        blocks = blocks.sort().values
+    table = _table(setting, sizes, blocks, context, chunk)
     scaling = width**-0.5
 
     def work() -> Tensor:
@@ -99,8 +114,10 @@ def attention_case(
         mask = torch.ones(chunk, context, dtype=torch.bool, device=q.device)
         mask = mask.tril(context - chunk)
         found = work()[:chunk]
+        own = blocks[:each, None] * BLOCK_TOKENS + torch.arange(BLOCK_TOKENS)
+        rows = own.flatten()[:context].to(q.device)
         k, v = (
-            part[:context].double().repeat_interleave(heads // kv_heads, 1)
+            part[rows].double().repeat_interleave(heads // kv_heads, 1)
             for part in (keys, values)
         )
         exact = F.scaled_dot_product_attention(
@@ -112,6 +129,8 @@ def attention_case(
         return error(found, exact.transpose(0, 1))
 
     kind = "decode" if chunk == 1 else f"chunk {chunk}"
+    if neighbours:
+        kind += ", neighbouring blocks"
     return Case(
         name=f"{sizes.name} attention, {kind}, b {sequences}, context {context}",
         work=work,
@@ -121,18 +140,20 @@ def attention_case(
 
 
 def _table(
-    setting: Setting, sizes: Sizes, sequences: int, context: int, chunk: int
+    setting: Setting, sizes: Sizes, blocks: Tensor, context: int, chunk: int
 ) -> AttentionTable:
-    rows = block_rows(sizes.heads, sizes.kv_heads)
-    names = ("starts", "seen", "first", "count")
+    rows = tile_rows(sizes.heads, sizes.kv_heads)
+    sequences = len(blocks) // -(-context // BLOCK_TOKENS)
+    names = ("offset", "seen", "first", "count")
     host = {name: torch.zeros(sequences, dtype=torch.int32) for name in names}
+    host["block_table"] = torch.zeros(len(blocks), dtype=torch.int32)
     if chunk > 1:
-        blocks = most_blocks(sequences * chunk, sequences, rows)
-        host["blocks"] = torch.zeros(blocks, 2, dtype=torch.int32)
+        tiles = most_tiles(sequences * chunk, sequences, rows)
+        host["tiles"] = torch.zeros(tiles, 2, dtype=torch.int32)
     every = torch.ones(sequences, dtype=torch.int32)
     fill(
         {name: tensor.numpy() for name, tensor in host.items()},
-        (torch.arange(sequences, dtype=torch.int32) * context).numpy(),
+        blocks.numpy(),
         (every * (context - chunk)).numpy(),
         (every * chunk).numpy(),
         rows,

@@ -42,11 +42,15 @@ def _heavy(setting: Setting, sizes: Sizes) -> Iterator[Case]:
         yield merge_case(setting, sizes, factors)
     if setting.tiny:
         yield attention_case(setting, sizes, 2, 24)
+        yield attention_case(setting, sizes, 2, 24, neighbours=True)
         yield attention_case(setting, sizes, 1, 24, chunk=8)
         yield lora_case(setting, sizes, 3, 2)
         return
     for sequences, context in ((1, 512), (1, 8192), (16, 512), (64, 512), (256, 512)):
         yield attention_case(setting, sizes, sequences, context)
+    # What finding scattered blocks takes: beside the same, one behind the other
+    for sequences, context in ((1, 8192), (64, 512)):
+        yield attention_case(setting, sizes, sequences, context, neighbours=True)
     for chunk in (512, 2048):
         yield attention_case(setting, sizes, 1, 2048 + chunk, chunk)
     for rows, adapters in ((1, 1), (16, 4), (64, 16), (256, 16)):

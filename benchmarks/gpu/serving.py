@@ -90,6 +90,7 @@ class Crowd:
             prefill_tokens=self._executor.prefill_tokens,
             patience_s=1.0,
             launches_ahead=self._executor.launches_ahead,
+            block_tokens=self._executor.block_tokens,
         )
         engine = Engine(
             self._executor,
@@ -98,6 +99,7 @@ class Crowd:
             Tokenizer(self._loaded.tokenizer),
             eos=frozenset(),
             context=self._executor.kv_tokens,
+            prefix_cache=False,
             fetch=lambda name: None,  # all are in memory
             compose=lambda order: None,
         )

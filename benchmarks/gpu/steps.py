@@ -7,8 +7,10 @@ written: what is in it takes no time. Hides: the scheduler, detokenising, HTTP.
 
 import re
 import time
+from array import array
 from collections import Counter
 from collections.abc import Sequence
+from random import Random
 
 import torch
 
@@ -18,7 +20,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.engine.executor import Executor
 from hotswap.model.executor_choice import ModelExecutor
 from hotswap.model.gpu.executor import GpuExecutor
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import BLOCK_TOKENS, Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 
 GREEDY = SamplingParams(temperature=0)
@@ -28,10 +30,14 @@ MIXES = {1: (1,), 16: (4, 16), 64: (4, 16), 256: (16,)}
 
 
 class Steps:
-    """Decoding and prefill steps of one executor, at a context."""
+    """Decoding and prefill steps of one executor, at a context. The blocks of a job lie
+    scattered over the KV, as after hours of serving."""
 
-    def __init__(self, executor: Executor, setting: Setting) -> None:
-        self.executor, self.setting = executor, setting
+    def __init__(self, executor: ModelExecutor, setting: Setting) -> None:
+        self.executor: Executor = executor
+        self.setting = setting
+        blocks = range(executor.kv_tokens // BLOCK_TOKENS)
+        self._scattered = Random(0).sample(blocks, len(blocks))
         self.context = 32 if setting.tiny else 512
         self.rounds = 2 if setting.tiny else 30
 
@@ -46,6 +52,7 @@ class Steps:
                 position=self.context - 1,
                 generation=own(generations, job),
                 wants_logits=True,
+                blocks=self._blocks(job, self.context),
             )
             for job in range(batch)
         ]
@@ -78,6 +85,7 @@ class Steps:
             position=before,
             generation=generation,
             wants_logits=True,
+            blocks=self._blocks(0, before + tokens),
         )
         self.executor.open(0, before + tokens, GREEDY)
 
@@ -89,6 +97,11 @@ class Steps:
         took_ms = self.setting.wall_ms(step)
         self.executor.close(0)
         return took_ms
+
+    def _blocks(self, job: int, tokens: int) -> "array[int]":
+        """Of the job by that number, where each has so many tokens."""
+        own = own_blocks(job, tokens)
+        return array("i", [self._scattered[block] for block in own])
 
 
 def run(setting: Setting, shape: str = "1b") -> Figures:

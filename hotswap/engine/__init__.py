@@ -8,6 +8,7 @@ awaited, sums      who waits for an adapter from the disk; what a sum of adapter
 step_runner        a step: activate, launch, land, report; a slot built ahead in between
 executor           what the engine needs of whoever computes
 batch, sequence    the unfinished jobs, what they hold, and one forward pass over some
+block_hashes       what KV is known by, so that a prompt's beginning is computed once
 text               tokens to characters as they come, and stop strings
 ticket, outbox     the client's end of a job, and what a round has for all clients
 status             the frozen view that everybody may read

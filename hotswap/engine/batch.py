@@ -1,7 +1,7 @@
 """Batch: the unfinished sequences, what they hold, and one forward pass over some.
 
-A sequence holds a lease on its generation from `add` until `leave`, and KV from its
-first step until `close` or `leave`.
+A sequence holds a lease on its generation from `add` until `leave`, and samples from
+its first step until `close` or `leave`. The scheduler says where its KV is.
 """
 
 import logging
@@ -16,7 +16,7 @@ from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import GrammarFailed, HotswapError, StepFailed
 from hotswap.model.network.rows import Row
-from scheduler import Mode, Step, Work
+from scheduler import Mode, Scheduler, Step, Work
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,10 @@ class Launched:
 class Batch:
     """Owned by the engine thread."""
 
-    def __init__(self, executor: Executor, store: Store) -> None:
+    def __init__(self, executor: Executor, store: Store, scheduler: Scheduler) -> None:
         self._executor = executor
         self._store = store
+        self._scheduler = scheduler
         self._sequences: dict[int, Sequence] = {}
 
     def __contains__(self, job: int) -> bool:
@@ -65,15 +66,16 @@ class Batch:
             self.forget(self._store.release(sequence.generation))
 
     def close(self, job: int) -> None:
-        """Give back a job's KV: whatever is still to be computed of it is launched."""
+        """End a job's sampling: whatever is still to be computed of it is launched."""
         sequence = self._sequences[job]
-        if sequence.has_kv:
-            sequence.has_kv = False
+        if sequence.is_sampling:
+            sequence.is_sampling = False
             self._executor.close(job)
 
     def forget(self, keys: list[str]) -> None:
-        """Drop generations that no name and no lease holds."""
+        """Drop generations that no name and no lease holds, and their KV."""
         for key in keys:
+            self._scheduler.forget(key)
             self._executor.forget(key)
 
     def pin(self, keys: frozenset[str]) -> None:
@@ -81,8 +83,8 @@ class Batch:
         self._executor.weights.pinned = keys
 
     def launch(self, step: Step) -> Launched:
-        """Begin one forward pass. The weights are as the step wants them. Opens the KV
-        of jobs that have none yet."""
+        """Begin one forward pass. The weights are as the step wants them. Jobs whose
+        first step it is begin to sample."""
         rows = [self._row(work) for work in step.work]
         flight = self._executor.launch(rows, mixed=step.plan.mode is Mode.MIXED)
         return Launched(step, tuple(r.job for r in rows if r.wants_logits), flight)
@@ -117,10 +119,11 @@ class Batch:
         return pieces, failed
 
     def _row(self, work: Work) -> Row:
-        """A job's part of the pass. Opens its KV if this is its first."""
+        """A job's part of the pass. It begins to sample if this is its first."""
         job, sequence = work.job, self._sequences[work.job.id]
-        if not sequence.has_kv:
-            sequence.has_kv = True  # also where opening fails halfway: it is closed
+        if not sequence.is_sampling:
+            # Also where opening fails halfway: it is closed.
+            sequence.is_sampling = True
             self._executor.open(
                 job.id,
                 job.most_tokens,
@@ -129,7 +132,7 @@ class Batch:
                 ends=sequence.ends,
             )
         tokens, position = sequence.tokens_for(work.tokens)
-        is_last = work.tokens >= job.unfilled_tokens
+        is_last = not work.is_prefill or work.tokens == job.unfilled_tokens
         return Row(
             job=job.id,
             tokens=tokens,

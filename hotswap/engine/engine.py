@@ -47,11 +47,13 @@ class Engine:
         *,
         eos: frozenset[int],
         context: int,
+        prefix_cache: bool,
         fetch: Callable[[str], None],
         compose: Callable[[SumOrder], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`context`: most tokens of a prompt and its answer, as the model has it.
+        `prefix_cache`: whether jobs use KV that others have computed, if it can be.
         `fetch`: asks for an adapter that is on disk to be read, `compose` for a sum of
         adapters to be made; both return at once.
         """
@@ -61,10 +63,11 @@ class Engine:
         self._clock = clock
         self._inbox = Inbox()
         self._ids = itertools.count(1)
-        self._batch = Batch(executor, store)
+        self._batch = Batch(executor, store, scheduler)
         self._outbox = Outbox()
         self._counters = Counters()
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
+        self.has_prefix_cache = prefix_cache and executor.shares_blocks
         self._handler = MessageHandler(
             store,
             self._batch,
@@ -74,6 +77,7 @@ class Engine:
             tokenizer=tokenizer,
             eos=eos,
             limit=self.limit,
+            hash_block_tokens=executor.block_tokens if self.has_prefix_cache else None,
             fetch=fetch,
             sums=Sums(store, compose),
             clock=clock,

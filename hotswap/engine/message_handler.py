@@ -55,11 +55,13 @@ class MessageHandler:
         tokenizer: Tokenizer,
         eos: frozenset[int],
         limit: int,
+        hash_block_tokens: int | None,
         fetch: Callable[[str], None],
         sums: Sums,
         clock: Callable[[], float],
     ) -> None:
-        """`limit`: most tokens of a prompt and its answer."""
+        """`limit`: most tokens of a prompt and its answer. `hash_block_tokens`: of a
+        block of KV that other jobs may find; None: they find none."""
         self._store = store
         self._batch = batch
         self._scheduler = scheduler
@@ -68,6 +70,7 @@ class MessageHandler:
         self._counters = counters
         self._eos = eos
         self._limit = limit
+        self._hash_block_tokens = hash_block_tokens
         self._sums = sums
         self._clock = clock
         self._awaited = Awaited(fetch)
@@ -202,10 +205,19 @@ class MessageHandler:
             priority=message.params.priority,
             deadline=None if due is None else since + due,
             weight=message.weight,
+            # Prompts that are scored are computed.
+            reads_cache=message.params.prompt_logprobs is None,
         )
         tokenizer = message.tokenizer or self._tokenizer
         eos = self._eos | (message.tokenizer.eos if message.tokenizer else frozenset())
-        return Sequence(job, message, generation, tokenizer, eos)
+        return Sequence(
+            job,
+            message,
+            generation,
+            tokenizer,
+            eos,
+            hash_block_tokens=self._hash_block_tokens,
+        )
 
     def _answer_tokens(self, message: Submit) -> int:
         """At least one: a prompt that is only scored ends with a token, too, which

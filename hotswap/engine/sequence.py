@@ -3,6 +3,7 @@
 from collections.abc import Sequence as Tokens
 
 from hotswap.adapters.generation import Generation
+from hotswap.engine.block_hashes import BlockHashes
 from hotswap.engine.messages import Submit
 from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.engine.ticket import Finish, Piece
@@ -21,14 +22,24 @@ class Sequence:
         generation: Generation | None,
         tokenizer: Tokenizer,
         eos: frozenset[int],
+        *,
+        hash_block_tokens: int | None = None,
     ) -> None:
+        """`hash_block_tokens`: of a block that others may find; None: of none."""
         self.job = job
         self.ticket = message.ticket
         self.generation = generation
         self.params = message.params
-        self.has_kv = False
+        self.is_sampling = False  # from its first step on, sent back or not
         self.prompt = message.prompt
         self._tokens = list(message.prompt)
+        if hash_block_tokens is not None:
+            job.block_hashes = BlockHashes(
+                self._tokens,
+                hash_block_tokens,
+                generation=job.generation,
+                cache_salt=message.params.cache_salt,
+            )
         self._eos = frozenset() if message.params.ignore_eos else eos
         params = message.params
         self._text = Detokenizer(tokenizer, skips_special=params.skips_special)
@@ -40,16 +51,18 @@ class Sequence:
         return self._eos | self.params.stop_tokens
 
     def tokens_for(self, count: int) -> tuple[list[int] | None, int]:
-        """The next `count` tokens to compute, and the position of the first. None: it
-        is one that is still in the air."""
-        job = self.job
-        start = job.computed
+        """The next `count` tokens to compute, and the position of the first: of its
+        prompt, and what it has generated since. None: it is one that is still in the
+        air, of a job that goes on decoding. Whoever is sent back comes again when its
+        last token has landed."""
+        start = self.job.computed
         return self._tokens[start : start + count] or None, start
 
     def targets_for(self, count: int) -> Tokens[int]:
-        """The prompt's tokens behind the next `count`, where they are to be scored."""
+        """The prompt's tokens behind the next `count`, where they are to be scored:
+        once, which is before the first sample."""
         job = self.job
-        if self.params.prompt_logprobs is None or not job.is_prefilling:
+        if self.params.prompt_logprobs is None or job.generated:
             return ()
         start = job.computed + 1
         return self.prompt[start : start + count]
@@ -58,7 +71,12 @@ class Sequence:
         """Take a sampled token; the piece says what it means to the client."""
         if self.params.max_tokens == 0:  # only the prompt was to be computed
             return Piece(
-                token=None, text="", mode=mode, prompt=sample.prompt, finish="length"
+                token=None,
+                text="",
+                mode=mode,
+                prompt=sample.prompt,
+                finish="length",
+                cached_tokens=self.job.cached_tokens,
             )
         self._tokens.append(sample.token)
         text, finish = self._text_and_finish(sample.token)
@@ -73,6 +91,7 @@ class Sequence:
             prompt=sample.prompt,
             finish=finish,
             stop_reason=stop,
+            cached_tokens=self.job.cached_tokens,
         )
 
     def _text_and_finish(self, token: int) -> tuple[str, Finish | None]:

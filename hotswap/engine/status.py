@@ -27,6 +27,10 @@ class Counters:
     cold_swaps: int = 0
     built_ahead: int = 0  # slots, between the steps of others
     swap_seconds: float = 0.0  # building ahead as well
+    # As the scheduler counts them.
+    preemptions: int = 0  # jobs sent back, to be computed again when KV is free
+    prefix_cache_queries: int = 0  # tokens looked up
+    prefix_cache_hits: int = 0  # of those, found
 
     def copy(self) -> "Counters":
         return replace(self)
@@ -85,6 +89,9 @@ def snapshot(
     is_stopping: bool,
 ) -> Status:
     """The state now. On the engine thread."""
+    counters.preemptions = scheduler.preempted
+    queries, hits = scheduler.prefix_tokens
+    counters.prefix_cache_queries, counters.prefix_cache_hits = queries, hits
     return Status(
         adapters=store.adapters(),
         resident=executor.weights.resident,

@@ -20,7 +20,8 @@ Finish = Literal["eos", "stop", "length"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """What one step gave a job. `text` may be empty; `finish` ends the stream.
-    `scored`, `prompt`: as a `Sample` has them."""
+    `scored`, `prompt`: as a `Sample` has them. `cached_tokens`: of the prompt, whose KV
+    another job had computed."""
 
     token: int | None
     text: str
@@ -29,6 +30,7 @@ class Piece:
     prompt: tuple[Scored, ...] = ()
     finish: Finish | None = None
     stop_reason: str | int | None = None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from hotswap.cache import keep, recall
 from hotswap.model.executor_choice import ModelExecutor
 from hotswap.model.machine.fingerprint import digest
 from hotswap.model.machine.progress import progress
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import Costs, Mode, StepShape, Swap
 
@@ -217,6 +217,7 @@ def _steps(
                     position=position,
                     generation=made[n % len(made)] if made else None,
                     wants_logits=True,
+                    blocks=own_blocks(n, context),
                 )
                 for n, job in enumerate(jobs)
             ]

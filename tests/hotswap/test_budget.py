@@ -13,7 +13,7 @@ from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.eager.linear import Linear
 from hotswap.model.load import load
 from hotswap.model.machine.budget import Demand, MemoryPlan, plan_memory
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 
@@ -87,6 +87,7 @@ def run(
         position=0,
         generation=generation,
         wants_logits=True,
+        blocks=own_blocks(0, 32),
     )
     found = runner.forward([row], mixed=mixed)
     runner.close(1)
@@ -186,32 +187,6 @@ def test_only_a_single_slot_without_golden_cannot_be_built_ahead(
 ) -> None:
     assert runner.weights.builds_ahead
     assert not tight.weights.builds_ahead
-
-
-def test_the_kv_of_a_live_job_moves_when_room_is_scattered(model_folder: Path) -> None:
-    runner = EagerExecutor(
-        load(str(model_folder), "float32", "cpu"), slots=1, kv_tokens=64
-    )
-
-    def step(job: int, tokens: list[int], position: int) -> torch.Tensor:
-        row = Row(
-            job=job,
-            tokens=tokens,
-            position=position,
-            generation=None,
-            wants_logits=True,
-        )
-        return runner.forward([row], mixed=False)
-
-    runner.open(1, 30, SamplingParams())
-    runner.open(2, 30, SamplingParams())
-    step(2, [40, 41, 42], 0)
-    wanted = step(2, [43], 3)
-    runner.close(1)
-
-    runner.open(3, 34, SamplingParams())  # fits only when the second has moved
-
-    assert torch.equal(step(2, [43], 3), wanted)
 
 
 def test_nothing_is_kept_of_a_generation_that_is_forgotten(

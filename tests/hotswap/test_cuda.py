@@ -10,12 +10,11 @@ from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.calibrate import measure
 from hotswap.model.eager import executor as executor_module
 from hotswap.model.eager.executor import EagerExecutor
-from hotswap.model.eager.kv import KV
 from hotswap.model.eager.linear import Linear
 from hotswap.model.eager.merge import merge
 from hotswap.model.load import load
 from hotswap.model.machine.device import Cuda
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 
@@ -51,6 +50,7 @@ def logits(
             position=start,
             generation=generation,
             wants_logits=True,
+            blocks=own_blocks(1, 32),
         )
         found.append(runner.forward([row], mixed=mixed)[0])
     runner.close(1)
@@ -170,20 +170,6 @@ def test_a_flip_waits_for_the_side(
 
     for now, then in zip(slot(cuda), alone, strict=True):
         assert torch.equal(now, then)
-
-
-def test_kv_slides_together_on_the_device() -> None:
-    with torch.inference_mode():
-        kv = KV(8)
-        first, second = kv.spans.reserve(3), kv.spans.reserve(3)
-        rows = torch.arange(3, 6, device="cuda")
-        data = torch.randn(3, 2, 4, device="cuda")
-        kv.write(0, rows, data, data)
-        kv.spans.release(first)
-        kv.spans.reserve(5)
-        keys, _ = kv.write(0, rows[:0], data[:0], data[:0])
-
-        assert torch.equal(keys[second.start : second.start + 3], data)
 
 
 def test_costs_are_measured(cuda: EagerExecutor) -> None:

@@ -6,7 +6,7 @@ from hotswap.errors import MergeFailed
 from hotswap.model.eager import executor as executor_module
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
 from tests.late_device import WORK_S, Later, generation, made, shown
@@ -90,7 +90,16 @@ def test_a_step_is_over_when_it_returns(
     runner.open(1, 4, SamplingParams())
 
     runner.forward(
-        [Row(job=1, tokens=[3], position=0, generation=None, wants_logits=False)],
+        [
+            Row(
+                job=1,
+                tokens=[3],
+                position=0,
+                generation=None,
+                wants_logits=False,
+                blocks=own_blocks(0, 4),
+            )
+        ],
         mixed=False,
     )
 

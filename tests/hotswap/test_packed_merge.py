@@ -16,7 +16,7 @@ from hotswap.model.eager.packed_merge import blocks_of
 from hotswap.model.machine.device import Host
 from hotswap.model.machine.kernels import Plain, kernels_for
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from tests import tiny
 
@@ -199,7 +199,14 @@ def test_a_model_merged_in_blocks_says_what_peft_says_and_base_stays_base(
     def logits(generation: Generation | None) -> torch.Tensor:
         runner.weights.activate(generation)
         runner.open(1, 32, SamplingParams())
-        row = Row(job=1, tokens=ids, position=0, generation=None, wants_logits=True)
+        row = Row(
+            job=1,
+            tokens=ids,
+            position=0,
+            generation=None,
+            wants_logits=True,
+            blocks=own_blocks(0, 32),
+        )
         found = runner.forward([row], mixed=False)
         runner.close(1)
         return found[0]

@@ -12,7 +12,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.machine.kernels import kernels_for
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from tests import tiny
 
@@ -69,6 +69,7 @@ def logits(
             position=position,
             generation=generation,
             wants_logits=True,
+            blocks=own_blocks(1, 64),
         )
         found.append(runner.forward([row], mixed=mixed)[0])
         position += len(tokens)
@@ -166,6 +167,7 @@ def test_a_mixed_batch_gives_each_row_its_own_adapter(tmp_path: Path) -> None:
                 position=0,
                 generation=generations[which],
                 wants_logits=True,
+                blocks=own_blocks(job, 16),
             )
         )
 

@@ -14,7 +14,7 @@ from peft import PeftModel
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
 from hotswap.model.network import prompt_scores
-from hotswap.model.network.rows import Row, Sample, Scored
+from hotswap.model.network.rows import Row, Sample, Scored, own_blocks
 from hotswap.sampling_params import SamplingParams
 from tests import tiny
 from tests.hotswap.gpu.executors import executor_of, loaded
@@ -50,6 +50,7 @@ def row_of(
         generation=of,
         wants_logits=end == len(prompt),
         targets=prompt[start + 1 : end + 1] if asks else (),
+        blocks=own_blocks(job, len(prompt) + 1),
     )
 
 

@@ -5,11 +5,11 @@ import torch
 from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.ragged_batch import Inputs, RaggedBatch
 from hotswap.model.machine.kernels import Plain
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from tests.fakes import generation
 
 CPU = torch.device("cpu")
-CAPACITY = 600
+CAPACITY = 608
 
 
 class Network:
@@ -29,8 +29,8 @@ def test_steps_of_all_sizes_are_computed_in_a_few_and_fill_no_kv_of_jobs() -> No
     network = Network()
     lora = BatchedLora(torch.float32, CPU, Plain())
     batch = RaggedBatch(network, lora, CAPACITY, CPU)
-    batch.open(1, CAPACITY - 3)  # all there is, but for
-    batch.open(2, 3)
+    all_but_one = own_blocks(0, CAPACITY - 16)
+    tables = {1: all_but_one, 2: own_blocks(len(all_but_one), 16)}
     for tokens in range(1, 257):
         for mixed in (False, True):
             rows = [
@@ -40,6 +40,7 @@ def test_steps_of_all_sizes_are_computed_in_a_few_and_fill_no_kv_of_jobs() -> No
                     position=0,
                     generation=None,
                     wants_logits=True,
+                    blocks=tables[job],
                 )
                 for job, count in ((1, tokens), (2, 2))
             ]
@@ -65,10 +66,16 @@ def test_the_tokens_that_fill_a_step_are_nobodys_in_a_mixed_step() -> None:
         return y.index_select(0, inputs.last)
 
     batch = RaggedBatch(network, lora, CAPACITY, CPU)
-    batch.open(1, 100)
     own = generation("a")
     lora.load([own])
-    row = Row(job=1, tokens=[7] * 20, position=0, generation=own, wants_logits=True)
+    row = Row(
+        job=1,
+        tokens=[7] * 20,
+        position=0,
+        generation=own,
+        wants_logits=True,
+        blocks=own_blocks(0, 100),
+    )
     batch.run([row], mixed=True)
 
     assert met == [20]

@@ -69,7 +69,7 @@ async def answers(
     policy: str = "affinity",
 ) -> list[Ended]:
     """What the adapters named answer, four at a time."""
-    scheduler = small_scheduler(POLICIES[policy]())
+    scheduler = small_scheduler(POLICIES[policy](), block_tokens=executor.block_tokens)
     engine = Engine(
         executor,
         scheduler,
@@ -77,6 +77,7 @@ async def answers(
         TOKENIZER,
         eos=frozenset({tiny.EOS}),
         context=500,
+        prefix_cache=False,
         fetch=lambda name: None,
         compose=lambda order: None,
     )

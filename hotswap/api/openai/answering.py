@@ -83,7 +83,7 @@ async def _answer(request: Request, running: Running, shape: ResponseShape) -> R
         return Stream(chunks, media_type="text/event-stream", headers=running.headers())
     answers = await collect(request, running)
     generated = sum(answer.generated for answer in answers)
-    used = usage(running.prompt_tokens, generated)
+    used = usage(running.prompt_tokens, generated, running.cached_tokens)
 
     def encoded() -> bytes:
         return msgspec.json.encode(shape.whole(answers, used))
@@ -107,7 +107,8 @@ async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes
             if chunk is not None:
                 yield event(chunk)
         if shape.tells_usage:
-            yield event(shape.usage_chunk(usage(running.prompt_tokens, tokens)))
+            used = usage(running.prompt_tokens, tokens, running.cached_tokens)
+            yield event(shape.usage_chunk(used))
         yield b"data: [DONE]\n\n"
     except Exception as error:
         if not running.has_begun:

@@ -18,6 +18,7 @@ from hotswap.sampling_ranges import (
     AnswerTokens,
     BadWords,
     Bias,
+    CacheSalt,
     Copies,
     MinTokens,
     StopString,
@@ -71,6 +72,7 @@ class OpenAIBody(StructuredFields, frozen=True, kw_only=True):
     truncate_prompt_tokens: Annotated[int, Meta(ge=-1, le=1 << 31)] | None = None
     truncation_side: Side | None = None
     add_special_tokens: bool | None = None
+    cache_salt: CacheSalt | None = None
     return_token_ids: bool = False
     return_tokens_as_token_ids: bool = False
     stream: bool = False
@@ -119,6 +121,7 @@ class OpenAIBody(StructuredFields, frozen=True, kw_only=True):
             allowed_tokens=None if allowed is None else frozenset(allowed),
             logprobs=self.top,
             prompt_logprobs=self._prompt_top,
+            cache_salt=self.cache_salt,
         )
 
     def prompt_options(self, sidecar: Sidecar) -> PromptOptions:

@@ -140,8 +140,8 @@ class ResponseShape(ABC):
         """vLLM's `continuous_usage_stats`: of that choice and its prompt."""
         if not self._asked.stream_options.continuous_usage_stats:
             return None
-        prompt = self.running.requests[index].prompt
-        return usage(len(prompt.tokens), self._counts[index])
+        prompt = self.running.requests[index].prompt.tokens
+        return usage(len(prompt), self._counts[index], self.running.cached[index])
 
     def _told(self, job: int, pieces: Sequence[Piece]) -> dict[str, Any]:
         """What a choice tells of these tokens besides their text."""
@@ -184,13 +184,13 @@ def ran(server: ServerState, requests: Sequence[JobRequest], asked: str | None) 
     return names[0] if len(set(names)) == 1 else ", ".join(names)
 
 
-def usage(prompt: int, answer: int) -> Usage:
-    """Of so many tokens. No prompt's KV is taken from another's: none is cached."""
+def usage(prompt: int, answer: int, cached: int) -> Usage:
+    """Of so many tokens. `cached`: of the prompt's, those that were found."""
     return {
         "prompt_tokens": prompt,
         "completion_tokens": answer,
         "total_tokens": prompt + answer,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached},
     }
 
 

@@ -17,7 +17,7 @@ _ALIKE = (
     *SamplingFields.__struct_fields__,
     *("model", "adapter", "adapters", "parallel_tool_calls", "stop", "ignore_eos"),
     *("include_stop_str_in_output", "skip_special_tokens", "logit_bias"),
-    *("structured_outputs", "chat_template_kwargs"),
+    *("structured_outputs", "chat_template_kwargs", "cache_salt"),
 )
 # A chat's names of the others, as errors have them, and ours.
 _NAMES = (

@@ -100,10 +100,10 @@ class ResponsesShape:
         }
 
     def _usage(self) -> dict[str, Any]:
-        prompt = self._running.prompt_tokens
+        prompt, cached = self._running.prompt_tokens, self._running.cached_tokens
         return {
             "input_tokens": prompt,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
             "output_tokens": self._tokens,
             "output_tokens_details": {"reasoning_tokens": self._reasoned},
             "total_tokens": prompt + self._tokens,

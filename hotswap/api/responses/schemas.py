@@ -13,6 +13,7 @@ from hotswap.api.shared.schemas import Fields
 from hotswap.sampling_params import SamplingParams
 from hotswap.sampling_ranges import (
     Bias,
+    CacheSalt,
     MaxTokens,
     StopString,
     StopStrings,
@@ -103,6 +104,7 @@ class Responses(SamplingFields, frozen=True, kw_only=True):
     skip_special_tokens: bool = True
     logit_bias: Annotated[dict[str, Bias], Meta(max_length=1000)] | None = None
     structured_outputs: StructuredOutputs | None = None
+    cache_salt: CacheSalt | None = None
     chat_template_kwargs: Annotated[dict[str, Any], Meta(max_length=64)] | None = None
 
     @property

@@ -55,6 +55,7 @@ class Running:
         self._tickets = tickets
         self._changes = changes
         self._modes: dict[int, set[str]] = {}
+        self.cached: dict[int, int] = {}  # prompt tokens, of each job with a piece
 
     @property
     def has_begun(self) -> bool:
@@ -66,6 +67,16 @@ class Running:
         """Of each prompt once, however many copies answer it."""
         prompts = {id(each.prompt): each.prompt for each in self.requests}
         return sum(len(prompt.tokens) for prompt in prompts.values())
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of each prompt once, those that a job before this request had computed: what
+        a copy has found may be another copy's work. Whole with the last pieces."""
+        least: dict[int, int] = {}
+        for index, tokens in self.cached.items():
+            prompt = id(self.requests[index].prompt)
+            least[prompt] = min(tokens, least.get(prompt, tokens))
+        return sum(least.values())
 
     @property
     def generations(self) -> str:
@@ -97,6 +108,7 @@ class Running:
         async with aclosing(self._raw()) as raw:
             async for index, piece in raw:
                 self._modes.setdefault(index, set()).add(piece.mode.value)
+                self.cached[index] = piece.cached_tokens
                 change = self._changes[index]
                 if change is None:
                     yield index, piece

@@ -50,7 +50,6 @@ _OPENAI: Neutral = {
     # vLLM's own
     "request_id": ANYTHING,
     "session_id": ANYTHING,
-    "cache_salt": ANYTHING,
     "logits_processors": ([],),
     "logprobs_mode": ("raw_logprobs",),
     "logprob_token_ids": NOTHING,
@@ -122,7 +121,6 @@ RESPONSES: Neutral = {
     "prompt_cache_retention": ANYTHING,
     # vLLM's own
     "request_id": ANYTHING,
-    "cache_salt": ANYTHING,
     "enable_response_messages": (False,),
     "previous_input_messages": NOTHING,
     "media_io_kwargs": ({},),

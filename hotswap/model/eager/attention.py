@@ -1,19 +1,21 @@
 """Attention over the KV arena, for all rows of a step at once.
 
 Decoding rows whose contexts are short and alike are gathered and attend in one call;
-those with a longer one attend by themselves, on a view of their span. In both, the
-query heads of a KV head are folded into the query length: on the CPU that is 4 to 8
-times faster than `enable_gqa` at query length 1. Prefilling rows attend job by job.
+those with a longer one attend by themselves, on a view of the arena where their blocks
+are neighbours. In both, the query heads of a KV head are folded into the query length:
+on the CPU that is 4 to 8 times faster than `enable_gqa` at query length 1. Prefilling
+rows attend job by job.
 """
 
+from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from hotswap.model.eager.kv import KV
-from hotswap.model.network.spans import Span
+from hotswap.model.eager.kv import KV, Part, Seen, arena_rows, arena_rows_of_all
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 # Gathering copies the context, a call of one's own costs its overhead: on 2 cores the
 # two meet at about 250 tokens. Contexts up to it share a call with those that round up
@@ -24,18 +26,24 @@ _SHORT = 64
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Rows [row, row + tokens) of the step are positions from `position` of `span`."""
+    """Rows [row, row + tokens) of the step are positions from `position` of the job
+    whose KV is in `blocks`."""
 
     row: int
     tokens: int
     position: int
-    span: Span
+    blocks: "array[int]"
+
+    def seen(self, window: int | None) -> Part:
+        """What its tokens see, all together."""
+        first = max(0, self.position + 1 - window) if window else 0
+        return self.blocks, first, self.position + self.tokens
 
 
 @dataclass(frozen=True, slots=True)
 class _Decode:
     rows: torch.Tensor | None  # [n] rows of the step; None: all of them, in order
-    gather: torch.Tensor | slice  # [n * longest] arena rows, or the one job's
+    seen: torch.Tensor | Seen  # [n * longest] arena rows, or what the one job sees
     n: int
     mask: torch.Tensor | None  # [n, 1, 1, longest] additive, None if nothing is padded
 
@@ -43,7 +51,7 @@ class _Decode:
 @dataclass(frozen=True, slots=True)
 class _Prefill:
     rows: slice
-    seen: slice  # arena rows
+    seen: Seen
     mask: torch.Tensor | None  # [tokens, seen] additive, None for plain causal
 
 
@@ -60,11 +68,14 @@ class Attention:
     )
 
     def __post_init__(self) -> None:
-        rows = [
-            p.span.start + p.position + i
-            for p in self.segments
-            for i in range(p.tokens)
-        ]
+        rows: list[int] = []
+        for p in self.segments:
+            if p.tokens == 1:
+                block, offset = divmod(p.position, BLOCK_TOKENS)
+                rows.append(p.blocks[block] * BLOCK_TOKENS + offset)
+            else:
+                part = p.blocks, p.position, p.position + p.tokens
+                rows.extend(arena_rows(part).tolist())
         self.write = torch.tensor(rows, device=self.device)
 
     def attend(
@@ -91,8 +102,8 @@ class Attention:
         for p in prefills:
             attended = sdpa(
                 q[p.rows].transpose(0, 1)[None],
-                keys[p.seen].transpose(0, 1)[None],
-                values[p.seen].transpose(0, 1)[None],
+                p.seen.of(keys).transpose(0, 1)[None],
+                p.seen.of(values).transpose(0, 1)[None],
                 attn_mask=p.mask,
                 is_causal=p.mask is None,
                 scale=scaling,
@@ -135,35 +146,26 @@ class Attention:
         return torch.tensor([p.row for p in segments], device=self.device)
 
     def _alone(self, segment: Segment, window: int | None) -> _Decode:
-        seen = min(segment.position + 1, window or segment.position + 1)
-        stop = segment.span.start + segment.position + 1
-        return _Decode(self._rows([segment]), slice(stop - seen, stop), 1, None)
+        seen = self.kv.seen(segment.seen(window))
+        return _Decode(self._rows([segment]), seen, 1, None)
 
     def _together(
         self, segments: list[Segment], window: int | None, dtype: torch.dtype
     ) -> _Decode:
-        ends = torch.tensor([p.span.start + p.position + 1 for p in segments])
-        seen = torch.tensor(
-            [min(p.position + 1, window or p.position + 1) for p in segments]
-        )
-        steps = torch.arange(int(seen.max()))
-        starts = (ends - seen)[:, None]
-        inside = steps < seen[:, None]
-        gather = torch.where(inside, starts + steps, starts).flatten()
+        # What is behind its end repeats a row's first: nobody else's may be read.
+        rows, inside = arena_rows_of_all(p.seen(window) for p in segments)
         mask = None
-        if not bool(inside.all()):
+        if not inside.all():
             mask = torch.zeros(inside.shape, dtype=dtype)
-            mask.masked_fill_(~inside, float("-inf"))
+            mask.masked_fill_(~torch.from_numpy(inside), float("-inf"))
             mask = mask[:, None, None, :].to(self.device)
-        return _Decode(
-            self._rows(segments), gather.to(self.device), len(segments), mask
-        )
+        gather = torch.from_numpy(rows).flatten().to(self.device)
+        return _Decode(self._rows(segments), gather, len(segments), mask)
 
     def _prefill(
         self, segment: Segment, window: int | None, dtype: torch.dtype
     ) -> _Prefill:
-        first = max(0, segment.position + 1 - window) if window else 0
-        stop = segment.position + segment.tokens
+        _, first, stop = part = segment.seen(window)
         mask = None
         if segment.position or (window and stop > window):
             query = torch.arange(segment.position, stop, device=self.device)[:, None]
@@ -173,9 +175,8 @@ class Attention:
                 hidden |= key <= query - window
             mask = torch.zeros(hidden.shape, dtype=dtype, device=self.device)
             mask.masked_fill_(hidden, float("-inf"))
-        start = segment.span.start
         rows = slice(segment.row, segment.row + segment.tokens)
-        return _Prefill(rows, slice(start + first, start + stop), mask)
+        return _Prefill(rows, self.kv.seen(part), mask)
 
 
 def _decode(
@@ -188,10 +189,10 @@ def _decode(
     """[n, heads, head_dim] of the group's rows."""
     if d.rows is not None:
         q = q.index_select(0, d.rows)
-    if isinstance(d.gather, slice):
-        k, v = keys[d.gather], values[d.gather]
+    if isinstance(d.seen, Seen):
+        k, v = d.seen.of(keys), d.seen.of(values)
     else:
-        k, v = keys.index_select(0, d.gather), values.index_select(0, d.gather)
+        k, v = keys.index_select(0, d.seen), values.index_select(0, d.seen)
     kv_heads = keys.shape[1]
     attended = sdpa(
         q.view(d.n, kv_heads, q.shape[1] // kv_heads, q.shape[-1]),

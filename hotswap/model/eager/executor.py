@@ -9,7 +9,7 @@ from hotswap.adapters.generation import Generation, bytes_of
 from hotswap.adapters.layout import hollowed
 from hotswap.model.eager.eviction import evict_golden
 from hotswap.model.eager.forward_choice import ChosenForward, choose_forward
-from hotswap.model.machine.budget import Demand, plan_memory
+from hotswap.model.machine.budget import Demand, in_blocks, plan_memory
 from hotswap.model.machine.device import Device, device_of, free_host_bytes
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
@@ -17,7 +17,7 @@ from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.grammar_masks import GrammarMasks
 from hotswap.model.network.loaded import Loaded
 from hotswap.model.network.prompt_scores import told
-from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.rows import BLOCK_TOKENS, Row, Sample
 from hotswap.model.network.sampling import sample
 from hotswap.model.network.sampling_rows import Samplers
 from hotswap.model.weights.mergeable import head_path
@@ -35,7 +35,7 @@ class EagerExecutor:
     """
 
     launches_ahead = False
-    block_tokens = 16
+    block_tokens = BLOCK_TOKENS
 
     def __init__(
         self,
@@ -58,11 +58,14 @@ class EagerExecutor:
         chosen = choose_forward(loaded)
         linears, others = chosen.linears, other_parameters(model, chosen.linears)
         plan = plan_memory if device.is_host else plan_gpu_memory
-        self.memory = plan(
-            _demand(loaded, chosen, device, loaded_bytes),
-            budget_bytes or device.budget_bytes(),
-            slots=slots,
-            kv_tokens=kv_tokens,
+        self.memory = in_blocks(
+            plan(
+                _demand(loaded, chosen, device, loaded_bytes),
+                budget_bytes or device.budget_bytes(),
+                slots=slots,
+                kv_tokens=kv_tokens,
+            ),
+            self.block_tokens,
         )
         if not self.memory.golden_stays:
             evict_golden(linears, model, device)
@@ -82,8 +85,8 @@ class EagerExecutor:
 
     @property
     def shares_blocks(self) -> bool:
-        """Not yet: jobs have spans of their own."""
-        return False
+        """Whether what one job has computed into a block serves others, too."""
+        return self._forward.shares_blocks
 
     @property
     def batched_lora_bytes(self) -> int:
@@ -102,7 +105,6 @@ class EagerExecutor:
         ends: frozenset[int] = frozenset(),
     ) -> None:
         """Reserve KV for a job. Never fails while the scheduler counts right."""
-        self._forward.open(job, tokens)
         self._samplers.open(job, tokens, params, prompt=prompt, ends=ends)
 
     def close(self, job: int) -> None:

@@ -34,7 +34,8 @@ class Forward(Protocol):
 
     @property
     def token_bytes(self) -> int: ...
-    def open(self, job: int, tokens: int) -> None: ...
+    @property
+    def shares_blocks(self) -> bool: ...
     def close(self, job: int) -> None: ...
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor: ...
 
@@ -140,8 +141,6 @@ def _replaced(loaded: Loaded) -> tuple[BatchedLora, list[Linear]]:
 
 def _probe(forward: Forward, probes: Probes) -> torch.Tensor:
     """Logits of the last of their steps."""
-    for job, ids in enumerate(probes.prompts):
-        forward.open(job, len(ids))
     for rows in probes.steps:
         logits = forward.run(rows, mixed=False)
     for job in range(len(probes.prompts)):

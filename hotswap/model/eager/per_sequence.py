@@ -16,6 +16,8 @@ from hotswap.model.network.rows import Row
 
 
 class PerSequence:
+    shares_blocks = False
+
     def __init__(self, model: PreTrainedModel, lora: BatchedLora, plain: str) -> None:
         model.set_attn_implementation(plain)
         self._model = model
@@ -23,10 +25,8 @@ class PerSequence:
         self._caches: dict[int, Cache] = {}
         self.token_bytes = 0
 
-    def open(self, job: int, tokens: int) -> None:
-        self._caches[job] = DynamicCache(config=self._model.config)
-
     def close(self, job: int) -> None:
+        """Drop its cache; unknown jobs have none."""
         self._caches.pop(job, None)
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
@@ -41,8 +41,12 @@ class PerSequence:
 
     def _forward(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows, vocab] of one job's rows, each of them their last token's: one
-        row, or several of one token each."""
-        cache, own = self._caches[rows[0].job], rows[0].generation
+        row, or several of one token each. A job that stands at its beginning gets a new
+        cache: it is its first row, or it was sent back."""
+        job, own = rows[0].job, rows[0].generation
+        if rows[0].position == 0:
+            self._caches[job] = DynamicCache(config=self._model.config)
+        cache = self._caches[job]
         ids = [token for row in rows for token in row.known]
         mapped: AbstractContextManager[None] = nullcontext()
         if mixed:

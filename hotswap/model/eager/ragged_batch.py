@@ -5,6 +5,7 @@ The tokens of all jobs come as one sequence without padding, those of a job toge
 knows, `attention_interface` for any transformers model whose attention can be replaced.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,8 +15,7 @@ import torch
 from hotswap.model.eager.attention import Attention, Segment
 from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.kv import KV
-from hotswap.model.network.rows import Row
-from hotswap.model.network.spans import Span
+from hotswap.model.network.rows import BLOCK_TOKENS, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +30,35 @@ class Inputs:
 
 # oneDNN makes and keeps a kernel for each number of rows that it meets, half a megabyte
 # and some milliseconds each: a step of more tokens is filled up to a multiple of this.
-_FILL = 16
+_FILL = BLOCK_TOKENS  # so that one block takes what fills a step up
 
 Network = Callable[[Inputs], torch.Tensor]
 """Logits [rows that want them, vocab]. Writes the KV."""
 
 
 class RaggedBatch:
-    """Owned by the engine thread."""
+    """Owned by the engine thread. Keeps nothing of a job but what is in its blocks."""
+
+    shares_blocks = True
 
     def __init__(
         self, network: Network, lora: BatchedLora, capacity: int, device: torch.device
     ) -> None:
+        """`capacity`: tokens of KV, in whole blocks."""
         self._network = network
         self._lora = lora
         self._fill = _FILL if device.type == "cpu" else 1
-        self._kv = KV(capacity + self._fill)
-        self._nobody = self._kv.spans.reserve(self._fill)  # whose tokens fill a step up
-        self._spans: dict[int, Span] = {}
+        blocks = capacity // BLOCK_TOKENS
+        self._kv = KV(blocks + 1, device)
+        self._nobody = array("i", [blocks])  # whose tokens fill a step up
         self._device = device
 
     @property
     def token_bytes(self) -> int:
         return self._kv.token_bytes
 
-    def open(self, job: int, tokens: int) -> None:
-        self._spans[job] = self._kv.spans.reserve(tokens)
-
     def close(self, job: int) -> None:
-        span = self._spans.pop(job, None)
-        if span is not None:
-            self._kv.spans.release(span)
+        """Its blocks are the scheduler's."""
 
     def run(self, rows: Sequence[Row], *, mixed: bool) -> torch.Tensor:
         """Logits [rows that want them, vocab], float32, in the order of `rows`."""
@@ -81,9 +79,7 @@ class RaggedBatch:
         last: list[int] = []
         for row in rows:
             tokens = len(row.known)
-            segments.append(
-                Segment(len(ids), tokens, row.position, self._spans[row.job])
-            )
+            segments.append(Segment(len(ids), tokens, row.position, row.blocks))
             ids.extend(row.known)
             positions.extend(range(row.position, row.position + tokens))
             if row.wants_logits:

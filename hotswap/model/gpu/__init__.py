@@ -3,7 +3,7 @@
 executor              opens and closes jobs, launches steps; flights bring samples back
 forward               one pass over a step's rows, in one of the buckets
 step_inputs           a step as tables, staging brings them over in one copy;
-                      attention_table says who attends to what
+                      attention_table says who attends to what, and where it lies
 graphs                a step's work recorded once, launched as one
 operations            the operations of the chain; linear: its products, in slots that
                       never move; arena: the KV

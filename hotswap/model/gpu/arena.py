@@ -1,4 +1,9 @@
-"""Arena: the keys and values of all live jobs, allocated once for all layers."""
+"""Arena: the keys and values of all live jobs, allocated once for all layers.
+
+Who has which of its rows is the engine's to say, in blocks of `BLOCK_TOKENS`. What a
+job had may still be written by a step in the air when the next one has it already: that
+one's steps are launched later, and the device runs them in order.
+"""
 
 import torch
 
@@ -13,8 +18,7 @@ class Arena:
         shape: tuple[int, int],
         like: torch.Tensor,
     ) -> None:
-        # Zeros: what was never written is read by nobody, but multiplied by zero in a
-        # block whose other rows were.
+        # Zeros: calibration attends to what was never written, and times real numbers.
         self._both = like.new_zeros((layers, 2, capacity, *shape))
         self.keys = [layer[0] for layer in self._both]
         self.values = [layer[1] for layer in self._both]
@@ -22,10 +26,3 @@ class Arena:
     @property
     def nbytes(self) -> int:
         return self._both.nbytes
-
-    @torch.inference_mode()
-    def move(self, start: int, to: int, tokens: int) -> None:
-        """Of every layer; queued after the steps that were launched so far."""
-        for layer in self._both:
-            # clone: source and target may overlap
-            layer[:, to : to + tokens] = layer[:, start : start + tokens].clone()

@@ -26,6 +26,7 @@ from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.gpu.lora_parts import fitting_parts
 from hotswap.model.gpu.memory_demand import memory_demand
 from hotswap.model.gpu.operations import GpuOperations
+from hotswap.model.machine.budget import in_blocks
 from hotswap.model.machine.device import device_of
 from hotswap.model.machine.gpu_budget import plan_gpu_memory
 from hotswap.model.machine.pinned import pinned
@@ -33,10 +34,9 @@ from hotswap.model.network.adapter_layout import adapter_layout
 from hotswap.model.network.grammar_masks import GrammarMasks
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.rows import BLOCK_TOKENS, Row, Sample
 from hotswap.model.network.sampling import sample
 from hotswap.model.network.sampling_rows import Samplers
-from hotswap.model.network.spans import Span, Spans
 from hotswap.model.weights.mergeable import head_path
 from hotswap.model.weights.other_parameters import other_parameters
 from hotswap.model.weights.weights import Weights
@@ -50,8 +50,8 @@ class GpuExecutor:
 
     kind = "llama on graphs"
     launches_ahead = True
-    block_tokens = 16
-    shares_blocks = False
+    block_tokens = BLOCK_TOKENS
+    shares_blocks = True
 
     def __init__(
         self,
@@ -80,22 +80,22 @@ class GpuExecutor:
         network = Llama(model, operations)
         linears = operations.linears
         others = other_parameters(model, linears)
-        self.memory = plan_gpu_memory(
+        plan = plan_gpu_memory(
             memory_demand(loaded, operations, device, loaded_bytes),
             budget_bytes or device.budget_bytes(),
             slots=slots,
             kv_tokens=kv_tokens,
         )
+        self.memory = in_blocks(plan, self.block_tokens)
+        self.kv_tokens = self.memory.kv_tokens
         if not self.memory.golden_stays:
             evict_golden(linears, model, device)
 
         self.layout = adapter_layout(loaded.name, skeleton, linears, others)
         self.weights = Weights([*linears, *others], self.memory.slots, device)
-        self.kv_tokens = self.memory.kv_tokens
         self._device = device
         self._pool = operations.mix(self.memory.lora_pages, device)
-        arena = operations.allocate(self.kv_tokens)
-        self._spans = Spans(self.kv_tokens, arena.move)
+        operations.allocate(self.kv_tokens)
         self._flights = Flights(device, model.device, room_for(self.max_batch))
         self._forward = GpuForward(
             network,
@@ -105,8 +105,8 @@ class GpuExecutor:
             device,
             max_tokens=self.max_batch + self.prefill_tokens,
             sampled=self._flights.tokens,
+            context=loaded.context,
         )
-        self._places: dict[int, Span] = {}
         most_rows = self._forward.sequences
         self._samplers = Samplers(self.kv_tokens, model.device, most_rows=most_rows)
         self._grammar_masks = GrammarMasks()
@@ -155,16 +155,13 @@ class GpuExecutor:
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
     ) -> None:
-        """Reserve KV for a job. Never fails while the scheduler counts right."""
-        self._places[job] = self._spans.reserve(tokens)
+        """Begin to sample for a job. Its KV is where its rows say."""
         self._samplers.open(job, tokens, params, prompt=prompt, ends=ends)
 
     def close(self, job: int) -> None:
-        """Give a job's KV back; unknown jobs never had any. A flight that still writes
-        it is done before any that is launched later."""
-        place = self._places.pop(job, None)
-        if place is not None:
-            self._spans.release(place)
+        """Forget how a job samples; unknown jobs never did. A flight that still writes
+        its blocks of KV is done before any that is launched later: whoever has them
+        next finds what he has written himself, or what was whole before."""
         self._samplers.close(job)
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
@@ -241,7 +238,6 @@ class GpuExecutor:
             log.info("generation %s runs without graphs: %s", key, what)
         return self._forward.run(
             rows,
-            [self._places[row.job].start for row in rows],
             self._sampled_at,
             mixed=mixed,
             memory_id=memory_id,

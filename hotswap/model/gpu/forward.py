@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
-from hotswap.model.gpu.attention_table import AttentionTable, block_rows
+from hotswap.model.gpu.attention_table import AttentionTable, tile_rows
 from hotswap.model.gpu.buckets import (
     LARGEST,
     Bucket,
@@ -25,7 +26,7 @@ from hotswap.model.gpu.operations import GpuOperations, GpuStep
 from hotswap.model.gpu.staging import Shapes, Staging, words_of
 from hotswap.model.gpu.step_inputs import StepRows, fill, put, shapes_of, step_rows
 from hotswap.model.machine.device import Device
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import BLOCK_TOKENS, Row
 
 Network = Callable[[GpuStep], torch.Tensor]
 """Logits [bucket's sequences, vocab]. Writes the KV."""
@@ -46,7 +47,8 @@ _Prepared = tuple[Shapes, Callable[[], torch.Tensor]]
 
 class GpuForward:
     """Owned by the engine thread. A step has at most `sequences` rows and `tokens`
-    tokens. `sampled` [sequences, a `room_for`] int64: what the step before sampled."""
+    tokens, and a sequence at most `context` of them. `sampled` [sequences, a
+    `room_for`] int64: what the step before sampled."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class GpuForward:
         *,
         sampled: torch.Tensor,
         max_tokens: int,
+        context: int,
     ) -> None:
         self.sequences, self.tokens = len(sampled), max(max_tokens, LARGEST)
         self.sampled = sampled
@@ -70,7 +73,9 @@ class GpuForward:
             self.sequences, head.shape[0], dtype=torch.float32, device=place
         )
         shape = operations.attentions[0]
-        self._block_rows = block_rows(shape.heads, shape.kv_heads)
+        self._tile_rows = tile_rows(shape.heads, shape.kv_heads)
+        self._blocks = operations.kv_blocks
+        self._most_blocks = -(-context // BLOCK_TOKENS)  # of a sequence
         most = bucket_of(self.tokens, 1, is_decode=False, most_sequences=self.sequences)
         words = words_of(self._shapes(Form(most, has_lora=True, has_head=True)))
         self._staging = Staging(device, place, words)
@@ -85,21 +90,16 @@ class GpuForward:
     def run(
         self,
         rows: Sequence[Row],
-        starts: Sequence[int],
         sampled_at: Mapping[int, int],
         *,
         mixed: bool,
         memory_id: int | None,
     ) -> torch.Tensor:
         """Logits [rows that want them, vocab] float32, in the order of `rows`, good
-        until the next run. `starts`: arena row of each row's job. `memory_id`: whose
-        weights it computes with, None: such as no graph may read."""
-        numbers = step_rows(rows, starts, sampled_at)
-        if len(rows) > self.sequences or len(numbers.ids) > self.tokens:
-            raise ValueError(
-                f"a step of {len(rows)} rows and {len(numbers.ids)} tokens: at most "
-                f"{self.sequences} and {self.tokens} fit"
-            )
+        until the next run. `memory_id`: whose weights it computes with, None: such as
+        no graph may read."""
+        numbers = step_rows(rows, sampled_at)
+        self._check(numbers)
         bucket = bucket_of(
             len(numbers.ids),
             len(rows),
@@ -112,10 +112,27 @@ class GpuForward:
         logits = self._launch(form, numbers, keys, memory_id)
         return logits[: int(numbers.wants_logits.sum())]
 
+    def _check(self, numbers: StepRows) -> None:
+        """ValueError for what no buffer has room for, and for blocks that are none: the
+        device would read and write anywhere."""
+        rows, tokens = len(numbers.counts), len(numbers.ids)
+        if rows > self.sequences or tokens > self.tokens:
+            raise ValueError(
+                f"a step of {rows} rows and {tokens} tokens: at most {self.sequences} "
+                f"and {self.tokens} fit"
+            )
+        table = numbers.block_table
+        if len(table) > rows * self._most_blocks:
+            raise ValueError("a row stands behind the context")
+        # Unsigned: those below zero are the largest of all.
+        if len(table) and table.view(np.uint32).max() >= self._blocks:
+            raise ValueError(f"a row names a block of KV behind the {self._blocks}")
+
     @torch.inference_mode()
     def warm_up(self, memory_id: int, *, mixed: bool) -> None:
-        """Capture every graph that steps on these weights will need."""
-        nobody = step_rows([], [], {})
+        """Capture every graph that steps on these weights will need. Reads and writes
+        no KV: nobody takes part."""
+        nobody = step_rows([], {})
         for bucket in graphed_buckets(self.sequences):
             self._launch(Form(bucket, mixed), nobody, [], memory_id)
 
@@ -125,7 +142,7 @@ class GpuForward:
         """Logits [bucket's sequences, vocab] float32."""
         shapes, work = self._prepared(form)
         into = self._staging.write(shapes)
-        fill(into, numbers, self._block_rows)
+        fill(into, numbers, self._tile_rows)
         if form.has_lora:
             owners = [
                 k for k, n in zip(keys, numbers.counts, strict=True) for _ in range(n)
@@ -134,7 +151,7 @@ class GpuForward:
         if form.has_head:
             owners = [k for k, w in zip(keys, numbers.wants_logits, strict=True) if w]
             put(into["head"], self._pool.table(owners, form.bucket.sequences), 0)
-        self._staging.send(shapes)
+        self._staging.send(len(numbers.block_table))
         if memory_id is None or form.has_head or not form.bucket.is_graphed:
             return work().float()
         key = GraphKey(memory_id, form.has_lora, form.bucket)
@@ -159,11 +176,12 @@ class GpuForward:
                 write=fields["write"],
                 last=fields.get("last"),
                 table=AttentionTable(
-                    starts=fields["starts"],
+                    block_table=fields["block_table"],
+                    offset=fields["offset"],
                     seen=fields["seen"],
                     first=fields["first"],
                     count=fields["count"],
-                    blocks=fields.get("blocks"),
+                    tiles=fields.get("tiles"),
                 ),
             )
             bucket, pool = form.bucket, self._pool
@@ -184,9 +202,11 @@ class GpuForward:
 
     def _shapes(self, form: Form) -> Shapes:
         bucket = form.bucket
-        shapes = shapes_of(bucket, self._block_rows)
+        shapes = shapes_of(bucket, self._tile_rows)
         if form.has_lora:
             shapes["lora"] = (self._pool.table_shape(bucket.tokens).size,)
         if form.has_head:
             shapes["head"] = (self._pool.table_shape(bucket.sequences).size,)
+        # Last: of this one alone not all is sent
+        shapes["block_table"] = (bucket.sequences * self._most_blocks,)
         return shapes

@@ -18,6 +18,7 @@ from hotswap.model.gpu.linear import GpuLinear
 from hotswap.model.gpu.lora_pool import LoraPool, page_bytes
 from hotswap.model.machine.device import Device
 from hotswap.model.network.operations import AttentionShape
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,13 +60,18 @@ class GpuOperations:
         return numbers * self._like.itemsize
 
     @property
+    def kv_blocks(self) -> int:
+        """Of the KV that was allocated."""
+        return len(self._arena.keys[0]) // BLOCK_TOKENS
+
+    @property
     def lora_page_bytes(self) -> int:
         """Of one page of the pool."""
         shapes = [linear.shape for linear in self.linears]
         return page_bytes(shapes, self._like.dtype)
 
-    def allocate(self, kv_tokens: int) -> Arena:
-        """The KV."""
+    def allocate(self, kv_tokens: int) -> None:
+        """The KV, for a multiple of BLOCK_TOKENS."""
         shape = self.attentions[0]
         self._arena = Arena(
             len(self.attentions),
@@ -73,7 +79,6 @@ class GpuOperations:
             (shape.kv_heads, shape.head_dim),
             like=self._like,
         )
-        return self._arena
 
     def mix(self, pages: int, device: Device) -> LoraPool:
         """The adapters of mixed steps. Every linear adds them from now on."""

@@ -2,7 +2,8 @@
 
 Two buffers in pinned host memory take turns: the device may still read the one while
 the next step is written into the other. Their twin on the device is one, at one
-address for ever: steps run one after another. Not yet run on a GPU.
+address for ever: steps run one after another. Of a step's last field, which may be
+large, as much is sent as was written. Not yet run on a GPU.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from hotswap.model.machine.device import Device, Event
 Shapes = Mapping[str, tuple[int, ...]]
 """Of int32 fields, by name, in their order in the buffer."""
 
+_Written = tuple[dict[str, np.ndarray], int]
+"""A step's fields in one of the buffers, and where the last of them begins."""
+
 _ALIGNED = 16  # words: every field at a multiple of 64 bytes, as kernels like it
 
 
@@ -28,7 +32,8 @@ class Staging:
         self._sent: list[Event | None] = [None, None]
         self._twin = torch.zeros(words, dtype=torch.int32, device=where)
         self._turn = 0
-        self._views: dict[tuple[int, tuple[object, ...]], dict[str, np.ndarray]] = {}
+        self._written: dict[tuple[int, tuple[object, ...]], _Written] = {}
+        self._last = 0  # where the last field of what was written begins
 
     def write(self, shapes: Shapes) -> dict[str, np.ndarray]:
         """The fields of the next step, to be written. They hold what they may."""
@@ -37,19 +42,21 @@ class Staging:
         if sent is not None:
             sent.wait()  # over long ago, unless two steps are in the air
         key = (self._turn, tuple(shapes.items()))
-        if key not in self._views:
+        if key not in self._written:
             host = self._hosts[self._turn].numpy()
-            self._views[key] = {
+            found = places(shapes)
+            views = {
                 name: host[place].reshape(shape)
-                for (name, shape), place in zip(
-                    shapes.items(), places(shapes), strict=True
-                )
+                for (name, shape), place in zip(shapes.items(), found, strict=True)
             }
-        return self._views[key]
+            self._written[key] = views, found[-1].start
+        views, self._last = self._written[key]
+        return views
 
-    def send(self, shapes: Shapes) -> None:
-        """Queue the copy of what was written."""
-        words = words_of(shapes)
+    def send(self, used: int) -> None:
+        """Queue the copy of what was written. `used`: words of the last field; what
+        the device has behind them stays."""
+        words = self._last + used
         host = self._hosts[self._turn]
         self._twin[:words].copy_(host[:words], non_blocking=True)
         self._sent[self._turn] = self._device.mark()

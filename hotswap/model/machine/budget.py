@@ -5,7 +5,7 @@ slot fits into it beside the KV, golden leaves the memory that the model compute
 and what it held there is given to the slots.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # More would be looked through at each swap for nothing.
 _MOST_SLOTS = 64
@@ -71,3 +71,9 @@ def plan_memory(
         adapter_bytes=host_bytes // 4,
         golden_stays=golden_stays,
     )
+
+
+def in_blocks(plan: MemoryPlan, block_tokens: int) -> MemoryPlan:
+    """With KV in whole blocks, up to which it is rounded: a context fits still."""
+    blocks = -(-plan.kv_tokens // block_tokens)
+    return replace(plan, kv_tokens=blocks * block_tokens)

@@ -5,7 +5,7 @@ import math
 import torch
 from transformers import PreTrainedModel
 
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 
 KV_TOKENS = 32  # that suffice for them
 # Gaps of logits, relative. Each layer rounds, and what it rounds adds up like a random
@@ -48,6 +48,7 @@ class Probes:
                     position=start,
                     generation=None,
                     wants_logits=stop == len(self.prompts[job]),
+                    blocks=own_blocks(job, KV_TOKENS // 2),
                 )
                 for job, start, stop in step
             ]

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from hotswap.adapters.generation import Generation
 
+BLOCK_TOKENS = 16
+"""Tokens of a block of KV."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -16,7 +19,8 @@ class Row:
     this job. Only where the executor launches ahead.
 
     `blocks`: where the job's KV is, by number: position p is in `blocks[p //
-    block_tokens]`, at `p % block_tokens`. An executor that keeps each job's KV in a
+    BLOCK_TOKENS]`, at `p % BLOCK_TOKENS`. It reaches as far as `tokens` at least, and
+    may be another one in the job's next row. An executor that keeps each job's KV in a
     place of its own passes it over, and begins anew where `position` is 0.
 
     `targets`: the prompt's tokens that stand one behind each of `tokens`, where the job
@@ -37,6 +41,13 @@ class Row:
         """`tokens`, where no flight is in the air."""
         assert self.tokens is not None, f"a token of job {self.job} has not landed"
         return self.tokens
+
+
+def own_blocks(job: int, tokens: int) -> "array[int]":
+    """The blocks of the job by that number, from 0, where each has so many tokens of
+    its own: for who runs jobs without a scheduler."""
+    count = -(-tokens // BLOCK_TOKENS)
+    return array("i", range(job * count, (job + 1) * count))
 
 
 @dataclass(frozen=True, slots=True)

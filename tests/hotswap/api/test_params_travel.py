@@ -58,6 +58,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ignore_eos": st.booleans(),
     "priority": PRIORITIES,
     "deadline_s": st.floats(1e-3, 1e6),
+    "cache_salt": st.text(min_size=1, max_size=256),
 }
 # Words that a body says and a tokenizer makes tokens of: `test_bad_words` has them.
 UNSAID = {"bad_words", "grammar"}
@@ -70,7 +71,7 @@ OPENAI = {
 }
 UNSAID_BY_DJL = {
     *("stop_tokens", "logprobs", "prompt_logprobs", "min_tokens", "logit_bias"),
-    *("allowed_tokens", "includes_stop", "skips_special"),
+    *("allowed_tokens", "includes_stop", "skips_special", "cache_salt"),
 }
 DJL = {
     "max_tokens": "max_new_tokens",
@@ -130,7 +131,6 @@ def sayable(path: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def sequence_of(message: Submit) -> Sequence:
     """What the engine makes of a message for the bare model."""
-    batch = Batch(FakeExecutor(), Store())
     scheduler = Scheduler(
         POLICIES["affinity"](),
         SchedulerLimits(
@@ -142,6 +142,7 @@ def sequence_of(message: Submit) -> Sequence:
         ),
     )
     store = Store()
+    batch = Batch(FakeExecutor(), store, scheduler)
     handler = MessageHandler(
         store,
         batch,
@@ -151,6 +152,7 @@ def sequence_of(message: Submit) -> Sequence:
         tokenizer=FakeTokenizer(),
         eos=frozenset({0}),
         limit=LIMIT,
+        hash_block_tokens=None,
         fetch=lambda name: None,
         sums=Sums(store, lambda order: None),
         clock=lambda: NOW,

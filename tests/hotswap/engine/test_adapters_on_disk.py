@@ -125,16 +125,18 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read(
 ) -> None:
     now, store = 0.0, Store()
     store.adopt("d", None, Origin(src="d", preload=False))
-    batch = Batch(model, store)
+    jobs = scheduler()
+    batch = Batch(model, store, jobs)
     handler = MessageHandler(
         store,
         batch,
-        scheduler(),
+        jobs,
         Outbox(),
         counters=Counters(),
         tokenizer=FakeTokenizer(),
         eos=frozenset(),
         limit=100,
+        hash_block_tokens=None,
         fetch=lambda name: None,
         sums=Sums(store, lambda order: None),
         clock=lambda: now,

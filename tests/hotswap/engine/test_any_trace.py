@@ -10,7 +10,8 @@ from hotswap.errors import HotswapError, StepFailed
 from hotswap.model.network.rows import Row, Sample
 from scheduler import POLICIES
 from tests.engines import NAMES, running, submit, text_of
-from tests.fakes import AheadExecutor, FakeExecutor, FakeFlight, expected
+from tests.fake_blocks import FakeFlight
+from tests.fakes import AheadExecutor, FakeExecutor, expected
 
 asks = st.lists(
     st.tuples(
@@ -24,8 +25,10 @@ asks = st.lists(
 class Faulty(AheadExecutor):
     """Fails at the landings, and at the launches, of these numbers."""
 
-    def __init__(self, landings: set[int], launches: set[int]) -> None:
-        super().__init__()
+    def __init__(
+        self, landings: set[int], launches: set[int], block_tokens: int | None = None
+    ) -> None:
+        super().__init__(block_tokens=block_tokens)
         self._landings, self._launches, self._count = landings, launches, [0, 0]
 
     def land(self, flight: FakeFlight) -> list[Sample | None]:

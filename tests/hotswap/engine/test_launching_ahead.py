@@ -10,7 +10,8 @@ from hotswap.errors import InternalError, StepFailed, UnknownAdapter
 from hotswap.model.network.rows import Row, Sample
 from scheduler.policy import Plan, View, mixed
 from tests.engines import Start, submit, text_of, until
-from tests.fakes import AheadExecutor, FakeFlight, expected
+from tests.fake_blocks import FakeFlight
+from tests.fakes import AheadExecutor, expected
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from itertools import product
 
 import torch
 
-from hotswap.model.gpu.attention_table import AttentionTable, block_rows, most_blocks
+from hotswap.model.gpu.attention_table import AttentionTable, most_tiles, tile_rows
 from hotswap.model.gpu.kernels.attention import attend
 
 DIMS = (16, 32, 64, 80, 96, 128, 256)
@@ -23,19 +23,20 @@ def _launch(kind: str, dtype: torch.dtype, dim: int, group: int, window: int) ->
     def meta(*shape: int, dtype: torch.dtype = torch.int32) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
 
-    blocks = None
+    tiles = None
     if kind == "ragged":
-        rows = block_rows(heads, kv_heads)
-        blocks = meta(most_blocks(tokens, sequences, rows), 2)
+        rows = tile_rows(heads, kv_heads)
+        tiles = meta(most_tiles(tokens, sequences, rows), 2)
     table = AttentionTable(
-        starts=meta(sequences),
+        block_table=meta(sequences * 512),
+        offset=meta(sequences),
         seen=meta(sequences),
         first=meta(sequences),
         count=meta(sequences),
-        blocks=blocks,
+        tiles=tiles,
     )
     q = meta(tokens, heads, dim, dtype=dtype)
-    keys, values = (meta(250_000, kv_heads, dim, dtype=dtype) for _ in range(2))
+    keys, values = (meta(256_000, kv_heads, dim, dtype=dtype) for _ in range(2))
     attend(q, keys, values, table, 0.125, window or None)
 
 

@@ -1,4 +1,4 @@
-"""Steps for attention's tests: sequences that lie scattered in an arena of NaN."""
+"""Steps for attention's tests: sequences in scattered blocks of an arena of NaN."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ from torch import Tensor
 
 from hotswap.model.gpu.attention_table import (
     AttentionTable,
-    block_rows,
     fill,
-    most_blocks,
+    most_tiles,
+    tile_rows,
 )
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Step:
     values: Tensor
     table: AttentionTable
     rows: int  # of q that belong to a sequence; behind them lies padding
+    places: list[Tensor]  # of each sequence: the arena row of each of its tokens
 
 
 def step(
@@ -42,34 +44,55 @@ def step(
     is_decode: bool = False,
     unused: int = 1,
     seed: int = 0,
+    shared: int = 0,
 ) -> Step:
     """(tokens in the KV before, rows) of each sequence, `unused` entries behind them.
 
-    The sequences lie in the arena in another order than in q, with gaps; what belongs
-    to none is NaN in the KV.
+    No block lies where its number in the sequence says; the first `shared` of them are
+    those of all who have as many before this step. What belongs to no token is NaN in
+    the KV, and what lies behind the table names blocks of NaN.
     """
     random = torch.Generator().manual_seed(seed)
     positions, counts = (np.array(c, np.int32) for c in zip(*sequences, strict=True))
-    starts = np.zeros_like(positions)
-    end = 3
-    for index in torch.randperm(len(sequences), generator=random).tolist():
-        starts[index] = end
-        end += sum(sequences[index]) + index % 3
-    arenas = torch.full((2, end + 70, shape.kv_heads, shape.dim), torch.nan)
-    for start, tokens in zip(starts, positions + counts, strict=True):
-        own = arenas[:, start : start + tokens]
-        own.copy_(torch.randn(own.shape, generator=random))
+    blocks, arena_blocks = _blocks(sequences, shared, random)
+    size = (2, arena_blocks * BLOCK_TOKENS, shape.kv_heads, shape.dim)
+    places = []
+    arenas = torch.full(size, torch.nan)
+    for own, tokens in zip(blocks, positions + counts, strict=True):
+        at = torch.arange(tokens)
+        where = torch.tensor(own)[at // BLOCK_TOKENS] * BLOCK_TOKENS
+        places.append(where + at % BLOCK_TOKENS)
+        written = torch.randn((2, int(tokens), *size[2:]), generator=random)
+        kept = arenas[:, places[-1]]  # by one who shares it
+        arenas[:, places[-1]] = torch.where(kept.isnan(), written, kept)
     rows, entries = int(counts.sum()), len(sequences) + unused
     heads = shape.kv_heads * shape.group
     q = torch.randn((rows + unused, heads, shape.dim), generator=random)
     keys, values = arenas.to(device, shape.dtype)
-    height = block_rows(heads, shape.kv_heads)
+    height = tile_rows(heads, shape.kv_heads)
+    flat = np.array([block for own in blocks for block in own], np.int32)
     shapes: dict[str, tuple[int, ...]]
-    shapes = dict.fromkeys(("starts", "seen", "first", "count"), (entries,))
+    shapes = dict.fromkeys(("offset", "seen", "first", "count"), (entries,))
     if not is_decode:
-        shapes["blocks"] = (most_blocks(rows + unused, entries, height), 2)
+        shapes["tiles"] = (most_tiles(rows + unused, entries, height), 2)
     fields = {name: np.full(size, 99, np.int32) for name, size in shapes.items()}
-    fill(fields, starts, positions, counts, height)
+    nobodys = arena_blocks - 1
+    fields["block_table"] = np.full(len(flat) + 20, nobodys, np.int32)
+    fill(fields, flat, positions, counts, height)
     on_device = {k: torch.from_numpy(v).to(device) for k, v in fields.items()}
     table = AttentionTable(**on_device)
-    return Step(q.to(device, shape.dtype), keys, values, table, rows)
+    return Step(q.to(device, shape.dtype), keys, values, table, rows, places)
+
+
+def _blocks(
+    sequences: Sequence[tuple[int, int]], shared: int, random: torch.Generator
+) -> tuple[list[list[int]], int]:
+    """Of each sequence; and how many there are, of which nobody has the last."""
+    needed = [-(-sum(each) // BLOCK_TOKENS) for each in sequences]
+    free = torch.randperm(sum(needed) + shared + 2, generator=random).tolist()
+    prefix = [free.pop() for _ in range(shared)]
+    found = []
+    for (before, _), count in zip(sequences, needed, strict=True):
+        own = prefix if before >= shared * BLOCK_TOKENS else []
+        found.append([*own, *(free.pop() for _ in range(count - len(own)))])
+    return found, sum(needed) + shared + 3

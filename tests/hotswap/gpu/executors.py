@@ -2,6 +2,7 @@
 and the fake graphs, which assert what a graph would get wrong.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from hotswap.model.gpu.graphs import GraphBackend
 from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.machine.kernels import Plain
 from hotswap.model.network.loaded import Loaded
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import BLOCK_TOKENS, Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from tests import tiny
 from tests.hotswap.gpu import reference_kernels as plain
@@ -91,6 +92,12 @@ def _parts(
     return fake.kernels(kernels), fake
 
 
+def scattered(job: int, tokens: int, kv_tokens: int = 512) -> "array[int]":
+    """As `own_blocks`, but no two of them are neighbours."""
+    blocks = kv_tokens // BLOCK_TOKENS
+    return array("i", [5 * block % blocks for block in own_blocks(job, tokens)])
+
+
 def adapters(
     folder: Path, executor: GpuExecutor, count: int, architecture: str = "llama"
 ) -> list[Generation]:
@@ -127,6 +134,7 @@ class Client:
     ) -> list[list[int]]:
         """What each prompt is answered, `tokens` of each, all in one batch."""
         texts = [list(prompt) for prompt, _ in jobs]
+        room = max(map(len, texts)) + tokens
         for job, (prompt, _) in enumerate(jobs):
             sampling = params or SamplingParams(temperature=0)
             self.executor.open(job, len(prompt) + tokens, sampling)
@@ -144,6 +152,7 @@ class Client:
                         position=len(prompt) + step - 1 if step else 0,
                         generation=generation,
                         wants_logits=True,
+                        blocks=scattered(job, room, self.executor.kv_tokens),
                     )
                 )
             flights.append(self.executor.launch(rows, mixed=self.mixed))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from hotswap.model.gpu.attention_table import AttentionTable
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 
 def attend(
@@ -19,8 +20,8 @@ def attend(
     wide = torch.promote_types(q.dtype, torch.float32)
     group = q.shape[1] // keys.shape[1]
     out = torch.full_like(q, torch.nan)
-    for start, seen, first, count in _sequences(table):
-        own = slice(start, start + seen)
+    for offset, seen, first, count in _sequences(table):
+        own = _arena_rows(table.block_table[offset:], seen)
         key = keys[own].to(wide).repeat_interleave(group, dim=1)
         value = values[own].to(wide).repeat_interleave(group, dim=1)
         query = q[first : first + count].to(wide)
@@ -34,8 +35,16 @@ def attend(
     return out
 
 
+def _arena_rows(blocks: Tensor, seen: int) -> Tensor:
+    """[seen]: block by block, each whole but the last."""
+    count = -(-seen // BLOCK_TOKENS)
+    within = torch.arange(BLOCK_TOKENS, device=blocks.device)
+    rows = blocks[:count, None].long() * BLOCK_TOKENS + within
+    return rows.flatten()[:seen]
+
+
 def _sequences(table: AttentionTable) -> list[tuple[int, ...]]:
-    """(start, seen, first, count) of those that are used."""
-    columns = (table.starts, table.seen, table.first, table.count)
+    """(offset, seen, first, count) of those that are used."""
+    columns = (table.offset, table.seen, table.first, table.count)
     rows = torch.stack(columns, dim=1).tolist()
     return [tuple(row) for row in rows if row[1] > 0]

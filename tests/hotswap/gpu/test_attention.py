@@ -6,15 +6,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from tests.hotswap.gpu import reference_attention
-from tests.hotswap.gpu.attention_steps import Shape, Step, step
-from tests.hotswap.gpu.guard_bands import UNWRITTEN, guard_bands
+from tests.hotswap.gpu.attention_steps import Shape, step
 
 pytest.importorskip("triton")
 from hotswap.model.gpu.kernels import attention_decode
-from hotswap.model.gpu.kernels.attention import attend
+from tests.hotswap.gpu.attention_calls import SCALING, assert_close, call, exact
 
 SHAPES = st.builds(
     Shape,
@@ -25,7 +22,6 @@ SHAPES = st.builds(
 )
 WINDOWS = st.sampled_from([None, 1, 5, 64, 100])
 POSITIONS = st.integers(0, 140)
-SCALING = 0.3
 few = settings(
     max_examples=5,
     deadline=None,
@@ -34,44 +30,16 @@ few = settings(
 )
 
 
-def exact(it: Step, window: int | None) -> Tensor:
-    wide = (it.q.double(), it.keys.double(), it.values.double())
-    return reference_attention.attend(*wide, it.table, SCALING, window)[: it.rows]
-
-
-def assert_close(found: Tensor, it: Step, window: int | None) -> None:
-    """Float32: its own sums. Below: one rounding of each softmax weight, which moves a
-    row by half an ulp of its largest value at most, and one of the result."""
-    expected = exact(it, window)
-    dtype = it.q.dtype
-    ulp = 0.0 if dtype == torch.float32 else torch.finfo(dtype).eps
-    largest = it.values.double().nan_to_num().abs().max()
-    bound = 1e-5 + ulp / 2 * (largest + expected.abs())
-    error = (found.double() - expected).abs()
-    assert (error <= bound).all(), f"{error.max()}, allowed {bound.min()}"
-
-
-def call(it: Step, window: int | None) -> Tensor:
-    """The rows that belong to a sequence; the others stay as they were."""
-    with guard_bands():
-        found = attend(it.q, it.keys, it.values, it.table, SCALING, window)
-    assert (found[it.rows :] == UNWRITTEN).all()
-    return found[: it.rows]
-
-
 @pytest.mark.parametrize("window", [None, 3])
 def test_the_reference_is_torch_s_attention(window: int | None) -> None:
     it = step([(5, 4), (0, 3), (9, 1)], Shape(dtype=torch.float64))
 
-    for start, seen, first, count in zip(
-        *(t.tolist()[:3] for t in (it.table.starts, it.table.seen)),
-        *(t.tolist()[:3] for t in (it.table.first, it.table.count)),
-        strict=True,
-    ):
+    columns = (it.table.seen, it.table.first, it.table.count)
+    numbers = zip(*(column.tolist()[:3] for column in columns), strict=True)
+    for own, (seen, first, count) in zip(it.places, numbers, strict=True):
         rows = torch.arange(seen - count, seen)[:, None]
         mask = torch.ones(count, seen, dtype=torch.bool).tril(seen - count)
         mask &= torch.arange(seen) > rows - (window or seen + 1)
-        own = slice(start, start + seen)
         expected = torch.nn.functional.scaled_dot_product_attention(
             it.q[first : first + count].transpose(0, 1),
             it.keys[own].transpose(0, 1),
@@ -172,9 +140,8 @@ def test_a_row_s_bits_do_not_depend_on_the_sequences_beside_it(
     monkeypatch.setattr(attention_decode, "_PROGRAMS", 1)
     alone = step([(70, 1)], Shape(), device, is_decode=is_decode)
     beside = step([(70, 1), (9, 1), (100, 1)], Shape(), device, is_decode=is_decode)
-    start, other = int(alone.table.starts[0]), int(beside.table.starts[0])
-    beside.keys[other : other + 71] = alone.keys[start : start + 71]
-    beside.values[other : other + 71] = alone.values[start : start + 71]
+    beside.keys[beside.places[0]] = alone.keys[alone.places[0]]
+    beside.values[beside.places[0]] = alone.values[alone.places[0]]
     beside.q[0] = alone.q[0]
 
     assert torch.equal(call(beside, None)[0], call(alone, None)[0])

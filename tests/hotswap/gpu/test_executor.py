@@ -11,7 +11,13 @@ from hotswap.model.gpu.executor import GpuExecutor
 from hotswap.model.network.rows import Row
 from hotswap.sampling_params import SamplingParams
 from tests import tiny
-from tests.hotswap.gpu.executors import PROMPT, adapters, executor_of, loaded
+from tests.hotswap.gpu.executors import (
+    PROMPT,
+    adapters,
+    executor_of,
+    loaded,
+    scattered,
+)
 
 PIECES = [(0, 3), (3, 6), *((n, n + 1) for n in range(6, len(PROMPT)))]
 
@@ -40,6 +46,7 @@ def logits(
                         position=start,
                         generation=generation,
                         wants_logits=True,
+                        blocks=scattered(job, 32),
                     )
                 )
         if rows:

@@ -1,5 +1,6 @@
 """Steps in the air: the next one takes the tokens of the last from the device."""
 
+from array import array
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.hotswap.gpu.executors import (
     adapters,
     executor_of,
     loaded,
+    scattered,
 )
 
 SEEDED = SamplingParams(temperature=0.8, seed=3, logprobs=0)
@@ -29,6 +31,7 @@ def row(
     generation: Generation | None = None,
     *,
     wants: bool = True,
+    blocks: list[int] | None = None,
 ) -> Row:
     return Row(
         job=job,
@@ -36,6 +39,7 @@ def row(
         position=position,
         generation=generation,
         wants_logits=wants,
+        blocks=scattered(job, 32) if blocks is None else array("i", blocks),
     )
 
 
@@ -78,25 +82,84 @@ def test_a_step_that_nobody_wants_logits_of_lands_with_no_samples() -> None:
     assert executor.land(flight) == []
 
 
-def test_kv_moves_beneath_flights_in_the_air(device: torch.device) -> None:
-    """Jobs end and others come while steps are in the air: spans slide together."""
+def test_a_job_s_blocks_are_another_s_while_a_flight_still_writes_them(
+    device: torch.device,
+) -> None:
+    """It ended, or was sent back: whoever has them next is launched later, and writes
+    later."""
     executor = executor_of(loaded(place=device), kv_tokens=32)
     (wanted,) = Client(executor).answers([(PROMPT, None)], 6)
-    executor.open(1, 8, GREEDY)
-    executor.open(2, 16, GREEDY)
-    executor.launch([row(1, PROMPT[:3])], mixed=False)
-    flight = executor.launch([row(2, PROMPT)], mixed=False)
+    for job in (1, 2, 3):
+        executor.open(job, 16, GREEDY)
+    executor.launch([row(1, PROMPT[:3], blocks=[1])], mixed=False)
+    rows = [row(1, None, 3, blocks=[1]), row(2, PROMPT, blocks=[0])]
+    flight = executor.launch(rows, mixed=False)
 
     executor.close(1)
-    executor.open(3, 16, GREEDY)
-    ahead = executor.launch([row(3, PROMPT), row(2, None, 10)], mixed=False)
+    rows = [row(3, PROMPT, blocks=[1]), row(2, None, 10, blocks=[0])]
+    ahead = executor.launch(rows, mixed=False)
+    last = executor.launch([row(3, None, 10, blocks=[1])], mixed=False)
 
-    samples = executor.land(flight) + executor.land(ahead)
-    assert [sample.token for sample in samples if sample] == [
-        wanted[0],
-        wanted[0],
-        wanted[1],
+    landed = [executor.land(each) for each in (flight, ahead, last)]
+    tokens = [[sample.token for sample in samples if sample] for samples in landed]
+    assert tokens[0][1] == wanted[0]
+    assert tokens[1:] == [wanted[:2], wanted[1:2]]
+
+
+def test_a_job_that_was_sent_back_goes_on_in_other_blocks(device: torch.device) -> None:
+    """What it generated is computed again with its prompt: the next token is the one
+    that it would have had, and is drawn as it would have been."""
+    executor = executor_of(loaded(place=device))
+    (wanted,) = Client(executor).answers([(PROMPT, None)], 6, params=SEEDED)
+    executor.open(1, 16, SEEDED)
+    (first,) = executor.land(executor.launch([row(1, PROMPT, blocks=[4])], mixed=False))
+    assert first is not None
+    other = row(2, [5] * 16, blocks=[4])
+    executor.open(2, 16, GREEDY)
+    executor.launch([other], mixed=False)
+
+    again = [*PROMPT, first.token]
+    blocks = [9, 2]
+    executor.launch([row(1, again[:4], wants=False, blocks=blocks[:1])], mixed=False)
+    flights = [executor.launch([row(1, again[4:], 4, blocks=blocks)], mixed=False)]
+    for position in range(11, 15):
+        later = row(1, None, position, blocks=blocks)
+        flights.append(executor.launch([later], mixed=False))
+
+    samples = [executor.land(flight)[0] for flight in flights]
+    assert [s.token for s in samples if s] == wanted[1:]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_prefix_is_computed_once_for_all_who_share_its_blocks(
+    device: torch.device, mixed: bool
+) -> None:
+    executor = executor_of(loaded(place=device))
+    prefix = (PROMPT * 4)[:32]
+    alone = [
+        Client(executor, mixed=mixed).answers([([*prefix, token], None)], 3)[0]
+        for token in (7, 9)
     ]
+    for job in (0, 1, 2):
+        executor.open(job, 48, GREEDY)
+    executor.launch([row(0, prefix, wants=False, blocks=[8, 3])], mixed=mixed)
+
+    found: list[list[int]] = [[], []]
+    rows = [
+        row(1, [7], 32, blocks=[8, 3, 12]),
+        row(2, [9], 32, blocks=[8, 3, 5]),
+    ]
+    for position in (33, 34, 35):
+        landed = executor.land(executor.launch(rows, mixed=mixed))
+        for own, sample in zip(found, landed, strict=True):
+            assert sample is not None
+            own.append(sample.token)
+        rows = [
+            row(each.job, [own[-1]], position, blocks=list(each.blocks))
+            for each, own in zip(rows, found, strict=True)
+        ]
+
+    assert found == alone
 
 
 def test_logits_that_are_not_finite_are_that_rows_alone(device: torch.device) -> None:

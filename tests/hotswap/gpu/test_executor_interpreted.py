@@ -7,7 +7,13 @@ import torch
 
 from hotswap.model.network.rows import Row
 from hotswap.sampling_params import SamplingParams
-from tests.hotswap.gpu.executors import PROMPT, adapters, executor_of, loaded
+from tests.hotswap.gpu.executors import (
+    PROMPT,
+    adapters,
+    executor_of,
+    loaded,
+    scattered,
+)
 from tests.hotswap.gpu.fake_graphs import FakeGraphs
 
 pytest.importorskip("triton")
@@ -42,6 +48,7 @@ def test_a_merged_chunk_and_a_mixed_step_are_those_of_plain_torch(
                 position=start,
                 generation=one if job == 1 else other,
                 wants_logits=True,
+                blocks=scattered(job, 8),
             )
 
         for job in (1, 2):

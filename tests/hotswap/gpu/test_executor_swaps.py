@@ -12,7 +12,13 @@ from hotswap.model.gpu.linear import GpuLinear, LinearTensors
 from hotswap.model.network.rows import Row
 from hotswap.sampling_params import SamplingParams
 from scheduler import BASE
-from tests.hotswap.gpu.executors import PROMPT, adapters, executor_of, loaded
+from tests.hotswap.gpu.executors import (
+    PROMPT,
+    adapters,
+    executor_of,
+    loaded,
+    scattered,
+)
 from tests.hotswap.gpu.fake_graphs import FakeGraphs
 
 SWAPS = 1000
@@ -28,6 +34,7 @@ def answer(
         position=0,
         generation=generation,
         wants_logits=True,
+        blocks=scattered(0, 8),
     )
     return executor.forward([row], mixed=mixed)[0].cpu()
 

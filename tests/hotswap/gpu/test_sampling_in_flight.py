@@ -11,7 +11,7 @@ import torch
 
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.gpu.executor import GpuExecutor
-from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.rows import Row, Sample, own_blocks
 from hotswap.sampling_params import SamplingParams
 from tests.hotswap import sampling_oracle as oracle
 from tests.hotswap.gpu.executors import CPU, PROMPT, Client, executor_of, loaded
@@ -140,20 +140,23 @@ def test_both_executors_sample_the_same_tokens(device: torch.device) -> None:
 
 def test_past_tokens_move_beneath_flights_in_the_air(device: torch.device) -> None:
     """Jobs end and others come while steps are in the air: pasts slide together."""
-    executor = executor_of(loaded(place=device), kv_tokens=40)
+    executor = executor_of(loaded(place=device), kv_tokens=48)
     params = SamplingParams(temperature=0, repetition_penalty=0.2)  # repeats
     wanted = [s.token for s in samples(executor, [(PROMPT, params)])[0]]
-    executor.open(1, 10, params, prompt=[5] * 10)
-    executor.open(2, 18, params, prompt=PROMPT)
-    rows = [one_row(1, [5] * 10), one_row(2, PROMPT)]
+    executor.open(0, 14, params, prompt=[5] * 10)
+    executor.open(1, 18, params, prompt=PROMPT)
+    rows = [one_row(0, [5] * 10, room=16), one_row(1, PROMPT, room=16)]
     flights = [executor.launch(rows, mixed=False)]
 
-    executor.close(1)
-    executor.open(3, 18, params, prompt=PROMPT)
+    executor.close(0)
+    executor.open(2, 18, params, prompt=PROMPT)
     for step in range(6):
-        rows = [one_row(2, None, 10 + step), one_row(3, None, 9 + step)]
+        rows = [
+            one_row(1, None, 10 + step, room=16),
+            one_row(2, None, 9 + step, room=16),
+        ]
         if not step:
-            rows[1] = one_row(3, PROMPT)
+            rows[1] = one_row(2, PROMPT, room=16)
         flights.append(executor.launch(rows, mixed=False))
 
     landed = [[s.token for s in executor.land(each) if s] for each in flights]
@@ -161,7 +164,14 @@ def test_past_tokens_move_beneath_flights_in_the_air(device: torch.device) -> No
     assert [row[1] for row in landed[1:]] == wanted[:6]
 
 
-def one_row(job: int, tokens: list[int] | None, position: int = 0) -> Row:
+def one_row(
+    job: int, tokens: list[int] | None, position: int = 0, *, room: int = 32
+) -> Row:
     return Row(
-        job=job, tokens=tokens, position=position, generation=None, wants_logits=True
+        job=job,
+        tokens=tokens,
+        position=position,
+        generation=None,
+        wants_logits=True,
+        blocks=own_blocks(job, room),
     )

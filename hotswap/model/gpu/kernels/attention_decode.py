@@ -11,7 +11,8 @@ import triton.language as tl
 from torch import Tensor
 
 from hotswap.model.gpu.attention_table import AttentionTable
-from hotswap.model.gpu.kernels.online_softmax import LOG2_E, add_block, start
+from hotswap.model.gpu.kernels.online_softmax import LOG2_E, add_tile, arena_rows, start
+from hotswap.model.network.rows import BLOCK_TOKENS
 
 _PROGRAMS = 264  # two for each of an H100's 132 multiprocessors
 _MOST_SPLITS = 64
@@ -62,10 +63,12 @@ def attend_decode(
         parts,
         levels,
         table.seen,
-        table.starts,
+        table.block_table,
+        table.offset,
         table.first,
         scaling * LOG2_E,
         KV_HEADS=kv_heads,
+        BLOCK=BLOCK_TOKENS,
         ROW_TILE=max(16, triton.next_power_of_2(heads // kv_heads)),
         num_warps=4,
         num_stages=3,
@@ -91,18 +94,18 @@ def _span(seen, sequence, split, WINDOW: tl.constexpr, SPLITS: tl.constexpr, KEY
     begin = 0
     if WINDOW > 0:
         begin = tl.maximum(end - WINDOW, 0)
-    blocks = (end - begin + KEY_TILE - 1) // KEY_TILE
-    share = (blocks + SPLITS - 1) // SPLITS * KEY_TILE
+    tiles = (end - begin + KEY_TILE - 1) // KEY_TILE
+    share = (tiles + SPLITS - 1) // SPLITS * KEY_TILE
     begin += split * share
     return begin, tl.minimum(begin + share, end)
 
 
 @triton.jit
 def _decode_kernel(
-    q, keys, values, parts, levels, seen, starts, first, scale,
+    q, keys, values, parts, levels, seen, block_table, offset, first, scale,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
     DIM_TILE: tl.constexpr, WINDOW: tl.constexpr, SPLITS: tl.constexpr,
-    ROW_TILE: tl.constexpr, KEY_TILE: tl.constexpr,
+    BLOCK: tl.constexpr, ROW_TILE: tl.constexpr, KEY_TILE: tl.constexpr,
 ):  # fmt: skip
     kv_head = tl.program_id(0)
     sequence = tl.program_id(1)
@@ -122,21 +125,21 @@ def _decode_kernel(
     query = tl.load(q + head * DIM + q_places, mask=is_query, other=0.0)
 
     STEP: tl.constexpr = KV_HEADS * DIM
-    arena_row = (tl.load(starts + sequence) + begin).to(tl.int64)
-    keys += arena_row * STEP + kv_head * DIM
-    values += arena_row * STEP + kv_head * DIM
+    blocks = block_table + tl.load(offset + sequence)
+    keys += kv_head * DIM
+    values += kv_head * DIM
     at = tl.arange(0, KEY_TILE)
-    places = (at * STEP)[:, None] + dims[None, :]
     highest, total, result = start(ROW_TILE, DIM_TILE)
+    key_row = arena_rows(blocks, begin + at, end, BLOCK)
     for key in range(begin, end, KEY_TILE):
         # From `end` on lie others' rows, perhaps never written: not even 0 times those.
         is_key = key + at < end
-        highest, total, result = add_block(
+        places = (key_row * STEP)[:, None] + dims[None, :]
+        key_row = arena_rows(blocks, key + KEY_TILE + at, end, BLOCK)
+        highest, total, result = add_tile(
             query, keys + places, values + places, is_key[:, None] & is_dim,
             is_key[None, :], scale, highest, total, result,
         )  # fmt: skip
-        keys += KEY_TILE * STEP
-        values += KEY_TILE * STEP
 
     result = result / total[:, None]
     if SPLITS == 1:
