@@ -117,19 +117,19 @@ class Preemption:
         """Give it the least it can run with, and leave so much to others. It is parked
         until it is seated. Nobody is sent back in vain."""
         wanted = self._limits.whole_blocks(job.tokens + 1) + left
-        room, chosen = self._kv.free_tokens, []
-        for loser in sorted(losers, key=_loss):
-            if room >= wanted:
-                break
-            room += self._kv.held_alone(loser)
-            chosen.append(loser)
-        while room < wanted and self._take_spare():
-            room += self._limits.block_tokens
+        going = sorted(losers, key=_loss, reverse=True)
+        staying = [each for each in self._backlog.live.values() if each not in going]
+        spare = sum(map(self._kv.spare, staying)) * self._limits.block_tokens
+        room = self._kv.free_tokens + spare + sum(map(self._kv.held_alone, going))
         if room < wanted:
             return
-        for loser in chosen:
-            self._budget_s -= self._costs.prefill_s(loser.computed)
-            self._send_back(loser)
+        while self._kv.free_tokens < wanted:
+            if going:
+                loser = going.pop()
+                self._budget_s -= self._costs.prefill_s(loser.computed)
+                self._send_back(loser)
+            elif not self._take_spare():
+                return  # blocks that two of those who went had together
         self._backlog.ask(job, job.tokens + 1)
         self.admit(job)
         job.move(JobEvent.PARK)
