@@ -122,7 +122,7 @@ def start_all(
         up["vllm-lora"] = stack.enter_context(start("vllm-lora", dtype=dtype))
     if up:
         up["ours"] = stack.enter_context(start("ours", dtype="auto"))
-        dtypes["ours"] = up["ours"].logged(r"computing in (.*)") or "auto"
+        dtypes["ours"] = up["ours"].logged(r"computing in ([^:\n]*)") or "auto"
     asked = {name: up[name] for name in ("ours", *chosen) if name in up}
     for name, each in asked.items():
         each.pause()
