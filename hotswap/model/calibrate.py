@@ -173,7 +173,7 @@ def _digest(runner: ModelExecutor, max_batch: int) -> str:
     """Of all that the costs depend on."""
     return digest(
         runner.kind,
-        runner.dtype,
+        (runner.dtype, runner.compute_dtype),
         sorted(runner.layout.linear.items()),
         runner.memory.golden_stays,
         max_batch,

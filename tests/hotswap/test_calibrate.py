@@ -92,7 +92,8 @@ class Clockwork:
     `slowness`: times as long as on an ordinary machine.
     """
 
-    kv_tokens, context, head, dtype = 1 << 18, 8192, "head", torch.float32
+    kv_tokens, context, head = 1 << 18, 8192, "head"
+    dtype = compute_dtype = torch.float32
     prefill_tokens = 256
     layout = SimpleNamespace(linear={"layer": (4, 4)})
     kind, memory = "clockwork", SimpleNamespace(golden_stays=True)
