@@ -9,8 +9,8 @@ job that loses least is sent back: it keeps its tokens, and computes them again 
 turn comes (recomputation, as vLLM). That is the one with least in its KV, among those
 that were never sent back and had a token since they came, if there are any.
 
-The oldest of all jobs is never sent back, and if it waits for KV others make room for
-it: so all jobs end. For first tokens whose patience is over others make room, too, as
+The oldest of all jobs is never sent back, and if it was before others make room for it:
+a stream stands still no longer than until those before it have ended. For first tokens whose patience is over others make room, too, as
 far as a budget allows: what is computed again for them takes a small share of the time.
 """
 
@@ -86,9 +86,11 @@ class Preemption:
                 self._send_back(min(self._losers(), key=_loss))
 
     def _admit_oldest(self) -> None:
-        """If the oldest of all jobs waits for KV, others make room for it."""
+        """If the oldest of all jobs was sent back, others make room for it."""
         job = self._backlog.oldest_waiting()
-        if job is None or job.kv_tokens <= self._kv.free_tokens:
+        if job is None or not job.recomputed:
+            return
+        if job.kv_tokens <= self._kv.free_tokens:
             return
         if all(
             number_of(job) < number_of(each) for each in self._backlog.live.values()

@@ -40,8 +40,7 @@ _ENOUGH = 2  # rounds: what was cut short later than that is not gone on with
 FAR = 2.5  # times: kept costs that are as far off are measured again
 LIMIT_S = 20.0  # then serving begins with what was seen
 
-Seen = Swap | tuple[StepShape, float]
-"""A swap, or a step and its seconds."""
+Seen = Swap | tuple[StepShape, float]  # a step and its seconds
 Kind = tuple[Mode, int, int]
 """Of a trial: mode, sequences, adapters."""
 
@@ -82,7 +81,7 @@ def _still_holds(runner: ModelExecutor, costs: Costs) -> bool:
     for look in range(ROUNDS):
         _, (shape, seconds) = islice(_steps(runner, Mode.MERGED, [], 1, prompt=1), 2)
         least, expected = min(least, seconds), costs.step_s(shape)
-        if look and expected / FAR <= least <= expected * FAR:  # the first look is slow
+        if look and expected / FAR <= least <= expected * FAR:  # the first is slow
             return True
     return False
 

@@ -45,6 +45,7 @@ def test_how_tokens_are_computed_is_told(live: Live) -> None:
     assert status["executor"] == {
         "kind": "llama",
         "launches_ahead": False,
+        "prefix_cache": True,
         "dtype": "float32",
         "compute_dtype": "float32",
     }
