@@ -8,8 +8,8 @@ were launched; one that failed never does. A launch makes its slot resident.
 """
 
 import math
-from collections import deque
-from collections.abc import Set
+from collections import Counter, deque
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from scheduler.accounts import Accounts, Charge
@@ -44,6 +44,14 @@ class Flights:
         self.resident = BASE  # whose slot the last step launched computes with
         self.warm = frozenset({BASE})  # generations that some slot holds
         self._air: deque[_Flight] = deque(maxlen=_MOST)
+
+    def in_air_tokens(self) -> Mapping[int, int]:
+        """By job, what is computed in steps that have not landed."""
+        tokens: Counter[int] = Counter()
+        for flight in self._air:
+            for job, count, _ in flight.step.work:
+                tokens[job.id] += count
+        return tokens
 
     def launch(self, step: Step) -> list[Job]:
         """Count on a step before it lands. Returns the jobs that have all their tokens

@@ -5,7 +5,7 @@ them, and found again by the next one that begins alike, of the same generation.
 last token of a job is always computed: the next one is sampled from it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from scheduler.block_pool import BlockPool
@@ -54,13 +54,23 @@ class KVCache:
         self._extend(job, more)
         return more > 0
 
-    def know(self, work: Iterable[Work]) -> None:
-        """A step has computed this: whole blocks of it can be found from now on."""
+    def know(
+        self, work: Iterable[Work], in_air: Callable[[], Mapping[int, int]]
+    ) -> None:
+        """A step has landed: whole blocks of what it computed can be found from now on.
+        `in_air`: tokens by job that are counted on, and may fail yet."""
         size = self._limits.block_tokens
-        for job, _, _ in work:
-            if job.computed < (job.known_blocks + 1) * size or not job.block_hashes:
-                continue
-            whole = min(job.computed // size, len(job.block_hashes), len(job.blocks))
+        full = [
+            job
+            for job, _, _ in work
+            if job.computed >= (job.known_blocks + 1) * size
+            and job.block_hashes
+            and job.is_live
+        ]
+        later = in_air() if full else {}
+        for job in full:
+            landed = job.computed - later.get(job.id, 0)
+            whole = min(landed // size, len(job.block_hashes))
             for at in range(job.known_blocks, whole):
                 self._pool.know(job.generation, job.blocks[at], job.block_hashes[at])
                 job.known_blocks = at + 1

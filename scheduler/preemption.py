@@ -9,9 +9,10 @@ job that loses least is sent back: it keeps its tokens, and computes them again 
 turn comes (recomputation, as vLLM). That is the one with least in its KV, among those
 that were never sent back and had a token since they came, if there are any.
 
-The oldest of all jobs is never sent back, and if it was before others make room for it:
-a stream stands still no longer than until those before it have ended. For first tokens whose patience is over others make room, too, as
-far as a budget allows: what is computed again for them takes a small share of the time.
+The oldest of all jobs is never sent back, and if it was before, others make room for
+it: a stream stands still no longer than until those before it have ended. For first
+tokens whose patience is over others make room, too, as far as a budget allows: what is
+computed again for them takes a small share of the time.
 """
 
 from collections.abc import Callable, Iterable, Set

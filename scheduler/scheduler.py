@@ -191,7 +191,6 @@ class Scheduler:
         Those who reach them have left; returns their ids. What is launched is reported
         in the same order, unless it failed."""
         ended = [job.id for job in self._flights.launch(step)]
-        self._kv.know(step.work)
         for job_id in ended:
             self._leave(job_id, JobEvent.FINISH)
         return ended
@@ -199,7 +198,7 @@ class Scheduler:
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
         ended = self._flights.land(step, outcome, now)
-        self._kv.know(step.work)
+        self._kv.know(step.work, self._flights.in_air_tokens)
         self._preemption.earn(outcome.seconds)
         for job in ended:
             self._leave(job.id, JobEvent.FINISH)
