@@ -67,12 +67,13 @@ class Executor(Protocol):
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
     ) -> None:
-        """Give a job KV for so many tokens; it samples by `params`. `prompt`: its
-        tokens. `ends`: those that end its answer."""
+        """A job begins, which may have so many tokens: it samples by `params` until it
+        is closed, also when its KV was taken from it meanwhile. `prompt`: its tokens.
+        `ends`: those that end its answer."""
 
     def close(self, job: int) -> None:
-        """Take its KV back; unknown jobs have none. A flight may be in the air with it:
-        whoever gets the KV next is computed later."""
+        """It has ended; unknown jobs never began. A flight may be in the air with it:
+        whoever gets its blocks next is computed later."""
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
         """Begin one forward pass, and the sampling of the rows that want logits.

@@ -37,7 +37,8 @@ class Past:
 
 
 class PastTokens:
-    """`capacity`: tokens of all jobs at once. Memory is taken by the first of them."""
+    """`capacity`: tokens of all jobs at once, at first: it grows, as jobs that were sent
+    back keep theirs. Memory is taken by the first of them."""
 
     def __init__(self, capacity: int, device: torch.device) -> None:
         self.spans = Spans(capacity, self._move)
@@ -56,6 +57,7 @@ class PastTokens:
     @torch.inference_mode()
     def open(self, tokens: int, prompt: Sequence[int]) -> Past:
         """Room for `tokens`, of which `prompt` are there already."""
+        self._grow(self.spans.used + tokens)
         span = self.spans.reserve(tokens)
         if prompt:
             ids = uploaded(np.array(prompt, np.int64), self._device)
@@ -67,6 +69,15 @@ class PastTokens:
         """Write sampled `tokens` [n] to `places` [n]. Mutates what all steps read that
         are launched later."""
         self.tokens.index_copy_(0, places, tokens)
+
+    def _grow(self, tokens: int) -> None:
+        """Room for so many. What steps in the air still write is copied behind them."""
+        if tokens <= self.spans.capacity:
+            return
+        self.spans.capacity = max(tokens, 2 * self.spans.capacity)
+        before, self._tokens = self._tokens, None
+        if before is not None:
+            self.tokens[: len(before)] = before
 
     @torch.inference_mode()
     def _move(self, start: int, to: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Spans: who has which rows of a KV arena, each job's in one piece.
+"""Spans: who has which part of an arena, each job's in one piece.
 
 A job reserves a span [start, start + tokens) for all it may ever need. When free room
 suffices but is scattered, the spans slide together, and whoever has the memory moves
@@ -27,11 +27,14 @@ class Spans:
         self._move = move
         self._spans: list[Span] = []  # by start
 
+    @property
+    def used(self) -> int:
+        return sum(span.tokens for span in self._spans)
+
     def reserve(self, tokens: int) -> Span:
         """A span of `tokens`: the first gap that holds them. May move others. The
         caller has counted that there is room."""
-        used = sum(span.tokens for span in self._spans)
-        assert used + tokens <= self.capacity, "the scheduler gave out too much KV"
+        assert self.used + tokens <= self.capacity, "more was given out than there is"
         end = 0
         for index, span in enumerate(self._spans):
             if span.start - end >= tokens:
