@@ -138,7 +138,7 @@ class BatchBuilder:
         for job in chain(backlog.filling(), backlog.waiting.values()):
             if left <= 0 or seats.is_full:
                 return
-            if job is overdue:
+            if job is overdue or job.generated:
                 continue
             if belongs(job):
                 seats.offer([job])

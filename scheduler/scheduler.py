@@ -230,9 +230,9 @@ class Scheduler:
         for job_id in (self._running - seats.ids) & live.keys():
             if live[job_id].state is JobState.RUNNING:
                 live[job_id].move(JobEvent.PARK)
-        for job_id in seats.ids - self._running:
-            if live[job_id].state is JobState.PARKED:
-                live[job_id].move(JobEvent.RESUME)
+        for job in seats.jobs:
+            if job.state is JobState.PARKED:
+                job.move(JobEvent.RESUME)
         self._running = seats.ids
 
     def _leave(self, job_id: int, event: JobEvent) -> None:
