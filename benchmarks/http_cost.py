@@ -23,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 from statistics import median
@@ -148,9 +149,7 @@ async def _load(port: int, clients: int, bodies: list[bytes]) -> dict[str, float
     ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(clients)]
     begun = time.perf_counter()
     for end in ends:
-        await loop.create_connection(
-            lambda e=end: _Client(waiting, e), "127.0.0.1", port
-        )
+        await loop.create_connection(partial(_Client, waiting, end), "127.0.0.1", port)
     await asyncio.gather(*ends)
     seconds = time.perf_counter() - begun
     return {"tokens": len(bodies) * OUTPUT, "seconds": seconds}

@@ -17,6 +17,7 @@ import time
 from concurrent.futures import Future
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from litestar import Litestar
 
@@ -119,7 +120,7 @@ def _commands(tickets: Tickets | None) -> None:
 
 def main() -> None:
     how, model, directory, adapter, port, dtype = sys.argv[1:]
-    flags = {
+    flags: dict[str, dict[str, Any]] = {
         "model": {"path": model, "dtype": dtype},
         "adapters": {"directory": directory},
         "server": {"port": int(port)},

@@ -98,8 +98,8 @@ class Watched(Scheduler):
         """Live jobs of adapters within their part. The others' gaps do not count, nor
         those of streams whose KV was taken: these wait for others to end."""
         found = []
-        for each in self._backlog.waiting:
-            self._since.pop(each, None)
+        for job_id in self._backlog.waiting:
+            self._since.pop(job_id, None)
         groups = self._backlog.groups.values()
         weights = sum(group.weight for group in groups)
         for group in groups:

@@ -37,8 +37,8 @@ class Past:
 
 
 class PastTokens:
-    """`capacity`: tokens of all jobs at once, at first: it grows, as jobs that were sent
-    back keep theirs. Memory is taken by the first of them."""
+    """`capacity`: tokens of all jobs at once, at first: it grows, as jobs that were
+    sent back keep theirs. Memory is taken by the first of them."""
 
     def __init__(self, capacity: int, device: torch.device) -> None:
         self.spans = Spans(capacity, self._move)
