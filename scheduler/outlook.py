@@ -75,10 +75,11 @@ class Outlook:
         leaves no room beside it, until that has ended.
         """
         backlog, limits = self._backlog, self._limits
-        if backlog.waiting_kv_tokens <= free_kv_tokens:
-            return 0.0
         waiting = len(backlog.waiting)
-        again = backlog.waiting_kv_tokens + (waiting + 1) * self._largest
+        asked = backlog.waiting_kv_tokens + waiting * (limits.block_tokens - 1)
+        if asked <= free_kv_tokens:
+            return 0.0
+        again = asked + (waiting + 1) * self._largest
         alone = 0
         if 2 * limits.whole_blocks(self._largest) > limits.kv_tokens:
             alone = self._largest * waiting

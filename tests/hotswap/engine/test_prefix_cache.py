@@ -188,9 +188,10 @@ async def test_a_prompt_that_is_scored_is_computed_whole_and_serves_others(
 ) -> None:
     engine = await start(model)
     for _ in range(2):
-        ticket = submit(engine, "a", PROMPT, 1, prompt_logprobs=0)
+        # Of one who leaves before its prompt has landed nothing would be kept.
+        ticket = submit(engine, "a", PROMPT, 3, prompt_logprobs=0)
         await ticket.accepted()
-        (piece,) = [piece async for piece in ticket.pieces()]
+        piece, *_ = [piece async for piece in ticket.pieces()]
         assert [scored.token for scored in piece.prompt] == [*PROMPT[1:]]
         assert piece.cached_tokens == 0
 
