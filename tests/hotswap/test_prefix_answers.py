@@ -58,6 +58,7 @@ class Ask:
     adapter: str
     question: str
     way: str
+    tokens: int = 20  # of the answer
 
     @property
     def prompt(self) -> tuple[int, ...]:
@@ -65,7 +66,7 @@ class Ask:
 
     @property
     def params(self) -> SamplingParams:
-        return SamplingParams(max_tokens=20, ignore_eos=True, **WAYS[self.way])
+        return SamplingParams(max_tokens=self.tokens, ignore_eos=True, **WAYS[self.way])
 
 
 KINDS = ["eager", pytest.param("gpu", marks=pytest.mark.slow)]
@@ -74,6 +75,10 @@ ASKS = [
     for n, way in enumerate(WAYS)
     for more in range(2)
 ]
+
+
+# After them answers are taken to be short, and too many are let in at once.
+SHORT = [Ask(adapter, "", "greedy", 1) for adapter in ("", "a", "b")] * 4
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,7 @@ async def answers(
         engine.post(Adopt(name, generation, Origin(src=name)))
     engine.start()
     try:
+        await asyncio.gather(*[answer(engine, ask) for ask in SHORT])
         for _ in range(rounds):
             said = await asyncio.gather(*[answer(engine, ask) for ask in asks])
         await asyncio.wrap_future(engine.sync())
