@@ -8,7 +8,8 @@ from itertools import pairwise
 from random import Random
 
 import torch
-from transformers import DynamicCache
+from peft import PeftModel
+from transformers import DynamicCache, PreTrainedModel
 
 from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
@@ -82,7 +83,7 @@ def run(
 
 
 @torch.inference_mode()
-def check(job: Job, model: torch.nn.Module) -> None:
+def check(job: Job, model: PreTrainedModel | PeftModel) -> None:
     """Each of its logits and tokens is transformers' own."""
     cache = DynamicCache(config=model.config)  # type: ignore[arg-type]
     ids, said = list(job.prompt), []
