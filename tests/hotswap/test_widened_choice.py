@@ -8,13 +8,14 @@ import torch
 from hotswap.model.eager import kernel_choice
 from hotswap.model.eager.kernel_choice import choose_kernels, ways_of
 from hotswap.model.eager.timing import STEPS, Table, Way
-from hotswap.model.machine.widening import Widening, widening
+from hotswap.model.machine.widening import Widening
 from tests import tiny
+from tests.hotswap.test_widening import is_compiled_here
 
 BF16, F32, CPU = torch.bfloat16, torch.float32, torch.device("cpu")
 WIDENED = Way(BF16, 0, widens=True)
 pytestmark = pytest.mark.skipif(
-    widening() is None, reason="no C compiler that torch's OpenMP goes with"
+    not is_compiled_here(), reason="no C compiler that torch's OpenMP goes with"
 )
 
 

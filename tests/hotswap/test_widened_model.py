@@ -13,23 +13,17 @@ from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.eager.linear import Linear
 from hotswap.model.machine.kernels import OneDNN, kernels_for
-from hotswap.model.machine.widening import Widening, widening
+from hotswap.model.machine.widening import Widening
 from hotswap.model.network.loaded import Loaded
 from tests import tiny
 from tests.hotswap.test_packed_merge import wide
 from tests.hotswap.test_parity import logits, oracle
-from tests.hotswap.test_widening import unpacked
+from tests.hotswap.test_widening import is_compiled_here, kernels_here, unpacked
 
 BF16, F32, CPU = torch.bfloat16, torch.float32, torch.device("cpu")
 pytestmark = pytest.mark.skipif(
-    widening() is None, reason="no C compiler that torch's OpenMP goes with"
+    not is_compiled_here(), reason="no C compiler that torch's OpenMP goes with"
 )
-
-
-def kernels() -> Widening:
-    found = widening()
-    assert found is not None
-    return found
 
 
 def loaded(model: PreTrainedModel, kernels: Widening) -> Loaded:
@@ -49,7 +43,7 @@ def loaded(model: PreTrainedModel, kernels: Widening) -> Loaded:
 
 def runner_of(model: PreTrainedModel, **sizes: int) -> EagerExecutor:
     sizes = {"slots": 1, "kv_tokens": 1024, **sizes}
-    return EagerExecutor(loaded(model, kernels()), **sizes)
+    return EagerExecutor(loaded(model, kernels_here()), **sizes)
 
 
 def in_float32(model: PreTrainedModel) -> PreTrainedModel:
@@ -143,7 +137,7 @@ def test_merged_weights_are_pefts_rounded_once(
     for linear in runner.weights.swappables:
         if not isinstance(linear, Linear):
             continue
-        found = unpacked(kernels(), linear.weight)
+        found = unpacked(kernels_here(), linear.weight)
         for path, rows in linear.parts.items():
             exact = whole[f"{path}.weight"].detach()
             wanted, ours = exact.bfloat16(), found[rows]
@@ -195,7 +189,7 @@ def test_a_model_that_the_chain_gets_wrong_is_served_in_float32(
             return super().linear_add(x, weight, bias, other) * 1.5
 
     wrong = object.__new__(Wrong)
-    wrong.__dict__.update(kernels().__dict__)
+    wrong.__dict__.update(kernels_here().__dict__)
 
     model = loaded(tiny.model("llama"), wrong)
     runner = EagerExecutor(model, slots=1, kv_tokens=1024)
