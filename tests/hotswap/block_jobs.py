@@ -85,7 +85,7 @@ def run(
 @torch.inference_mode()
 def check(job: Job, model: PreTrainedModel | PeftModel) -> None:
     """Each of its logits and tokens is transformers' own."""
-    cache = DynamicCache(config=model.config)  # type: ignore[arg-type]
+    cache = DynamicCache(config=model.config)
     ids, said = list(job.prompt), []
     for _ in job.logits:
         given = torch.tensor([ids])
