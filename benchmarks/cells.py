@@ -13,7 +13,7 @@ from functools import cache
 from benchmarks.machines import machine
 from benchmarks.setups import CPU, KV_TOKENS, RANK, SLOTS, Setup, make_scheduler
 from benchmarks.traces import Arrivals, Trace, arrivals, generate, length
-from scheduler import Job, Mode, StepShape
+from scheduler import Job, Mode, Scheduler, StepShape
 from scheduler.simulate import CostTable, Run, simulate
 
 
@@ -126,10 +126,20 @@ def ceiling(cell: Cell, rate: float = 0.0) -> float:
     return play("fcfs-mixed", cell, rate, Free(machine(cell.machine))).tokens_per_s
 
 
-def play(
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A run of a cell, and what it is told of. `ends`: tokens of each answer."""
+
+    run: Run
+    jobs: list[Job]
+    ends: dict[int, int]
+    scheduler: Scheduler
+
+
+def played(
     policy: str, cell: Cell, rate: float = 0.0, table: CostTable | None = None
-) -> Told:
-    """What the policy makes of the cell, by the cell's cost table or by `table`."""
+) -> Played:
+    """The cell by its own cost table or by `table`."""
     table = table or machine(cell.machine)
     scheduler = make_scheduler(policy, table, cell.requests, cell.setup)
     trace = make_trace(cell, rate)
@@ -143,7 +153,15 @@ def play(
         ends=ends,
         run=Run(keeps_steps=False),
     )
-    return tell(run, jobs, ends, scheduler.costs.error or 0.0)
+    return Played(run, jobs, ends, scheduler)
+
+
+def play(
+    policy: str, cell: Cell, rate: float = 0.0, table: CostTable | None = None
+) -> Told:
+    """What the policy makes of the cell."""
+    it = played(policy, cell, rate, table)
+    return tell(it.run, it.jobs, it.ends, it.scheduler.costs.error or 0.0)
 
 
 def tell(run: Run, jobs: list[Job], ends: dict[int, int], error: float) -> Told:

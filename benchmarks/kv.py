@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from benchmarks.cells import Cell, Told, make_jobs, make_trace, tell
-from benchmarks.machines import machine
-from benchmarks.setups import CPU, make_scheduler
-from scheduler.simulate import Run, simulate
+from benchmarks.cells import Cell, Told, played, tell
+from benchmarks.setups import CPU
 
 PROMPT = 256  # the largest
 SHARE = 5
@@ -36,25 +34,15 @@ def grid() -> Iterator[Cell]:
         )
 
 
-def played(policy: str, cell: Cell, kv_tokens: int) -> tuple[Told, float, int]:
+def short_of(cell: Cell, kv_tokens: int) -> tuple[Told, float, int]:
     """What was told; how often a job was computed at most; jobs sent back."""
     cell = replace(cell, setup=replace(cell.setup, kv_tokens=kv_tokens))
-    table = machine(cell.machine)
-    scheduler = make_scheduler(policy, table, cell.requests, cell.setup)
-    trace = make_trace(cell, 0.0)
-    jobs, ends = make_jobs(cell, trace)
-    run = simulate(
-        scheduler,
-        jobs,
-        table,
-        slots=cell.setup.slots,
-        clients=trace.concurrency,
-        ends=ends,
-        run=Run(keeps_steps=False),
+    it = played("affinity", cell)
+    most = max(
+        1 + job.recomputed / (job.prompt_tokens + it.ends[job.id] - 1)
+        for job in it.jobs
     )
-    needed = {job.id: job.prompt_tokens + ends[job.id] - 1 for job in jobs}
-    most = max(run.computed[job_id] / tokens for job_id, tokens in needed.items())
-    return tell(run, jobs, ends, 0.0), most, scheduler.preempted
+    return tell(it.run, it.jobs, it.ends, 0.0), most, it.scheduler.preempted
 
 
 def main() -> None:
@@ -64,8 +52,8 @@ def main() -> None:
     for cell in grid():
         clients = int(cell.load.split(":")[1])
         kv = clients * (PROMPT + CPU.asked) // SHARE
-        plenty, *_ = played("affinity", cell, PLENTY)
-        short, most, sent_back = played("affinity", cell, kv)
+        plenty, *_ = short_of(cell, PLENTY)
+        short, most, sent_back = short_of(cell, kv)
         ratio = short.tokens_per_s / plenty.tokens_per_s
         waits = f"{plenty.ttft_p99:.1f} -> {short.ttft_p99:.1f}"
         print(

@@ -2,9 +2,8 @@
 
 Order is the same everywhere: by priority, then as submitted. Waiting jobs, those that
 were preempted among them, hold no KV; live jobs (running or parked) do. A job is
-unanswered until its first token. The
-sorted indexes keep every question a policy asks from growing with the jobs that wait.
-Knows no clock and no policy.
+unanswered until its first token. The sorted indexes keep every question a policy asks
+from growing with the jobs that wait. Knows no clock and no policy.
 """
 
 import heapq
@@ -131,22 +130,26 @@ class Backlog:
         """Count what a step did for the jobs that still run: tokens computed, and one
         sampled if none was left to fill. Returns such tokens by generation."""
         groups, running = self.groups, JobState.RUNNING
-        # Of each that had a token: its generation, and whether that computed one, too.
-        decoded: list[tuple[str, bool]] = []
+        filled: list[str] = []  # the generation of each that has its prompt now
+        decoded: list[str] = []  # of each that decoded
         for job, tokens, is_prefill in work:
             if job.state is not running:
                 continue
-            if is_prefill and not self._fill(job, tokens):
+            if not is_prefill:
+                job.computed += 1
+                decoded.append(job.generation)
+            elif self._fill(job, tokens):
+                filled.append(job.generation)
+            else:
                 continue
-            job.computed += not is_prefill
             job.generated += 1
-            decoded.append((job.generation, not is_prefill))
-        tokens_of: Counter[str] = Counter()
-        for (name, is_decoded), n in Counter(decoded).items():
-            tokens_of[name] += n
+        tokens_of = Counter(decoded)
+        for name, n in tokens_of.items():
+            groups[name].context_tokens += n
+        tokens_of.update(filled)
+        for name, n in tokens_of.items():
             groups[name].generated_tokens += n
-            groups[name].context_tokens += n * is_decoded
-        return dict(tokens_of)
+        return tokens_of
 
     def _fill(self, job: Job, tokens: int) -> bool:
         """Count tokens computed. True if no more are left: it has its next token."""

@@ -113,9 +113,8 @@ class Job:
     kv_end: int = 0  # tokens that its blocks hold
     known_blocks: int = 0  # of its blocks, those that are known by their hashes
     cached_tokens: int = 0  # of its prompt, those found in the cache at first
-    # Sent back and computed again: tokens so far, and what it had generated then.
-    recomputed: int = 0
-    generated_before: int = 0
+    recomputed: int = 0  # tokens that it lost when it was sent back, of all times
+    generated_before: int = 0  # when it came last
 
     def __post_init__(self) -> None:
         assert self.can_merge or self.can_mix, f"job {self.id} can run in no mode"

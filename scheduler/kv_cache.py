@@ -10,7 +10,7 @@ from itertools import islice
 
 from scheduler.block_pool import BlockPool
 from scheduler.decision import Work
-from scheduler.job import Job
+from scheduler.job import Job, JobState
 from scheduler.limits import SchedulerLimits
 
 
@@ -41,7 +41,8 @@ class KVCache:
         self._extend(job, more)
         job.known_blocks = len(found)
         tokens = len(found) * self._limits.block_tokens
-        if job.block_hashes and not job.recomputed:
+        # Whoever comes again finds what it has computed itself.
+        if job.block_hashes and job.reads_cache and job.state is JobState.WAITING:
             self.queries += job.prompt_tokens
             self.hits += tokens
             job.cached_tokens = tokens

@@ -20,7 +20,7 @@ from math import ceil
 
 from scheduler.backlog import Backlog, number_of
 from scheduler.costs import Costs
-from scheduler.job import Job, JobEvent
+from scheduler.job import Job, JobEvent, JobState
 from scheduler.kv_cache import KVCache
 from scheduler.lengths import Lengths
 from scheduler.limits import SchedulerLimits
@@ -89,7 +89,7 @@ class Preemption:
     def _admit_oldest(self) -> None:
         """If the oldest of all jobs was sent back, others make room for it."""
         job = self._backlog.oldest_waiting()
-        if job is None or not job.recomputed:
+        if job is None or job.state is not JobState.PREEMPTED:
             return
         if job.kv_tokens <= self._kv.free_tokens:
             return
@@ -126,13 +126,12 @@ class Preemption:
         room = self._kv.free_tokens + spare + sum(map(self._kv.held_alone, going))
         if room < wanted:
             return
-        while self._kv.free_tokens < wanted:
-            if going:
-                loser = going.pop()
-                self._budget_s -= self._costs.prefill_s(loser.computed)
-                self._send_back(loser)
-            elif not self._take_spare():
-                return  # blocks that two of those who went had together
+        while going and self._kv.free_tokens < wanted:
+            loser = going.pop()
+            self._budget_s -= self._costs.prefill_s(loser.computed)
+            self._send_back(loser)
+        while self._kv.free_tokens < wanted and self._take_spare():
+            pass
         self._backlog.ask(job, job.tokens + 1)
         self.admit(job)
         job.move(JobEvent.PARK)

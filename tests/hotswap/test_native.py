@@ -1,6 +1,5 @@
 """A C file is compiled once, by whoever may; where it cannot be, one line says why."""
 
-import ctypes
 import time
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from hotswap.model.machine import native as module
 from hotswap.model.machine.native import NoLibrary, library
+from tests.compilers import needs_compiler
 
 
 @pytest.fixture
@@ -26,21 +26,15 @@ def compiler(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def compiled(source: Path) -> ctypes.CDLL:
-    try:
-        return library(source)
-    except NoLibrary as reason:
-        pytest.skip(str(reason))
-
-
 def files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache/hotswap/native").iterdir())
 
 
+@needs_compiler
 def test_a_file_is_compiled_once_and_anew_when_it_changes(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert compiled(source).answer() == 42
+    assert library(source).answer() == 42
     (first,) = files(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(module, "_compile", None)  # would fail if called
@@ -91,10 +85,11 @@ def test_what_is_no_library_is_not_loaded(
         library(source)
 
 
+@needs_compiler
 def test_a_library_that_others_could_have_written_is_not_loaded(
     source: Path, tmp_path: Path
 ) -> None:
-    compiled(source)
+    library(source)
     folder = tmp_path / "cache/hotswap/native"
     (made,) = folder.iterdir()
     for path in (made, folder):

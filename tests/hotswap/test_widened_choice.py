@@ -10,13 +10,11 @@ from hotswap.model.eager.kernel_choice import choose_kernels, ways_of
 from hotswap.model.eager.timing import STEPS, Table, Way
 from hotswap.model.machine.widening import Widening
 from tests import tiny
-from tests.hotswap.test_widening import is_compiled_here
+from tests.compilers import needs_compiler
 
 BF16, F32, CPU = torch.bfloat16, torch.float32, torch.device("cpu")
 WIDENED = Way(BF16, 0, widens=True)
-pytestmark = pytest.mark.skipif(
-    not is_compiled_here(), reason="no C compiler that torch's OpenMP goes with"
-)
+pytestmark = needs_compiler
 
 
 def test_it_is_a_way_where_either_type_would_do_and_the_chain_serves_the_model() -> (

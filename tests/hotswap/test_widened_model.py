@@ -16,14 +16,13 @@ from hotswap.model.machine.kernels import OneDNN, kernels_for
 from hotswap.model.machine.widening import Widening
 from hotswap.model.network.loaded import Loaded
 from tests import tiny
+from tests.compilers import needs_compiler
 from tests.hotswap.test_packed_merge import wide
 from tests.hotswap.test_parity import logits, oracle
-from tests.hotswap.test_widening import is_compiled_here, kernels_here, unpacked
+from tests.hotswap.test_widening import kernels_here, unpacked
 
 BF16, F32, CPU = torch.bfloat16, torch.float32, torch.device("cpu")
-pytestmark = pytest.mark.skipif(
-    not is_compiled_here(), reason="no C compiler that torch's OpenMP goes with"
-)
+pytestmark = needs_compiler
 
 
 def loaded(model: PreTrainedModel, kernels: Widening) -> Loaded:

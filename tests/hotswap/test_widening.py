@@ -13,25 +13,15 @@ from hotswap.adapters.generation import Delta
 from hotswap.model.eager.merge import merge
 from hotswap.model.machine import widening as module
 from hotswap.model.machine.device import Host
-from hotswap.model.machine.native import NoLibrary, library
+from hotswap.model.machine.native import library
 from hotswap.model.machine.widening import Widening, widening
+from tests.compilers import needs_compiler
 
 EPS = torch.finfo(torch.float32).eps
 SOURCE = Path(module.__file__).with_name("widening.c")
 
 
-def is_compiled_here() -> bool:
-    """Where it is, kernels that are wrong are a failure, and no reason to skip."""
-    try:
-        library(SOURCE)
-    except NoLibrary:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(
-    not is_compiled_here(), reason="no C compiler that torch's OpenMP goes with"
-)
+pytestmark = needs_compiler
 
 
 def kernels_here() -> Widening:
@@ -197,11 +187,9 @@ def test_a_merge_is_the_plain_one_but_where_float32_cannot_tell(
 
 
 def test_torchs_threads_are_used_and_no_others(kernels: Widening) -> None:
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
-        pytest.skip("Linux tells what is loaded")
+    maps = Path("/proc/self/maps").read_text()
 
-    loaded = {Path(line.split()[-1]).name for line in maps.read_text().splitlines()}
+    loaded = {Path(line.split()[-1]).name for line in maps.splitlines()}
 
     pools = [
         name for name in loaded if name.startswith(("libgomp", "libiomp", "libomp"))
@@ -218,10 +206,7 @@ def test_vectors_of_every_width_compute_the_same(
     source = tmp_path / "widening.c"
     told = f"#define LANES {lanes}\n#define MOST {most}\n"
     source.write_text(told + SOURCE.read_text())
-    try:
-        kernels = Widening(library(source))
-    except NoLibrary as reason:
-        pytest.skip(str(reason))
+    kernels = Widening(library(source))
 
     assert kernels.block == 2 * lanes
     for rows in range(1, 15):
