@@ -12,6 +12,7 @@ from scheduler import Scheduler, SchedulerLimits
 from scheduler.simulate import CostTable
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
+BLOCK_TOKENS = 16  # as the executors have them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ def make_scheduler(
         CONTENDERS[policy](),
         SchedulerLimits(
             kv_tokens=setup.kv_tokens,
+            block_tokens=BLOCK_TOKENS,
             max_batch=setup.max_batch,
             max_waiting=waiting,
             prefill_tokens=setup.prefill_tokens,

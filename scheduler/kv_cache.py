@@ -49,9 +49,10 @@ class KVCache:
         return tokens
 
     def grow(self, job: Job, tokens: int) -> bool:
-        """Blocks for so many tokens in all, or as many as are free. False: none is."""
-        more = self._limits.blocks_for(tokens) - len(job.blocks)
-        more = min(max(more, 1), self._pool.free)
+        """Blocks for so many tokens in all, one if fewer are free. False: none is."""
+        more = max(self._limits.blocks_for(tokens) - len(job.blocks), 1)
+        if more > self._pool.free:
+            more = min(1, self._pool.free)
         self._extend(job, more)
         return more > 0
 

@@ -145,12 +145,14 @@ class Preemption:
         return [job for job in live if job is not oldest]
 
     def _take_spare(self) -> bool:
-        """A block that a job holds for tokens to come, or False."""
+        """Half of what the job that holds most of it has for tokens to come; a block of
+        each would take a look at all jobs each time. False: none has any."""
         live = self._backlog.live.values()
         job = max(live, key=self._kv.spare, default=None)
-        if job is None or self._kv.spare(job) <= 0:
+        spare = 0 if job is None else self._kv.spare(job)
+        if job is None or spare <= 0:
             return False
-        self._kv.cut(job, 1)
+        self._kv.cut(job, -(-spare // 2))
         return True
 
     def _send_back(self, job: Job) -> None:
