@@ -176,30 +176,23 @@ def resident_bytes() -> int:
 
 def step_ms(runner: EagerExecutor, context: int) -> float:
     """A decoding step of 16 sequences that have seen `context` tokens."""
-    for job in range(CLIENTS):
-        runner.open(job, context + 1, SamplingParams())
-        for start in range(0, context, 250):
-            chunk = [1000 + i for i in range(start, min(start + 250, context))]
-            row = Row(
-                job=job,
-                tokens=chunk,
-                position=start,
-                generation=None,
-                wants_logits=False,
-                blocks=own_blocks(job, context + 1),
-            )
-            runner.forward([row], mixed=False)
-    rows = [
-        Row(
+
+    def row(job: int, tokens: list[int], position: int) -> Row:
+        return Row(
             job=job,
-            tokens=[5],
-            position=context,
+            tokens=tokens,
+            position=position,
             generation=None,
-            wants_logits=True,
+            wants_logits=position == context,
             blocks=own_blocks(job, context + 1),
         )
-        for job in range(CLIENTS)
-    ]
+
+    for job in range(CLIENTS):
+        runner.open(job, SamplingParams())
+        for start in range(0, context, 250):
+            chunk = [1000 + i for i in range(start, min(start + 250, context))]
+            runner.forward([row(job, chunk, start)], mixed=False)
+    rows = [row(job, [5], context) for job in range(CLIENTS)]
     times = []
     for _ in range(15):
         start_s = time.perf_counter()

@@ -126,7 +126,6 @@ class Batch:
             sequence.is_sampling = True
             self._executor.open(
                 job.id,
-                job.prompt_tokens + job.max_tokens,
                 sequence.params,
                 prompt=sequence.prompt,
                 ends=sequence.ends,
