@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.traces import Request
@@ -14,13 +14,15 @@ PERCENTILES = (50, 90, 99)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """`events_s`: when each piece of text came. Times count from the run's start."""
+    """`events_s`: when each piece of text came. Times count from the run's start.
+    `is_cut`: the client has gone before the end."""
 
     request: Request
     start_s: float
     events_s: list[float]
     tokens: int
     error: str | None
+    is_cut: bool = False
 
     @property
     def ttft_s(self) -> float:
@@ -40,14 +42,33 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """`parts`: answers that were cut off, counted in the steady window alone. `busy_s`:
+    when it begins, if not after a tenth of the time; then it lasts to the end."""
+
     answers: list[Answer]
     errors: list[str]
     wall_s: float
+    parts: list[Answer] = field(default_factory=list)
+    busy_s: float | None = None
+
+    @property
+    def steady_s(self) -> tuple[float, float]:
+        if self.busy_s is None:
+            return 0.1 * self.wall_s, 0.9 * self.wall_s
+        return self.busy_s, self.wall_s
 
     def steady_tokens_per_s(self) -> float:
-        first, last = 0.1 * self.wall_s, 0.9 * self.wall_s
-        tokens = sum(a.tokens_until(last) - a.tokens_until(first) for a in self.answers)
-        return tokens / (last - first)
+        first, last = self.steady_s
+        seen = [*self.answers, *self.parts]
+        tokens = sum(a.tokens_until(last) - a.tokens_until(first) for a in seen)
+        return tokens / (last - first) if last > first else math.nan
+
+    def steady_ttft_p50_ms(self) -> float:
+        """Of the answers that were asked for in the steady window."""
+        first, last = self.steady_s
+        seen = [*self.answers, *self.parts]
+        times = [a.ttft_s for a in seen if first <= a.start_s < last]
+        return percentile(times, 50) * 1e3
 
     def latencies_ms(self) -> dict[str, list[float]]:
         several = [a for a in self.answers if a.tokens > 1]
@@ -87,6 +108,7 @@ class Result:
         found = {
             "tokens_per_s": sum(a.tokens for a in self.answers) / self.wall_s,
             "steady_tokens_per_s": self.steady_tokens_per_s(),
+            "steady_ttft_p50_ms": self.steady_ttft_p50_ms(),
             "prompt_tokens_per_s": prompts / self.wall_s,
             "ttft_p99_max_over_median": self.ttft_spread(),
             "jain": self.jain(),

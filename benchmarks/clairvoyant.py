@@ -114,7 +114,7 @@ class Clairvoyant:
             prompts = sum(request.prompt_tokens for request in left)
             sequences += len(left)
             if done:
-                context += prompts + done * len(left)
+                context += prompts + (done - 1) * len(left)
             else:
                 prefill += prompts
         ranks = RANK * len(chosen)

@@ -1,6 +1,7 @@
 """The model and the adapters that the benchmarks run: SmolLM2-135M and made-up ones."""
 
 import torch
+from transformers import PreTrainedModel
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.demo.__main__ import model_file
@@ -10,8 +11,13 @@ from hotswap.model.network.loaded import Loaded
 
 
 def load_model(dtype: str | None = None) -> Loaded:
-    """In bfloat16, or float32 where the CPU was seen to be faster in it."""
+    """In the types that the CPU was seen to be the fastest in, or as told."""
     return load(str(convert_gguf(model_file())), dtype, "cpu")
+
+
+def model_for_others() -> PreTrainedModel:
+    """In the type that we compute in: others have no fast products of mixed ones."""
+    return load_model(str(load_model().compute_dtype).removeprefix("torch.")).model
 
 
 def adapters(runner: EagerExecutor, count: int, rank: int) -> list[Generation]:

@@ -15,7 +15,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hotswap.demo.__main__ import model_file
-from hotswap.model.eager.kernel_choice import products_of, time_silu, time_ways, ways_of
+from hotswap.model.eager.kernel_choice import time_silu, time_ways, ways_of
+from hotswap.model.eager.products import products_of
 from hotswap.model.eager.timing import STEPS, apart_from, best
 from hotswap.model.load import convert_gguf
 

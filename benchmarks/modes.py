@@ -20,7 +20,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import DynamicCache
 
-from benchmarks.demo_model import adapters, load_model
+from benchmarks.demo_model import adapters, load_model, model_for_others
 from hotswap.adapters.generation import Generation
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.network.rows import Row, own_blocks
@@ -110,7 +110,7 @@ class Ours:
 class Peft:
     def __init__(self) -> None:
         config = LoraConfig(r=16, target_modules="all-linear", init_lora_weights=False)
-        model = get_peft_model(load_model().model, config, adapter_name="a0")
+        model = get_peft_model(model_for_others(), config, adapter_name="a0")
         assert isinstance(model, PeftModel)
         for number in range(1, PEFT_ADAPTERS):
             model.add_adapter(f"a{number}", config)

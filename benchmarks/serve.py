@@ -5,9 +5,10 @@ every answer of an exact length. Measures tokens per second, the time to the fir
 (TTFT), per further token (TPOT) and to the last one (E2E), and how fairly adapters are
 served. Open arrivals are timed from when they were due, not from when they were sent.
 Tokens are the server's own count, spread evenly over its events. The steady window
-leaves out the first and last tenth of the time. Hides: starting the server, and
-whatever `--warmup` requests hide. The client shares the server's machine and takes some
-of it, so it reads only the last event of an answer.
+leaves out the first and last tenth of the time; in a loop that is `cut` it lasts from
+the last client's first token until the first client has nothing more to ask. Hides:
+starting the server, and whatever `--warmup` requests hide. The client shares the
+server's machine and takes some of it, so it reads only the last event of an answer.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import asyncio
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -27,15 +29,18 @@ from benchmarks.traces import Request, Trace, arrivals, generate, length
 IDS = range(300, 10_000)
 
 
-def run(url: str, trace: Trace, *, base: str = "base", warmup: int = 0) -> Result:
+def run(
+    url: str, trace: Trace, *, base: str = "base", warmup: int = 0, cut: bool = False
+) -> Result:
     """Replay `trace`, after its first `warmup` requests with other prompts, unmeasured.
 
-    `base` is the server's name of the bare model.
+    `base` is the server's name of the bare model. `cut`: a closed loop ends as soon as
+    one of its clients has nothing more to ask, and the others' answers are cut off.
     """
-    return asyncio.run(_run(url, trace, base, warmup))
+    return asyncio.run(_run(url, trace, base, warmup, cut))
 
 
-async def _run(url: str, trace: Trace, base: str, warmup: int) -> Result:
+async def _run(url: str, trace: Trace, base: str, warmup: int, cut: bool) -> Result:
     no_limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(
         base_url=url, timeout=600, limits=no_limits, trust_env=False
@@ -43,26 +48,47 @@ async def _run(url: str, trace: Trace, base: str, warmup: int) -> Result:
         if warmup:
             # Other prompts: a server may keep those it has seen.
             first = replace(trace, seed=~trace.seed, requests=trace.requests[:warmup])
-            await _play(client, first, base)
-        answers = await _play(client, trace, base)
-    good = [a for a in answers if a.error is None]
-    wall_s = max((a.events_s[-1] for a in good), default=math.nan)
-    return Result(good, [a.error for a in answers if a.error is not None], wall_s)
+            await _play(client, first, base, cut=False)
+        answers = await _play(client, trace, base, cut)
+    errors = [a.error for a in answers if a.error is not None]
+    whole = [a for a in answers if a.error is None and not a.is_cut]
+    wall_s = max((a.events_s[-1] for a in whole), default=math.nan)
+    if not cut or not whole:
+        return Result(whole, errors, wall_s)
+    # Nobody counted these: as many tokens an event as the others had.
+    each = sum(a.tokens for a in whole) / sum(len(a.events_s) for a in whole)
+    parts = [
+        replace(a, tokens=round(each * len(a.events_s)))
+        for a in answers
+        if a.is_cut and a.events_s
+    ]
+    at_first = range(trace.concurrency or 0)
+    begun = [a.events_s[0] for a in [*whole, *parts] if a.request.id in at_first]
+    return Result(whole, errors, wall_s, parts, max(begun))
 
 
-async def _play(client: httpx.AsyncClient, trace: Trace, base: str) -> list[Answer]:
+async def _play(
+    client: httpx.AsyncClient, trace: Trace, base: str, cut: bool
+) -> list[Answer]:
     # Encoded before the clock starts.
     bodies = [_body(r, trace.seed, base) for r in trace.requests]
     waiting = iter(zip(trace.requests, bodies, strict=True))
     answers: list[Answer] = []
+    is_dry = False
     zero = time.perf_counter()
 
     async def one(request: Request, body: bytes, start_s: float) -> None:
-        answers.append(await _ask(client, request, body, zero, start_s))
+        answers.append(
+            await _ask(
+                client, request, body, zero, start_s, is_over=lambda: cut and is_dry
+            )
+        )
 
     async def in_turn() -> None:
+        nonlocal is_dry
         for request, body in waiting:
             await one(request, body, time.perf_counter() - zero)
+        is_dry = True
 
     async with asyncio.TaskGroup() as group:
         if trace.concurrency is not None:
@@ -91,11 +117,18 @@ def _body(request: Request, seed: int, base: str) -> bytes:
 
 
 async def _ask(
-    client: httpx.AsyncClient, request: Request, body: bytes, zero: float, at_s: float
+    client: httpx.AsyncClient,
+    request: Request,
+    body: bytes,
+    zero: float,
+    at_s: float,
+    *,
+    is_over: Callable[[], bool],
 ) -> Answer:
+    """`is_over`: looked at with each piece; the answer is cut off when it is true."""
     events_s: list[float] = []
     last = previous = rest = b""
-    tokens, error = 0, None
+    tokens, error, is_cut = 0, None, False
     headers = {"content-type": "application/json"}
     try:
         async with client.stream(
@@ -108,17 +141,26 @@ async def _ask(
                 for event in events:
                     previous, last = last, event
                     events_s.append(now)
+                is_ended = last == b"data: [DONE]" or not response.is_success
+                is_cut = is_over() and not is_ended
+                if is_cut:
+                    break
         if last == b"data: [DONE]":
             tokens = json.loads(previous[5:])["usage"]["completion_tokens"]
             del events_s[-2:]  # the usage and the end carry no text
             if tokens != request.output_tokens:
                 error = f"{tokens} tokens, not {request.output_tokens}"
-        else:  # a refusal is no stream; an error in one ends it
+        elif not is_cut:  # a refusal is no stream; an error in one ends it
             error = f"{response.status_code}: {(rest or last)[:300].decode()}"
     except (httpx.HTTPError, ValueError, KeyError) as failure:
         error = repr(failure)
     return Answer(
-        request=request, start_s=at_s, events_s=events_s, tokens=tokens, error=error
+        request=request,
+        start_s=at_s,
+        events_s=events_s,
+        tokens=tokens,
+        error=error,
+        is_cut=is_cut,
     )
 
 

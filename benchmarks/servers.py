@@ -2,6 +2,7 @@
 theirs. Used by `benchmarks.peers`."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,10 +10,43 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that is up. `process` leads a group of its own."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: IO[str]
+
+    def pause(self) -> None:
+        """Until it is asked again it takes no time of the CPU: vLLM's processes wake up
+        many times a second, ours look at a folder."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    @contextmanager
+    def awake(self) -> Iterator[str]:
+        """The URL, while it is paused no longer."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+        yield self.url
+        # Answers that were cut off may be in the air still.
+        time.sleep(0.5)
+        self.pause()
+
+    def logged(self, pattern: str) -> str | None:
+        """The pattern's group in the first line of the log that has it."""
+        size = os.fstat(self.log.fileno()).st_size
+        # Not by seek: the server writes where the file stands.
+        text = os.pread(self.log.fileno(), size, 0).decode(errors="replace")
+        found = re.search(pattern, text)
+        return found[1] if found else None
 
 
 def vllm_variables(environment: Path) -> dict[str, str]:
@@ -32,8 +66,8 @@ def vllm_variables(environment: Path) -> dict[str, str]:
 @contextmanager
 def server(
     name: str, model: Path, adapters: Path, environment: Path, *, rank: int, dtype: str
-) -> Iterator[str]:
-    """The URL of `ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
+) -> Iterator[Server]:
+    """`ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
     names = sorted(folder.name for folder in adapters.iterdir())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -70,7 +104,7 @@ def server(
                     log.seek(0)
                     sys.exit(f"{name} did not start:\n{log.read()[-3000:]}")
                 time.sleep(0.5)
-            yield url
+            yield Server(url, process, log)
         finally:
             _end(process)
 
@@ -85,13 +119,16 @@ def _serves(url: str, wanted: set[str]) -> bool:
     return wanted <= {model["id"] for model in models}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The whole group: vLLM's engine is a process of its own."""
-    for number, patience_s in ((signal.SIGTERM, 30), (signal.SIGKILL, None)):
-        try:
+def _end(process: subprocess.Popen[bytes], patience_s: float = 30.0) -> None:
+    """The whole group: vLLM's engine and worker are processes of their own, which
+    outlive the first. SIGCONT, as one that is paused hears nothing else."""
+    with suppress(ProcessLookupError):
+        for number in (signal.SIGTERM, signal.SIGCONT):
             os.killpg(process.pid, number)
-            process.wait(patience_s)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            process.poll()  # ended, it would be of the group until it is waited for
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

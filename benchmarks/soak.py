@@ -104,7 +104,8 @@ def main() -> None:
             put(root / "adapters" / f"a{number}", like, number)
         with server(
             "ours", model, root / "adapters", Path(), rank=4, dtype="float32"
-        ) as url:
+        ) as started:
+            url = started.url
             pid = pid_of(int(url.rpartition(":")[2]))
             begin = time.monotonic()
             until = begin + 60 * args.minutes

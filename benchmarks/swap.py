@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from peft import LoraConfig, get_peft_model
 
-from benchmarks.demo_model import adapters, load_model
+from benchmarks.demo_model import adapters, load_model, model_for_others
 from hotswap.model.eager.executor import EagerExecutor
 
 ROUNDS = 10
@@ -37,7 +37,7 @@ def main() -> None:
         config = LoraConfig(
             r=rank, target_modules="all-linear", init_lora_weights=False
         )
-        peft = get_peft_model(load_model().model, config)
+        peft = get_peft_model(model_for_others(), config)
         cold, warm, theirs = [], [], []
         for _ in range(ROUNDS):
             runner.forget(one.key)

@@ -29,7 +29,11 @@ def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
     own = hooks_of(config)
     loaded, runner, costs = in_short_thread(lambda: _model(config))
-    check_dtype(config.lora, str(runner.dtype).removeprefix("torch."))
+    dtype, compute_dtype = (
+        str(each).removeprefix("torch.")
+        for each in (runner.dtype, runner.compute_dtype)
+    )
+    check_dtype(config.lora, dtype)
     layout, limits = runner.layout, _limits(config)
     checked = partial(
         read,
@@ -44,6 +48,7 @@ def build(config: Config) -> Litestar:
     served = Served(
         executor=runner,
         kind=runner.kind,
+        types={"dtype": dtype, "compute_dtype": compute_dtype},
         memory=runner.memory,
         scheduler=_scheduler(config, runner, costs),
         tokenizer=Tokenizer(loaded.tokenizer),

@@ -4,8 +4,8 @@ Who builds the executor loads what it takes; nothing here does.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -38,12 +38,14 @@ from scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What is served. `kind`: how it computes. `name`: what the base model is called if
-    the configuration does not say. `context`: most tokens of a prompt and its answer.
-    `read`: an adapter's folder -> its generation, `compose`: a sum's, on any thread."""
+    """What is served. `kind`: how it computes, `types`: in which. `name`: what the base
+    model is called if the configuration does not say. `context`: most tokens of a
+    prompt and its answer. `read`: an adapter's folder -> its generation, `compose`: a
+    sum's, on any thread."""
 
     executor: Executor
     kind: str
+    types: Mapping[str, str] = field(default_factory=dict)
     memory: MemoryPlan
     scheduler: Scheduler
     tokenizer: Tokenizer
@@ -94,6 +96,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
             "kind": served.kind,
             "launches_ahead": executor.launches_ahead,
             "prefix_cache": engine.has_prefix_cache,
+            **served.types,
         },
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),

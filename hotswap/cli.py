@@ -5,6 +5,7 @@ runs the command is loaded, and torch with it.
 """
 
 import argparse
+import gc
 import importlib
 import logging
 import os
@@ -117,6 +118,8 @@ def _serve(args: argparse.Namespace) -> int:
     settings = config.load(args.config, flags(args), os.environ)
     for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
         log.warning("%s", line)
+    # What a start makes stays: to look through it again and again is a tenth of it.
+    gc.disable()
     with start.ready(settings) as bound:
         if settings.model.path == model_path.ECHO:
             app = importlib.import_module("hotswap.echo.app")

@@ -59,7 +59,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # A Hugging Face folder, a .gguf file, or a hub id.
     path: str = ""
-    # "auto" is the model's own, or float32 on a CPU that was seen to be faster in it.
+    # "auto" is the fastest here: the model's own, on a CPU also float32, or weights in
+    # bfloat16 and all else in float32.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # The processor it runs on; "auto" is a GPU that is there, else the CPU.
     device: DeviceName = "auto"

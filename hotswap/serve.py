@@ -29,6 +29,7 @@ def run(
     # A collection of all that was loaded would take half a second of everybody's time.
     gc.collect()
     gc.freeze()
+    gc.enable()
     http = connections.http(
         application, host=server.host, port=server.port, drain_s=server.drain_s
     )

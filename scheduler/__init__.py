@@ -1,10 +1,13 @@
 """Which jobs run next, and how. Standard library only. Open `scheduler` first.
 
 job, group, backlog     a job and its lawful moves; unfinished jobs by generation
+audit                   asserts that the backlog's counts agree
 policy, policies        what a policy sees and answers; affinity is the default
+viewer                  puts together what it sees
 decision                the answer: a step, or idle; and the outcome reported
 batch_builder, seats    who takes part in a step, within the limits
 waits, streams          whose first token, whose next token must not wait longer
+preemption              who gives KV up when it is short, and for whom
 flights                 what is counted on while a step is in the air
 kv_cache                who holds which blocks of the KV
 block_pool, free_runs   the blocks: held, free, found again by a hash

@@ -1,7 +1,8 @@
 """The backlog: all unfinished jobs, grouped by generation.
 
-Order is the same everywhere: by priority, then as submitted. Waiting jobs hold no KV;
-live jobs (running or parked) do. A job is unanswered until its first token. The
+Order is the same everywhere: by priority, then as submitted. Waiting jobs, those that
+were preempted among them, hold no KV; live jobs (running or parked) do. A job is
+unanswered until its first token. The
 sorted indexes keep every question a policy asks from growing with the jobs that wait.
 Knows no clock and no policy.
 """
@@ -38,12 +39,12 @@ class Backlog:
         self.groups: dict[str, Group] = {}
         self.waiting: dict[int, Job] = {}  # as submitted
         self.live: dict[int, Job] = {}  # as admitted
-        self.unfilled_tokens = 0  # prompt tokens still to compute, of all jobs
+        self.unfilled_tokens = 0  # to compute before all have their next token
         self.unanswered = 0
-        self.waiting_kv_tokens = 0  # that the waiting jobs will ask for
+        self.waiting_kv_tokens = 0  # that the waiting jobs ask for
         # Of all groups together; exact, as sums of floats drift and may end at nothing.
         self.weight = Fraction()
-        self._filling: dict[int, Job] = {}  # live and unanswered, as admitted
+        self.live_unanswered: dict[int, Job] = {}  # as admitted
         # Waiting ones that are allowed in a mixed step, and live ones, in order.
         self.mixable_queue: list[Job] = []
         self.mixable_holders: list[Job] = []
@@ -85,39 +86,80 @@ class Backlog:
         """Move a waiting job to the live ones of its group."""
         self.groups[job.generation].admit(job)
         self.waiting_kv_tokens -= job.kv_tokens
-        self.live[job.id] = self._filling[job.id] = self.waiting.pop(job.id)
+        self.live[job.id] = self.waiting.pop(job.id)
+        if not job.generated:
+            self.live_unanswered[job.id] = job
         if job.can_mix:
             take(self.mixable_queue, job)
             insort(self.mixable_holders, job, key=order_of)
 
+    def send_back(self, job: Job) -> None:
+        """Move a live job to the waiting ones, where it was when it was submitted. It
+        has all of its tokens to compute again, and asks for KV as before."""
+        group = self.groups[job.generation]
+        group.send_back(job)
+        del self.live[job.id]
+        self.live_unanswered.pop(job.id, None)
+        waiting = sorted([*self.waiting.values(), job], key=number_of)
+        self.waiting = {each.id: each for each in waiting}
+        self.waiting_kv_tokens += job.kv_tokens
+        if job.can_mix:
+            take(self.mixable_holders, job)
+            insort(self.mixable_queue, job, key=order_of)
+        self._refill(job, job.tokens)
+        job.computed = 0
+        self._index(group)
+
+    def found(self, job: Job, tokens: int) -> None:
+        """So many of its first tokens are in the KV that it was given, waiting."""
+        self._refill(job, job.unfilled_tokens - tokens)
+        job.computed = tokens
+
+    def ask(self, job: Job, kv_tokens: int) -> None:
+        """It waits for so much KV from now on."""
+        self.waiting_kv_tokens += kv_tokens - job.kv_tokens
+        job.kv_tokens = kv_tokens
+
+    def _refill(self, job: Job, tokens: int) -> None:
+        """So many are to be computed before it samples its next one."""
+        more = tokens - job.unfilled_tokens
+        self.unfilled_tokens += more
+        self.groups[job.generation].unfilled_tokens += more
+        job.unfilled_tokens = tokens
+
     def progress(self, work: Iterable[Work]) -> dict[str, int]:
-        """Count what a step did for the jobs that still run: prompt tokens, and a token
-        if no more of the prompt is left. Returns such tokens by generation."""
+        """Count what a step did for the jobs that still run: tokens computed, and one
+        sampled if none was left to fill. Returns such tokens by generation."""
         groups, running = self.groups, JobState.RUNNING
-        answered: list[str] = []  # the generation of each that had a token
+        # Of each that had a token: its generation, and whether that computed one, too.
+        decoded: list[tuple[str, bool]] = []
         for job, tokens, is_prefill in work:
             if job.state is not running:
                 continue
             if is_prefill and not self._fill(job, tokens):
                 continue
+            job.computed += not is_prefill
             job.generated += 1
-            answered.append(job.generation)
-        tokens_of = dict(Counter(answered))
-        for name, n in tokens_of.items():
+            decoded.append((job.generation, not is_prefill))
+        tokens_of: Counter[str] = Counter()
+        for (name, is_decoded), n in Counter(decoded).items():
+            tokens_of[name] += n
             groups[name].generated_tokens += n
-        return tokens_of
+            groups[name].context_tokens += n * is_decoded
+        return dict(tokens_of)
 
     def _fill(self, job: Job, tokens: int) -> bool:
-        """Count tokens of its prompt. True if no more are left: it begins to answer."""
+        """Count tokens computed. True if no more are left: it has its next token."""
         group = self.groups[job.generation]
-        job.prefilled += tokens
-        group.prefilled_tokens += tokens
-        self.unfilled_tokens -= tokens
-        if job.prefilled < job.prompt_tokens:
+        self._refill(job, job.unfilled_tokens - tokens)
+        job.computed += tokens
+        group.context_tokens += tokens
+        if job.unfilled_tokens:
             return False
-        del self._filling[job.id]
-        group.unanswered -= 1
-        self.unanswered -= 1
+        if not job.generated:
+            del self.live_unanswered[job.id]
+            group.unanswered -= 1
+            self.unanswered -= 1
         return True
 
     def remove(self, job: Job) -> Group:
@@ -126,12 +168,11 @@ class Backlog:
         group.remove(job)
         self.unfilled_tokens -= job.unfilled_tokens
         self.unanswered -= not job.generated
-        is_waiting = job.state is JobState.WAITING
-        self.waiting_kv_tokens -= is_waiting * job.kv_tokens
-        del (self.waiting if is_waiting else self.live)[job.id]
-        self._filling.pop(job.id, None)
+        self.waiting_kv_tokens -= (not job.is_live) * job.kv_tokens
+        del (self.live if job.is_live else self.waiting)[job.id]
+        self.live_unanswered.pop(job.id, None)
         if job.can_mix:
-            take(self.mixable_queue if is_waiting else self.mixable_holders, job)
+            take(self.mixable_holders if job.is_live else self.mixable_queue, job)
         self._index(group)
         if not group.jobs:
             del self.groups[job.generation]
@@ -141,13 +182,17 @@ class Backlog:
     def oldest_waiting(self) -> Job | None:
         return next(iter(self.waiting.values()), None)
 
+    def oldest_unanswered(self) -> Job | None:
+        """The one without KV and without a first token that was submitted first."""
+        return next((j for j in self.waiting.values() if not j.generated), None)
+
     def oldest_filling(self) -> Job | None:
         """The live job without a first token that was submitted first."""
-        return min(self._filling.values(), key=number_of, default=None)
+        return min(self.live_unanswered.values(), key=number_of, default=None)
 
     def filling(self) -> list[Job]:
         """The live jobs without a first token, as submitted."""
-        return sorted(self._filling.values(), key=number_of)
+        return sorted(self.live_unanswered.values(), key=number_of)
 
     def soonest_deadline(self, now: float) -> Job | None:
         """The unanswered job whose deadline, not yet over, comes first."""
@@ -172,53 +217,6 @@ class Backlog:
     def by_age(self) -> Iterator[Group]:
         """Groups in the order of their first jobs."""
         return (self.groups[key[1]] for key in self._by_age)
-
-    def check(self) -> None:
-        """Assert that the indexes agree. For tests and for an idle engine."""
-        groups = self.groups.values()
-        waiting = {job.id for group in groups for job in group.queue}
-        live = {job.id for group in groups for job in group.holders}
-        assert waiting == set(self.waiting), "waiting index differs"
-        assert live == set(self.live), "live index differs"
-        for job in self.waiting.values():
-            assert job.state is JobState.WAITING, f"{job} is listed as waiting"
-        for job in self.live.values():
-            assert job.state in (JobState.RUNNING, JobState.PARKED), f"{job} is live"
-        for group in groups:
-            assert (group.waiting, group.live, group.jobs) == (
-                len(group.queue),
-                len(group.holders),
-                len(group.queue) + len(group.holders),
-            ), f"jobs of {group.generation} are counted wrongly"
-        firsts = [(next(group.in_order()).order, group) for group in groups]
-        sizes = [(-group.jobs, first, group.generation) for first, group in firsts]
-        assert sorted(sizes) == self._by_size, "sizes differ"
-        assert sorted(size[1:] for size in sizes) == self._by_age, "ages differ"
-        jobs = [job for group in groups for job in group.in_order()]
-        filling = {job.id for job in jobs if job.id in live and not job.generated}
-        assert filling == set(self._filling), "jobs without a first token differ"
-        for found, expected in (
-            (self.unanswered, sum(not job.generated for job in jobs)),
-            (self.unfilled_tokens, sum(job.unfilled_tokens for job in jobs)),
-            (self.unfilled_tokens, sum(group.unfilled_tokens for group in groups)),
-            (
-                self.waiting_kv_tokens,
-                sum(job.kv_tokens for job in self.waiting.values()),
-            ),
-            (
-                sum(group.context_tokens for group in groups),
-                sum(job.prefilled + job.generated for job in jobs),
-            ),
-            (
-                sum(group.remaining_tokens for group in groups),
-                sum(job.max_tokens - job.generated for job in jobs),
-            ),
-            (
-                len(self.mixable_queue) + len(self.mixable_holders),
-                sum(job.can_mix for job in jobs),
-            ),
-        ):
-            assert found == expected, f"a count is {found}, not {expected}"
 
     def _index(self, group: Group) -> None:
         """Put the group where its jobs now belong in the sorted indexes."""

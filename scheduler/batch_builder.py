@@ -12,7 +12,7 @@ from scheduler.backlog import Backlog
 from scheduler.costs import Mode, StepShape
 from scheduler.decision import Step, Work
 from scheduler.group import Group, order_of
-from scheduler.job import BASE, Job, JobState
+from scheduler.job import BASE, Job
 from scheduler.limits import SchedulerLimits
 from scheduler.policy import Aside, Front, Plan
 from scheduler.seats import Seats
@@ -95,16 +95,16 @@ class BatchBuilder:
         left, context = self._limits.prefill_tokens, seats.context_tokens
         work = _decoding(seats.jobs)
         rows = dict(Counter(seats.generations))
-        if not all(seats.generated):
+        if seats.is_prefilling:
             for at, job in enumerate(seats.jobs):
-                if not job.generated:
+                if job.unfilled_tokens:
                     tokens = min(job.unfilled_tokens, left)
                     left -= tokens
                     work[at] = Work(job, tokens, True)
         if not left:  # somebody may have none
             work = [each for each in work if each.tokens]
             rows = dict(Counter(job.generation for job, _, _ in work))
-            context = sum(job.prefilled + job.generated for job, _, _ in work)
+            context = sum(job.computed for job, _, _ in work)
         adapters = rows.keys() - {BASE}
         shape = StepShape(
             mode=plan.mode,
@@ -138,13 +138,13 @@ class BatchBuilder:
         for job in chain(backlog.filling(), backlog.waiting.values()):
             if left <= 0 or seats.is_full:
                 return
-            if job is overdue:
+            if job is overdue or job.generated:
                 continue
             if belongs(job):
                 seats.offer([job])
             if job in seats:
                 left -= job.unfilled_tokens
-            elif job.state is JobState.WAITING:
+            elif not job.is_live:
                 return
 
 

@@ -7,7 +7,7 @@ a free block that is known can be found again until its room is needed: those th
 nobody ever knew go first, then the one that was used least recently.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import takewhile
 
 from scheduler.free_runs import FreeRuns
@@ -48,9 +48,9 @@ class BlockPool:
         found = (known.get(each, -1) for each in hashes)
         return list(takewhile(lambda block: block >= 0, found))
 
-    def free_among(self, blocks: Iterable[int]) -> int:
-        """How many of them nobody holds."""
-        return sum(not self._holders[block] for block in blocks)
+    def held_once(self, blocks: Iterable[int]) -> int:
+        """How many of them one job alone holds."""
+        return sum(self._holders[block] == 1 for block in blocks)
 
     def hold(self, blocks: Iterable[int]) -> None:
         """One more job holds them: blocks that were found."""
@@ -79,20 +79,22 @@ class BlockPool:
                 self._unknown.add(block)
 
     def distrust(self, blocks: Iterable[int]) -> None:
-        """What is in them may be wrong: nobody finds them from now on."""
+        """What is in them may be wrong: nobody finds them from now on. Those that
+        another job holds, too, were computed before."""
         for block in blocks:
-            self._forget(block)
+            if self._holders[block] == 1:
+                self._forget(block)
 
     def forget(self, generation: str) -> None:
         """Nobody asks for that generation any more."""
         for block in list(self._found.get(generation, {}).values()):
             self._forget(block)
 
-    def check(self) -> None:
-        """Assert that each block is held, or free once. For tests and idle ones."""
-        free = [*self._unknown, *self._known]
-        held = [block for block, n in enumerate(self._holders) if n]
-        assert sorted(free + held) == list(range(self.blocks)), "blocks leak"
+    def check(self, held: Set[int]) -> None:
+        """Assert that these are all that are held. Takes no longer where much is free.
+        For tests and idle ones."""
+        assert len(held) + self.free == self.blocks, "blocks leak"
+        assert all(self._holders[block] for block in held), "a held block is free"
         known = {
             block: (name, digest)
             for name, blocks in self._found.items()
@@ -100,6 +102,7 @@ class BlockPool:
         }
         assert known == self._hash_of, "hashes differ"
         assert self._known.keys() <= known.keys(), "a free block is not known"
+        assert not any(self._holders[block] for block in self._known), "it is not free"
 
     def _forget(self, block: int) -> None:
         """It can be found no more."""

@@ -73,6 +73,11 @@ class Costs:
         rates = self._cold.rates
         return rates[0] + rates[1] * rank
 
+    def prefill_s(self, tokens: int) -> float:
+        """Expected seconds that so many tokens of prompts add to a merged step."""
+        one = StepShape(Mode.MERGED, 1)
+        return self.step_s(one._replace(prefill_tokens=tokens)) - self.step_s(one)
+
     @property
     def error(self) -> float | None:
         """Median relative error of the last 256 predictions of a step; None at first.

@@ -8,8 +8,8 @@ were launched; one that failed never does. A launch makes its slot resident.
 """
 
 import math
-from collections import deque
-from collections.abc import Set
+from collections import Counter, deque
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from scheduler.accounts import Accounts, Charge
@@ -45,6 +45,14 @@ class Flights:
         self.warm = frozenset({BASE})  # generations that some slot holds
         self._air: deque[_Flight] = deque(maxlen=_MOST)
 
+    def in_air_tokens(self) -> Mapping[int, int]:
+        """By job, what is computed in steps that have not landed."""
+        tokens: Counter[int] = Counter()
+        for flight in self._air:
+            for job, count, _ in flight.step.work:
+                tokens[job.id] += count
+        return tokens
+
     def launch(self, step: Step) -> list[Job]:
         """Count on a step before it lands. Returns the jobs that have all their tokens
         with it: they must leave."""
@@ -60,7 +68,7 @@ class Flights:
         ended = [
             job
             for job, _, _ in step.work
-            if job.generated >= job.max_tokens and job.state is JobState.RUNNING
+            if job.generated >= job.max_tokens and job.is_live
         ]
         flight.ended.update(job.id for job in ended)
         self._air.append(flight)
@@ -98,7 +106,7 @@ class Flights:
         for job, _, _ in flight.step.work:
             if job.id not in finished:
                 continue
-            if job.state in (JobState.RUNNING, JobState.PARKED):
+            if job.is_live or job.state is JobState.PREEMPTED:
                 leaving.append(job)
             elif not self._has_left(job, flight):
                 continue

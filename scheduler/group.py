@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from operator import attrgetter
 
-from scheduler.job import Job, JobState
+from scheduler.job import Job
 from scheduler.lengths import Lengths
 
 order_of = attrgetter("order")
@@ -21,21 +21,22 @@ class Group:
     __slots__ = (
         "_asked_tokens",
         "_lengths",
-        "_prompt_tokens",
         "age_key",
         "can_merge",
         "can_mix",
+        "context_tokens",
         "first_order",
         "generated_tokens",
         "generation",
         "holders",
         "jobs",
         "live",
-        "prefilled_tokens",
+        "preempted",
         "queue",
         "rank",
         "size_key",
         "unanswered",
+        "unfilled_tokens",
         "waiting",
         "weight",
     )
@@ -46,39 +47,30 @@ class Group:
         self.can_merge = job.can_merge
         self.can_mix = job.can_mix
         self.weight = job.weight
-        self.queue: list[Job] = []  # waiting, in order
+        self.queue: list[Job] = []  # without KV, in order
         self.holders: list[Job] = []  # live, in order
         # The lengths of both and their sum: a policy asks for them all the time.
         self.waiting = self.live = self.jobs = 0
         self.unanswered = 0
         self.first_order = job.order  # of its first job; told by the backlog's index
-        self.prefilled_tokens = 0  # prompt tokens computed, of the live jobs
-        self.generated_tokens = 0  # by the live jobs
+        self.preempted = 0  # answered ones in the queue
+        self.context_tokens = 0  # that the live jobs have in KV
+        self.unfilled_tokens = 0  # to compute before all have their next token
+        self.generated_tokens = 0  # by all its jobs
         self.size_key: tuple[int, tuple[int, int], str] | None = None
         self.age_key: tuple[tuple[int, int], str] | None = None
-        self._prompt_tokens = 0  # of all its jobs
         self._asked_tokens = 0  # that all its jobs may generate
         self._lengths = lengths
 
     @property
     def head_kv_tokens(self) -> int:
-        """KV that the first waiting job asks for; 0 if none waits."""
+        """KV that the first one in the queue asks for; 0 if none waits."""
         return self.queue[0].kv_tokens if self.queue else 0
 
     @property
     def streams(self) -> int:
-        """Jobs that have begun to answer."""
-        return self.jobs - self.unanswered
-
-    @property
-    def unfilled_tokens(self) -> int:
-        """Prompt tokens still to compute."""
-        return self._prompt_tokens - self.prefilled_tokens
-
-    @property
-    def context_tokens(self) -> int:
-        """What the live jobs have in KV."""
-        return self.prefilled_tokens + self.generated_tokens
+        """Jobs that have begun to answer, and hold KV."""
+        return self.jobs - self.unanswered - self.preempted
 
     @property
     def remaining_tokens(self) -> int:
@@ -89,7 +81,8 @@ class Group:
     def expected_steps(self) -> float:
         """Steps until a job of it ends, as a rule: by its past, at most as asked."""
         allowed = self.remaining_tokens / self.jobs
-        age = self.generated_tokens / self.live if self.live else 0.0
+        begun = self.live + self.preempted
+        age = self.generated_tokens / begun if begun else 0.0
         rest = self._lengths.expected_remaining(self.generation, age, age + allowed)
         return max(1.0, rest)
 
@@ -101,7 +94,7 @@ class Group:
         self.waiting += 1
         self.jobs += 1
         self.unanswered += 1
-        self._prompt_tokens += job.prompt_tokens
+        self.unfilled_tokens += job.unfilled_tokens
         self._asked_tokens += job.max_tokens
 
     def admit(self, job: Job) -> None:
@@ -109,19 +102,31 @@ class Group:
         insort(self.holders, job, key=order_of)
         self.waiting -= 1
         self.live += 1
+        self.preempted -= job.generated > 0
+        self.context_tokens += job.computed
+
+    def send_back(self, job: Job) -> None:
+        """To the queue, before it loses its KV."""
+        take(self.holders, job)
+        insort(self.queue, job, key=order_of)
+        self.live -= 1
+        self.waiting += 1
+        self.preempted += job.generated > 0
+        self.context_tokens -= job.computed
 
     def remove(self, job: Job) -> None:
-        if job.state is JobState.WAITING:
-            take(self.queue, job)
-            self.waiting -= 1
-        else:
+        if job.is_live:
             take(self.holders, job)
             self.live -= 1
+            self.context_tokens -= job.computed
+        else:
+            take(self.queue, job)
+            self.waiting -= 1
+            self.preempted -= job.generated > 0
         self.jobs -= 1
         self.unanswered -= not job.generated
-        self.prefilled_tokens -= job.prefilled
+        self.unfilled_tokens -= job.unfilled_tokens
         self.generated_tokens -= job.generated
-        self._prompt_tokens -= job.prompt_tokens
         self._asked_tokens -= job.max_tokens
 
 

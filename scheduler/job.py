@@ -17,6 +17,7 @@ class JobState(Enum):
     WAITING = "waiting"  # accepted, holds no KV
     RUNNING = "running"  # holds KV, in the current step
     PARKED = "parked"  # holds KV, left out of the current step
+    PREEMPTED = "preempted"  # held KV, and waits for it again; its tokens are kept
     DONE = "done"
     CANCELLED = "cancelled"
     FAILED = "failed"
@@ -29,6 +30,7 @@ class JobEvent(Enum):
     ADMIT = "admit"
     PARK = "park"
     RESUME = "resume"
+    PREEMPT = "preempt"
     FINISH = "finish"
     CANCEL = "cancel"
     FAIL = "fail"
@@ -44,13 +46,21 @@ MOVES: dict[JobState, dict[JobEvent, JobState]] = {
     },
     JobState.RUNNING: {
         JobEvent.PARK: JobState.PARKED,
+        JobEvent.PREEMPT: JobState.PREEMPTED,
         JobEvent.FINISH: JobState.DONE,
         JobEvent.CANCEL: JobState.CANCELLED,
         JobEvent.FAIL: JobState.FAILED,
     },
     JobState.PARKED: {
         JobEvent.RESUME: JobState.RUNNING,
+        JobEvent.PREEMPT: JobState.PREEMPTED,
         JobEvent.FINISH: JobState.DONE,  # in a step that lands after the next decision
+        JobEvent.CANCEL: JobState.CANCELLED,
+        JobEvent.FAIL: JobState.FAILED,
+    },
+    JobState.PREEMPTED: {
+        JobEvent.ADMIT: JobState.RUNNING,
+        JobEvent.FINISH: JobState.DONE,  # as one that is parked
         JobEvent.CANCEL: JobState.CANCELLED,
         JobEvent.FAIL: JobState.FAILED,
     },
@@ -86,43 +96,46 @@ class Job:
     priority: int = 0  # a lower value is served earlier
     deadline: float | None = None  # for the first token, on the scheduler's clock
     weight: float = 1.0  # its generation's share, against 1.0 of the others
-    # Of each full block of its tokens, as far as they are told; it may grow. What has
-    # none is never found again.
+    # Of each full block of its tokens, as far as they are told; it may grow. Without
+    # them nothing of it is found again.
     block_hashes: Sequence[bytes] = ()
-    reads_cache: bool = True  # False: its whole prompt has to be computed
-    # What it reserves on admission: enough to finish, so it never has to leave.
-    kv_tokens: int = field(init=False)
+    reads_cache: bool = True  # False: all of its prompt must be computed
     # ---
     state: JobState = JobState.WAITING
-    prefilled: int = 0  # prompt tokens computed so far
+    is_live: bool = False  # it runs or is parked: it holds KV
+    computed: int = 0  # tokens in its KV
+    unfilled_tokens: int = 0  # to compute before it samples the next; 0: it decodes
     generated: int = 0  # tokens sampled so far
     order: tuple[int, int] = (0, 0)  # of service: priority, then number of submission
     # Where its KV is: position p in blocks[p // block_tokens]. int32
     blocks: "array[int]" = field(default_factory=lambda: array("i"))
+    kv_tokens: int = 0  # that it asks for to be admitted
+    kv_end: int = 0  # tokens that its blocks hold
+    known_blocks: int = 0  # of its blocks, those that are known by their hashes
+    cached_tokens: int = 0  # of its prompt, those found in the cache at first
+    # Sent back and computed again: tokens so far, and what it had generated then.
+    recomputed: int = 0
+    generated_before: int = 0
 
     def __post_init__(self) -> None:
         assert self.can_merge or self.can_mix, f"job {self.id} can run in no mode"
         assert self.weight > 0, f"job {self.id} has no share"
-        self.kv_tokens = self.prompt_tokens + self.max_tokens
+        self.unfilled_tokens = self.prompt_tokens
+        self.kv_tokens = self.most_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Of its prompt and its answer so far."""
+        return self.prompt_tokens + self.generated
+
+    @property
+    def most_tokens(self) -> int:
+        """Of its prompt and its answer, when it has all that it may have."""
+        return self.prompt_tokens + self.max_tokens
 
     @property
     def is_prefilling(self) -> bool:
-        return self.prefilled < self.prompt_tokens
-
-    @property
-    def computed(self) -> int:
-        """Its tokens that are in its KV."""
-        return self.prefilled + max(0, self.generated - 1)
-
-    @property
-    def cached_tokens(self) -> int:
-        """Of its prompt, found when it was admitted."""
-        return 0
-
-    @property
-    def unfilled_tokens(self) -> int:
-        """Prompt tokens still to compute."""
-        return self.prompt_tokens - self.prefilled
+        return self.unfilled_tokens > 0
 
     def move(self, event: JobEvent) -> None:
         """Change the state by the table. Raises IllegalMove and changes nothing."""
@@ -130,3 +143,4 @@ class Job:
         if state is None:
             raise IllegalMove(self, event)
         self.state = state
+        self.is_live = state is JobState.RUNNING or state is JobState.PARKED

@@ -1,8 +1,15 @@
-"""KVCache: the KV of live jobs, in blocks."""
+"""KVCache: the KV of live jobs, in blocks: given when a job comes, and as it grows.
 
-from collections.abc import Iterable
+What a job has computed is known by the hashes of its blocks, where its engine gives
+them, and found again by the next one that begins alike, of the same generation. The
+last token of a job is always computed: the next one is sampled from it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 from scheduler.block_pool import BlockPool
+from scheduler.decision import Work
 from scheduler.job import Job
 from scheduler.limits import SchedulerLimits
 
@@ -11,6 +18,8 @@ class KVCache:
     """Owned by the scheduler."""
 
     def __init__(self, limits: SchedulerLimits) -> None:
+        self.queries = 0  # tokens of prompts that were looked up
+        self.hits = 0  # and found
         self._pool = BlockPool(limits.kv_blocks)
         self._limits = limits
 
@@ -19,26 +28,86 @@ class KVCache:
         """Of blocks that no job holds."""
         return self._pool.free * self._limits.block_tokens
 
-    def admit(self, job: Job) -> None:
-        """Give a job its blocks."""
-        job.blocks.extend(self._pool.take(self._limits.blocks_for(job.kv_tokens)))
+    def give(self, job: Job) -> int:
+        """The blocks that a job asks for, which are free. Returns how many of its first
+        tokens are in them already."""
+        found: list[int] = []
+        if job.block_hashes and job.reads_cache:
+            most = (job.tokens - 1) // self._limits.block_tokens
+            found = self._pool.find(job.generation, islice(job.block_hashes, most))
+        self._pool.hold(found)
+        more = self._limits.blocks_for(job.kv_tokens) - len(found)
+        job.blocks.extend(found)
+        self._extend(job, more)
+        job.known_blocks = len(found)
+        tokens = len(found) * self._limits.block_tokens
+        if job.block_hashes and not job.recomputed:
+            self.queries += job.prompt_tokens
+            self.hits += tokens
+            job.cached_tokens = tokens
+        return tokens
+
+    def grow(self, job: Job, tokens: int) -> bool:
+        """Blocks for so many tokens in all, or as many as are free. False: none is."""
+        more = self._limits.blocks_for(tokens) - len(job.blocks)
+        more = min(max(more, 1), self._pool.free)
+        self._extend(job, more)
+        return more > 0
+
+    def know(
+        self, work: Iterable[Work], in_air: Callable[[], Mapping[int, int]]
+    ) -> None:
+        """A step has landed: whole blocks of what it computed can be found from now on.
+        `in_air`: tokens by job that are counted on, and may fail yet."""
+        size = self._limits.block_tokens
+        full = [
+            job
+            for job, _, _ in work
+            if job.computed >= (job.known_blocks + 1) * size
+            and job.block_hashes
+            and job.is_live
+        ]
+        later = in_air() if full else {}
+        for job in full:
+            landed = job.computed - later.get(job.id, 0)
+            whole = min(landed // size, len(job.block_hashes))
+            for at in range(job.known_blocks, whole):
+                self._pool.know(job.generation, job.blocks[at], job.block_hashes[at])
+                job.known_blocks = at + 1
+
+    def spare(self, job: Job) -> int:
+        """Blocks that it holds for tokens to come."""
+        return len(job.blocks) - self._limits.blocks_for(job.tokens)
+
+    def cut(self, job: Job, blocks: int) -> None:
+        """Take so many of its spare ones back."""
+        self._pool.release(job.blocks[-blocks:])
+        del job.blocks[-blocks:]
+        job.kv_end = len(job.blocks) * self._limits.block_tokens
+
+    def held_alone(self, job: Job) -> int:
+        """Tokens of the blocks that would be free without it."""
+        return self._pool.held_once(job.blocks) * self._limits.block_tokens
 
     def leave(self, job: Job) -> None:
         """Take back what it holds, if anything."""
         self._pool.release(job.blocks)
         del job.blocks[:]
+        job.kv_end = job.known_blocks = 0
 
-    def check(self, live: Iterable[Job]) -> None:
-        """Assert that the live jobs hold all that is held."""
-        self._pool.check()
-        held = {block for job in live for block in job.blocks}
-        assert len(held) + self._pool.free == self._pool.blocks, "KV leaks"
-
-
-class PrefixCounts:
-    """What the scheduler is going to count; nothing is looked up yet."""
-
-    preempted = prefix_queries = prefix_hits = 0
+    def distrust(self, job: Job) -> None:
+        """A step of it has failed: what it alone has computed may be wrong."""
+        self._pool.distrust(job.blocks)
 
     def forget(self, generation: str) -> None:
-        """Nobody asks for that generation any more."""
+        """Nobody will ask for it any more."""
+        self._pool.forget(generation)
+
+    def check(self, jobs: Iterable[Job]) -> None:
+        """Assert that these jobs hold all that is held."""
+        self._pool.check({block for job in jobs for block in job.blocks})
+
+    def _extend(self, job: Job, blocks: int) -> None:
+        last = job.blocks[-1] if job.blocks else None
+        job.blocks.extend(self._pool.take(blocks, last))
+        job.kv_end = len(job.blocks) * self._limits.block_tokens

@@ -31,6 +31,10 @@ class SchedulerLimits:
         """That hold so many tokens of one job."""
         return -(-tokens // self.block_tokens)
 
+    def whole_blocks(self, tokens: int) -> int:
+        """Tokens of so many blocks."""
+        return self.blocks_for(tokens) * self.block_tokens
+
     @property
     def mixed_adapters(self) -> int:
         """Distinct adapters in a mixed step, at most."""

@@ -15,6 +15,7 @@ from scheduler.job import Job
 from scheduler.lengths import Lengths
 from scheduler.limits import SchedulerLimits
 from scheduler.policy import Bounded, Bounds, Policy
+from scheduler.preemption import AGAIN
 from scheduler.streams import Streams
 
 
@@ -39,12 +40,12 @@ class Outlook:
         self._costs = costs
         self._lengths = lengths
         self._limits = limits
-        self._largest = 0  # KV tokens that one job asked for
+        self._largest = 0  # tokens that one job may have
         self._is_merging = False  # whether an adapter that must be merged was asked for
 
     def note(self, job: Job) -> None:
         """It was accepted."""
-        self._largest = max(self._largest, job.kv_tokens)
+        self._largest = max(self._largest, job.most_tokens)
         self._is_merging |= not job.can_mix
 
     @property
@@ -66,13 +67,24 @@ class Outlook:
         return None if self._policy is None else self._policy.gap_bound_s(self._now())
 
     def drain_bound_s(self, free_kv_tokens: int) -> float:
-        """Until KV is free for all who wait: each step computes a token at least of
-        those that hold KV or get it before. Hard, and far from what is to be expected.
+        """Until there was KV for a first token of all who wait now, if it is short.
+
+        Those in whose way others stand have them sent back (`Preemption`), as often as
+        computing so much again takes no more than its share of the time: for each as
+        much as it asks for, and one job more than it takes. And if the oldest of all
+        leaves no room beside it, until that has ended.
         """
-        asked = self._backlog.waiting_kv_tokens
+        backlog, limits = self._backlog, self._limits
+        waiting = len(backlog.waiting)
+        asked = backlog.waiting_kv_tokens + waiting * (limits.block_tokens - 1)
         if asked <= free_kv_tokens:
             return 0.0
-        return (self._limits.kv_tokens + asked) * self.step_s
+        again = asked + (waiting + 1) * self._largest
+        alone = 0
+        if 2 * limits.whole_blocks(self._largest) > limits.kv_tokens:
+            alone = self._largest * waiting
+        again_s = self._costs.prefill_s(again) / AGAIN
+        return again_s + alone * self.step_s
 
     def queue_s(self, free_kv_tokens: int) -> float:
         """How long it should take until all who wait now have begun.

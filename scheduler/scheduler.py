@@ -1,38 +1,37 @@
 """Scheduler: owns every job's state, asks the policy, deals out seats, KV and tokens.
 
     submit -> decide -> (the engine runs the step) -> report -> decide ...
-
-An engine that launches a step before the last one has landed says so in between:
-
     decide -> advance -> decide -> advance -> report the first -> decide -> advance ...
 
-No I/O, no clock, no randomness: `now` is an argument and ties break by arrival, so the
-same calls give the same answers.
+No I/O, no clock, no randomness: the same calls give the same answers.
 """
 
 from collections import deque
+from functools import partial
 
 from scheduler.accounts import Accounts
+from scheduler.audit import audit
 from scheduler.backlog import Backlog, BacklogFull
 from scheduler.batch_builder import BatchBuilder
 from scheduler.costs import Costs
 from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.flights import Flights
-from scheduler.group import Group
 from scheduler.job import Job, JobEvent, JobState
-from scheduler.kv_cache import KVCache, PrefixCounts
+from scheduler.kv_cache import KVCache
 from scheduler.lengths import Lengths
 from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
-from scheduler.policy import Front, Plan, Policy, View
+from scheduler.policy import Bounded, Plan, Policy
+from scheduler.preemption import Preemption
 from scheduler.seats import Seats
 from scheduler.streams import Streams
+from scheduler.viewer import Viewer
 from scheduler.waits import Waits
 
 _RECENT = 32
 
 
-class Scheduler(PrefixCounts):
+class Scheduler:
     """One owner, one thread."""
 
     def __init__(
@@ -43,20 +42,21 @@ class Scheduler(PrefixCounts):
         builds_ahead: bool = True,
         costs: Costs | None = None,
     ) -> None:
-        """`builds_ahead`: whether a slot can be built between the steps of a mixed
-        turn. `costs`: what a calibration has learned."""
+        """`builds_ahead`: whether a slot can be built between steps. `costs`: what a
+        calibration has learned."""
         self.costs = costs or Costs()
         self.kv_tokens = limits.kv_blocks * limits.block_tokens
-        self._kv = KVCache(limits)
+        self._kv = kv = KVCache(limits)
         self.max_waiting = limits.max_waiting
         self._policy = policy
         self._limits = limits
-        self._builds_ahead = builds_ahead
-        lengths = Lengths()
-        self._backlog = backlog = Backlog(lengths)
+        self._backlog = backlog = Backlog(lengths := Lengths())
         self._streams = Streams(backlog, limits)
         self._accounts = Accounts(backlog, self.costs, limits)
         self._flights = Flights(backlog, self._streams, self._accounts, lengths)
+        self._preemption = Preemption(
+            backlog, kv, self._streams, lengths, self.costs, limits=limits
+        )
         self._outlook = Outlook(
             policy,
             limits,
@@ -68,6 +68,15 @@ class Scheduler(PrefixCounts):
         )
         self._waits = Waits(backlog, self._outlook, limits)
         self._builder = BatchBuilder(backlog, limits)
+        self._viewer = Viewer(
+            backlog,
+            self._streams,
+            self._accounts,
+            self._flights,
+            costs=self.costs,
+            limits=limits,
+            builds_ahead=builds_ahead,
+        )
         self._turn: Plan | None = None
         self._running: set[int] = set()  # ids, as of the last decision
         self._recent: deque[Recent] = deque(maxlen=_RECENT)
@@ -75,6 +84,16 @@ class Scheduler(PrefixCounts):
     @property
     def free_kv_tokens(self) -> int:
         return self._kv.free_tokens
+
+    @property
+    def preempted(self) -> int:
+        """How often a job was sent back for want of KV."""
+        return self._preemption.count
+
+    @property
+    def prefix_tokens(self) -> tuple[int, int]:
+        """Tokens of prompts that were looked up so far, and found."""
+        return self._kv.queries, self._kv.hits
 
     @property
     def waiting(self) -> int:
@@ -92,27 +111,23 @@ class Scheduler(PrefixCounts):
 
     @property
     def gap_bound_s(self) -> float | None:
-        """No stream waits longer for its next token while its adapter has no more jobs
-        than its part of the seats (`Streams`). `Outlook` says what bounds rest on."""
+        """No stream that holds KV waits longer for its next token while its adapter has
+        no more jobs than its part of the seats. `Outlook` says what bounds rest on."""
         return self._outlook.gap_bound_s
 
     @property
     def drain_bound_s(self) -> float:
-        """The longest it can take until KV is free for all who wait."""
+        """The longest it can take until KV is there for all who wait."""
         return self._outlook.drain_bound_s(self.free_kv_tokens)
 
     @property
     def queue_s(self) -> float:
-        """How long it should take until all who wait now have begun: no bound."""
+        """Until all who wait now should have begun: expected, no bound."""
         return self._outlook.queue_s(self.free_kv_tokens)
 
     def __repr__(self) -> str:
-        running = sum(j.state is JobState.RUNNING for j in self._backlog.live.values())
-        return (
-            f"<Scheduler {self.waiting} waiting, {running} running, "
-            f"{self.live - running} parked, {self.free_kv_tokens} of "
-            f"{self.kv_tokens} KV tokens free>"
-        )
+        kv = f"{self.free_kv_tokens} of {self.kv_tokens} KV tokens free"
+        return f"<Scheduler {self.waiting} waiting, {self.live} live, {kv}>"
 
     @property
     def recent(self) -> list[Recent]:
@@ -121,15 +136,16 @@ class Scheduler(PrefixCounts):
 
     def submit(self, job: Job) -> None:
         """Take a job. Raises BacklogFull; the job must fit into the KV budget."""
-        assert job.kv_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
+        assert job.most_tokens <= self.kv_tokens, f"job {job.id} can never be admitted"
         if self.waiting >= self.max_waiting:
             raise BacklogFull(self.max_waiting)
+        job.kv_tokens = self._preemption.expected_tokens(job)
         self._backlog.push(job)
         self._accounts.join(job)
         self._outlook.note(job)
 
     def cancel(self, job_id: int) -> None:
-        """The client left. A job that has ended already is passed over."""
+        """The client left. One that has ended is passed over."""
         self._leave(job_id, JobEvent.CANCEL)
 
     def fail(self, job_id: int) -> None:
@@ -137,18 +153,29 @@ class Scheduler(PrefixCounts):
         self._leave(job_id, JobEvent.FAIL)
 
     def decide(self, now: float) -> Decision:
-        """The next step, or Idle if there is no job at all: whose first token is next,
-        whose wait is over, after whom nobody may take KV, whom a mixed step would serve
-        - the policy sees it and plans, the builder fills the seats."""
+        """The next step, or Idle if there is no job at all: room for who goes on; whose
+        first token is next, whose wait is over, after whom nobody may take KV, whom a
+        mixed step would serve - the policy plans, the builder fills the seats."""
         if not self._backlog:
             return Idle()
         self._accounts.refill()
+        self._preemption.make_room(self._running)
+        if isinstance(self._policy, Bounded):
+            self._preemption.admit_overdue(partial(self._waits.is_overdue, now=now))
         free = self.free_kv_tokens
-        newcomer = self._waits.newcomer(free)
+        newcomer = self._waits.newcomer(now, free)
         overdue = self._waits.overdue(now, newcomer, free)
         barred_after = self._waits.barred_after(now, free)
         front = self._builder.front(free, barred_after)
-        view = self._view(now, front, newcomer, overdue, barred_after)
+        view = self._viewer.view(
+            now,
+            front,
+            turn=self._turn,
+            newcomer=newcomer,
+            overdue=overdue,
+            barred_after=barred_after,
+            free_kv_tokens=free,
+        )
         plan = self._policy.choose(view)
         seats = self._builder.seats(plan, overdue, free, barred_after)
         assert seats.jobs, f"{plan} serves nobody: {self!r}"
@@ -170,72 +197,42 @@ class Scheduler(PrefixCounts):
 
     def report(self, step: Step, outcome: Outcome, now: float) -> None:
         """Take in what a step did. Jobs that left meanwhile are passed over."""
-        for job in self._flights.land(step, outcome, now):
+        ended = self._flights.land(step, outcome, now)
+        self._kv.know(step.work, self._flights.in_air_tokens)
+        self._preemption.earn(outcome.seconds)
+        for job in ended:
             self._leave(job.id, JobEvent.FINISH)
 
     def shrink(self, step: Step) -> None:
         """There was no memory for this step: from now on one has half of its prompt
-        tokens at most. Bounds grow with that. A step of no prompt teaches nothing."""
+        tokens at most, and bounds grow."""
         if step.prefill_tokens:
             self._limits.prefill_tokens = max(1, step.prefill_tokens // 2)
 
+    def forget(self, generation: str) -> None:
+        self._kv.forget(generation)
+
     def built_ahead(self, generation: str, seconds: float) -> None:
-        """A slot now holds `generation`; building it between steps took `seconds`."""
+        """A slot now holds it; building it between steps took so long."""
         self._flights.warm |= {generation}
         self._accounts.built_ahead(generation, seconds)
 
     def check(self) -> None:
-        """Assert that the books balance. For tests and for an idle engine."""
-        self._backlog.check()
+        """Assert that the books balance. For tests and idle engines."""
+        audit(self._backlog)
         self._kv.check(self._backlog.live.values())
-
-    def _view(
-        self,
-        now: float,
-        front: Front,
-        newcomer: Job | None,
-        overdue: Job | None,
-        barred_after: int | None,
-    ) -> View:
-        return View(
-            now=now,
-            backlog=self._backlog,
-            loads=self._backlog.groups,
-            front=front,
-            turn=self._turn,
-            resident=self._flights.resident,
-            warm=self._flights.warm,
-            newcomer=self._group(newcomer),
-            overdue=self._group(overdue),
-            streams=self._streams.view(now),
-            in_credit=self._accounts.in_credit,
-            swap_budget_s=self._accounts.swap_budget_s,
-            free_kv_tokens=self.free_kv_tokens,
-            kv_tokens=self.kv_tokens,
-            barred_after=barred_after,
-            max_batch=self._limits.max_batch,
-            prefill_tokens=self._limits.prefill_tokens,
-            prompts_per_row=self._accounts.prompts_per_row,
-            builds_ahead=self._builds_ahead,
-            costs=self.costs,
-        )
-
-    def _group(self, job: Job | None) -> Group | None:
-        return None if job is None else self._backlog.groups[job.generation]
 
     def _move(self, seats: Seats) -> None:
         """Who was seated runs; who ran and was not is parked."""
         for job in seats.admitted:
-            job.move(JobEvent.ADMIT)
-            self._backlog.admit(job)
-            self._kv.admit(job)
+            self._preemption.admit(job)
         live = self._backlog.live
         for job_id in (self._running - seats.ids) & live.keys():
             if live[job_id].state is JobState.RUNNING:
                 live[job_id].move(JobEvent.PARK)
-        for job_id in seats.ids - self._running:
-            if live[job_id].state is JobState.PARKED:
-                live[job_id].move(JobEvent.RESUME)
+        for job in seats.jobs:
+            if job.state is JobState.PARKED:
+                job.move(JobEvent.RESUME)
         self._running = seats.ids
 
     def _leave(self, job_id: int, event: JobEvent) -> None:
@@ -244,6 +241,8 @@ class Scheduler(PrefixCounts):
             return
         group = self._backlog.remove(job)
         job.move(event)
+        if event is JobEvent.FAIL:
+            self._kv.distrust(job)
         self._streams.leave(group)
         if not group.jobs:
             self._accounts.leave(job.generation)

@@ -11,11 +11,11 @@ from functools import cached_property
 from operator import attrgetter
 
 from scheduler.group import order_of
-from scheduler.job import BASE, Job, JobState
+from scheduler.job import BASE, Job
 from scheduler.limits import SchedulerLimits
 
 id_of, generation_of = attrgetter("id"), attrgetter("generation")
-generated_of, prefilled_of = attrgetter("generated"), attrgetter("prefilled")
+computed_of, unfilled_of = attrgetter("computed"), attrgetter("unfilled_tokens")
 
 
 class Seats:
@@ -36,16 +36,15 @@ class Seats:
         self._free = free_kv_tokens
         self._barred_after = barred_after
 
-    @cached_property
-    def generated(self) -> list[int]:
-        """Tokens of each job; to be asked when all are seated."""
-        return list(map(generated_of, self.jobs))
+    @property
+    def is_prefilling(self) -> bool:
+        """Whether one of them is."""
+        return any(map(unfilled_of, self.jobs))
 
     @cached_property
     def context_tokens(self) -> int:
         """What they have in KV; to be asked when all are seated."""
-        prefilled: int = sum(map(prefilled_of, self.jobs))
-        return prefilled + sum(self.generated)
+        return sum(map(computed_of, self.jobs))
 
     @property
     def is_full(self) -> bool:
@@ -69,7 +68,6 @@ class Seats:
         seated, ids, adapters = self.jobs, self.ids, self.adapters
         left, most = self._max_batch - len(seated), self._max_adapters
         was_closed, was_narrow = self.is_closed, self.is_narrow
-        waiting = JobState.WAITING
         for job in jobs:
             if job.id in ids:
                 continue
@@ -78,7 +76,7 @@ class Seats:
             generation = job.generation
             is_other = generation not in adapters and generation != BASE
             if (is_other and len(adapters) >= most) or (
-                job.state is waiting and not self._reserve(job)
+                not job.is_live and not self._reserve(job)
             ):
                 if (was_closed, was_narrow) != (self.is_closed, self.is_narrow):
                     return False
@@ -106,8 +104,8 @@ class Seats:
 
     def fill_in_turn(self, jobs: list[Job]) -> None:
         """The same of live jobs and waiting ones that stand in one list."""
-        waiting, at = JobState.WAITING, 0
-        for to in [n for n, job in enumerate(jobs) if job.state is waiting]:
+        at = 0
+        for to in [n for n, job in enumerate(jobs) if not job.is_live]:
             self._seat(jobs[at:to])
             at = to + 1
             self._admit(jobs[to])
@@ -131,8 +129,7 @@ class Seats:
 
     def _reserve(self, job: Job) -> bool:
         """KV for a waiting job; False if there is none for it or for anybody."""
-        barred = self._barred_after
-        kv_tokens = self._limits.blocks_for(job.kv_tokens) * self._limits.block_tokens
+        kv_tokens, barred = self._limits.whole_blocks(job.kv_tokens), self._barred_after
         if kv_tokens > self._free or (barred is not None and job.order[1] > barred):
             self.is_closed = True
         if self.is_closed:

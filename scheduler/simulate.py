@@ -6,6 +6,7 @@ generations warm. A job may end before its `max_tokens`, as with an end token: `
 The host takes no time: launching `ahead` gains nothing here, and shows what it costs.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,6 +39,7 @@ class Run:
     tokens: dict[Mode, int] = field(default_factory=lambda: dict.fromkeys(Mode, 0))
     swaps: int = 0
     built: int = 0  # slots built between the steps of another turn
+    computed: Counter[int] = field(default_factory=Counter)  # tokens, by job id
     wasted: int = 0  # rows of jobs that turned out to have ended in the step before
     busy_s: float = 0.0  # in steps
     swap_s: float = 0.0  # in swaps, and building slots
@@ -162,7 +164,7 @@ class _Engine:
             numbers=[
                 (job, job.generated + 1)
                 for job, tokens, is_prefill in step.work
-                if not is_prefill or job.prefilled + tokens >= job.prompt_tokens
+                if not is_prefill or tokens == job.unfilled_tokens
             ],
         )
 
@@ -237,6 +239,8 @@ def _finish(flight: _Flight, run: Run, last: Mapping[int, int]) -> list[int]:
             run.finished_at[job.id] = now
     run.busy_s += flight.seconds
     run.tokens[step.plan.mode] += len(step.work) - wasted
+    for job, tokens, _ in step.work:
+        run.computed[job.id] += tokens
     run.wasted += wasted
     if run.keeps_steps:
         run.steps.append(step)

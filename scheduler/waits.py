@@ -9,7 +9,7 @@ for an adapter with no more jobs than its part of the seats.
 from itertools import islice
 
 from scheduler.backlog import Backlog
-from scheduler.job import Job, JobState
+from scheduler.job import Job
 from scheduler.limits import SchedulerLimits
 from scheduler.outlook import Outlook
 
@@ -30,11 +30,11 @@ class Waits:
         self._launches_ahead = limits.launches_ahead
         self._was_quiet = False  # the last one was for a quiet adapter
 
-    def newcomer(self, free_kv_tokens: int) -> Job | None:
+    def newcomer(self, now: float, free_kv_tokens: int) -> Job | None:
         """Of the unanswered jobs that can run, the one submitted first."""
         filling = self._backlog.oldest_filling()
-        waiting = self._backlog.oldest_waiting()
-        if waiting is None or waiting.kv_tokens > free_kv_tokens:
+        waiting = self._backlog.oldest_unanswered()
+        if waiting is None or not self._fits(waiting, now, free_kv_tokens):
             return filling
         if filling is None or waiting.order[1] < filling.order[1]:
             return waiting
@@ -45,7 +45,7 @@ class Waits:
     ) -> Job | None:
         """The unanswered job that must not wait longer, if there is KV for it. Mutates
         whose turn it is."""
-        if newcomer is not None and self._is_overdue(newcomer, now):
+        if newcomer is not None and self.is_overdue(newcomer, now):
             quiet = None if self._was_quiet else self._quiet(now, free_kv_tokens)
             self._was_quiet = quiet is not None
             return quiet or newcomer
@@ -59,18 +59,15 @@ class Waits:
         if next(backlog.by_size()).jobs <= self._max_batch:
             return None
         part = self._max_batch / float(backlog.weight)
-        barred = self.barred_after(now, free_kv_tokens) is not None
         for group in islice(backlog.by_age(), _LOOK):
             if not group.unanswered or group.jobs > max(group.weight * part, 1.0):
                 continue
             job = next(job for job in group.in_order() if not job.generated)
-            is_live = job.state is not JobState.WAITING
-            fits = not barred and job.kv_tokens <= free_kv_tokens
-            if (is_live or fits) and self._is_overdue(job, now):
+            if self.is_overdue(job, now) and self._fits(job, now, free_kv_tokens):
                 return job
         return None
 
-    def _is_overdue(self, job: Job, now: float) -> bool:
+    def is_overdue(self, job: Job, now: float) -> bool:
         return now - job.arrival > self._patience_s
 
     def _urgent(self, now: float, free_kv_tokens: int) -> Job | None:
@@ -86,11 +83,15 @@ class Waits:
         )
         if now + steps * self._outlook.step_s < job.deadline:
             return None
-        if job.state is not JobState.WAITING:
-            return job
+        return job if self._fits(job, now, free_kv_tokens) else None
+
+    def _fits(self, job: Job, now: float, free_kv_tokens: int) -> bool:
+        """Whether it has its KV, or may take it."""
+        if job.is_live:
+            return True
         barred = self.barred_after(now, free_kv_tokens)
         may = barred is None or job.order[1] <= barred
-        return job if may and job.kv_tokens <= free_kv_tokens else None
+        return may and job.kv_tokens <= free_kv_tokens
 
     def barred_after(self, now: float, free_kv_tokens: int) -> int | None:
         """Number of an overdue job that lacks KV; later ones must not take it."""
@@ -98,7 +99,7 @@ class Waits:
         if (
             oldest is not None
             and oldest.kv_tokens > free_kv_tokens
-            and self._is_overdue(oldest, now)
+            and self.is_overdue(oldest, now)
         ):
             return oldest.order[1]
         return None

@@ -1,6 +1,7 @@
 """Helpers of tests that start a server: in a thread, or by its command."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -121,3 +122,10 @@ def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came true"
         threading.Event().wait(0.01)
+
+
+def imported(log: Path) -> set[str]:
+    """The packages that Python has said it imported, told to by `-X importtime`."""
+    said = re.findall(r"^import time:.*\| +([a-z]\w*)", log.read_text(), re.M)
+    assert "hotswap" in said
+    return set(said)

@@ -37,8 +37,8 @@ class Vtc:
     def _charge(self, view: View) -> None:
         """For what was done since the last view, also of jobs that ended with it."""
         for job, prefilled, generated in self._seen.values():
-            if job.prefilled > prefilled:
-                price = INPUT * (job.prefilled - prefilled)
+            if _prefilled(job) > prefilled:
+                price = INPUT * (_prefilled(job) - prefilled)
             else:
                 price = OUTPUT * (job.generated - generated)
             if price:
@@ -46,7 +46,9 @@ class Vtc:
                 weight = 1.0 if load is None else load.weight
                 self._counters[job.generation] += price / weight
         unfinished = {**view.backlog.waiting, **view.backlog.live}
-        self._seen = {n: (j, j.prefilled, j.generated) for n, j in unfinished.items()}
+        self._seen = {
+            n: (job, _prefilled(job), job.generated) for n, job in unfinished.items()
+        }
 
     def _lift(self, queued: set[str]) -> None:
         known = [self._counters[name] for name in queued & self._queued]
@@ -79,3 +81,8 @@ class Vtc:
                 prompt = load.unfilled_tokens / max(load.unanswered, 1)
                 heappush(heap, (counter + INPUT * prompt / load.weight, order, name))
         return tuple(first)
+
+
+def _prefilled(job: JobView) -> int:
+    """Tokens of its prompt that were computed."""
+    return min(job.computed, job.prompt_tokens)

@@ -12,6 +12,8 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 
 from hotswap.api import (
     admin,
@@ -87,7 +89,7 @@ def application(
             submitter.close()
             await asyncio.to_thread(RENDERER.close)
 
-    made = Litestar(
+    made = _Msgspec(
         [*(route for part in PARTS for route in part.ROUTES), page.files()],
         dependencies={
             "server": Provide(lambda: state, sync_to_thread=False),
@@ -114,3 +116,13 @@ def application(
     # Around the routing, too: what no route matches is an answer like any other.
     made.asgi_handler = Middleware(made.asgi_handler, state.answers)
     return made
+
+
+class _Msgspec(Litestar):
+    """Litestar with bodies of msgspec alone. Of its own accord it imports pydantic and
+    attrs wherever they are installed, for plugins that no route here has a use for: a
+    third of what an application takes to make."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]

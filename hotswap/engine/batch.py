@@ -82,6 +82,15 @@ class Batch:
         """Slots that hold these are given up last."""
         self._executor.weights.pinned = keys
 
+    def knows(self, step: Step) -> bool:
+        """Whether all that it fills has landed: a job that was sent back may have had
+        its last token in the air."""
+        return all(
+            self._sequences[job.id].has_landed(job.tokens)
+            for job, _, is_prefill in step.work
+            if is_prefill
+        )
+
     def launch(self, step: Step) -> Launched:
         """Begin one forward pass. The weights are as the step wants them. Jobs whose
         first step it is begin to sample."""

@@ -188,9 +188,11 @@ class Engine:
         return True
 
     def _read_messages(self, *, wait: bool) -> None:
-        for message in self._inbox.read(wait=wait):
+        messages = list(self._inbox.read(wait=wait))
+        for message in messages:
             self._handler.handle(message)
-        self._publish()
+        if messages:
+            self._publish()
 
     def _publish(self) -> None:
         """Show the state as it is now; then the clients get what the round has made."""

@@ -58,6 +58,10 @@ class Sequence:
         start = self.job.computed
         return self._tokens[start : start + count] or None, start
 
+    def has_landed(self, tokens: int) -> bool:
+        """Whether so many of its prompt and its answer are known."""
+        return len(self._tokens) >= tokens
+
     def targets_for(self, count: int) -> Tokens[int]:
         """The prompt's tokens behind the next `count`, where they are to be scored:
         once, which is before the first sample."""
@@ -103,7 +107,7 @@ class Sequence:
         text = self._stops.push(self._text.push(token))
         if self._stops.met:
             return text, "stop"
-        if len(self._tokens) >= self.job.prompt_tokens + self.job.max_tokens:
+        if len(self._tokens) >= self.job.most_tokens:
             text += self._stops_with(self._text.flush())
             return text, "stop" if self._stops.met else "length"
         return text, None

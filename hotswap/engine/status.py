@@ -90,8 +90,8 @@ def snapshot(
 ) -> Status:
     """The state now. On the engine thread."""
     counters.preemptions = scheduler.preempted
-    counters.prefix_cache_queries = scheduler.prefix_queries
-    counters.prefix_cache_hits = scheduler.prefix_hits
+    queries, hits = scheduler.prefix_tokens
+    counters.prefix_cache_queries, counters.prefix_cache_hits = queries, hits
     return Status(
         adapters=store.adapters(),
         resident=executor.weights.resident,

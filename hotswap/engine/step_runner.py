@@ -70,9 +70,9 @@ class StepRunner:
         be launched ahead of its end. The seconds of the last that landed.
 
         0.0 if it failed at its launch, and its jobs with it, or if it has to be decided
-        anew: a slot had to wait for the last landing, with which one of its jobs ended.
+        anew: it had to wait for the last landing, with which one of its jobs ended.
         """
-        if self._in_air and not self._is_warm(step):
+        if self._in_air and not (self._is_warm(step) and self._batch.knows(step)):
             self.land_all()
             if any(work.job.id not in self._batch for work in step.work):
                 return 0.0

@@ -21,7 +21,7 @@ from hotswap.model.gpu.executor import GpuExecutor
 from hotswap.model.gpu.graphs import CudaGraphs, GraphBackend
 from hotswap.model.gpu.kernel_set import Kernels
 from hotswap.model.network.llama import Llama
-from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.loaded import Loaded, mixes_jobs
 from hotswap.model.network.probes import Probes
 from hotswap.sampling_params import SamplingParams
 
@@ -76,7 +76,7 @@ def misfit(
         why = "compute capability {}.{}, graphs need {}.{}".format(*found, *_OLDEST)
     elif find_spec("triton") is None:
         why = "triton is not installed"
-    elif loaded.mixes_jobs:
+    elif mixes_jobs(loaded.model):
         why = "its rotary frequencies depend on the longest job"
     elif not Llama.fits(loaded.model):
         why = f"no chain of operations for {type(loaded.model).__name__}"
@@ -102,7 +102,7 @@ def proven(
     """The GPU's executor, or why it is not right. Raises StartFailed for no room."""
     try:
         kernels, backend = parts(loaded.model.device)
-        probes = Probes(loaded.model)
+        probes = Probes(loaded.model, loaded.compute_dtype)
         executor = GpuExecutor(loaded, kernels, backend, **sizes)
         for job in range(len(probes.prompts)):
             executor.open(job, _GREEDY)

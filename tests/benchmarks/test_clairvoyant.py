@@ -43,7 +43,7 @@ def test_the_best_plan_for_a_long_answer_builds_its_slot_once_and_stays() -> Non
     best = Clairvoyant([Request(0, 10, 12)], table).best()
 
     shapes = [StepShape(Mode.MERGED, 1, 1, 16, 10, 0)]
-    shapes += [StepShape(Mode.MERGED, 1, 1, 16, 0, 10 + n) for n in range(1, 12)]
+    shapes += [StepShape(Mode.MERGED, 1, 1, 16, 0, 10 + n) for n in range(11)]
     steps_s = sum(table.step_s(shape) for shape in shapes)
     assert best.total == pytest.approx(table.swap_s(warm=False, rank=16) + steps_s)
     assert best.latency == pytest.approx(best.total)

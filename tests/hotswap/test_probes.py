@@ -47,7 +47,7 @@ def test_the_exact_logits_are_right_and_those_of_a_wrong_norm_are_not(
     layers: int,
 ) -> None:
     model = deep(layers)
-    probes = Probes(model)
+    probes = Probes(model, model.dtype)
     exact = cast_to(model, torch.float32)
 
     found = last(exact, probes)
@@ -63,7 +63,7 @@ def test_the_exact_logits_are_right_and_those_of_a_wrong_norm_are_not(
 def test_thirty_two_layers_round_more_than_a_flat_tolerance_allows() -> None:
     """Two orders of the same sums in bfloat16 differ by about 1.4 times this."""
     model = deep(32)
-    probes = Probes(model)
+    probes = Probes(model, model.dtype)
 
     assert probes.gap(last(cast_to(model, torch.float32), probes)) > 0.03
     assert probes.tolerance > 0.1

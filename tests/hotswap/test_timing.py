@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from hotswap.model.eager import kernel_choice as module
-from hotswap.model.eager.kernel_choice import choose_kernels, products_of, time_silu
+from hotswap.model.eager import products as products_module
+from hotswap.model.eager.kernel_choice import choose_kernels, time_silu
+from hotswap.model.eager.products import products_of
 from hotswap.model.eager.timing import STEPS, Table, Way, apart_from, best, race
 from hotswap.model.machine.kernels import OneDNN, Plain
 from tests import tiny
@@ -182,7 +184,7 @@ def test_every_layer_counts_with_its_shape_and_the_head_apart() -> None:
 def test_of_a_large_weight_some_outputs_stand_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "ELEMENTS", 480)
+    monkeypatch.setattr(products_module, "ELEMENTS", 480)
 
     products = products_of(tiny.model("llama"))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import free_port, spawned
+from tests.servers import free_port, imported, spawned
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,8 @@ def served(
     settings.write_text(
         f"[server]\ndrain_s = {drain_s}\n[memory]\nslots = 1\nkv_tokens = 2000\n"
     )
-    command: list[str | Path] = [sys.executable, "-m", "hotswap.cli", "serve", model]
+    command: list[str | Path] = [sys.executable, "-X", "importtime"]
+    command += ["-m", "hotswap.cli", "serve", model]
     command += ["--adapters", adapters, "--port", str(port), "--config", settings]
     with spawned(command, port, tmp_path / "log") as server:
         yield f"http://127.0.0.1:{port}", server
@@ -57,6 +58,9 @@ def test_a_running_stream_is_finished_and_the_process_ends(
         assert done == "[DONE]"
         assert json.loads(last)["choices"][0]["finish_reason"] == "length"
         assert server.wait(20) in (0, -signal.SIGTERM)
+
+    # Libraries that are there may import others. These serve nobody.
+    assert not {"pydantic", "attr", "gguf", "datasets"} & imported(tmp_path / "log")
 
 
 def test_a_stream_beyond_the_limit_ends_with_the_reason(

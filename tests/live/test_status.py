@@ -42,4 +42,10 @@ def test_memory_is_told_by_what_takes_it(live: Live) -> None:
 def test_how_tokens_are_computed_is_told(live: Live) -> None:
     status = httpx.get(f"{live.url}/v1/status").json()
 
-    assert status["executor"] == {"kind": "llama", "launches_ahead": False}
+    assert status["executor"] == {
+        "kind": "llama",
+        "launches_ahead": False,
+        "prefix_cache": True,
+        "dtype": "float32",
+        "compute_dtype": "float32",
+    }

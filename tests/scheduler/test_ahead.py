@@ -34,7 +34,6 @@ class InTheAir(RuleBasedStateMachine):
         self.now = 0.0
         self.jobs: dict[int, Job] = {}
         self.last: dict[int, int] = {}  # tokens after which a job ends
-        self.filled: Counter[int] = Counter()  # launched, by job: prompt tokens
         self.sampled: Counter[int] = Counter()  # and tokens
         self.landed: Counter[int] = Counter()
         self.ended: set[int] = set()  # as far as the engine knows
@@ -86,7 +85,7 @@ class InTheAir(RuleBasedStateMachine):
         for each, tokens, is_prefill in decision.work:
             assert each.state is JobState.RUNNING
             assert each.id not in self.ended
-            left = each.prompt_tokens - self.filled[each.id]
+            left = each.unfilled_tokens
             assert is_prefill == (left > 0)
             assert tokens <= max(left, 1)
 
@@ -141,22 +140,21 @@ class InTheAir(RuleBasedStateMachine):
     @invariant()
     def the_books_balance(self) -> None:
         it, jobs = self.scheduler, self.jobs.values()
-        waiting = [each for each in jobs if each.state is JobState.WAITING]
-        live = [each for each in jobs if each.state not in {JobState.WAITING, *ENDS}]
+        live = [each for each in jobs if each.is_live]
+        waiting = [each for each in jobs if not each.is_live and each.state not in ENDS]
 
         it.check()
         assert (it.waiting, it.live) == (len(waiting), len(live))
-        held = sum(each.kv_tokens for each in live)
+        held = sum(len(each.blocks) for each in jobs)
         assert it.free_kv_tokens == KV_TOKENS - held >= 0
 
     @invariant()
     def what_is_counted_is_what_was_launched(self) -> None:
         for n, each in self.jobs.items():
             if each.state not in ENDS:
-                assert each.prefilled == self.filled[n]
+                assert each.computed + each.unfilled_tokens <= each.tokens
                 assert each.generated == self.sampled[n] < each.max_tokens
             assert self.sampled[n] <= each.max_tokens
-            assert self.filled[n] <= each.prompt_tokens
             assert self.landed[n] <= self.last[n]
 
     def teardown(self) -> None:
@@ -193,8 +191,7 @@ class InTheAir(RuleBasedStateMachine):
             if each.state in ENDS:
                 continue
             n = each.id
-            self.filled[n] += tokens * is_prefill
-            if self.filled[n] == each.prompt_tokens:
+            if not is_prefill or tokens == each.unfilled_tokens:
                 self.sampled[n] += 1
                 numbers[n] = self.sampled[n]
         self.air.append((step, swap, numbers))

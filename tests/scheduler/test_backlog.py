@@ -3,6 +3,7 @@
 import pytest
 
 from scheduler import Job, Work
+from scheduler.audit import audit
 from scheduler.backlog import Backlog
 from scheduler.job import JobEvent
 from scheduler.lengths import Lengths
@@ -19,7 +20,7 @@ def filled(*jobs: Job) -> Backlog:
 def admit(backlog: Backlog, each: Job) -> None:
     each.move(JobEvent.ADMIT)
     backlog.admit(each)
-    backlog.check()
+    audit(backlog)
 
 
 def test_an_empty_backlog_has_no_jobs_and_no_loads() -> None:
@@ -28,7 +29,7 @@ def test_an_empty_backlog_has_no_jobs_and_no_loads() -> None:
     assert len(backlog) == 0
     assert backlog.oldest_waiting() is None
     assert dict(backlog.groups) == {}
-    backlog.check()
+    audit(backlog)
 
 
 def test_order_in_a_generation_is_arrival_order_whoever_is_live() -> None:
@@ -103,11 +104,11 @@ def test_a_load_follows_what_its_jobs_did() -> None:
 
     backlog.progress([Work(a1, 4, True)])
     load = backlog.groups["a"]
-    assert (a1.prefilled, a1.generated) == (10, 1)
+    assert (a1.computed, a1.generated) == (10, 1)
     assert (load.unanswered, load.unfilled_tokens) == (1, 10)
-    assert (load.context_tokens, load.remaining_tokens) == (11, 9)
+    assert (load.context_tokens, load.remaining_tokens) == (10, 9)
     assert backlog.filling() == []
-    backlog.check()
+    audit(backlog)
 
 
 def test_a_lower_priority_value_comes_earlier_and_equals_as_submitted() -> None:
@@ -128,7 +129,7 @@ def test_groups_come_by_size_or_by_the_age_of_their_first_jobs() -> None:
         gone = backlog.get(number)
         assert gone is not None
         backlog.remove(gone)
-        backlog.check()
+        audit(backlog)
 
     assert [load.generation for load in backlog.by_size()] == ["c", "b", "a"]
 
@@ -139,7 +140,7 @@ def test_a_mixed_step_is_offered_only_jobs_that_may_be_mixed() -> None:
 
     assert list(backlog.mixable()) == [free]
     assert list(backlog.groups["a"].in_order()) == [alone]
-    backlog.check()
+    audit(backlog)
 
 
 def test_the_soonest_deadline_is_of_a_job_that_can_still_keep_it() -> None:
@@ -175,7 +176,7 @@ def test_a_generation_whose_last_job_leaves_has_no_load(is_live: bool) -> None:
 
     assert list(backlog.groups) == ["b"]
     assert backlog.get(a1.id) is None
-    backlog.check()
+    audit(backlog)
 
 
 def test_a_job_is_found_by_its_id_waiting_or_live() -> None:
@@ -196,4 +197,4 @@ def test_check_sees_a_job_that_is_in_the_wrong_list() -> None:
     a1.move(JobEvent.ADMIT)
 
     with pytest.raises(AssertionError, match="is listed as waiting"):
-        backlog.check()
+        audit(backlog)

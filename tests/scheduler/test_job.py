@@ -10,6 +10,7 @@ PATHS: dict[JobState, list[JobEvent]] = {
     JobState.WAITING: [],
     JobState.RUNNING: [JobEvent.ADMIT],
     JobState.PARKED: [JobEvent.ADMIT, JobEvent.PARK],
+    JobState.PREEMPTED: [JobEvent.ADMIT, JobEvent.PREEMPT],
     JobState.DONE: [JobEvent.ADMIT, JobEvent.FINISH],
     JobState.CANCELLED: [JobEvent.CANCEL],
     JobState.FAILED: [JobEvent.FAIL],
@@ -19,6 +20,12 @@ LEGAL: set[tuple[JobState, JobEvent, JobState]] = {
     (JobState.WAITING, JobEvent.ADMIT, JobState.RUNNING),
     (JobState.RUNNING, JobEvent.PARK, JobState.PARKED),
     (JobState.PARKED, JobEvent.RESUME, JobState.RUNNING),
+    (JobState.RUNNING, JobEvent.PREEMPT, JobState.PREEMPTED),
+    (JobState.PARKED, JobEvent.PREEMPT, JobState.PREEMPTED),
+    (JobState.PREEMPTED, JobEvent.ADMIT, JobState.RUNNING),
+    (JobState.PREEMPTED, JobEvent.FINISH, JobState.DONE),
+    (JobState.PREEMPTED, JobEvent.CANCEL, JobState.CANCELLED),
+    (JobState.PREEMPTED, JobEvent.FAIL, JobState.FAILED),
     (JobState.RUNNING, JobEvent.FINISH, JobState.DONE),
     (JobState.PARKED, JobEvent.FINISH, JobState.DONE),
     (JobState.WAITING, JobEvent.CANCEL, JobState.CANCELLED),
@@ -42,7 +49,7 @@ def job_in(state: JobState) -> Job:
     it = job(7, prompt=10, tokens=5, arrival=3.0)
     for event in PATHS[state]:
         it.move(event)
-    it.prefilled, it.generated = 4, 2
+    it.computed, it.generated = 4, 2
     return it
 
 
@@ -64,6 +71,7 @@ def test_a_lawful_move_changes_the_state_and_nothing_else(
     it = job_in(before)
     expected = job_in(before)
     expected.state = after
+    expected.is_live = after in {JobState.RUNNING, JobState.PARKED}
 
     it.move(event)
 
@@ -84,8 +92,8 @@ def test_an_illegal_move_raises_and_changes_nothing(
     assert fields(it) == before
 
 
-def test_a_job_reserves_the_kv_of_its_prompt_and_of_all_it_may_generate() -> None:
-    assert job(1, prompt=10, tokens=5).kv_tokens == 15
+def test_a_job_knows_what_it_may_need_at_most() -> None:
+    assert job(1, prompt=10, tokens=5).most_tokens == 15
 
 
 def test_a_job_that_could_run_in_no_mode_is_refused() -> None:
@@ -93,8 +101,8 @@ def test_a_job_that_could_run_in_no_mode_is_refused() -> None:
         job(1, can_merge=False, can_mix=False)
 
 
-def test_a_job_knows_how_much_of_its_prompt_is_left() -> None:
-    assert job_in(JobState.RUNNING).unfilled_tokens == 6
+def test_a_job_has_its_whole_prompt_to_compute_at_first() -> None:
+    assert job(1, prompt=10).unfilled_tokens == 10
 
 
 def test_two_jobs_with_the_same_fields_are_two_jobs() -> None:

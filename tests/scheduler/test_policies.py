@@ -42,8 +42,8 @@ def test_no_job_is_lost(policy: str, trace: str) -> None:
 
 @every_policy
 @every_trace
-def test_no_token_is_computed_twice(policy: str, trace: str) -> None:
-    jobs, run = served(policy, trace)
+def test_no_token_is_computed_twice_where_kv_suffices(policy: str, trace: str) -> None:
+    jobs, run = served(policy, trace, kv_tokens=3000)
 
     prefilled: Counter[int] = Counter()
     decoded: Counter[int] = Counter()

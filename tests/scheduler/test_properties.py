@@ -123,9 +123,9 @@ class Interleaving(RuleBasedStateMachine):
     @invariant()
     def the_books_balance(self) -> None:
         unfinished = [each for each in self.jobs if each.state not in ENDS]
-        waiting = [each for each in unfinished if each.state is JobState.WAITING]
-        live = [each for each in unfinished if each.state is not JobState.WAITING]
-        held = sum(each.kv_tokens for each in live)
+        waiting = [each for each in unfinished if not each.is_live]
+        live = [each for each in unfinished if each.is_live]
+        held = sum(len(each.blocks) for each in unfinished)
 
         self.scheduler.check()
         assert self.scheduler.waiting == len(waiting)
@@ -135,7 +135,7 @@ class Interleaving(RuleBasedStateMachine):
     @invariant()
     def nobody_is_served_more_than_asked_for(self) -> None:
         for each in self.jobs:
-            assert each.prefilled <= each.prompt_tokens
+            assert each.computed <= each.tokens
             assert each.generated <= each.max_tokens
             done = each.generated == each.max_tokens
             assert done == (each.state is JobState.DONE)

@@ -50,8 +50,8 @@ def test_parking_keeps_kv_and_progress() -> None:
     advance(it)
 
     assert a.state is JobState.PARKED
-    assert (a.prefilled, a.generated) == (4, 2)
-    assert it.free_kv_tokens == 100 - a.kv_tokens - b.kv_tokens
+    assert (a.computed, a.generated) == (5, 2)
+    assert it.free_kv_tokens == 100 - len(a.blocks) - len(b.blocks)
 
 
 def test_a_parked_job_goes_on_where_it_was() -> None:
@@ -120,10 +120,10 @@ def test_the_last_chunk_of_a_prompt_gives_the_first_token() -> None:
     it.submit(a)
 
     advance(it)
-    assert (a.prefilled, a.generated) == (16, 0)
+    assert (a.computed, a.generated) == (16, 0)
 
     advance(it)
-    assert (a.prefilled, a.generated) == (20, 1)
+    assert (a.computed, a.generated) == (20, 1)
 
 
 def test_a_job_that_has_left_may_be_cancelled_again() -> None:
@@ -150,9 +150,9 @@ def test_a_report_passes_over_jobs_that_left_meanwhile(leave: str) -> None:
     getattr(it, leave)(0)
     it.report(step, outcome(step), now=1.0)
 
-    assert (gone.prefilled, gone.generated) == (0, 0)
-    assert (stays.prefilled, stays.generated) == (4, 1)
-    assert it.free_kv_tokens == 1000 - stays.kv_tokens
+    assert (gone.computed, gone.generated) == (0, 0)
+    assert (stays.computed, stays.generated) == (4, 1)
+    assert it.free_kv_tokens == 1000 - len(stays.blocks)
 
 
 def test_more_waiting_jobs_than_allowed_are_refused_and_leave_no_trace() -> None:
@@ -186,9 +186,9 @@ def test_its_repr_is_a_sentence_about_its_state() -> None:
     policy.generation = "b"
     advance(it)
 
-    assert repr(it) == (
-        "<Scheduler 2 waiting, 1 running, 1 parked, 84 of 100 KV tokens free>"
-    )
+    held = sum(len(each.blocks) for each in it._backlog.live.values())
+    kv = f"{100 - held} of 100 KV tokens free"
+    assert repr(it) == f"<Scheduler 2 waiting, 2 live, {kv}>"
 
 
 def test_an_outcome_teaches_the_costs_of_its_step_and_of_its_swap() -> None:

@@ -95,8 +95,11 @@ class Watched(Scheduler):
         self._since[job_id] = now, 0.0
 
     def _quiet(self) -> list[Job]:
-        """Live jobs of adapters within their part. The others' gaps do not count."""
+        """Live jobs of adapters within their part. The others' gaps do not count, nor
+        those of streams whose KV was taken: these wait for others to end."""
         found = []
+        for job_id in self._backlog.waiting:
+            self._since.pop(job_id, None)
         groups = self._backlog.groups.values()
         weights = sum(group.weight for group in groups)
         for group in groups:

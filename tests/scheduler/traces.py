@@ -163,7 +163,7 @@ def outcome(step: Step, seconds: float = 0.01) -> Outcome:
     last = {
         work.job.id
         for work in step.work
-        if work.job.prefilled + work.tokens >= work.job.prompt_tokens
+        if work.tokens >= work.job.unfilled_tokens
         and work.job.generated + 1 >= work.job.max_tokens
     }
     return Outcome(

@@ -26,6 +26,7 @@ _LIBRARY = "hotswap.llguidance_grammar"
 MISSING = "structured output needs llguidance: pip install 'hotswap[structured]'"
 MOST_SOURCE = 1 << 18  # characters
 _DEADLINE_S = 10.0
+_FEW = 1 << 10  # tokens of a small vocabulary
 _THREADS = 2
 _MOST_WAITING = 64
 _MOST_KEPT = 64  # a schema takes about 100 kB, a hostile one up to 50 MB
@@ -63,8 +64,10 @@ class GrammarCompiler:
 
     def prepare(self) -> None:
         """Make the model's vocabulary on a thread, which holds every other thread up
-        for half a second: better before the first request."""
-        self._threads.submit(self._vocabulary, self._tokenizer, "")
+        for half a second: better before the first request. A small one is made in a
+        moment, when somebody asks for it."""
+        if self._tokenizer.tokens > _FEW:
+            self._threads.submit(self._vocabulary, self._tokenizer, "")
 
     async def applied(
         self, spec: GrammarSpec, params: SamplingParams, own: Tokenizer | None

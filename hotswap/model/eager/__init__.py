@@ -10,5 +10,6 @@ ragged_batch          one step: rows of all jobs, their tokens flat; attention o
 linear                what is mergeable, as a slot has it, by merge or packed_merge:
                       W0 + scale B A; eviction: where golden leaves the device
 batched_lora          the mixed path: lora_stack adds (x A) B, lora_mapping says whose
-kernel_choice         the type and the kernels that are fastest here, by timing
+kernel_choice         the type and the kernels that are fastest here, by timing the
+                      model's products
 """

@@ -50,12 +50,13 @@ class EagerExecutor:
         model, device = loaded.model, device_of(loaded.model.device)
         self.max_batch = max_batch or device.max_batch
         self.prefill_tokens = prefill_tokens or device.prefill_tokens
-        self.dtype, self.context = model.dtype, loaded.context
+        self.compute_dtype, self.context = loaded.compute_dtype, loaded.context
         self.head = head_path(model)
         # Of the model as it was loaded, before any module of it is replaced
         skeleton, loaded_bytes = hollowed(model), bytes_of(model.parameters())
 
         chosen = choose_forward(loaded)
+        self.dtype = model.dtype
         linears, others = chosen.linears, other_parameters(model, chosen.linears)
         plan = plan_memory if device.is_host else plan_gpu_memory
         self.memory = in_blocks(

@@ -20,8 +20,9 @@ from hotswap.model.eager.linear import Linear, replace_linears
 from hotswap.model.eager.operations import EagerOperations
 from hotswap.model.eager.per_sequence import PerSequence
 from hotswap.model.eager.ragged_batch import RaggedBatch
+from hotswap.model.machine.kernels import kernels_for
 from hotswap.model.network.llama import Llama
-from hotswap.model.network.loaded import Loaded
+from hotswap.model.network.loaded import Loaded, mixes_jobs
 from hotswap.model.network.probes import KV_TOKENS, Probes
 from hotswap.model.network.rows import Row
 from hotswap.model.weights.mergeable import is_mergeable
@@ -62,7 +63,7 @@ def choose_forward(loaded: Loaded) -> ChosenForward:
     model = loaded.model
     if not any(is_mergeable(module) for module in model.modules()):
         raise StartFailed(f"model {loaded.name}: it has no linear layer to merge into")
-    probes = Probes(model)
+    probes = Probes(model, loaded.compute_dtype)
     candidates, reason = _candidates(loaded)
     for candidate in candidates:
         try:
@@ -83,20 +84,22 @@ def choose_forward(loaded: Loaded) -> ChosenForward:
 def _candidates(loaded: Loaded) -> tuple[list[_Candidate], str]:
     """Those to try, and why a faster one is not."""
     plain = loaded.model.config._attn_implementation or "eager"
-    alone = partial(_alone, plain=plain)
-    if loaded.mixes_jobs:
-        return [alone], "its rotary frequencies depend on the longest job"
+    any_model: list[_Candidate] = [_interface, partial(_alone, plain=plain)]
+    if loaded.kernels.widens:
+        any_model = [partial(_in_float32, candidate) for candidate in any_model]
+    if mixes_jobs(loaded.model):
+        return any_model[1:], "its rotary frequencies depend on the longest job"
     if Llama.fits(loaded.model):
-        return [_llama, _interface, alone], ""
-    return [_interface, alone], ""
+        return [_llama, *any_model], ""
+    return any_model, ""
 
 
 def _llama(loaded: Loaded) -> ChosenForward:
-    model, kernels = loaded.model, loaded.kernels
-    lora = BatchedLora(model.dtype, model.device, kernels)
-    inner = model.model
-    embedding = inner.embed_tokens.weight
-    operations = EagerOperations(inner.rotary_emb, embedding, lora, kernels)
+    model, kernels, dtype = loaded.model, loaded.kernels, loaded.compute_dtype
+    beside = kernels_for(dtype, model.device) if kernels.widens else kernels
+    lora = BatchedLora(dtype, model.device, beside)
+    like = torch.empty(1, dtype=dtype, device=model.device)
+    operations = EagerOperations(model.model.rotary_emb, like, lora, kernels)
     llama = Llama(model, operations)
     return ChosenForward(
         "llama",
@@ -119,6 +122,13 @@ def _interface(loaded: Loaded) -> ChosenForward:
         linears,
         lora,
     )
+
+
+def _in_float32(candidate: _Candidate, loaded: Loaded) -> ChosenForward:
+    """The same where only our chain could widen weights: they are widened for good."""
+    loaded.model.float()
+    kernels = kernels_for(torch.float32, loaded.model.device)
+    return candidate(replace(loaded, kernels=kernels))
 
 
 def _alone(loaded: Loaded, plain: str) -> ChosenForward:

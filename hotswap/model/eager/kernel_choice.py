@@ -6,7 +6,6 @@ a second. What was found is kept in the cache folder for the next start.
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ import msgspec
 import torch
 from msgspec import Struct
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.generation import bytes_of
 from hotswap.cache import keep, recall
+from hotswap.model.eager.products import Product, products_of
 from hotswap.model.eager.timing import (
     STEPS,
     Table,
@@ -33,16 +32,15 @@ from hotswap.model.eager.timing import (
 from hotswap.model.machine.device import free_host_bytes
 from hotswap.model.machine.fingerprint import digest
 from hotswap.model.machine.kernels import Kernels, OneDNN, Plain, kernels_for
-from hotswap.model.weights.mergeable import head_of, is_mergeable
+from hotswap.model.machine.widening import widening
+from hotswap.model.network.llama import Llama
+from hotswap.model.network.loaded import mixes_jobs
 
 log = logging.getLogger(__name__)
 
 _LIMIT_S = 0.7
 _SILU_LIMIT_S = 0.2
 _SILU_ROWS = (1, 16, 64, 128, 256)
-# Of a weight with more elements so many are tried, of more shapes the heaviest.
-ELEMENTS = 1 << 20
-_SHAPES = 6
 # A layout for 256 rows was that for 16 wherever it was looked at.
 _PACKED_FOR = (1, 16)
 _CPU = torch.device("cpu")
@@ -59,22 +57,14 @@ class Kept(Struct, frozen=True):
 
     dtype: str
     packed_for: int
+    widens: bool
     silu_apart_from: int | None
     why: str
 
     @property
     def way(self) -> Way:
-        return Way(cast(torch.dtype, getattr(torch, self.dtype, None)), self.packed_for)
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """Weights of one shape, and how many such products a step takes in all."""
-
-    outputs: int
-    inputs: int
-    count: float
-    is_head: bool
+        dtype = cast(torch.dtype, getattr(torch, self.dtype, None))
+        return Way(dtype, self.packed_for, self.widens)
 
 
 def choose_kernels(
@@ -85,7 +75,7 @@ def choose_kernels(
     if device.type != "cpu" or not products:
         return ChosenKernels(dtypes[0], Plain())
     ways = ways_of(model, dtypes)
-    key = digest(products, dtypes)
+    key = digest(products, dtypes, any(way.widens for way in ways))
     kept = _kept(key)
     if kept is None or kept.way not in ways:  # there may be less memory today
         kept = _timed(products, ways)
@@ -101,24 +91,6 @@ def _kept(key: str) -> Kept | None:
         return None
 
 
-def products_of(model: PreTrainedModel) -> list[Product]:
-    """What a step of the model computes; of a large weight only some outputs."""
-    head = head_of(model)
-    found: Counter[tuple[int, int, bool]] = Counter()
-    for module in model.modules():
-        if is_mergeable(module):
-            outputs, inputs = cast(torch.Tensor, module.weight).shape
-            if isinstance(module, Conv1D):
-                outputs, inputs = inputs, outputs
-            found[outputs, inputs, module is head] += 1
-    products = []
-    for (outputs, inputs, is_head), count in found.items():
-        tried = min(outputs, max(1, ELEMENTS // inputs))
-        products.append(Product(tried, inputs, count * outputs / tried, is_head))
-    products.sort(key=lambda p: -p.count * p.outputs * p.inputs)
-    return products[:_SHAPES]
-
-
 def ways_of(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
     """Those that work here and fit into memory; the first is the model as it is."""
     ways = []
@@ -127,9 +99,17 @@ def ways_of(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> list[Way]:
         for rows in _PACKED_FOR:
             if isinstance(kernels_for(dtype, _CPU, rows), OneDNN):
                 ways.append(Way(dtype, rows))
+    if _can_widen(model, dtypes) and widening() is not None:
+        ways.append(Way(torch.bfloat16, 0, widens=True))
     parameters = sum(p.numel() for p in model.parameters())
     room = free_host_bytes() + bytes_of(model.parameters())
     return ways[:1] + [way for way in ways[1:] if way.bytes * parameters < room]
+
+
+def _can_widen(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> bool:
+    """Whether both types would do, for a pass that keeps all but weights in float32."""
+    both = dtypes[0] is torch.bfloat16 and torch.float32 in dtypes
+    return both and Llama.fits(model) and not mixes_jobs(model)
 
 
 @torch.inference_mode()
@@ -144,9 +124,8 @@ def time_silu(products: Sequence[Product], way: Way) -> dict[str, dict[int, floa
     """Seconds by rows, `fused` into a packed product and `apart` after it: the heaviest
     one that is no head.
 
-    On one thread. Each thread's share of the work is alike, and two that wait for each
-    other on a busy machine take three times as long by chance (measured: the ratio of
-    the two was 0.4 to 4.9 with two threads, 0.72 to 0.89 with one).
+    On one thread: each one's share is alike, and two that wait for each other on a busy
+    machine take three times as long (the ratio of the two was 0.4 to 4.9, not 0.8).
     """
     product = next((p for p in products if not p.is_head), products[0])
     weight = _made_up(product.outputs, product.inputs, way.dtype)
@@ -180,8 +159,8 @@ def _timed(products: Sequence[Product], ways: Sequence[Way]) -> Kept:
     table = time_ways(products, ways)
     way = best(table)
     boundary = apart_from(**time_silu(products, way)) if way.packed_for else None
-    dtype = str(way.dtype).removeprefix("torch.")
-    return Kept(dtype, way.packed_for, boundary, _told(table))
+    name = str(way.dtype).removeprefix("torch.")
+    return Kept(name, way.packed_for, way.widens, boundary, _told(table))
 
 
 class _Products:
@@ -189,7 +168,7 @@ class _Products:
 
     def __init__(self, products: Sequence[Product], way: Way) -> None:
         kernels = _kernels(way, None)
-        self._linear, self._dtype = kernels.linear, way.dtype
+        self._linear, self._dtype = kernels.linear, way.rows_dtype
         self._products = [
             (kernels.pack(_made_up(p.outputs, p.inputs, way.dtype)), p)
             for p in products
@@ -221,6 +200,8 @@ def _made_up(rows: int, columns: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _kernels(way: Way, apart: int | None) -> Kernels:
+    if way.widens:
+        return cast(Kernels, widening())  # `ways_of` has found it
     if not way.packed_for:
         return Plain()
     kernels = kernels_for(way.dtype, _CPU, way.packed_for)
@@ -231,8 +212,8 @@ def _kernels(way: Way, apart: int | None) -> Kernels:
 
 def _told(table: Table) -> str:
     """The figures in one line."""
-    ways = []
-    for way, rows in table.items():
-        times = "/".join(f"{seconds * 1e3:.1f}" for seconds in rows.values())
-        ways.append(f"{way} {times}")
+    ways = [
+        f"{way} {'/'.join(f'{seconds * 1e3:.1f}' for seconds in rows.values())}"
+        for way, rows in table.items()
+    ]
     return f"ms at {'/'.join(map(str, STEPS))} rows: {', '.join(ways)}"

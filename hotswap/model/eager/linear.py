@@ -169,7 +169,8 @@ class Linear(nn.Module):
             block = golden.shape[2]
             part = slice(rows.start // block, rows.stop // block)
             if path in generation.deltas:
-                merge_packed(golden[part], generation.deltas[path], out[part])
+                delta = generation.deltas[path]
+                merge_packed(golden[part], delta, out[part], self._kernels)
             else:
                 out[part].copy_(golden[part])
         return LinearTensors(packed, self._bias)

@@ -29,19 +29,19 @@ class EagerStep:
 
 
 class EagerOperations:
-    """`Operations` of `EagerStep`s. `rotary`: the model's own module, which computes
-    cos and sin in the type of `embedding`."""
+    """`Operations` of `EagerStep`s, in the type of `like`. `rotary`: the model's own
+    module, which computes cos and sin in it."""
 
     def __init__(
         self,
         rotary: nn.Module,
-        embedding: Tensor,
+        like: Tensor,
         lora: BatchedLora,
         kernels: Kernels,
     ) -> None:
         self.linears: list[Linear] = []
         self._rotary = rotary
-        self._like = embedding.new_empty(1)
+        self._like = like
         self._lora = lora
         self._kernels = kernels
 
@@ -54,7 +54,7 @@ class EagerOperations:
         return EagerStep(inputs, cos[0, :, None], sin[0, :, None])
 
     def embed(self, embedding: nn.Parameter, step: EagerStep) -> Tensor:
-        return F.embedding(step.inputs.ids, embedding)
+        return F.embedding(step.inputs.ids, embedding).to(self._like.dtype)
 
     def norm(self, module: nn.Module) -> "RMSNorm":
         return RMSNorm(module)

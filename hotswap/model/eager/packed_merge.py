@@ -1,10 +1,11 @@
-"""PackedMerge: merging a weight in the layout that oneDNN packs it in.
+"""PackedMerge: merging a weight in the layout that it is packed in.
 
-In float32 a packed [out, in] is blocks of outputs, [out / block, in, block]. There the
-update is one batched product, and a slot is written in one pass over golden, in place:
-no scratch, no packing, no new memory. The layout is no documented API, and it depends
-on the shape and the number of threads: it is looked for in a packed matrix with the
-same descriptor, and where it is another there are no blocks.
+A packed [out, in] is blocks of outputs, [out / block, in, block], and a slot is written
+in one pass over golden, in place: no scratch, no packing, no new memory. `Widening`
+knows its layout and merges by itself. oneDNN's in float32 is merged by one batched
+product. It is no documented API, and it depends on the shape and the number of threads:
+it is looked for in a packed matrix with the same descriptor, and where it is another
+there are no blocks.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ import torch
 
 from hotswap.adapters.generation import Delta
 from hotswap.model.machine.kernels import Kernels
+from hotswap.model.machine.widening import Widening
 
 _OPS = ("data_ptr", "_nbytes", "_get_mkldnn_serialized_md")
 _BLOCKS = (64, 48, 32, 24, 16, 8)  # outputs; one is whole vectors of some CPU
@@ -23,6 +25,8 @@ _BLOCKS = (64, 48, 32, 24, 16, 8)  # outputs; one is whole vectors of some CPU
 def blocks_of(packed: torch.Tensor, kernels: Kernels) -> torch.Tensor | None:
     """The memory of a weight that `kernels` packed as [out / block, in, block]; None
     if it is laid out otherwise."""
+    if isinstance(kernels, Widening):
+        return kernels.blocks(packed)
     if not packed.is_mkldnn or packed.dtype is not torch.float32:
         return None
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPS):
@@ -31,9 +35,14 @@ def blocks_of(packed: torch.Tensor, kernels: Kernels) -> torch.Tensor | None:
     return None if block is None else _view(packed, block)
 
 
-def merge_packed(golden: torch.Tensor, delta: Delta, out: torch.Tensor) -> None:
+def merge_packed(
+    golden: torch.Tensor, delta: Delta, out: torch.Tensor, kernels: Kernels
+) -> None:
     """Write `golden + scale * b @ a` to `out`, both [out / block, in, block], summed in
-    float32. Mutates `out` only."""
+    float32 and rounded once. Mutates `out` only."""
+    if isinstance(kernels, Widening):
+        kernels.merge(golden, delta, out)
+        return
     count, columns, block = golden.shape
     b = delta.b.float().view(count, block, -1).transpose(1, 2)
     a = delta.a.float().t().expand(count, columns, -1)

@@ -23,18 +23,27 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Way(NamedTuple):
-    """A type, and for how many rows its weights are packed; 0: not at all."""
+    """The weights' type, and for how many rows they are packed; 0: not at all. Weights
+    that are widened are packed for any, and everything else is float32."""
 
     dtype: torch.dtype
     packed_for: int
+    widens: bool = False
+
+    @property
+    def rows_dtype(self) -> torch.dtype:
+        """Of what weights are multiplied by."""
+        return torch.float32 if self.widens else self.dtype
 
     @property
     def bytes(self) -> int:
         """Memory of a parameter: what is packed lies beside what was loaded."""
-        return self.dtype.itemsize * (2 if self.packed_for else 1)
+        return self.dtype.itemsize * (2 if self.packed_for or self.widens else 1)
 
     def __str__(self) -> str:
         name = str(self.dtype).removeprefix("torch.")
+        if self.widens:
+            return f"{name} widened to float32"
         return f"{name} packed for {self.packed_for}" if self.packed_for else name
 
 

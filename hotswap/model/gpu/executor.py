@@ -66,7 +66,8 @@ class GpuExecutor:
         prefill_tokens: int | None = None,
     ) -> None:
         model, device = loaded.model, device_of(loaded.model.device)
-        self.dtype, self.context = model.dtype, loaded.context
+        self.dtype = self.compute_dtype = model.dtype
+        self.context = loaded.context
         self.head = head_path(model)
         self.max_batch = max_batch or device.max_batch
         self.prefill_tokens = prefill_tokens or device.prefill_tokens

@@ -14,14 +14,14 @@ _TELLING = ("model name", "cpu family", "model", "flags", "Features", "cache siz
 
 def digest(*parts: object) -> str:
     """Of `parts`, this machine, its threads and the versions of torch and us."""
-    known: list[object] = [platform.processor(), *_cpu()]
+    known: list[object] = [platform.processor(), *cpu()]
     if torch.cuda.is_available():
         known.append(torch.cuda.get_device_name())
     known += [torch.get_num_threads(), torch.__version__, __version__]
     return hashlib.sha256(repr((known, parts)).encode()).hexdigest()[:16]
 
 
-def _cpu() -> list[str]:
+def cpu() -> list[str]:
     """What Linux says of the first CPU."""
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]

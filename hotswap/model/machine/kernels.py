@@ -27,6 +27,10 @@ class Kernels(Protocol):
     def copies(self) -> bool:
         """Whether a packed weight has memory of its own."""
 
+    @property
+    def widens(self) -> bool:
+        """Whether bfloat16 weights are multiplied by float32 rows: see `widening`."""
+
     def pack(self, weight: Tensor) -> Tensor: ...
     def buffer(self, golden: Tensor, before: Tensor | None) -> Tensor:
         """Memory to merge into and then to `pack`: that of `before`, a weight
@@ -44,6 +48,7 @@ class Kernels(Protocol):
 
 class Plain:
     copies = False
+    widens = False
 
     def pack(self, weight: Tensor) -> Tensor:
         return weight
@@ -74,6 +79,7 @@ class OneDNN:
     from which on silu is computed after its product (None: always in it)."""
 
     copies = True
+    widens = False
 
     def __init__(self, rows: int = 16, apart_from: int | None = None) -> None:
         self.apart_from = apart_from

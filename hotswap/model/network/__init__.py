@@ -5,7 +5,8 @@ adapter_layout        what its adapters have to fit
 rows                  one job's part of a step, and the sample it gets
 llama                 the decoder of Llama, Mistral and Qwen2: one chain over the
                       operations that each device gives
-probes                whether a pass computes what transformers computes
+probes                whether a pass computes what transformers computes, in the
+                      type that it computes in by upcast
 sampling              logits -> tokens, all rows at once
 sampling_rows         how a step's rows are sampled, by their jobs' samplers
 sampler               one job's parameters, random numbers, and how far it is

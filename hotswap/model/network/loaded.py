@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hotswap.model.machine.kernels import Kernels
@@ -20,11 +21,14 @@ class Loaded:
     kernels: Kernels
 
     @property
-    def mixes_jobs(self) -> bool:
-        """Whether a batch is computed by its longest job: rotary frequencies that
-        depend on it would mix the jobs."""
-        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None)
-        return isinstance(rope, dict) and rope.get("rope_type") in (
-            "dynamic",
-            "longrope",
-        )
+    def compute_dtype(self) -> torch.dtype:
+        """Of activations, KV and logits. The weights' own, or float32 where they are
+        widened."""
+        return torch.float32 if self.kernels.widens else self.model.dtype
+
+
+def mixes_jobs(model: PreTrainedModel) -> bool:
+    """Whether a batch is computed by its longest job: rotary frequencies that depend on
+    it would mix the jobs."""
+    rope = getattr(model.config.get_text_config(), "rope_parameters", None)
+    return isinstance(rope, dict) and rope.get("rope_type") in ("dynamic", "longrope")

@@ -6,6 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hotswap.model.network.rows import Row, own_blocks
+from hotswap.model.network.upcast import computing_in
 
 KV_TOKENS = 32  # that suffice for them
 # Gaps of logits, relative. Each layer rounds, and what it rounds adds up like a random
@@ -16,20 +17,21 @@ _OF_ROUNDING = 4.0
 
 
 class Probes:
-    """A longer and a shorter prompt; `model` is asked now what it makes of them."""
+    """A longer and a shorter prompt; `model` is asked now what it makes of them, with
+    its weights as they are, computing in `dtype`."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
         config = model.config.get_text_config()
-        eps = torch.finfo(model.dtype).eps
+        eps = torch.finfo(dtype).eps
         layers = getattr(config, "num_hidden_layers", 1)
         rounding = _OF_ROUNDING * eps * math.sqrt(layers)
-        self.tolerance = max(_LEAST.get(model.dtype, 0.05), rounding)
+        self.tolerance = max(_LEAST.get(dtype, 0.05), rounding)
         vocabulary = config.vocab_size
         # Common tokens: the first ones of a vocabulary are often unused, and what a
         # model makes of those is mostly rounding.
         ids = [vocabulary // 50 * (n + 1) for n in range(9)]
         self.prompts = [ids[:6], ids[6:]]
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_in(model, dtype):
             self._wanted = [
                 model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1]
                 for ids in self.prompts

@@ -6,7 +6,7 @@ tokens.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from litestar.testing import TestClient
@@ -71,16 +71,20 @@ def pieces_of(tokens: Sequence[int], message: Submit) -> list[Piece]:
 
 @dataclass
 class ScriptedEngine(FakeEngine):
-    """Answers with `answers` in turn, each in tokens."""
+    """Answers with `answers` in turn, each in tokens; of their prompts it has found
+    `cached` tokens, in turn."""
 
     answers: Sequence[Sequence[int]] = field(default_factory=list)
+    cached: Sequence[int] = (0,)
 
     def post(self, message: Submit) -> None:
-        tokens = self.answers[len(self.messages) % len(self.answers)]
+        number = len(self.messages)
+        tokens = self.answers[number % len(self.answers)]
+        cached = self.cached[number % len(self.cached)]
         self.messages.append(message)
         message.ticket.deliver(Accepted("g"))
         for piece in pieces_of(tokens, message):
-            message.ticket.deliver(piece)
+            message.ticket.deliver(replace(piece, cached_tokens=cached))
 
 
 def scripted_client(

@@ -98,6 +98,19 @@ async def test_those_asked_for_last_are_kept(
     assert library.compiled == ["a", "b", "c", "b"]
 
 
+@pytest.mark.parametrize(("tokens", "made"), [(260, 0), (49_152, 1)])
+def test_a_vocabulary_that_takes_long_is_made_before_anybody_asks(
+    tokens: int, made: int, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "tokens", tokens)
+    compiler = GrammarCompiler(LoudTokenizer(), {1}, library=NAME)
+
+    compiler.prepare()
+
+    compiler._threads.shutdown(wait=True)
+    assert library.vocabularies == made
+
+
 async def test_what_failed_is_told_and_not_kept(
     compiler: GrammarCompiler, library: FakeLibrary
 ) -> None:

@@ -10,6 +10,7 @@ from hotswap.model.gpu.arena import Arena
 from hotswap.model.gpu.executor import GpuExecutor
 from hotswap.model.network.rows import BLOCK_TOKENS
 from hotswap.sampling_params import SamplingParams
+from tests import tiny
 from tests.hotswap.gpu.executors import PROMPT, executor_of, loaded
 from tests.hotswap.gpu.fake_graphs import FakeGraphs
 from tests.hotswap.gpu.test_executor_flights import row
@@ -80,6 +81,9 @@ def test_graphs_answer_from_the_blocks_of_now(device: torch.device) -> None:
 
     after = logits(executor, [30, 11])
 
+    with torch.no_grad():
+        wanted = tiny.model("llama")(input_ids=torch.tensor([TEXT])).logits[0, 9:]
+    torch.testing.assert_close(before, wanted, atol=1e-4, rtol=1e-4)
     assert torch.equal(after, before)
     assert executor.graphs == captured == (2, 0)
 
