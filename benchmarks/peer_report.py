@@ -39,7 +39,8 @@ def first_tokens(who: Sequence[str], waits: Rounds) -> None:
     print(f"\n| first token, p50, ms | {' | '.join(who)} |")
     print("|---" * (1 + len(who)) + "|")
     for case, by_server in waits.items():
-        cells = [f"{median(by_server[each]):.0f}" for each in who]
+        seen = (by_server.get(each) for each in who)
+        cells = [f"{median(times):.0f}" if times else "-" for times in seen]
         print(f"| {case} | {' | '.join(cells)} |")
 
 

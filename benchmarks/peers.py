@@ -173,7 +173,8 @@ def main() -> None:
                 figures = result.figures()
                 speeds[case.name][who].append(figures[case.figure] or 0.0)
                 wait = figures["steady_ttft_p50_ms" if case.is_cut else "ttft_p50_ms"]
-                waits[case.name][who].append(wait or 0.0)
+                if wait is not None:  # in a quick look a window may be empty
+                    waits[case.name][who].append(wait)
             if pair is not None:
                 for who, measure in (("ours", pair.ours), ("openvino", pair.theirs)):
                     for name, speed in measure(number).items():

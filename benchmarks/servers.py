@@ -36,9 +36,20 @@ class Server:
         """The URL, while it is paused no longer."""
         os.killpg(self.process.pid, signal.SIGCONT)
         yield self.url
-        # Answers that were cut off may be in the air still.
-        time.sleep(0.5)
+        self._settle()
         self.pause()
+
+    def _settle(self, patience_s: float = 30.0) -> None:
+        """Until what was cut off is let go of: a step that is stopped halfway would be
+        learned as one of a minute. A server with no work takes under a tenth of a core.
+        """
+        until = time.monotonic() + patience_s
+        used_s = cpu_s(self.process.pid)
+        while time.monotonic() < until:
+            time.sleep(0.5)
+            before_s, used_s = used_s, cpu_s(self.process.pid)
+            if used_s - before_s < 0.05:
+                return
 
     def logged(self, pattern: str) -> str | None:
         """The pattern's group in the first line of the log that has it."""
@@ -47,6 +58,18 @@ class Server:
         text = os.pread(self.log.fileno(), size, 0).decode(errors="replace")
         found = re.search(pattern, text)
         return found[1] if found else None
+
+
+def cpu_s(group: int) -> float:
+    """Seconds of the CPU that a group of processes has used."""
+    ticks = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            # After the name, which may hold blanks: state, parent, group, ...
+            fields = file.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def vllm_variables(environment: Path) -> dict[str, str]:
