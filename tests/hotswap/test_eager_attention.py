@@ -123,10 +123,11 @@ def test_a_table_that_is_too_short_is_an_error_and_reads_nothing() -> None:
 
 def test_a_table_may_grow_while_a_step_that_it_was_in_is_kept() -> None:
     """An array that somebody looks into could not."""
-    kv, table = KV(8, CPU), array("i", [5, 1])
-    part = Segment(0, 1, 20, table), Segment(1, 1, 19, table)
-    step = Attention(kv, list(part), CPU)
-    x = torch.zeros(2, 1, 1)
-    step.attend(0, x, x, x, scaling=None, window=None)
+    for rows in (1, 2):  # it attends alone, and in a group
+        kv, table = KV(8, CPU), array("i", [5, 1])
+        parts = [Segment(row, 1, 20 - row, table) for row in range(rows)]
+        step = Attention(kv, parts, CPU)
+        x = torch.zeros(rows, 1, 1)
+        step.attend(0, x, x, x, scaling=None, window=None)
 
-    table.append(7)
+        table.append(7)
