@@ -30,7 +30,7 @@ def logits(
 ) -> torch.Tensor:
     """[tokens, vocab]: after every token of `ids`, one decoding step each."""
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, len(ids), SamplingParams())
+    runner.open(1, SamplingParams())
     found = []
     for position, token in enumerate(ids):
         row = Row(

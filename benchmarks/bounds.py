@@ -177,18 +177,18 @@ def resident_bytes() -> int:
 def step_ms(runner: EagerExecutor, context: int) -> float:
     """A decoding step of 16 sequences that have seen `context` tokens."""
 
-    def row(job: int, tokens: list[int], start: int) -> Row:
+    def row(job: int, tokens: list[int], position: int) -> Row:
         return Row(
             job=job,
             tokens=tokens,
-            position=start,
+            position=position,
             generation=None,
-            wants_logits=start == context,
+            wants_logits=position == context,
             blocks=own_blocks(job, context + 1),
         )
 
     for job in range(CLIENTS):
-        runner.open(job, context + 1, SamplingParams())
+        runner.open(job, SamplingParams())
         for start in range(0, context, 250):
             chunk = [1000 + i for i in range(start, min(start + 250, context))]
             runner.forward([row(job, chunk, start)], mixed=False)

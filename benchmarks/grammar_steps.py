@@ -43,7 +43,7 @@ def steps(runner: EagerExecutor, grammar: Grammar | None, batch: int) -> list[fl
     last: dict[int, int] = {}
     took = []
     for job in range(batch):
-        runner.open(job, len(PROMPT) + STEPS + 1, params)
+        runner.open(job, params)
     for step in range(STEPS + 1):
         rows = [
             Row(

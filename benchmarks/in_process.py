@@ -99,7 +99,7 @@ class InProcess:
         random = Random(seed)
         tokens = [random.choices(IDS, k=PROMPT) for _ in range(SEQUENCES)]
         for job in range(SEQUENCES):
-            self._runner.open(job, PROMPT + OUTPUT, SamplingParams())
+            self._runner.open(job, SamplingParams())
         position = 0
         start = time.perf_counter()
         for _ in range(OUTPUT):

@@ -67,7 +67,7 @@ class Ours:
 
     def open(self, sequences: int) -> None:
         for job in range(sequences):
-            self.runner.open(job, CONTEXT + 1, SamplingParams())
+            self.runner.open(job, SamplingParams())
             fill = Row(
                 job=job,
                 tokens=[5] * CONTEXT,

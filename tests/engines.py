@@ -108,7 +108,7 @@ async def running(
         if model.gate is not None:
             model.gate.release(10_000)
         await asyncio.to_thread(engine.stop, 10)
-        assert not model.spans, "KV was not given back"
+        assert not model.opened, "a job was not closed"
         assert not model.in_air, "a flight was left behind"
         restarts = len(model.blocks.restarts)
         assert restarts <= scheduler.preempted, "a token was repeated"

@@ -46,7 +46,7 @@ class FakeExecutor:
         self.block_tokens, self.shares_blocks = block_tokens or 1, bool(block_tokens)
         self.blocks = FakeBlocks(self.block_tokens, are_shared=self.shares_blocks)
         self.weights = FakeWeights()
-        self.spans: dict[int, int] = {}
+        self.opened: set[int] = set()
         self.seen: dict[int, int] = {}  # tokens computed or launched for each open job
         self.params: dict[int, SamplingParams] = {}
         self.prompts: dict[int, tuple[int, ...]] = {}
@@ -64,18 +64,19 @@ class FakeExecutor:
     def open(
         self,
         job: int,
-        tokens: int,
         params: SamplingParams,
         *,
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
     ) -> None:
-        assert job not in self.spans, "opened twice"
-        self.spans[job], self.seen[job], self.params[job] = tokens, 0, params
+        assert job not in self.opened, "opened twice"
+        self.opened.add(job)
+        self.seen[job], self.params[job] = 0, params
         self.prompts[job], self.scores[job] = tuple(prompt), []
 
     def close(self, job: int) -> None:
-        del self.spans[job], self.seen[job]
+        self.opened.remove(job)
+        del self.seen[job]
         self.scores.pop(job, None)
 
     def forget(self, generation: str) -> None:

@@ -57,7 +57,7 @@ class Steps:
             for job in range(batch)
         ]
         for row in rows:
-            self.executor.open(row.job, self.context, GREEDY)
+            self.executor.open(row.job, GREEDY)
         for _ in range(3):
             self.executor.land(self.executor.launch(rows, mixed=mixed))
         self.setting.finish()
@@ -87,7 +87,7 @@ class Steps:
             wants_logits=True,
             blocks=self._blocks(0, before + tokens),
         )
-        self.executor.open(0, before + tokens, GREEDY)
+        self.executor.open(0, GREEDY)
 
         def step() -> None:
             mixed = generation is not None

@@ -78,7 +78,6 @@ class EchoExecutor:
     def open(
         self,
         job: int,
-        tokens: int,
         params: SamplingParams,
         *,
         prompt: Sequence[int] = (),
@@ -100,6 +99,8 @@ class EchoExecutor:
         for row in rows:
             job = self._jobs[row.job]
             top = job.params.prompt_logprobs or 0
+            if row.targets:  # anew, if it was sent back
+                del job.scores[row.position :]
             job.scores += [self._scored(target, top) for target in row.targets]
             if row.wants_logits:
                 samples.append(self._sample(job))

@@ -135,7 +135,6 @@ class Batch:
             sequence.is_sampling = True
             self._executor.open(
                 job.id,
-                job.most_tokens,
                 sequence.params,
                 prompt=sequence.prompt,
                 ends=sequence.ends,

@@ -61,19 +61,18 @@ class Executor(Protocol):
     def open(
         self,
         job: int,
-        tokens: int,
         params: SamplingParams,
         *,
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
     ) -> None:
-        """A job begins, which may have so many tokens: it samples by `params` until it
-        is closed, also when its KV was taken from it meanwhile. `prompt`: its tokens.
+        """A job begins to sample, by `params`, once in its life: also a job that is
+        sent back, and computed again, goes on where it was. `prompt`: its tokens.
         `ends`: those that end its answer."""
 
     def close(self, job: int) -> None:
-        """It has ended; unknown jobs never began. A flight may be in the air with it:
-        whoever gets its blocks next is computed later."""
+        """It samples no more; unknown jobs never did. A flight may be in the air with
+        it: whoever gets its blocks next is computed later."""
 
     def launch(self, rows: Sequence[Row], *, mixed: bool) -> Flight:
         """Begin one forward pass, and the sampling of the rows that want logits.

@@ -208,7 +208,7 @@ def _steps(
     context = min(_CONTEXT, runner.context, runner.kv_tokens // sequences)
     prompt = max(1, min(prompt, context - 2))
     for job in jobs:
-        runner.open(job, context, _GREEDY)
+        runner.open(job, _GREEDY)
     try:
         for tokens, position in ((prompt, 0), (1, prompt), (1, context - 1)):
             rows = [

@@ -104,8 +104,8 @@ def proven(
         kernels, backend = parts(loaded.model.device)
         probes = Probes(loaded.model, loaded.compute_dtype)
         executor = GpuExecutor(loaded, kernels, backend, **sizes)
-        for job, ids in enumerate(probes.prompts):
-            executor.open(job, len(ids), _GREEDY)
+        for job in range(len(probes.prompts)):
+            executor.open(job, _GREEDY)
         for rows in probes.steps:
             logits = executor.forward(rows, mixed=False)
         for job in range(len(probes.prompts)):

@@ -80,7 +80,7 @@ def run(
     runner: EagerExecutor, generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, 32, SamplingParams())
+    runner.open(1, SamplingParams())
     row = Row(
         job=1,
         tokens=list(range(40, 60)),

@@ -15,7 +15,7 @@ from hotswap.model import calibrate as module
 from hotswap.model.calibrate import calibrate, measure
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
-from hotswap.model.network.rows import Row
+from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import BASE, Costs, Mode, StepShape, Swap
 from tests import tiny
@@ -134,7 +134,7 @@ class Clockwork:
         return Swap(warm=warm, seconds=seconds)
 
     def land(self, flight: None) -> None: ...
-    def open(self, job: int, tokens: int, params: SamplingParams) -> None: ...
+    def open(self, job: int, params: SamplingParams) -> None: ...
     def close(self, job: int) -> None: ...
     def held(self, generation: Generation) -> Generation:
         return generation
@@ -196,12 +196,21 @@ def test_what_was_cut_short_is_gone_on_with_at_the_next_start_until_it_is_whole(
     assert starts[-1] < 2.5 * look  # all was known, and two looks agreed
 
 
-def test_a_measurement_that_ends_early_gives_its_kv_back(
+def test_a_measurement_that_ends_early_closes_its_jobs(
     runner: EagerExecutor, cache: Path
 ) -> None:
     measure(runner, max_batch=4, limit_s=1e-9)
 
-    runner.open(1, runner.kv_tokens, SamplingParams())  # all of it
+    job_of_calibration = Row(
+        job=-1,
+        tokens=[5],
+        position=0,
+        generation=None,
+        wants_logits=True,
+        blocks=own_blocks(0, 1),
+    )
+    with pytest.raises(KeyError):
+        runner.launch([job_of_calibration], mixed=False)
     assert runner.weights.warm == {BASE}
 
 

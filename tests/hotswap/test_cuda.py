@@ -41,7 +41,7 @@ def logits(
     runner: EagerExecutor, generation: Generation | None, *, mixed: bool
 ) -> torch.Tensor:
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, 32, SamplingParams())
+    runner.open(1, SamplingParams())
     found = []
     for start, stop in ((0, 12), (12, 19), (19, 20)):
         row = Row(

@@ -87,7 +87,7 @@ def test_a_step_is_over_when_it_returns(
     monkeypatch.setattr(executor_module, "device_of", lambda _: device)
     loaded = load(str(model_folder), "float32", "cpu")
     runner = EagerExecutor(loaded, slots=1, kv_tokens=64)
-    runner.open(1, 4, SamplingParams())
+    runner.open(1, SamplingParams())
 
     runner.forward(
         [

@@ -56,8 +56,7 @@ def sampler(
         SamplingParams(**given),
         prompt=prompt,
         ends=ends,
-        tokens=len(prompt) + STEPS,
-        past_tokens=past or PastTokens(200, CPU),
+        past_tokens=past or PastTokens(CPU),
     )
 
 
@@ -77,7 +76,7 @@ def test_each_token_is_the_one_that_transformers_processors_give(
     masked: bool,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    past = PastTokens(200, CPU)
+    past = PastTokens(CPU)
     samplers = [sampler(*job, past) for job in jobs]
     twins = [sampler(*job) for job in jobs]
     uniforms = [random.Random(params["seed"]) for params, *_ in jobs]
@@ -117,7 +116,7 @@ def test_processed_logits_are_transformers_to_a_ten_thousandth(
     jobs: list[tuple[dict[str, Any], list[int], frozenset[int]]], seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    past = PastTokens(200, CPU)
+    past = PastTokens(CPU)
     samplers = [sampler(*job, past) for job in jobs]
     outputs: list[list[int]] = [[] for _ in jobs]
     for _ in range(STEPS):
@@ -216,7 +215,7 @@ def test_a_penalty_that_no_float_holds_breaks_no_ban(
 ) -> None:
     allowed = torch.arange(VOCAB) < 6
     how = {"repetition_penalty": 1e-45, "temperature": temperature, "top_k": top_k}
-    one = sampler({**how, "seed": 1}, [1, 2, 9], frozenset(), PastTokens(200, CPU))
+    one = sampler({**how, "seed": 1}, [1, 2, 9], frozenset(), PastTokens(CPU))
     for _ in range(STEPS):
         (token,) = tokens_of(torch.linspace(-3, 4, VOCAB)[None], [one], allowed[None])
 

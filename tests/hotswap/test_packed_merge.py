@@ -198,7 +198,7 @@ def test_a_model_merged_in_blocks_says_what_peft_says_and_base_stays_base(
 
     def logits(generation: Generation | None) -> torch.Tensor:
         runner.weights.activate(generation)
-        runner.open(1, 32, SamplingParams())
+        runner.open(1, SamplingParams())
         row = Row(
             job=1,
             tokens=ids,

@@ -58,7 +58,7 @@ def logits(
 ) -> torch.Tensor:
     """Prefill in two chunks, then every position's logits by decoding."""
     runner.weights.activate(None if mixed else generation)
-    runner.open(1, 64, SamplingParams())
+    runner.open(1, SamplingParams())
     found = []
     pieces = [PROMPT[:3], PROMPT[3:6], *([token] for token in PROMPT[6:])]
     position = 0
@@ -159,7 +159,7 @@ def test_a_mixed_batch_gives_each_row_its_own_adapter(tmp_path: Path) -> None:
     runner.weights.activate(None)
     rows = []
     for job, which in enumerate(order):
-        runner.open(job, 16, SamplingParams())
+        runner.open(job, SamplingParams())
         rows.append(
             Row(
                 job=job,

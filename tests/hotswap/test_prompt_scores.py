@@ -64,8 +64,8 @@ def first_sample(
 ) -> tuple[Sample, Sample | None]:
     """Of a job that asks; and of one that does not, in the same steps."""
     executor.weights.activate(None if mixed else of)
-    executor.open(1, len(PROMPT) + 1, ASKS, prompt=PROMPT)
-    executor.open(2, len(PROMPT) + 1, PLAIN, prompt=PROMPT)
+    executor.open(1, ASKS, prompt=PROMPT)
+    executor.open(2, PLAIN, prompt=PROMPT)
     found: list[Sample | None] = []
     for chunk in chunks_of(PROMPT, cuts):
         rows = [row_of(1, PROMPT, chunk, of, asks=True)]
@@ -168,7 +168,7 @@ def test_a_step_that_comes_again_scores_once(
 ) -> None:
     """As after another job's adapter could not be mixed; cut in another place."""
     executor.weights.activate(None)
-    executor.open(1, 41, ASKS, prompt=PROMPT)
+    executor.open(1, ASKS, prompt=PROMPT)
     for chunk in ((0, 20), (0, 20), (0, 7), (7, 40)):
         row = row_of(1, PROMPT, chunk, None, asks=True)
         found = executor.land(executor.launch([row], mixed=False))
@@ -179,7 +179,7 @@ def test_a_step_that_comes_again_scores_once(
 
 def test_a_job_that_is_closed_in_the_air_has_its_scores(executor: Executor) -> None:
     executor.weights.activate(None)
-    executor.open(1, 41, ASKS, prompt=PROMPT)
+    executor.open(1, ASKS, prompt=PROMPT)
     row = row_of(1, PROMPT, (0, 40), None, asks=True)
     flight = executor.launch([row], mixed=False)
     executor.close(1)
@@ -191,7 +191,7 @@ def test_a_job_that_is_closed_in_the_air_has_its_scores(executor: Executor) -> N
 
 def test_what_a_job_that_left_was_scored_is_nobody_elses(executor: Executor) -> None:
     executor.weights.activate(None)
-    executor.open(1, 41, ASKS, prompt=PROMPT)
+    executor.open(1, ASKS, prompt=PROMPT)
     executor.land(
         executor.launch([row_of(1, PROMPT, (0, 20), None, asks=True)], mixed=False)
     )

@@ -183,12 +183,11 @@ def test_logits_that_are_not_finite_give_no_token_and_harm_no_other(
     broken[1, 5] = bad
 
     def samplers() -> list[Sampler]:
-        past = PastTokens(80, LOGITS.device)
+        past = PastTokens(LOGITS.device)
         return [
             Sampler(
                 SamplingParams(seed=n, **kind),
                 prompt=[n, 9],
-                tokens=10,
                 past_tokens=past,
             )
             for n in range(8)
@@ -202,39 +201,15 @@ def test_logits_that_are_not_finite_give_no_token_and_harm_no_other(
 
 
 def test_who_asks_for_nothing_has_no_state_and_is_not_processed() -> None:
-    past = PastTokens(80, LOGITS.device)
+    past = PastTokens(LOGITS.device)
     neutral = SamplingParams(
         min_tokens=3, logit_bias=(), bad_words=(), repetition_penalty=1.0, min_p=0.2
     )
 
     samplers = [
-        Sampler(params, prompt=[1, 2], tokens=9, past_tokens=past)
+        Sampler(params, prompt=[1, 2], past_tokens=past)
         for params in (SamplingParams(), SamplingParams(temperature=0), neutral)
     ]
 
     assert SamplingRows.of(samplers).processors is None
-    assert past._tokens is None
-
-
-def test_past_tokens_are_given_back_by_jobs_that_end() -> None:
-    past = PastTokens(20, LOGITS.device)
-    params = SamplingParams(presence_penalty=1.0)
-
-    for _ in range(5):
-        jobs = [Sampler(params, tokens=10, past_tokens=past) for _ in range(2)]
-        for job in jobs:
-            job.close()
-
-
-def test_a_job_that_has_all_its_tokens_writes_into_no_others_past() -> None:
-    past = PastTokens(2, LOGITS.device)
-    params = SamplingParams(presence_penalty=1.0, temperature=0)
-    short = Sampler(params, tokens=1, past_tokens=past)
-    other = Sampler(params, tokens=1, past_tokens=past)
-    (first,) = sampled(LOGITS[:1], [other])
-
-    for _ in range(3):
-        sampled(LOGITS[1:2], [short])
-
-    assert first is not None
-    assert past.tokens.tolist() == [int(LOGITS[1].argmax()), first.token]
+    assert not len(past.tokens)

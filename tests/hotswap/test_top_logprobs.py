@@ -29,7 +29,7 @@ ways = st.sampled_from(
 
 
 def scored(logits: torch.Tensor, params: list[dict[str, Any]]) -> list[Scored | None]:
-    past = PastTokens(100, logits.device)
+    past = PastTokens(logits.device)
     samplers = [Sampler(SamplingParams(**way), past_tokens=past) for way in params]
     rows = SamplingRows.of(samplers)
     samples = sample(logits, rows).samples(rows)

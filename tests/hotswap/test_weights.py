@@ -25,7 +25,7 @@ PROMPT = list(range(40, 60))
 
 
 def logits(runner: EagerExecutor) -> torch.Tensor:
-    runner.open(1, 32, SamplingParams())
+    runner.open(1, SamplingParams())
     row = Row(
         job=1,
         tokens=PROMPT,

@@ -20,6 +20,10 @@ from hotswap.model.network.rows import BLOCK_TOKENS
 # Gathering copies the context, a call of one's own costs its overhead: on 2 cores the
 # two meet at about 250 tokens. Contexts up to it share a call with those that round up
 # to the same power of two, so at most half of what is gathered is padding.
+# A longer one in pieces is copied, too: 1.3 to 1.8 times the time of a view, of 500 to
+# 4,000 tokens. Two pieces attended to apart, merged by log-sum-exp, would take 0.95 to
+# 1.4 times; but each piece is a call of its own, and jobs that grow beside each other
+# have many.
 _LONG = 256
 _SHORT = 64
 

@@ -80,7 +80,7 @@ class EagerExecutor:
         self._lora = chosen.lora
         self._forward = chosen.forward(self.kv_tokens)
         self._samplers = Samplers(
-            self.kv_tokens, model.device, most_rows=self.max_batch + self.prefill_tokens
+            model.device, most_rows=self.max_batch + self.prefill_tokens
         )
         self._grammar_masks = GrammarMasks()
 
@@ -94,22 +94,19 @@ class EagerExecutor:
         """Memory of the device that adapters take to run mixed."""
         return self._lora.nbytes
 
-    # The KV is made in a forward pass, and may be moved here.
-    @torch.inference_mode()
     def open(
         self,
         job: int,
-        tokens: int,
         params: SamplingParams,
         *,
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
     ) -> None:
-        """Reserve KV for a job. Never fails while the scheduler counts right."""
-        self._samplers.open(job, tokens, params, prompt=prompt, ends=ends)
+        """Begin to sample for a job. Its KV is where its rows say."""
+        self._samplers.open(job, params, prompt=prompt, ends=ends)
 
     def close(self, job: int) -> None:
-        """Give a job's KV back; unknown jobs never had any."""
+        """Forget how a job samples; unknown jobs never did."""
         self._forward.close(job)
         self._samplers.close(job)
 

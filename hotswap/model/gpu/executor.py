@@ -109,7 +109,7 @@ class GpuExecutor:
             context=loaded.context,
         )
         most_rows = self._forward.sequences
-        self._samplers = Samplers(self.kv_tokens, model.device, most_rows=most_rows)
+        self._samplers = Samplers(model.device, most_rows=most_rows)
         self._grammar_masks = GrammarMasks()
         self._sampled_at: dict[int, int] = {}  # by job: where among its samples
         self._told: set[str] = set()
@@ -150,14 +150,13 @@ class GpuExecutor:
     def open(
         self,
         job: int,
-        tokens: int,
         params: SamplingParams,
         *,
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
     ) -> None:
         """Begin to sample for a job. Its KV is where its rows say."""
-        self._samplers.open(job, tokens, params, prompt=prompt, ends=ends)
+        self._samplers.open(job, params, prompt=prompt, ends=ends)
 
     def close(self, job: int) -> None:
         """Forget how a job samples; unknown jobs never did. A flight that still writes

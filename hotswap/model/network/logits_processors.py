@@ -25,6 +25,9 @@ class LogitsProcessors:
 
     def __init__(self, samplers: Sequence[tuple[int, Sampler]]) -> None:
         """Of rows and their samplers, none of which has advanced yet."""
+        for _, sampler in samplers:
+            if sampler.past is not None:
+                sampler.past.reserve()  # before anybody asks where it is
         self._bias = np.concatenate(
             [np.vstack([np.full(s.bias.shape[1], r), s.bias]) for r, s in samplers]
             or [np.empty((3, 0))],
@@ -32,7 +35,7 @@ class LogitsProcessors:
         )
         self._penalties = Penalties.of(samplers)
         self._bans = Bans.of(samplers)
-        pasts = [(r, s.past) for r, s in samplers if s.past and s.past.has_room]
+        pasts = [(r, s.past) for r, s in samplers if s.past]
         self._owner = pasts[0][1].owner if pasts else None
         kept = [(row, past.start + past.tokens) for row, past in pasts]
         self._kept = np.array(kept, np.int64).reshape(-1, 2).T

@@ -14,8 +14,8 @@ from hotswap.sampling_params import SamplingParams
 
 
 class Sampler:
-    """`prompt`: the job's tokens. `ends`: those that end its answer. `tokens`: how many
-    it may have in all; they are kept in `past_tokens` if its parameters look back.
+    """`prompt`: the job's tokens. `ends`: those that end its answer. `past_tokens`:
+    where its tokens are kept if its parameters look back.
 
     `asks`: whether the next token's logits are processed at all.
     """
@@ -26,7 +26,6 @@ class Sampler:
         *,
         prompt: Sequence[int] = (),
         ends: frozenset[int] = frozenset(),
-        tokens: int = 0,
         past_tokens: PastTokens | None = None,
     ) -> None:
         self.params = params
@@ -51,10 +50,7 @@ class Sampler:
         if self.is_penalised or self.bad_words.shape[1] > 1:
             assert past_tokens is not None, "its parameters look back: at what?"
             counts_prompt = params.repetition_penalty != 1
-            self.past = past_tokens.open(
-                tokens if counts_prompt else tokens - len(prompt),
-                prompt if counts_prompt else (),
-            )
+            self.past = past_tokens.open(prompt if counts_prompt else ())
         self._asks_always = bool(
             self.past
             or self.matcher

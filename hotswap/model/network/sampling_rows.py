@@ -63,11 +63,11 @@ class SamplingRows:
 
 
 class Samplers:
-    """Of the open jobs. `tokens`: what all of them may have at once, on `device`."""
+    """Of the open jobs. What they look back at is on `device`."""
 
-    def __init__(self, tokens: int, device: torch.device, *, most_rows: int) -> None:
+    def __init__(self, device: torch.device, *, most_rows: int) -> None:
         """`most_rows`: of one forward pass."""
-        self._past = PastTokens(tokens, device)
+        self._past = PastTokens(device)
         self._scores = PromptScores(most_rows)
         self._samplers: dict[int, Sampler] = {}
 
@@ -77,7 +77,6 @@ class Samplers:
     def open(
         self,
         job: int,
-        tokens: int,
         params: SamplingParams,
         *,
         prompt: Sequence[int],
@@ -85,7 +84,7 @@ class Samplers:
     ) -> None:
         """As `Executor.open`."""
         self._samplers[job] = Sampler(
-            params, prompt=prompt, ends=ends, tokens=tokens, past_tokens=self._past
+            params, prompt=prompt, ends=ends, past_tokens=self._past
         )
 
     def close(self, job: int) -> None:

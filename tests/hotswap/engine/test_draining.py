@@ -43,7 +43,7 @@ async def test_what_a_drain_cannot_finish_in_time_is_told_so(
     with pytest.raises(Stopping):
         _ = [piece async for piece in accepted.pieces()]
 
-    assert model.spans == {}, "its KV is given back"
+    assert not model.opened, "it is closed"
 
 
 async def test_what_is_posted_behind_the_last_message_is_answered(

@@ -76,7 +76,7 @@ async def test_kv_of_a_job_that_ends_by_its_length_is_free_while_its_last_step_f
     release(model, 9)
     await until(lambda: in_air(model) == [[1], [2]])
 
-    assert list(model.spans) == [2]
+    assert list(model.opened) == [2]
     release(model)
     texts = [await text_of(first), await text_of(second)]
     assert texts == [expected("a", 3, 10)] * 2
@@ -104,7 +104,7 @@ async def test_a_job_cancelled_in_the_air_gives_all_back_and_disturbs_nobody(
     await until(lambda: in_air(model) == [[1, 2], [1, 2]])
     leaving.close()
     release(model, 1)
-    await until(lambda: leaving.job not in model.spans)
+    await until(lambda: leaving.job not in model.opened)
 
     assert in_air(model)[0] == [1, 2]
     release(model)
@@ -139,7 +139,7 @@ async def test_a_step_that_fails_passes_over_a_job_that_left_while_it_was_in_the
     await until(lambda: in_air(model) == [[1, 2], [1, 2]])
     leaving.close()
     release(model, 1)
-    await until(lambda: leaving.job not in model.spans)
+    await until(lambda: leaving.job not in model.opened)
     model.fail_next = RuntimeError("injected")
     release(model)
 

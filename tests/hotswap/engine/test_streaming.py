@@ -96,7 +96,7 @@ async def test_a_closed_ticket_frees_its_job_within_one_step(
     assert later
     assert not any(leaving.job in batch for batch in later)
     assert engine.status.counters.cancelled == 1
-    assert leaving.job not in model.spans
+    assert leaving.job not in model.opened
     staying.close()
 
 

@@ -135,9 +135,9 @@ class Client:
         """What each prompt is answered, `tokens` of each, all in one batch."""
         texts = [list(prompt) for prompt, _ in jobs]
         room = max(map(len, texts)) + tokens
-        for job, (prompt, _) in enumerate(jobs):
+        for job in range(len(jobs)):
             sampling = params or SamplingParams(temperature=0)
-            self.executor.open(job, len(prompt) + tokens, sampling)
+            self.executor.open(job, sampling)
         flights = []
         for step in range(tokens):
             rows = []

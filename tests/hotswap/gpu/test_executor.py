@@ -32,7 +32,7 @@ def logits(
     """[jobs, positions, vocab]: the same prompt for each, in chunks and then token by
     token; each job begins `late` steps after the one before."""
     for job in range(len(generations)):
-        executor.open(job, 32, SamplingParams())
+        executor.open(job, SamplingParams())
     found: list[list[torch.Tensor]] = [[] for _ in generations]
     for step in range(len(PIECES) + late * len(generations)):
         rows = []

@@ -63,7 +63,7 @@ def test_only_a_job_s_own_blocks_are_read_and_written(
     device: torch.device, arenas: list[Arena]
 ) -> None:
     executor = executor_of(loaded(place=device))
-    executor.open(1, 32, SamplingParams())
+    executor.open(1, SamplingParams())
 
     found = logits(executor, [5, 2, 7])  # one more than it needs
 
@@ -75,7 +75,7 @@ def test_graphs_answer_from_the_blocks_of_now(device: torch.device) -> None:
     """A graph repeats addresses: the tables' are fixed, what is in them is new."""
     graphs = FakeGraphs()
     executor = executor_of(loaded(place=device), graphs)
-    executor.open(1, 32, SamplingParams())
+    executor.open(1, SamplingParams())
     before = logits(executor, [5, 2])
     captured = executor.graphs
 
@@ -104,7 +104,7 @@ def test_a_block_that_is_none_fails_the_step_on_the_host(block: int) -> None:
     """On the device it would be anybody's memory."""
     executor = executor_of(loaded())
     for job in (1, 2):
-        executor.open(job, 32, SamplingParams())
+        executor.open(job, SamplingParams())
     rows = [row(1, [5], 16, blocks=[31, 0]), row(2, [5], 16, blocks=[3, block])]
 
     with pytest.raises(ValueError, match="a block of KV behind the 32"):
@@ -116,7 +116,7 @@ def test_a_block_that_is_none_fails_the_step_on_the_host(block: int) -> None:
 
 def test_a_row_behind_the_context_fails_the_step_on_the_host() -> None:
     executor = executor_of(loaded(), kv_tokens=1024)
-    executor.open(1, 32, SamplingParams())
+    executor.open(1, SamplingParams())
 
     with pytest.raises(ValueError, match="behind the context"):
         executor.launch([row(1, [5], 512, blocks=list(range(33)))], mixed=False)

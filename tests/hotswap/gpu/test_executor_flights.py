@@ -61,7 +61,7 @@ def test_launching_ahead_gives_what_landing_each_step_gives(
 def test_rows_without_logits_and_samples_keep_their_order(device: torch.device) -> None:
     executor = executor_of(loaded(place=device))
     for job in range(4):
-        executor.open(job, 16, GREEDY)
+        executor.open(job, GREEDY)
     alone = [executor.forward([row(n, PROMPT[: n + 1])], mixed=False) for n in range(4)]
 
     rows = [row(n, PROMPT[: n + 1], wants=n % 2 == 1) for n in range(4)]
@@ -75,7 +75,7 @@ def test_rows_without_logits_and_samples_keep_their_order(device: torch.device) 
 
 def test_a_step_that_nobody_wants_logits_of_lands_with_no_samples() -> None:
     executor = executor_of(loaded())
-    executor.open(1, 16, GREEDY)
+    executor.open(1, GREEDY)
 
     flight = executor.launch([row(1, PROMPT[:3], wants=False)], mixed=False)
 
@@ -90,7 +90,7 @@ def test_a_job_s_blocks_are_another_s_while_a_flight_still_writes_them(
     executor = executor_of(loaded(place=device), kv_tokens=32)
     (wanted,) = Client(executor).answers([(PROMPT, None)], 6)
     for job in (1, 2, 3):
-        executor.open(job, 16, GREEDY)
+        executor.open(job, GREEDY)
     executor.launch([row(1, PROMPT[:3], blocks=[1])], mixed=False)
     rows = [row(1, None, 3, blocks=[1]), row(2, PROMPT, blocks=[0])]
     flight = executor.launch(rows, mixed=False)
@@ -111,11 +111,11 @@ def test_a_job_that_was_sent_back_goes_on_in_other_blocks(device: torch.device) 
     that it would have had, and is drawn as it would have been."""
     executor = executor_of(loaded(place=device))
     (wanted,) = Client(executor).answers([(PROMPT, None)], 6, params=SEEDED)
-    executor.open(1, 16, SEEDED)
+    executor.open(1, SEEDED)
     (first,) = executor.land(executor.launch([row(1, PROMPT, blocks=[4])], mixed=False))
     assert first is not None
     other = row(2, [5] * 16, blocks=[4])
-    executor.open(2, 16, GREEDY)
+    executor.open(2, GREEDY)
     executor.launch([other], mixed=False)
 
     again = [*PROMPT, first.token]
@@ -141,7 +141,7 @@ def test_a_prefix_is_computed_once_for_all_who_share_its_blocks(
         for token in (7, 9)
     ]
     for job in (0, 1, 2):
-        executor.open(job, 48, GREEDY)
+        executor.open(job, GREEDY)
     executor.launch([row(0, prefix, wants=False, blocks=[8, 3])], mixed=mixed)
 
     found: list[list[int]] = [[], []]
@@ -167,7 +167,7 @@ def test_logits_that_are_not_finite_are_that_rows_alone(device: torch.device) ->
     with torch.no_grad():
         executor.layout.golden["model.embed_tokens"]["weight"][7] = torch.nan
     for job in (1, 2):
-        executor.open(job, 8, GREEDY)
+        executor.open(job, GREEDY)
 
     found = executor.land(executor.launch([row(1, [7]), row(2, [8])], mixed=False))
 
@@ -198,7 +198,7 @@ def test_an_adapter_that_cannot_be_mixed_is_named_and_the_next_step_runs(
     delta = Delta(a=torch.full((1, 48), torch.inf), b=torch.ones(48, 1), scale=1.0)
     bad = Generation(key="bad", deltas={"model.layers.0.self_attn.q_proj": delta})
     wanted = Client(executor, mixed=True).answers([(PROMPT, good)])
-    executor.open(1, 16, GREEDY)
+    executor.open(1, GREEDY)
 
     with pytest.raises(MixFailed) as failed:
         executor.launch([row(1, PROMPT, 0, bad)], mixed=True)
@@ -214,7 +214,7 @@ def test_a_step_that_finds_no_memory_fails_and_the_next_one_runs(
     executor = executor_of(loaded(place=device))
     jobs = [(PROMPT, None), (PROMPT[:3], None)]
     wanted = Client(executor).answers(jobs)
-    executor.open(7, 16, GREEDY)
+    executor.open(7, GREEDY)
     executor.land(executor.launch([row(7, PROMPT)], mixed=False))
 
     def no_memory(*_: object) -> None:
@@ -234,7 +234,7 @@ def test_a_step_that_finds_no_memory_fails_and_the_next_one_runs(
 def test_a_step_with_more_rows_than_were_asked_for_is_refused() -> None:
     executor = executor_of(loaded(), max_batch=2)
     for job in range(3):
-        executor.open(job, 8, GREEDY)
+        executor.open(job, GREEDY)
 
     with pytest.raises(ValueError, match="a step of 3 rows and 3 tokens: at most 2"):
         executor.launch([row(job, [1]) for job in range(3)], mixed=False)

@@ -52,7 +52,7 @@ def test_a_merged_chunk_and_a_mixed_step_are_those_of_plain_torch(
             )
 
         for job in (1, 2):
-            executor.open(job, 8, SamplingParams())
+            executor.open(job, SamplingParams())
         executor.weights.activate(one)
         logits.append(executor.forward([row(1, 0, 3)], mixed=False))
         executor.weights.activate(None)

@@ -50,12 +50,12 @@ def test_after_1000_swaps_golden_is_golden_and_every_answer_the_right_adapters(
 ) -> None:
     executor = executor_of(loaded(place=device), slots=2)
     generations: list[Generation | None] = [None, *adapters(tmp_path, executor, 5)]
-    executor.open(0, 8, SamplingParams())
+    executor.open(0, SamplingParams())
     checksum = executor.weights.checksum()
     wanted, slots = {}, {}
     for generation in generations:  # each in a slot that was never used
         fresh = executor_of(loaded(place=device))
-        fresh.open(0, 8, SamplingParams())
+        fresh.open(0, SamplingParams())
         fresh.weights.activate(generation)
         wanted[generation] = answer(fresh, generation)
         slots[generation] = slots_of(fresh)
@@ -96,7 +96,7 @@ def test_a_slot_that_is_pointed_elsewhere_is_found(tmp_path: Path) -> None:
     graphs = FakeGraphs()
     executor = executor_of(loaded(), graphs)
     one, other = adapters(tmp_path, executor, 2)
-    executor.open(0, 8, SamplingParams())
+    executor.open(0, SamplingParams())
     executor.weights.activate(one)
     answer(executor, one)
     linear = next(s for s in executor.weights.swappables if isinstance(s, GpuLinear))
@@ -115,7 +115,7 @@ def test_golden_and_each_slot_have_graphs_of_their_own(tmp_path: Path) -> None:
     graphs = FakeGraphs()
     executor = executor_of(loaded(), graphs, slots=2)
     one, other = adapters(tmp_path, executor, 2)
-    executor.open(0, 8, SamplingParams())
+    executor.open(0, SamplingParams())
 
     for generation in (None, one, other) * 3:
         executor.weights.activate(generation)
@@ -138,7 +138,7 @@ def test_warm_up_captures_all_that_serving_needs(tmp_path: Path) -> None:
     assert captured == (1 + 2 + 1) * (3 + 4)  # golden, two slots, mixed; 1, 2, 4 and
     assert executor.weights.resident == BASE  # four ragged buckets
     assert executor.weights.warm == {BASE}
-    executor.open(0, 8, SamplingParams())
+    executor.open(0, SamplingParams())
     for generation in (None, *adapters(tmp_path, executor, 3)):
         executor.weights.activate(generation)
         answer(executor, generation)

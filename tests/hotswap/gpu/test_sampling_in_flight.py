@@ -50,8 +50,8 @@ def samples(
     has landed."""
     found: list[list[Sample]] = [[] for _ in asks]
     for job, (prompt, params) in enumerate(asks):
-        room, ends = len(prompt) + STEPS, params.stop_tokens
-        executor.open(job, room, params, prompt=prompt, ends=ends)
+        ends = params.stop_tokens
+        executor.open(job, params, prompt=prompt, ends=ends)
     flights: list[Any] = []
     for step in range(STEPS):
         rows = []
@@ -95,7 +95,7 @@ def test_each_sample_in_flight_is_what_transformers_processors_give(
     for (prompt, params), row in zip(wanted, found, strict=True):
         uniforms = random.Random(params.seed)
         output: list[int] = []
-        executor.open(0, len(prompt) + STEPS, SamplingParams())
+        executor.open(0, SamplingParams())
         for sample in row:
             text = one_row(0, prompt + output)
             logits = executor.forward([text], mixed=False)[0].cpu()
@@ -138,18 +138,20 @@ def test_both_executors_sample_the_same_tokens(device: torch.device) -> None:
         assert ranks[0] == ranks[1]
 
 
-def test_past_tokens_move_beneath_flights_in_the_air(device: torch.device) -> None:
-    """Jobs end and others come while steps are in the air: pasts slide together."""
+def test_places_of_past_tokens_change_hands_beneath_flights_in_the_air(
+    device: torch.device,
+) -> None:
+    """Jobs end and others come while steps are in the air: they get their places."""
     executor = executor_of(loaded(place=device), kv_tokens=48)
     params = SamplingParams(temperature=0, repetition_penalty=0.2)  # repeats
     wanted = [s.token for s in samples(executor, [(PROMPT, params)])[0]]
-    executor.open(0, 14, params, prompt=[5] * 10)
-    executor.open(1, 18, params, prompt=PROMPT)
+    executor.open(0, params, prompt=[5] * 10)
+    executor.open(1, params, prompt=PROMPT)
     rows = [one_row(0, [5] * 10, room=16), one_row(1, PROMPT, room=16)]
     flights = [executor.launch(rows, mixed=False)]
 
     executor.close(0)
-    executor.open(2, 18, params, prompt=PROMPT)
+    executor.open(2, params, prompt=PROMPT)
     for step in range(6):
         rows = [
             one_row(1, None, 10 + step, room=16),
