@@ -132,10 +132,6 @@ class Job:
         """Of its prompt and its answer, when it has all that it may have."""
         return self.prompt_tokens + self.max_tokens
 
-    @property
-    def is_prefilling(self) -> bool:
-        return self.unfilled_tokens > 0
-
     def move(self, event: JobEvent) -> None:
         """Change the state by the table. Raises IllegalMove and changes nothing."""
         state = MOVES[self.state].get(event)
