@@ -3,6 +3,8 @@
 import json
 import random
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,8 @@ import torch
 
 from hotswap.model.eager import kernel_choice as module
 from hotswap.model.eager import products as products_module
-from hotswap.model.eager.kernel_choice import choose_kernels, time_silu
-from hotswap.model.eager.products import products_of
+from hotswap.model.eager.kernel_choice import choose_kernels, time_silu, time_ways
+from hotswap.model.eager.products import Product, products_of
 from hotswap.model.eager.timing import STEPS, Table, Way, apart_from, best, race
 from hotswap.model.machine.kernels import OneDNN, Plain
 from tests import tiny
@@ -20,6 +22,7 @@ BF16, F32 = torch.bfloat16, torch.float32
 PLAIN, PACKED = Way(F32, 0), Way(F32, 16)
 HALF, HALF_PACKED = Way(BF16, 0), Way(BF16, 16)
 WAYS = [HALF, HALF_PACKED, PLAIN, PACKED]
+CPU = torch.device("cpu")
 
 
 def table(**ms: tuple[float, float, float]) -> Table:
@@ -142,7 +145,13 @@ def test_silu_is_computed_where_the_timing_says(
     torch.testing.assert_close(found, torch.nn.functional.silu(product))
 
 
-def test_timing_an_activation_leaves_the_number_of_threads_as_it_was(
+@pytest.mark.parametrize(
+    "timed",
+    [partial(time_silu, way=PACKED), partial(time_ways, ways=[PLAIN, PACKED])],
+    ids=["an activation", "all products"],
+)
+def test_timing_is_on_one_thread_and_leaves_their_number_as_it_was(
+    timed: Callable[[Sequence[Product]], Mapping[object, object]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     used: set[int] = set()
@@ -155,13 +164,13 @@ def test_timing_an_activation_leaves_the_number_of_threads_as_it_was(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        found = time_silu(products_of(tiny.model("llama")), PACKED)
+        found = timed(products_of(tiny.model("llama")))
 
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert used == {1}, "threads that wait for each other tell nothing"
-    assert found.keys() == {"fused", "apart"}
+    assert len(found) == 2
 
 
 def test_every_layer_counts_with_its_shape_and_the_head_apart() -> None:
@@ -193,13 +202,10 @@ def test_of_a_large_weight_some_outputs_stand_for_all(
     assert head.outputs * head.count == pytest.approx(tiny.VOCAB)
 
 
-CPU = torch.device("cpu")
-
-
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "hotswap" / "kernels"
+    return tmp_path / "hotswap" / "products"
 
 
 def test_what_was_chosen_is_kept_for_this_model_and_number_of_threads(

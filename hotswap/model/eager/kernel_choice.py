@@ -79,14 +79,14 @@ def choose_kernels(
     kept = _kept(key)
     if kept is None or kept.way not in ways:  # there may be less memory today
         kept = _timed(products, ways)
-        keep("kernels", key, msgspec.to_builtins(kept))
+        keep("products", key, msgspec.to_builtins(kept))
     log.info("computing in %s: %s", kept.way, kept.why)
     return ChosenKernels(kept.way.dtype, _kernels(kept.way, kept.silu_apart_from))
 
 
 def _kept(key: str) -> Kept | None:
     try:
-        return msgspec.convert(recall("kernels", key), Kept)
+        return msgspec.convert(recall("products", key), Kept)
     except msgspec.ValidationError:  # nothing, or not ours
         return None
 
@@ -114,18 +114,22 @@ def _can_widen(model: PreTrainedModel, dtypes: Sequence[torch.dtype]) -> bool:
 
 @torch.inference_mode()
 def time_ways(products: Sequence[Product], ways: Sequence[Way]) -> Table:
-    """Takes about half a second, longer on a busy machine."""
-    runs = {way: _Products(products, way) for way in ways}
-    return race(ways, lambda way, rows: runs[way](rows), time.perf_counter, _LIMIT_S)
+    """Takes about half a second.
+
+    On one thread: each one's share is alike, and threads that wait for each other on a
+    busy machine spin for up to a hundred times as long as they compute, in any way.
+    """
+    with _one_thread():
+        runs = {way: _Products(products, way) for way in ways}
+        return race(
+            ways, lambda way, rows: runs[way](rows), time.perf_counter, _LIMIT_S
+        )
 
 
 @torch.inference_mode()
 def time_silu(products: Sequence[Product], way: Way) -> dict[str, dict[int, float]]:
     """Seconds by rows, `fused` into a packed product and `apart` after it: the heaviest
-    one that is no head.
-
-    On one thread: each one's share is alike, and two that wait for each other on a busy
-    machine take three times as long (the ratio of the two was 0.4 to 4.9, not 0.8).
+    one that is no head. On one thread, as `time_ways`.
     """
     product = next((p for p in products if not p.is_head), products[0])
     weight = _made_up(product.outputs, product.inputs, way.dtype)
@@ -188,8 +192,7 @@ class _Products:
 def _seconds(
     compute: Callable[..., torch.Tensor], x: torch.Tensor, weight: torch.Tensor
 ) -> list[float]:
-    """Of this thread's own work. Where the machine has other work the threads of a
-    product wait for each other, up to a hundred times as long as they compute."""
+    """Of this thread, as others take the CPU from it on a busy machine."""
     begun = time.thread_time()
     compute(x, weight, None)
     return [time.thread_time() - begun]
