@@ -29,6 +29,7 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
+import httpx
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
@@ -50,7 +51,8 @@ Start = Callable[..., AbstractContextManager[Server]]
 
 
 def write_adapters(model: Path, into: Path) -> None:
-    """Small enough not to derail the model; speed does not depend on their values."""
+    """As large as trained ones: merged into bfloat16 they lose a fifth of their update.
+    Of smaller ones most would be rounded away, and ours would serve them mixed."""
     base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
     targets = [f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")]
     config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets)
@@ -60,7 +62,7 @@ def write_adapters(model: Path, into: Path) -> None:
         with torch.no_grad():
             for path, parameter in wrapped.named_parameters():
                 if "lora_" in path:
-                    std = parameter.shape[1] ** -0.5 if "lora_A" in path else 1e-3
+                    std = parameter.shape[1] ** -0.5 if "lora_A" in path else 1e-2
                     parameter.normal_(0, std, generator=random)
         wrapped.save_pretrained(into / name, save_embedding_layers=False)
 
@@ -123,6 +125,9 @@ def start_all(
     if up:
         up["ours"] = stack.enter_context(start("ours", dtype="auto"))
         dtypes["ours"] = up["ours"].logged(r"computing in ([^:\n]*)") or "auto"
+        rows = httpx.get(f"{up['ours'].url}/v1/adapters").json()["data"]
+        if not all(row["can_merge"] for row in rows):
+            sys.exit("ours: not every adapter can be merged, so nothing is measured")
     asked = {name: up[name] for name in ("ours", *chosen) if name in up}
     for name, each in asked.items():
         each.pause()
