@@ -105,6 +105,16 @@ INLINE void tile(const Product *p, const int rows, const int panels, long row,
     const float *x = p->x + row * p->in;
     const uint16_t *w = p->w + panel * p->in * BLOCK;
     Floats sums[2 * MOST * 4];
+    /* What `finish` reads and writes lies a row apart, in as many pages: asked for now,
+       it is there when the sums are. */
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int n = 0; n < 2 * panels; n++) {
+            long at = (row + r) * p->out + panel * BLOCK + n * LANES;
+            __builtin_prefetch(p->y + at, 1);
+            if (p->other) __builtin_prefetch(p->other + at);
+        }
 #pragma GCC unroll 32
     for (int i = 0; i < 2 * rows * panels; i++) sums[i] = (Floats){};
     for (long k = 0; k < p->in; k++) {
