@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from hotswap.errors import StartFailed
 from hotswap.options import Auto, Count, LoraConfig, check, from_environment
 from hotswap.parser_names import ReasoningParserName, ToolParserName
+from hotswap.server_options import ServerConfig
 from scheduler import POLICIES
 
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
@@ -29,31 +30,11 @@ DeviceName = Annotated[
 ]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 PolicyName = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
-ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 # Keys of earlier versions: the one of now, and how its value follows from the old one.
 RENAMED = {
     "schedule.max_wait_s": ("patience_s", "half of what max_wait_s was"),
 }
-
-
-class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # The address to listen on, or a name of it.
-    host: str = "127.0.0.1"
-    # The port to listen on; 0 is any that is free.
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-    # After SIGTERM: how long accepted jobs may take to finish.
-    drain_s: Annotated[float, Meta(ge=0, le=1e6)] = 30.0
-    # Show where files lie, in answers; else folders are named without their path.
-    show_paths: bool = False
-    # What the base model is called, in place of its own name; answers say the first.
-    served_model_names: tuple[ModelName, ...] = ()
-    # Names of this server that the Host of a managing request may have, besides IP
-    # addresses and those that nobody can register (no dot, .localhost, .local,
-    # .internal).
-    hosts: tuple[str, ...] = ()
-    # Pages that may call it from a browser, as https://example.com; "*" is any.
-    cors_origins: tuple[str, ...] = ()
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,8 +1,8 @@
 """Config docs: docs/configuration.md and configs/default.toml, made from the structs.
 
-Run it at the root of the repository after a change of config.py or options.py:
-`python -m hotswap.config_docs`. A test holds files and structs equal. The meaning of a
-key is the comment above it; types, ranges and defaults are msgspec's JSON schema.
+Run `python -m hotswap.config_docs` at the root of the repository after a change of a
+section's struct. A test holds files and structs equal. The meaning of a key is the
+comment above it; types, ranges and defaults are msgspec's JSON schema.
 """
 
 import inspect

@@ -56,7 +56,7 @@ class FakeEngine:
     limit: int = LIMIT
 
     def open_ticket(self) -> Ticket:
-        return Ticket(1, lambda job: None)
+        return Ticket(1, lambda job: None, 0.0)
 
     def post(self, message: Submit) -> None:
         self.messages.append(message)

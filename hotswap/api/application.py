@@ -19,6 +19,7 @@ from hotswap.api import (
     admin,
     error_responses,
     events,
+    metrics,
     models,
     operations,
     tokenization,
@@ -54,6 +55,7 @@ PARTS = (
     admin,
     events,
     operations,
+    metrics,
 )
 
 

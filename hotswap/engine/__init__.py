@@ -11,6 +11,8 @@ batch, sequence    the unfinished jobs, what they hold, and one forward pass ove
 block_hashes       what KV is known by, so that a prompt's beginning is computed once
 text               tokens to characters as they come, and stop strings
 ticket, outbox     the client's end of a job, and what a round has for all clients
+latencies          how long clients waited, steps and swaps took: histograms
+job_times          when a job was asked for, began and had its tokens
 status             the frozen view that everybody may read
 failures           what a fault takes with it: a job, a generation, or all jobs
 """

@@ -20,6 +20,7 @@ from hotswap.engine.batch import Batch
 from hotswap.engine.executor import Executor
 from hotswap.engine.failures import Failures
 from hotswap.engine.inbox import Inbox
+from hotswap.engine.latencies import Latencies
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
@@ -59,13 +60,12 @@ class Engine:
         """
         self._executor = executor
         self._scheduler = scheduler
-        self._store = store
-        self._clock = clock
+        self._store, self._clock = store, clock
         self._inbox = Inbox()
         self._ids = itertools.count(1)
         self._batch = Batch(executor, store, scheduler)
-        self._outbox = Outbox()
-        self._counters = Counters()
+        self._outbox, self._counters = Outbox(), Counters()
+        self.latencies = Latencies()
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
         self.has_prefix_cache = prefix_cache and executor.shares_blocks
         self._handler = MessageHandler(
@@ -74,6 +74,7 @@ class Engine:
             scheduler,
             self._outbox,
             counters=self._counters,
+            latencies=self.latencies,
             tokenizer=tokenizer,
             eos=eos,
             limit=self.limit,
@@ -91,6 +92,7 @@ class Engine:
             scheduler,
             self._outbox,
             counters=self._counters,
+            latencies=self.latencies,
             failures=self._failures,
             clock=clock,
         )
@@ -130,7 +132,9 @@ class Engine:
 
     def open_ticket(self) -> Ticket:
         """On the event loop: a ticket to put into a `Submit`."""
-        return Ticket(next(self._ids), lambda job: self.post(Cancel(job)))
+        return Ticket(
+            next(self._ids), lambda job: self.post(Cancel(job)), self._clock()
+        )
 
     def _run(self) -> None:
         try:

@@ -13,6 +13,8 @@ from hotswap.adapters.store import Store
 from hotswap.engine.adapter_changes import AdapterChanges
 from hotswap.engine.awaited import Awaited, Waiting
 from hotswap.engine.batch import Batch
+from hotswap.engine.job_times import JobTimes
+from hotswap.engine.latencies import Latencies
 from hotswap.engine.messages import (
     Cancel,
     Drain,
@@ -52,6 +54,7 @@ class MessageHandler:
         outbox: Outbox,
         *,
         counters: Counters,
+        latencies: Latencies,
         tokenizer: Tokenizer,
         eos: frozenset[int],
         limit: int,
@@ -68,6 +71,7 @@ class MessageHandler:
         self._tokenizer = tokenizer
         self._outbox = outbox
         self._counters = counters
+        self._latencies = latencies
         self._eos = eos
         self._limit = limit
         self._hash_block_tokens = hash_block_tokens
@@ -216,6 +220,7 @@ class MessageHandler:
             generation,
             tokenizer,
             eos,
+            times=JobTimes(message.ticket.opened_at, self._latencies.all_swaps),
             hash_block_tokens=self._hash_block_tokens,
         )
 

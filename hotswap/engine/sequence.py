@@ -4,6 +4,7 @@ from collections.abc import Sequence as Tokens
 
 from hotswap.adapters.generation import Generation
 from hotswap.engine.block_hashes import BlockHashes
+from hotswap.engine.job_times import JobTimes
 from hotswap.engine.messages import Submit
 from hotswap.engine.text import Detokenizer, StopStrings
 from hotswap.engine.ticket import Finish, Piece
@@ -23,11 +24,14 @@ class Sequence:
         tokenizer: Tokenizer,
         eos: frozenset[int],
         *,
+        times: JobTimes,
         hash_block_tokens: int | None = None,
     ) -> None:
         """`hash_block_tokens`: of a block that others may find; None: of none."""
         self.job = job
         self.ticket = message.ticket
+        self.adapter = message.adapter
+        self.times = times
         self.generation = generation
         self.params = message.params
         self.is_sampling = False  # from its first step on, sent back or not

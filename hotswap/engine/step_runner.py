@@ -11,11 +11,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hotswap.engine.batch import Batch, Launched
 from hotswap.engine.executor import Executor
 from hotswap.engine.failures import Failures
+from hotswap.engine.latencies import Latencies
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
@@ -46,6 +47,7 @@ class StepRunner:
         outbox: Outbox,
         *,
         counters: Counters,
+        latencies: Latencies,
         failures: Failures,
         clock: Callable[[], float],
     ) -> None:
@@ -54,6 +56,7 @@ class StepRunner:
         self._scheduler = scheduler
         self._outbox = outbox
         self._counters = counters
+        self._latencies = latencies
         self._failures = failures
         self._clock = clock
         self._in_air: deque[_InAir] = deque()  # in the order of their launches
@@ -119,6 +122,8 @@ class StepRunner:
                 "swap resident=%s %s why=%r", weights.resident, swap, step.plan.why
             )
         launched_at = self._clock()
+        for sequence in sequences:
+            sequence.times.begin(launched_at)
         try:
             with error_boundary(_step_failed):
                 launched = self._batch.launch(step)
@@ -185,16 +190,36 @@ class StepRunner:
             self._scheduler.built_ahead(generation.key, seconds)
             self._counters.built_ahead += 1
             self._counters.swap_seconds += seconds
+            self._latencies.swap["ahead"].observe(seconds)
 
     def _report(self, step: Step, outcome: Outcome, pieces: dict[int, Piece]) -> None:
         """Tell the scheduler, the counters and the clients what the step did."""
         self._scheduler.report(step, outcome, self._clock())
         told = sum(piece.token is not None for piece in pieces.values())
         self._counters.count(step, outcome, sampled=told)
+        mode = step.plan.mode
+        self._latencies.step[mode].observe(outcome.seconds)
+        if outcome.swap is not None:
+            self._latencies.swapped(outcome.swap)
         for job, piece in pieces.items():
-            self._outbox.put(self._batch[job].ticket, piece)
+            sequence = self._batch[job]
+            self._outbox.put(sequence.ticket, self._timed(sequence, piece))
             if piece.finish is not None:
                 self._batch.leave(job)
+
+    def _timed(self, sequence: Sequence, piece: Piece) -> Piece:
+        """Note when it came; the last one tells of the whole job."""
+        name, times = sequence.adapter, sequence.times
+        seconds, is_gap = times.token(piece.mode, self._landed_at)
+        if is_gap:
+            self._latencies.gap(name, seconds)
+        else:
+            self._latencies.first_token(name, seconds)
+        if piece.finish is None:
+            return piece
+        stats = times.stats(self._latencies.all_swaps)
+        self._latencies.finished(name, stats)
+        return replace(piece, stats=stats)
 
 
 def _step_failed(text: str) -> StepFailed:

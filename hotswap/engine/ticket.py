@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from hotswap.engine.job_times import JobStats
 from hotswap.errors import HotswapError
 from hotswap.model.network.rows import Scored
 from scheduler import Mode
@@ -21,7 +22,7 @@ Finish = Literal["eos", "stop", "length"]
 class Piece:
     """What one step gave a job. `text` may be empty; `finish` ends the stream.
     `scored`, `prompt`: as a `Sample` has them. `cached_tokens`: of the prompt, whose KV
-    another job had computed."""
+    another job had computed. `stats`: of the whole job, with `finish`."""
 
     token: int | None
     text: str
@@ -31,6 +32,7 @@ class Piece:
     finish: Finish | None = None
     stop_reason: str | int | None = None
     cached_tokens: int = 0
+    stats: JobStats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,12 @@ TicketEvent = Accepted | Piece | HotswapError
 class Ticket:
     """Made on the event loop by `Engine.open_ticket`; `deliver` runs there too."""
 
-    def __init__(self, job: int, cancel: Callable[[int], None]) -> None:
+    def __init__(
+        self, job: int, cancel: Callable[[int], None], opened_at: float
+    ) -> None:
+        """`opened_at`: on the engine's clock."""
         self.job = job
+        self.opened_at = opened_at
         self.loop = asyncio.get_running_loop()
         self.generation = ""
         self._cancel = cancel

@@ -16,6 +16,7 @@ from litestar.testing import TestClient
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
+from hotswap.engine.latencies import Latencies
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Submit
 from hotswap.engine.outbox import Outbox
@@ -149,6 +150,7 @@ def sequence_of(message: Submit) -> Sequence:
         scheduler,
         Outbox(),
         counters=Counters(),
+        latencies=Latencies(),
         tokenizer=FakeTokenizer(),
         eos=frozenset({0}),
         limit=LIMIT,

@@ -8,6 +8,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
 from hotswap.engine.engine import Engine
+from hotswap.engine.latencies import Latencies
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Adopt, Message, Refuse, Retire, Submit
 from hotswap.engine.outbox import Outbox
@@ -133,6 +134,7 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read(
         jobs,
         Outbox(),
         counters=Counters(),
+        latencies=Latencies(),
         tokenizer=FakeTokenizer(),
         eos=frozenset(),
         limit=100,
@@ -141,7 +143,7 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read(
         sums=Sums(store, lambda order: None),
         clock=lambda: now,
     )
-    ticket = Ticket(1, lambda job: None)
+    ticket = Ticket(1, lambda job: None, 0.0)
     params = SamplingParams(max_tokens=1, deadline_s=2.0)
 
     handler.handle(Submit(ticket=ticket, adapter="d", prompt=(1,), params=params))
