@@ -1,9 +1,11 @@
 """Chats without `max_tokens`, prompts asked again: `python -m benchmarks.chats`.
 
-A server of the demo model, and clients in this process:
+A server of the demo model and its adapters, and clients in this process:
 
-- 64 chats at once that say nothing of their length, against the same with the right
-  `max_tokens` for each: requests per second, three rounds in turn, medians
+- 64 chats at once with the adapter `sql`, whose answers end (the bare model's go on to
+  the end of its context at times), that say nothing of their length, against the same
+  with the right `max_tokens` for each: requests per second, three rounds in turn,
+  medians
 - a prompt of 512 tokens asked again, against a single step (the mean gap of its
   stream): seconds to the first token, medians
 
@@ -15,17 +17,19 @@ import json
 import statistics
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 
 from benchmarks.servers import server
-from hotswap.demo.__main__ import model_file
+from hotswap.demo.__main__ import ADAPTERS, model_file
 from hotswap.model.load import convert_gguf
 
 CHATS, ROUNDS, PROMPT, STEPS = 64, 3, 512, 24
-QUESTIONS = ("Name a colour.", "Say hello.", "What is 2 + 2?", "Name a river.")
+QUESTION = (
+    "Table people(name, age, city, job, salary, email). "
+    "What are the emails of people older than {}?"
+)
 
 
 async def chats(client: httpx.AsyncClient, lengths: list[int] | None) -> list[int]:
@@ -33,9 +37,8 @@ async def chats(client: httpx.AsyncClient, lengths: list[int] | None) -> list[in
 
     async def ask(n: int) -> int:
         body: dict[str, Any] = {
-            "messages": [
-                {"role": "user", "content": f"{n}. {QUESTIONS[n % len(QUESTIONS)]}"}
-            ],
+            "model": "sql",
+            "messages": [{"role": "user", "content": QUESTION.format(n + 20)}],
             "temperature": 0,
         }
         if lengths is not None:
@@ -89,10 +92,7 @@ async def measured(url: str) -> dict[str, float]:
 
 def main() -> None:
     model = convert_gguf(model_file())
-    with (
-        TemporaryDirectory() as folder,
-        server("ours", model, Path(folder), Path(), rank=16, dtype="auto") as ours,
-    ):
+    with server("ours", model, ADAPTERS, Path(), rank=16, dtype="auto") as ours:
         found = asyncio.run(measured(ours.url))
     print("| what | measured |\n|---|---|")
     for name, value in found.items():

@@ -8,6 +8,7 @@ from hotswap.adapters.generation import Delta, Generation
 from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.lora_stack import LoraStack
 from hotswap.model.machine.kernels import kernels_for
+from hotswap.model.machine.segmented import Segmented
 
 X = torch.eye(4)
 KERNELS = kernels_for(torch.float32, torch.device("cpu"))
@@ -37,9 +38,9 @@ def update(of: Generation | None, module: str) -> torch.Tensor:
     return made.t()
 
 
-def made() -> tuple[BatchedLora, LoraStack]:
+def made(native: Segmented | None = None) -> tuple[BatchedLora, LoraStack]:
     """A layer that stacks q and k."""
-    lora = BatchedLora(torch.float32, torch.device("cpu"), KERNELS)
+    lora = BatchedLora(torch.float32, torch.device("cpu"), KERNELS, native)
     return lora, lora.stack({"q": slice(0, 3), "k": slice(3, 6)})
 
 

@@ -13,6 +13,8 @@ from hotswap.adapters.generation import Delta, Generation
 from hotswap.errors import MixFailed
 from hotswap.model.eager.batched_lora import LINGER, BatchedLora
 from hotswap.model.eager.lora_stack import LoraStack
+from hotswap.model.machine.segmented import Segmented, segmented
+from tests.compilers import needs_compiler
 from tests.lora_layer import KERNELS, X, generation, update
 
 NAMES = "abcdefgh"
@@ -41,11 +43,15 @@ class Books(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lora = BatchedLora(torch.float32, torch.device("cpu"), KERNELS)
+        cpu = torch.device("cpu")
+        self.lora = BatchedLora(torch.float32, cpu, KERNELS, self.native())
         self.layers = {
             parts: self.lora.stack({p: slice(3 * n, 3 * n + 3) for n, p in parts})
             for parts in (((0, "q"), (1, "k")), ((0, "k"),), ((0, "o"), (1, "q")))
         }
+
+    def native(self) -> Segmented | None:
+        return None
 
     @rule(names=st.lists(st.sampled_from(" " + NAMES), min_size=1, max_size=4))
     def use(self, names: list[str]) -> None:
@@ -99,5 +105,14 @@ class Books(RuleBasedStateMachine):
             assert set(stack.owners) <= self.lora.loaded
 
 
+class NativeBooks(Books):
+    def native(self) -> Segmented | None:
+        found = segmented()
+        assert found is not None
+        return found
+
+
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestNativeBooks = needs_compiler(NativeBooks.TestCase)
+for books in (TestBooks, TestNativeBooks):
+    books.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

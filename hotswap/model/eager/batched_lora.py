@@ -17,6 +17,7 @@ from hotswap.errors import MixFailed
 from hotswap.model.eager.lora_mapping import LoraMapping
 from hotswap.model.eager.lora_stack import LoraStack
 from hotswap.model.machine.kernels import Kernels
+from hotswap.model.machine.segmented import Segmented
 
 # Mixed steps without a row after which an adapter counts as idle. Idle ones leave when
 # they are a third of the stack, so moving the others is paid for by what is saved.
@@ -31,9 +32,14 @@ class BatchedLora:
     """Shared by all layers of a model; owned by the engine thread."""
 
     def __init__(
-        self, dtype: torch.dtype, device: torch.device, kernels: Kernels
+        self,
+        dtype: torch.dtype,
+        device: torch.device,
+        kernels: Kernels,
+        native: Segmented | None = None,
     ) -> None:
-        self._kernels = kernels
+        """`native`: for float32 on the CPU, what computes in the place of `kernels`."""
+        self._kernels, self._native = kernels, native
         self._mapping = LoraMapping(dtype, device)
         self._stacks: list[LoraStack] = []
         # Who is in the stacks, by key: the last step that had a row of it. There is no
@@ -46,7 +52,12 @@ class BatchedLora:
         `is_head`: it sees the rows that want logits."""
         steady = STEADY + len(self._stacks) % SPREAD
         made = LoraStack(
-            self._mapping, self._kernels, parts, is_head=is_head, steady=steady
+            self._mapping,
+            self._kernels,
+            parts,
+            is_head=is_head,
+            steady=steady,
+            native=self._native,
         )
         self._stacks.append(made)
         return made

@@ -21,6 +21,7 @@ from hotswap.model.eager.operations import EagerOperations
 from hotswap.model.eager.per_sequence import PerSequence
 from hotswap.model.eager.ragged_batch import RaggedBatch
 from hotswap.model.machine.kernels import kernels_for
+from hotswap.model.machine.segmented import Segmented, segmented
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded, mixes_jobs
 from hotswap.model.network.probes import KV_TOKENS, Probes
@@ -97,7 +98,7 @@ def _candidates(loaded: Loaded) -> tuple[list[_Candidate], str]:
 def _llama(loaded: Loaded) -> ChosenForward:
     model, kernels, dtype = loaded.model, loaded.kernels, loaded.compute_dtype
     beside = kernels_for(dtype, model.device) if kernels.widens else kernels
-    lora = BatchedLora(dtype, model.device, beside)
+    lora = BatchedLora(dtype, model.device, beside, _native(dtype, model.device))
     like = torch.empty(1, dtype=dtype, device=model.device)
     operations = EagerOperations(model.model.rotary_emb, like, lora, kernels)
     llama = Llama(model, operations)
@@ -145,8 +146,14 @@ def _replaced(loaded: Loaded) -> tuple[BatchedLora, list[Linear]]:
     found = [m for m in model.modules() if isinstance(m, Linear)]
     if found:
         return found[0].lora, found
-    lora = BatchedLora(model.dtype, model.device, loaded.kernels)
+    native = _native(model.dtype, model.device)
+    lora = BatchedLora(model.dtype, model.device, loaded.kernels, native)
     return lora, replace_linears(model, lora, loaded.kernels)
+
+
+def _native(dtype: torch.dtype, device: torch.device) -> Segmented | None:
+    is_ours = dtype is torch.float32 and device.type == "cpu"
+    return segmented() if is_ours else None
 
 
 def _probe(forward: Forward, probes: Probes) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""LoraMapping: which adapter each row of a mixed step has, as masks over the stacks.
+"""LoraMapping: which adapter each row of a mixed step has: over the stacks, as masks or
+as segments.
 
 The layers see the tokens of the step, the head the rows that want logits. It holds for
 one forward pass; between passes nobody has an adapter, and the stacks add nothing.
@@ -6,8 +7,11 @@ one forward pass; between passes nobody has an adapter, and the stacks add nothi
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import torch
+
+from hotswap.model.machine.segmented import Segments
 
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -20,6 +24,7 @@ class LoraMapping:
         self.device = device
         self._owners: dict[bool, Sequence[str]] = {}  # by is_head; empty between passes
         self._masks: dict[tuple[bool, tuple[str, ...]], torch.Tensor] = {}
+        self._segments: dict[tuple[bool, tuple[str, ...]], Segments] = {}
 
     @property
     def is_active(self) -> bool:
@@ -36,6 +41,7 @@ class LoraMapping:
         finally:
             self._owners = {}
             self._masks.clear()
+            self._segments.clear()
 
     def mask(self, is_head: bool, columns: tuple[str, ...]) -> torch.Tensor:
         """[rows, columns]: all bits set where the row's adapter owns the column, else
@@ -52,3 +58,18 @@ class LoraMapping:
             mask = -mask.to(_BITS[self.dtype.itemsize])
             self._masks[is_head, columns] = mask
         return mask
+
+    def segments(self, is_head: bool, columns: tuple[str, ...]) -> Segments:
+        """The same, where each adapter's columns lie together."""
+        segments = self._segments.get((is_head, columns))
+        if segments is None:
+            ranks, first = {}, 0
+            for key, own in groupby(columns):
+                stop = first + sum(1 for _ in own)
+                ranks[key] = slice(first, stop)
+                first = stop
+            assert sum(r.stop - r.start for r in ranks.values()) == len(columns)
+            owners = self._owners[is_head]
+            segments = Segments([ranks.get(key) if key else None for key in owners])
+            self._segments[is_head, columns] = segments
+        return segments

@@ -1,0 +1,164 @@
+/* LoRA of many adapters in one step: each row runs through its own adapter alone.
+
+    y[row] += (x[row] A[j]) B[j]    for j in [start, stop) of the row's adapter
+
+A [rank rows, in] and B [rank rows, out] are all adapters' under each other, float32;
+the SGMV of Punica (Chen et al. 2023), for a CPU. A number of a row depends on that row
+and its adapter alone: each sum has one order, whatever the rows beside it and the
+number of threads.
+
+Vectors are the compiler's own (GCC's vector extensions), as wide as the CPU's; but a
+product and a sum are fused by name, as GCC fuses some loops and others not. */
+
+#include <string.h>
+#if defined(__FMA__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#ifdef LANES /* the tests compute with each */
+#elif defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define RANKS 4 /* of a tile of shrink: as many sums for each row */
+#define WIDE 4  /* vectors of a tile of expand: likewise */
+#define CHUNK (8 * WIDE * LANES) /* outputs that a thread takes at once */
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+
+typedef struct {
+    const float *x, *a, *b; /* [rows, in], [ranks, in], [ranks, out] */
+    float *y, *h;           /* [rows, out], [rows, most ranks of an adapter] */
+    long in, out, most;
+} Lora;
+
+/* One row or two, one behind the other, of the adapter with ranks [start, stop). */
+typedef struct {
+    int row, rows, start, stop;
+} Unit;
+
+/* a * b + c, rounded once where the CPU can. */
+INLINE Floats fused(Floats a, Floats b, Floats c) {
+#if LANES == 16 && defined(__AVX512F__)
+    return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES == 8 && defined(__FMA__)
+    return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif LANES == 4 && defined(__FMA__)
+    return (Floats)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+#elif LANES == 4 && defined(__ARM_NEON)
+    return (Floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+/* The first `lanes`; the rest is zero. */
+INLINE Floats load(const float *from, long lanes) {
+    Floats v = {};
+    memcpy(&v, from, 4 * lanes);
+    return v;
+}
+INLINE float total(Floats v) {
+    float sum = 0;
+    for (int i = 0; i < LANES; i++) sum += v[i];
+    return sum;
+}
+
+INLINE void shrink_lanes(const Lora *p, const int rows, const int ranks, const float *x,
+                         const float *a, long lanes, Floats *sums) {
+#pragma GCC unroll 4
+    for (int i = 0; i < ranks; i++) {
+        Floats factor = load(a + i * p->in, lanes);
+#pragma GCC unroll 2
+        for (int r = 0; r < rows; r++)
+            sums[r * ranks + i] =
+                fused(load(x + r * p->in, lanes), factor, sums[r * ranks + i]);
+    }
+}
+
+/* `ranks` of h from `j` on. */
+INLINE void shrink_tile(const Lora *p, const int rows, const int ranks, Unit u, long j) {
+    const float *x = p->x + u.row * p->in, *a = p->a + j * p->in;
+    Floats sums[2 * RANKS];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows * ranks; i++) sums[i] = (Floats){};
+    long k = 0;
+    for (; k + LANES <= p->in; k += LANES)
+        shrink_lanes(p, rows, ranks, x + k, a + k, LANES, sums);
+    if (k < p->in) shrink_lanes(p, rows, ranks, x + k, a + k, p->in - k, sums);
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < ranks; i++)
+            p->h[(u.row + r) * p->most + j + i - u.start] = total(sums[r * ranks + i]);
+}
+
+static void shrink(const Lora *p, Unit u) {
+    long j = u.start;
+    for (; j + RANKS <= u.stop; j += RANKS)
+        u.rows == 2 ? shrink_tile(p, 2, RANKS, u, j) : shrink_tile(p, 1, RANKS, u, j);
+    for (; j < u.stop; j++)
+        u.rows == 2 ? shrink_tile(p, 2, 1, u, j) : shrink_tile(p, 1, 1, u, j);
+}
+
+/* `wide` vectors of y from output `o` on, the last of so many lanes. */
+INLINE void expand_tile(const Lora *p, const int rows, const int wide, Unit u, long o,
+                        long lanes) {
+    const float *h = p->h + u.row * p->most, *b = p->b + u.start * p->out + o;
+    float *y = p->y + u.row * p->out + o;
+    long ranks = u.stop - u.start;
+    Floats sums[2 * WIDE];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows * wide; i++) sums[i] = (Floats){};
+    for (long j = 0; j < ranks; j++)
+#pragma GCC unroll 4
+        for (int i = 0; i < wide; i++) {
+            Floats factor = load(b + j * p->out + i * LANES, lanes);
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; r++) {
+                Floats own = (Floats){} + h[r * p->most + j];
+                sums[r * wide + i] = fused(own, factor, sums[r * wide + i]);
+            }
+        }
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < wide; i++) {
+            float *to = y + r * p->out + i * LANES;
+            Floats v = load(to, lanes) + sums[r * wide + i];
+            memcpy(to, &v, 4 * lanes);
+        }
+}
+
+static void expand(const Lora *p, Unit u, long o, long end) {
+    const int two = u.rows == 2;
+    for (; o + WIDE * LANES <= end; o += WIDE * LANES)
+        two ? expand_tile(p, 2, WIDE, u, o, LANES) : expand_tile(p, 1, WIDE, u, o, LANES);
+    for (; o + LANES <= end; o += LANES)
+        two ? expand_tile(p, 2, 1, u, o, LANES) : expand_tile(p, 1, 1, u, o, LANES);
+    if (o < end)
+        two ? expand_tile(p, 2, 1, u, o, end - o) : expand_tile(p, 1, 1, u, o, end - o);
+}
+
+/* Mutates y and h. Rows that are in no unit have no adapter. */
+void lora_add(const float *x, const float *a, const float *b, float *y, float *h,
+              const Unit *units, long count, long in, long out, long most,
+              int threads) {
+    const Lora p = {x, a, b, y, h, in, out, most};
+    long chunks = (out + CHUNK - 1) / CHUNK;
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(dynamic)
+        for (long n = 0; n < count; n++) shrink(&p, units[n]);
+#pragma omp for schedule(dynamic)
+        for (long chunk = 0; chunk < chunks; chunk++) {
+            long o = chunk * CHUNK, end = o + CHUNK < out ? o + CHUNK : out;
+            for (long n = 0; n < count; n++) expand(&p, units[n], o, end);
+        }
+    }
+}
