@@ -27,6 +27,7 @@ from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
+from hotswap.library.timed_read import TimedRead
 from hotswap.library.watch import Watch
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
@@ -84,11 +85,12 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         fetch=library.fetch,
         compose=library.compose,
     )
-    library.open(_registry(config, served, engine, own))
-    watch = _watch(config, library)
+    read = TimedRead(served.read)
+    library.open(_registry(config, served, read, engine, own))
     state = ServerState(
         engine=engine,
         base=base,
+        reads=read.seconds,
         also_base=tuple(also_base),
         started_at=int(time.time()),
         memory=memory,
@@ -101,7 +103,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
         hooks=own,
-        watch=watch,
+        watch=_watch(config, library),
         is_lora_enabled=lora.enable_lora,
         directory=directory,
         show_paths=config.server.show_paths,
@@ -130,12 +132,12 @@ def _unless_none(
 
 
 def _registry(
-    config: Config, served: Served, engine: Engine, own: hooks.Hooks
+    config: Config, served: Served, read: TimedRead, engine: Engine, own: hooks.Hooks
 ) -> Registry:
     directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]
     return Registry(
-        served.read,
+        read,
         engine.post,
         compose=served.compose,
         sources=Sources([directory, *roots] if directory else roots),

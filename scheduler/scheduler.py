@@ -28,8 +28,6 @@ from scheduler.streams import Streams
 from scheduler.viewer import Viewer
 from scheduler.waits import Waits
 
-_RECENT = 32
-
 
 class Scheduler:
     """One owner, one thread."""
@@ -48,8 +46,7 @@ class Scheduler:
         self.kv_tokens = limits.kv_blocks * limits.block_tokens
         self._kv = kv = KVCache(limits)
         self.max_waiting = limits.max_waiting
-        self._policy = policy
-        self._limits = limits
+        self._policy, self._limits = policy, limits
         self._backlog = backlog = Backlog(lengths := Lengths())
         self._streams = Streams(backlog, limits)
         self._accounts = Accounts(backlog, self.costs, limits)
@@ -79,7 +76,7 @@ class Scheduler:
         )
         self._turn: Plan | None = None
         self._running: set[int] = set()  # ids, as of the last decision
-        self._recent: deque[Recent] = deque(maxlen=_RECENT)
+        self._recent: deque[Recent] = deque(maxlen=32)
 
     @property
     def free_kv_tokens(self) -> int:
@@ -102,6 +99,10 @@ class Scheduler:
     @property
     def live(self) -> int:
         return len(self._backlog.live)
+
+    @property
+    def serving(self) -> frozenset[str]:  # the generations of the live jobs
+        return frozenset(job.generation for job in self._backlog.live.values())
 
     @property
     def wait_bound_s(self) -> float | None:

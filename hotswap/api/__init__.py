@@ -10,6 +10,6 @@ openapi/                    what the routes read and answer, at /schema
 error_responses             every error in its family's shape
 
 Others: models (what is served), tokenization (what its tokens are), admin and vllm
-(adapters come, change and go), operations (probes, status), metrics, events (a stream
+(adapters come, change and go), operations (probes, status), metrics/, events (a stream
 of news).
 """

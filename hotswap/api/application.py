@@ -19,7 +19,6 @@ from hotswap.api import (
     admin,
     error_responses,
     events,
-    metrics,
     models,
     operations,
     tokenization,
@@ -29,6 +28,8 @@ from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.djl import adapters as djl_adapters
 from hotswap.api.djl import invocations, workflows
 from hotswap.api.djl import models as djl_models
+from hotswap.api.metrics import route as metrics
+from hotswap.api.metrics.refusals import counted
 from hotswap.api.middleware import Middleware
 from hotswap.api.openai import chat, completions
 from hotswap.api.openapi import page
@@ -98,7 +99,7 @@ def application(
             "submitter": Provide(lambda: submitter, sync_to_thread=False),
         },
         exception_handlers={
-            HotswapError: error_responses.known_error,
+            HotswapError: counted(state.refusals),
             HTTPException: error_responses.router_error,
             Exception: error_responses.unexpected_error,
         },

@@ -40,6 +40,11 @@ class Awaited:
     def names(self) -> list[str]:
         return list(self._by_name)
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The names that somebody waits for."""
+        return frozenset(name for name, waiting in self._by_name.items() if waiting)
+
     def is_wanted(self, name: str) -> bool:
         """Whether anybody still waits for it."""
         return bool(self._by_name.get(name))

@@ -58,8 +58,7 @@ class Engine:
         `fetch`: asks for an adapter that is on disk to be read, `compose` for a sum of
         adapters to be made; both return at once.
         """
-        self._executor = executor
-        self._scheduler = scheduler
+        self._executor, self._scheduler = executor, scheduler
         self._store, self._clock = store, clock
         self._inbox = Inbox()
         self._ids = itertools.count(1)
@@ -68,6 +67,7 @@ class Engine:
         self.latencies = Latencies()
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
         self.has_prefix_cache = prefix_cache and executor.shares_blocks
+        self.kv_block_tokens = executor.block_tokens
         self._handler = MessageHandler(
             store,
             self._batch,
@@ -210,5 +210,6 @@ class Engine:
             self._scheduler,
             self._executor,
             self._counters,
+            self._handler.awaited,
             is_stopping=self._handler.drain_until is not None,
         )

@@ -30,6 +30,13 @@ class Observed:
     sum: float
 
 
+def merged(several: Sequence[Observed]) -> Observed:
+    """All values of several; of none, none."""
+    none = (0,) * (len(BOUNDS) + 1)
+    each = zip(none, *(one.counts for one in several), strict=True)
+    return Observed(tuple(map(sum, each)), sum(one.sum for one in several))
+
+
 class Histogram:
     def __init__(self) -> None:
         self._counts = [0] * (len(BOUNDS) + 1)
@@ -63,12 +70,14 @@ class OfAdapter:
 class Latencies:
     """`by_adapter`: by the name that was asked for, "" is the bare model; None is
     all that were asked for when there were many already. `step`: by
-    mode; `swap`: `warm`, `cold`, or built `ahead` of its turn."""
+    mode; `swap`: `warm`, `cold`, or built `ahead` of its turn. `queue`, `prefill`,
+    `decode`: as `JobStats` has them, of all jobs that finished."""
 
     def __init__(self) -> None:
         self._by_adapter: dict[str | None, OfAdapter] = {}
         self.step = {mode: Histogram() for mode in Mode}
         self.swap = {kind: Histogram() for kind in ("warm", "cold", "ahead")}
+        self.queue, self.prefill, self.decode = Histogram(), Histogram(), Histogram()
         self._first_tokens: deque[float] = deque(maxlen=_RECENT)
         self._gaps: deque[float] = deque(maxlen=_RECENT)
 
@@ -83,6 +92,9 @@ class Latencies:
 
     def finished(self, adapter: str, stats: JobStats) -> None:
         self._of(adapter).whole.observe(stats.whole_s)
+        self.queue.observe(stats.queue_s)
+        self.prefill.observe(stats.prefill_s)
+        self.decode.observe(stats.decode_s)
 
     def swapped(self, swap: Swap) -> None:
         """A step has waited for it."""

@@ -32,7 +32,6 @@ from hotswap.error_boundary import error_boundary
 from hotswap.errors import (
     HotswapError,
     InternalError,
-    OtherTokenizer,
     Overloaded,
     PromptTooLong,
     Stopping,
@@ -77,12 +76,12 @@ class MessageHandler:
         self._hash_block_tokens = hash_block_tokens
         self._sums = sums
         self._clock = clock
-        self._awaited = Awaited(fetch)
+        self.awaited = Awaited(fetch)
         self._changes = AdapterChanges(
             store,
             batch,
             sums,
-            self._awaited,
+            self.awaited,
             submit=self._submit,
             refuse=self._refused,
         )
@@ -98,7 +97,7 @@ class MessageHandler:
         except HotswapError as error:
             log.error("message failed %s", type(message).__name__, exc_info=error)
             if isinstance(message, Submit):
-                self._outbox.put(message.ticket, error)
+                self._turn_away(message, error)
                 self._cancel(message.ticket.job)
 
     def _handle(self, message: Message) -> None:
@@ -112,7 +111,7 @@ class MessageHandler:
             case Drain(limit_s):
                 if self.drain_until is None:
                     self.drain_until = self._clock() + limit_s
-                for name in self._awaited.names:
+                for name in self.awaited.names:
                     self._changes.take_up(name)  # whoever waited is refused
             case Stop():
                 self.is_ending = True
@@ -128,16 +127,16 @@ class MessageHandler:
     def close(self) -> None:
         """Refuse whoever still waits for a read."""
         self.published()
-        for waiting in self._awaited:
-            self._outbox.put(waiting.message.ticket, Stopping())
-        self._awaited.clear()
+        for waiting in self.awaited:
+            self._turn_away(waiting.message, Stopping())
+        self.awaited.clear()
 
     def _submit(self, waiting: Waiting) -> None:
         message = waiting.message
         try:
             self._check(message)
             if lacking := self._lacking(waiting):
-                self._awaited.add(lacking, waiting)
+                self.awaited.add(lacking, waiting)
                 return
             generation = self._accept(message, waiting.since)
         except HotswapError as error:
@@ -147,9 +146,11 @@ class MessageHandler:
         self._outbox.put(message.ticket, Accepted(_key(generation)))
 
     def _refused(self, waiting: Waiting, error: HotswapError) -> None:
-        # One in another tokenizer comes again.
-        self._counters.refused += not isinstance(error, OtherTokenizer)
-        self._outbox.put(waiting.message.ticket, error)
+        self._turn_away(waiting.message, error)
+
+    def _turn_away(self, message: Submit, error: HotswapError) -> None:
+        self._counters.refuse(error)
+        self._outbox.put(message.ticket, error)
 
     def _lacking(self, waiting: Waiting) -> str | None:
         """What has to come before it can be accepted, which is under way then."""
@@ -165,7 +166,7 @@ class MessageHandler:
         else:
             unread = [name] if self._store.is_on_disk(name) else []
         for each in unread:
-            self._awaited.read(each)
+            self.awaited.read(each)
         return unread[0] if unread else None
 
     def _check(self, message: Submit) -> None:
@@ -173,7 +174,7 @@ class MessageHandler:
             raise Stopping
         self._answer_tokens(message)
         # What waits for the disk is counted with what waits for the scheduler.
-        if len(self._awaited) + self._scheduler.waiting >= self._scheduler.max_waiting:
+        if len(self.awaited) + self._scheduler.waiting >= self._scheduler.max_waiting:
             raise Overloaded(
                 str(BacklogFull(self._scheduler.max_waiting)),
                 retry_after_s=self._scheduler.queue_s,
@@ -238,7 +239,7 @@ class MessageHandler:
             self._scheduler.cancel(job)
             self._batch.leave(job)
             self._counters.cancelled += 1
-        self._awaited.cancel(job)
+        self.awaited.cancel(job)
 
 
 def _key(generation: Generation | None) -> str:

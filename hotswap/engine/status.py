@@ -1,11 +1,13 @@
 """Status: what the world may know of the engine, frozen, replaced in each round."""
 
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.store import Store
+from hotswap.engine.awaited import Awaited
 from hotswap.engine.executor import Executor
+from hotswap.errors import HotswapError, OtherTokenizer
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
 
@@ -15,6 +17,7 @@ class Counters:
 
     accepted: int = 0
     refused: int = 0
+    refused_by_reason: dict[str, int] = field(default_factory=dict)  # kind of error
     cancelled: int = 0
     failed: int = 0
     finished: int = 0
@@ -33,7 +36,16 @@ class Counters:
     prefix_cache_hits: int = 0  # of those, found
 
     def copy(self) -> "Counters":
-        return replace(self)
+        return replace(self, refused_by_reason=self.refused_by_reason.copy())
+
+    def refuse(self, error: HotswapError) -> None:
+        """Count a job that was turned away. One that was encoded with the tokenizer of
+        yesterday is not: it comes again."""
+        if isinstance(error, OtherTokenizer):
+            return
+        reason = type(error).__name__
+        self.refused += 1
+        self.refused_by_reason[reason] = self.refused_by_reason.get(reason, 0) + 1
 
     def count(self, step: Step, outcome: Outcome, sampled: int) -> None:
         """Add one step that sampled so many tokens."""
@@ -59,7 +71,10 @@ class Status:
     resident: str
     warm: frozenset[str]
     waiting: int
+    reading: int  # jobs whose adapter is read or made first
     live: int
+    serving: frozenset[str]  # generations of the live ones
+    awaited: frozenset[str]  # names of adapters that are read or made for a job
     free_kv_tokens: int
     kv_tokens: int
     loaded_bytes: int  # of adapters in host memory
@@ -85,6 +100,7 @@ def snapshot(
     scheduler: Scheduler,
     executor: Executor,
     counters: Counters,
+    awaited: Awaited,
     *,
     is_stopping: bool,
 ) -> Status:
@@ -97,7 +113,10 @@ def snapshot(
         resident=executor.weights.resident,
         warm=executor.weights.warm,
         waiting=scheduler.waiting,
+        reading=len(awaited),
         live=scheduler.live,
+        serving=scheduler.serving,
+        awaited=awaited.wanted,
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
         loaded_bytes=store.loaded_bytes,

@@ -11,7 +11,7 @@ Read it in the order in which a folder that is dropped becomes an adapter:
     name_queues      the thread that answers: of one name in order
     transaction      a change as a generator, which yields what it has to read
     read_pool        reads it beside that thread, a few at once
-    folder_reader    what is read of one folder
+    folder_reader    what is read of one folder; timed_read: how long that took
     adapter_sources  which names and folders an adapter may have
     registry         the rules of every change
     named_sums       sums of adapters that have a name; and how one is made

@@ -72,6 +72,6 @@ class Server:
             sum(
                 float(line.split()[-1])
                 for line in lines
-                if line.startswith("hotswap_adapter_requests_total") and wanted in line
+                if line.startswith("hotswap_adapter_jobs_total") and wanted in line
             )
         )

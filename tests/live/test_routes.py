@@ -131,7 +131,7 @@ def test_health_and_metrics_answer(live: Live) -> None:
     assert httpx.get(f"{live.url}/health/live").json()["alive"]
     assert httpx.get(f"{live.url}/ping").json() == {"tiny": {"status": "Healthy"}}
     text = httpx.get(f"{live.url}/metrics").text
-    assert 'hotswap_adapter_requests_total{adapter="a3"}' in text
+    assert 'hotswap_adapter_jobs_total{adapter="a3"}' in text
     assert "hotswap_generated_tokens_total" in text
 
 

@@ -21,7 +21,7 @@ def test_the_bound_on_a_wait_and_the_last_decisions_are_told(live: Live) -> None
     assert last["jobs"] == 1
     assert last["why"]
     assert "hotswap_wait_bound_seconds" in metrics
-    assert "hotswap_step_prediction_error" in metrics
+    assert "hotswap_step_prediction_error_ratio" in metrics
 
 
 def test_memory_is_told_by_what_takes_it(live: Live) -> None:

@@ -13,6 +13,7 @@ from hotswap.adapters.sidecar import NOTHING, Sidecar
 from hotswap.api.shared.endpoints import Endpoints
 from hotswap.api.shared.health import Health
 from hotswap.engine.engine import Engine
+from hotswap.engine.latencies import Histogram
 from hotswap.errors import UnknownAdapter
 from hotswap.library.adapter_sources import shown
 from hotswap.library.hooks import Hooks
@@ -28,7 +29,8 @@ class ServerState:
     `memory`: what holds how much. `executor`: how tokens are computed. `directory`: the
     one that is watched. `show_paths`: whether answers may tell where files lie.
     `tool_parser`, `reasoning_parser`: of adapters whose sidecar names none, and of the
-    model. `answers`: how many went out, by HTTP code."""
+    model. `answers`: how many went out, by HTTP code. `refusals`: requests that were
+    turned away, by the kind of error. `reads`: seconds of reads of folders."""
 
     engine: Engine
     base: str
@@ -47,6 +49,8 @@ class ServerState:
     tool_parser: ToolParserName | None = None
     reasoning_parser: ReasoningParserName | None = None
     answers: Counter[int] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    reads: Histogram = field(default_factory=Histogram)
 
     @property
     def names(self) -> tuple[str, ...]:

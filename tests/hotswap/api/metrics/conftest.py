@@ -1,0 +1,5 @@
+"""Fixtures: engines on the fake model, to be scraped."""
+
+from tests.hotswap.engine.conftest import start
+
+__all__ = ["start"]
