@@ -15,12 +15,14 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
 from hotswap.api.cross_origin import CrossOrigin
+from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.engine.executor import Executor
+from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
@@ -28,6 +30,7 @@ from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.watch import Watch
+from hotswap.limit_options import jobs_per_request
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
@@ -83,6 +86,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         prefix_cache=config.memory.prefix_cache,
         fetch=library.fetch,
         compose=library.compose,
+        queue_limits=_queue_limits(config, served.scheduler.max_waiting),
     )
     library.open(_registry(config, served, engine, own))
     watch = _watch(config, library)
@@ -116,11 +120,36 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         own,
         eos=served.eos,
         max_waiting=served.scheduler.max_waiting,
+        most_jobs=jobs_per_request(config.limits, served.scheduler.max_waiting),
     )
     submitter.prepare()
+    pages, drain_s = _pages(config), config.server.drain_s
+    return application(state, submitter, drain_s, _bodies(config), pages)
+
+
+def _pages(config: Config) -> CrossOrigin:
     server = config.server
-    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
-    return application(state, submitter, server.drain_s, pages)
+    return CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+
+
+def _bodies(config: Config) -> BodyLimits:
+    limits = config.limits
+    return BodyLimits(
+        body_bytes=limits.body_bytes,
+        all_bodies_bytes=limits.all_bodies_bytes,
+        body_s=limits.body_s,
+    )
+
+
+def _queue_limits(config: Config, max_waiting: int) -> QueueLimits:
+    """Without adapters there is nobody to keep room for beside the bare model."""
+    limits = config.limits
+    per_adapter = unless_auto(limits.waiting_per_adapter)
+    if per_adapter is None and not config.lora.enable_lora:
+        per_adapter = max_waiting
+    return QueueLimits(
+        per_adapter=per_adapter, per_key=unless_auto(limits.waiting_per_key)
+    )
 
 
 def _unless_none(

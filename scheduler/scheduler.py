@@ -51,6 +51,7 @@ class Scheduler:
         self._policy = policy
         self._limits = limits
         self._backlog = backlog = Backlog(lengths := Lengths())
+        self.queued = backlog.queued  # waiting jobs, by their queues; to be read
         self._streams = Streams(backlog, limits)
         self._accounts = Accounts(backlog, self.costs, limits)
         self._flights = Flights(backlog, self._streams, self._accounts, lengths)
