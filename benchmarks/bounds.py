@@ -28,6 +28,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
+from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.shared.endpoints import Endpoints
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
@@ -133,8 +134,10 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
         hooks=Hooks(),
     )
     own, eos = Tokenizer(loaded.tokenizer), loaded.eos
-    submitter = Submitter(engine, library, own, Hooks(), eos=eos, max_waiting=1000)
-    served = application(state, submitter, 5.0)
+    many = {"max_waiting": 1000, "most_jobs": 1000}
+    submitter = Submitter(engine, library, own, Hooks(), eos=eos, **many)
+    bodies = BodyLimits(body_bytes=10**7, all_bodies_bytes=10**8, body_s=60)
+    served = application(state, submitter, 5.0, bodies)
     config = uvicorn.Config(served, port=PORT, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

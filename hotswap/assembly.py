@@ -15,12 +15,14 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
 from hotswap.api.cross_origin import CrossOrigin
+from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
 from hotswap.engine.executor import Executor
+from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
@@ -29,6 +31,7 @@ from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.timed_read import TimedRead
 from hotswap.library.watch import Watch
+from hotswap.limit_options import jobs_per_request
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
@@ -68,23 +71,13 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
     directory, lora = adapters_directory(config), config.lora
     executor, memory = served.executor, served.memory
     base, *also_base = config.server.served_model_names or (served.name,)
+    library = Library()
     store = Store(
         reserved={base, *also_base},
         max_loaded=unless_auto(lora.max_cpu_loras),
         max_bytes=memory.adapter_bytes,
     )
-    library = Library()
-    engine = Engine(
-        executor,
-        served.scheduler,
-        store,
-        served.tokenizer,
-        eos=served.eos,
-        context=served.context,
-        prefix_cache=config.memory.prefix_cache,
-        fetch=library.fetch,
-        compose=library.compose,
-    )
+    engine = _engine(config, served, store, library)
     read = TimedRead(served.read)
     library.open(_registry(config, served, read, engine, own))
     state = ServerState(
@@ -118,11 +111,51 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         own,
         eos=served.eos,
         max_waiting=served.scheduler.max_waiting,
+        most_jobs=jobs_per_request(config.limits, served.scheduler.max_waiting),
     )
     submitter.prepare()
+    pages, drain_s = _pages(config), config.server.drain_s
+    return application(state, submitter, drain_s, _bodies(config), pages)
+
+
+def _engine(config: Config, served: Served, store: Store, library: Library) -> Engine:
+    return Engine(
+        served.executor,
+        served.scheduler,
+        store,
+        served.tokenizer,
+        eos=served.eos,
+        context=served.context,
+        prefix_cache=config.memory.prefix_cache,
+        fetch=library.fetch,
+        compose=library.compose,
+        queue_limits=_queue_limits(config, served.scheduler.max_waiting),
+    )
+
+
+def _pages(config: Config) -> CrossOrigin:
     server = config.server
-    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
-    return application(state, submitter, server.drain_s, pages)
+    return CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+
+
+def _bodies(config: Config) -> BodyLimits:
+    limits = config.limits
+    return BodyLimits(
+        body_bytes=limits.body_bytes,
+        all_bodies_bytes=limits.all_bodies_bytes,
+        body_s=limits.body_s,
+    )
+
+
+def _queue_limits(config: Config, max_waiting: int) -> QueueLimits:
+    """Without adapters there is nobody to keep room for beside the bare model."""
+    limits = config.limits
+    per_adapter = unless_auto(limits.waiting_per_adapter)
+    if per_adapter is None and not config.lora.enable_lora:
+        per_adapter = max_waiting
+    return QueueLimits(
+        per_adapter=per_adapter, per_key=unless_auto(limits.waiting_per_key)
+    )
 
 
 def _unless_none(

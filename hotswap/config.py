@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from hotswap import limit_options
 from hotswap.errors import StartFailed
+from hotswap.limit_options import LimitsConfig
 from hotswap.options import Auto, Count, LoraConfig, check, from_environment
 from hotswap.parser_names import ReasoningParserName, ToolParserName
 from hotswap.server_options import ServerConfig
@@ -94,8 +96,8 @@ class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policy: PolicyName = "affinity"
     # Jobs in one step; "auto" is 16 on a CPU, 256 on a GPU.
     max_batch: Count | Auto = "auto"
-    # More waiting jobs are refused with 429.
-    max_waiting: Count = 1000
+    # More waiting jobs are refused with 429; [limits] has those of one adapter.
+    max_waiting: Count = 2000
     # Prompt tokens computed in one step, beside the decoding jobs; "auto" is 256 on a
     # CPU, 2048 on a GPU.
     prefill_tokens: Count | Auto = "auto"
@@ -117,6 +119,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory: MemoryConfig = MemoryConfig()
     adapters: AdaptersConfig = AdaptersConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    limits: LimitsConfig = LimitsConfig()
     lora: LoraConfig = LoraConfig()
     hooks: HooksConfig = HooksConfig()
 
@@ -153,6 +156,7 @@ def load(
             f"{', '.join(POLICIES)}"
         )
     check(config.lora)
+    limit_options.check(config.limits, config.schedule.max_waiting)
     return config
 
 

@@ -5,43 +5,30 @@ never says a whole head, one whose unread body still comes when its answer is ou
 one that does not read its answer. It accepts no more than the process has descriptors
 for, with some in reserve for adapters' files; when all are taken, the one that has been
 idle longest gives way to a newcomer, or else the one whose body is longest in coming.
+Who can still be answered is told by which limit.
 """
 
 import asyncio
-import os
-import resource
-from dataclasses import dataclass
+import logging
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import h11
+import msgspec
 import uvicorn
 from litestar import Litestar
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_RESERVE = 64  # descriptors for adapters' files, the journal, the watch
+from hotswap.api.openai.shape import error_body
+from hotswap.descriptors import descriptors, open_now, room
+from hotswap.errors import HotswapError
+from hotswap.limit_options import DEFAULTS, LimitsConfig
+from hotswap.options import unless_auto
+
+log = logging.getLogger(__name__)
+
 _MOST = 4096
-_MOST_AT_ONCE = 512
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\n"
-    b"connection: close\r\n\r\n"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
-    """`head_s`: from the connection, or from its first byte, to the end of a request's
-    head. `body_s`: for a request whose body is not there yet, after which it gives way
-    to newcomers if there are too many. `idle_s`: between two requests; more than the
-    60 s of usual proxies. `linger_s`: for the rest of a body nobody wants. `write_s`:
-    without reading. `connections`: at once; None is what the descriptors allow."""
-
-    head_s: float = 20
-    body_s: float = 5
-    idle_s: float = 75
-    linger_s: float = 5
-    write_s: float = 60
-    connections: int | None = None
 
 
 def http(
@@ -50,16 +37,18 @@ def http(
     host: str,
     port: int,
     drain_s: float,
-    limits: ConnectionLimits = ConnectionLimits(),
+    limits: LimitsConfig = DEFAULTS,
 ) -> uvicorn.Config:
     """uvicorn's settings. Raises this process' soft limit of descriptors."""
-    most, at_once = room(descriptors(), _open())
+    most, at_once = room(descriptors(), open_now())
     return uvicorn.Config(
         application,
         host=host,
         port=port,
         http=partial(  # type: ignore[arg-type]
-            Connection, limits=limits, most=limits.connections or most
+            Connection,
+            limits=limits,
+            most=unless_auto(limits.connections) or min(most, _MOST),
         ),
         ws="none",
         log_config=None,
@@ -71,19 +60,11 @@ def http(
     )
 
 
-def room(descriptors: int, used: int) -> tuple[int, int]:
-    """How many connections there may be, and how many may come at once on top."""
-    free = max(descriptors - used, 4)
-    free -= min(_RESERVE, free // 2)
-    at_once = min(max(free // 4, 1), _MOST_AT_ONCE)
-    return min(max(free - at_once, 1), _MOST), at_once
-
-
 class Connection(H11Protocol):
     """One connection. Everything here runs on the event loop."""
 
     def __init__(
-        self, *args: Any, limits: ConnectionLimits, most: int, **kwargs: Any
+        self, *args: Any, limits: LimitsConfig, most: int, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
@@ -106,7 +87,7 @@ class Connection(H11Protocol):
             self.is_busy
             and not self.cycle.response_started
             and self.conn.their_state is h11.SEND_BODY
-            and self.loop.time() - self._since >= self._limits.body_s
+            and self.loop.time() - self._since >= self._limits.late_body_s
         )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -129,7 +110,7 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._deaf = self.loop.call_later(self._limits.write_s, self.transport.abort)
+        self._deaf = self.loop.call_later(self._limits.write_s, self._leave_deaf)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -159,17 +140,30 @@ class Connection(H11Protocol):
             self._timer = None
         self._phase = phase
         if phase is not None:
-            self._timer = self.loop.call_later(limit_s, self.transport.close)
+            self._timer = self.loop.call_later(limit_s, self._end, phase)
 
     def _due(self) -> tuple[str | None, float]:
         limits = self._limits
         if self.is_busy:
             return None, 0  # its body has a limit in the application, too
         if self.conn.their_state is h11.SEND_BODY:
-            return "linger", limits.linger_s
+            return "linger_s", limits.linger_s
         if self.cycle is None or self.conn.trailing_data[0]:
-            return "head", limits.head_s
-        return "idle", limits.idle_s
+            return "head_s", limits.head_s
+        return "idle_s", limits.idle_s
+
+    def _end(self, phase: str) -> None:
+        """The client did not do in time what it had to."""
+        log.debug("connection closed by limits.%s", phase)
+        if phase == "head_s" and self.conn.trailing_data[0]:
+            late = f"the head did not come within {self._limits.head_s:g} s"
+            self._count(HTTPStatus.REQUEST_TIMEOUT)
+            self._tell(HTTPStatus.REQUEST_TIMEOUT, f"{late} (`limits.head_s`)")
+        self.transport.close()
+
+    def _leave_deaf(self) -> None:
+        log.debug("connection closed by limits.write_s")
+        self.transport.abort()
 
     def _make_room(self) -> None:
         """Close the connection that has been idle longest, or the one that is late for
@@ -180,33 +174,29 @@ class Connection(H11Protocol):
         late = [c for c in others if c.is_late]
         leaves = min(idle or late, key=lambda c: c._since, default=self)
         if leaves is self:
-            self._count(503)
-            self.transport.write(_BUSY)
+            busy = f"{self._most} connections are open (`limits.connections`)"
+            self._count(HTTPStatus.SERVICE_UNAVAILABLE)
+            self._tell(HTTPStatus.SERVICE_UNAVAILABLE, busy)
+        elif not idle:  # the application counts it as one that has left
+            late_s = self._limits.late_body_s
+            slow = f"the body did not come within {late_s:g} s, and others wait"
+            leaves._tell(HTTPStatus.REQUEST_TIMEOUT, f"{slow} (`limits.late_body_s`)")
         self.connections.discard(leaves)
         leaves.transport.close()
 
+    def _tell(self, code: HTTPStatus, why: str) -> None:
+        """Answer beside uvicorn, which has no request to answer."""
+        body = msgspec.json.encode(error_body(HotswapError(why), code))
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nretry-after: 1\r\nconnection: close\r\n\r\n%s"
+            % (code, code.phrase.encode(), len(body), body)
+        )
+
     def _count(self, code: int) -> None:
-        self.config.app.state.answers[code] += 1  # type: ignore[union-attr]
+        self.config.app.state.answers[int(code)] += 1  # type: ignore[union-attr]
 
     def _forget_timers(self) -> None:
         for timer in (self._timer, self._deaf):
             if timer is not None:
                 timer.cancel()
-
-
-def descriptors() -> int:
-    """How many this process may have open; the soft limit is raised to the hard one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # a system with a limit of its own below "none"
-        return soft
-    return hard if hard != resource.RLIM_INFINITY else 1 << 20
-
-
-def _open() -> int:
-    """How many it has open."""
-    try:
-        return len(os.listdir("/dev/fd"))
-    except OSError:
-        return _RESERVE

@@ -31,7 +31,11 @@ def run(
     gc.freeze()
     gc.enable()
     http = connections.http(
-        application, host=server.host, port=server.port, drain_s=server.drain_s
+        application,
+        host=server.host,
+        port=server.port,
+        drain_s=server.drain_s,
+        limits=settings.limits,
     )
     running = Server(http, begun_s)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done

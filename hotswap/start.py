@@ -12,10 +12,12 @@ from pathlib import Path
 
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.config import Config
+from hotswap.descriptors import descriptors, open_now, room
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.lock import locked
 from hotswap.model import model_path
+from hotswap.options import unless_auto
 from hotswap.port import bind
 
 
@@ -36,6 +38,7 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
     for root in config.adapters.roots:
         if not Path(root).is_dir():
             raise StartFailed(f"adapters root {root}: no such folder")
+    _check_connections(unless_auto(config.limits.connections))
     if config.hooks.module:
         _check_module(config.hooks.module)
     with ExitStack() as held:
@@ -71,3 +74,14 @@ def _check_module(module: str) -> None:
         is_there = False
     if not is_there:
         raise StartFailed(f"hooks module {module}: no such module")
+
+
+def _check_connections(wanted: int | None) -> None:
+    """That there are descriptors for them, beside those of adapters' files."""
+    most, _ = room(descriptors(), open_now())
+    if wanted is not None and wanted > most:
+        raise StartFailed(
+            f"limits.connections: {wanted} is more than the {most} that this process' "
+            "descriptors allow: raise their limit (ulimit -n, LimitNOFILE), or ask for "
+            "fewer"
+        )

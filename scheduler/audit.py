@@ -1,5 +1,7 @@
 """Audit: asserts that a backlog's indexes and counts agree. For tests and idle ones."""
 
+from collections import Counter
+
 from scheduler.backlog import Backlog
 
 
@@ -13,6 +15,8 @@ def audit(backlog: Backlog) -> None:
         assert not job.is_live, f"{job} is listed as waiting"
     for job in backlog.live.values():
         assert job.is_live, f"{job} is live"
+    queued = Counter(q for job in backlog.waiting.values() for q in job.queues)
+    assert queued == backlog.queued, "waiting jobs of a queue are counted wrongly"
     for group in groups:
         assert (group.waiting, group.live, group.jobs) == (
             len(group.queue),

@@ -9,7 +9,7 @@ from growing with the jobs that wait. Knows no clock and no policy.
 import heapq
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from fractions import Fraction
 from itertools import count
 
@@ -37,6 +37,7 @@ class Backlog:
     def __init__(self, lengths: Lengths) -> None:
         self.groups: dict[str, Group] = {}
         self.waiting: dict[int, Job] = {}  # as submitted
+        self.queued: Counter[Hashable] = Counter()  # waiting jobs, by their queues
         self.live: dict[int, Job] = {}  # as admitted
         self.unfilled_tokens = 0  # to compute before all have their next token
         self.unanswered = 0
@@ -72,6 +73,7 @@ class Backlog:
             self.weight += Fraction(group.weight)
         group.push(job)
         self.waiting[job.id] = job
+        self._count(job, 1)
         self.waiting_kv_tokens += job.kv_tokens
         self.unanswered += 1
         self.unfilled_tokens += job.prompt_tokens
@@ -84,6 +86,7 @@ class Backlog:
     def admit(self, job: Job) -> None:
         """Move a waiting job to the live ones of its group."""
         self.groups[job.generation].admit(job)
+        self._count(job, -1)
         self.waiting_kv_tokens -= job.kv_tokens
         self.live[job.id] = self.waiting.pop(job.id)
         if not job.generated:
@@ -101,6 +104,7 @@ class Backlog:
         self.live_unanswered.pop(job.id, None)
         waiting = sorted([*self.waiting.values(), job], key=number_of)
         self.waiting = {each.id: each for each in waiting}
+        self._count(job, 1)
         self.waiting_kv_tokens += job.kv_tokens
         if job.can_mix:
             take(self.mixable_holders, job)
@@ -172,6 +176,7 @@ class Backlog:
         self.unfilled_tokens -= job.unfilled_tokens
         self.unanswered -= not job.generated
         self.waiting_kv_tokens -= (not job.is_live) * job.kv_tokens
+        self._count(job, -(not job.is_live))
         del (self.live if job.is_live else self.waiting)[job.id]
         self.live_unanswered.pop(job.id, None)
         if job.can_mix:
@@ -220,6 +225,13 @@ class Backlog:
     def by_age(self) -> Iterator[Group]:
         """Groups in the order of their first jobs."""
         return (self.groups[key[1]] for key in self._by_age)
+
+    def _count(self, job: Job, more: int) -> None:
+        """So many of its kind wait now in each of its queues."""
+        for queue in job.queues:
+            self.queued[queue] += more
+            if not self.queued[queue]:  # of names there is no end
+                del self.queued[queue]
 
     def _index(self, group: Group) -> None:
         """Put the group where its jobs now belong in the sorted indexes."""

@@ -5,7 +5,7 @@ Everything about transitions lives in `MOVES`; a move that is not in the table r
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -96,6 +96,7 @@ class Job:
     priority: int = 0  # a lower value is served earlier
     deadline: float | None = None  # for the first token, on the scheduler's clock
     weight: float = 1.0  # its generation's share, against 1.0 of the others
+    queues: tuple[Hashable, ...] = ()  # that count it while it waits
     # Of each full block of its tokens, as far as they are told; it may grow. Without
     # them nothing of it is found again.
     block_hashes: Sequence[bytes] = ()

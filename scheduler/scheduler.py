@@ -44,10 +44,10 @@ class Scheduler:
         calibration has learned."""
         self.costs = costs or Costs()
         self.kv_tokens = limits.kv_blocks * limits.block_tokens
-        self._kv = kv = KVCache(limits)
-        self.max_waiting = limits.max_waiting
+        self._kv, self.max_waiting = (kv := KVCache(limits)), limits.max_waiting
         self._policy, self._limits = policy, limits
         self._backlog = backlog = Backlog(lengths := Lengths())
+        self.queued = backlog.queued  # waiting jobs, by their queues; to be read
         self._streams = Streams(backlog, limits)
         self._accounts = Accounts(backlog, self.costs, limits)
         self._flights = Flights(backlog, self._streams, self._accounts, lengths)
@@ -75,7 +75,7 @@ class Scheduler:
             builds_ahead=builds_ahead,
         )
         self._turn: Plan | None = None
-        self._running: set[int] = set()  # ids, as of the last decision
+        self._running = set[int]()  # ids, as of the last decision
         self._recent: deque[Recent] = deque(maxlen=32)
 
     @property

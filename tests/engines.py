@@ -10,6 +10,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.adapters.store import Store
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt, Submit
+from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
 from hotswap.engine.ticket import Ticket
 from hotswap.sampling_params import SamplingParams
@@ -53,6 +54,7 @@ def engine_of(
     prefix_cache: bool = True,
     clock: Callable[[], float] = time.monotonic,
     compose: Callable[[SumOrder], None] = lambda order: None,
+    queue_limits: QueueLimits | None = None,
 ) -> Engine:
     """An engine that speaks `FakeTokenizer`'s words. It has not started."""
     return Engine(
@@ -66,6 +68,7 @@ def engine_of(
         fetch=fetch,
         compose=compose,
         clock=clock,
+        queue_limits=queue_limits,
     )
 
 
@@ -82,6 +85,7 @@ async def running(
     fetch: Callable[[str], None] = lambda name: None,
     clock: Callable[[], float] = time.monotonic,
     compose: Callable[[SumOrder], None] = lambda order: None,
+    queue_limits: QueueLimits | None = None,
 ) -> AsyncIterator[Engine]:
     """An engine with an adapter for each of `NAMES`, whose generation has that key."""
     scheduler = small_scheduler(
@@ -98,6 +102,7 @@ async def running(
         prefix_cache=prefix_cache,
         clock=clock,
         compose=compose,
+        queue_limits=queue_limits,
     )
     for name in NAMES:
         engine.post(Adopt(name, generation(name), Origin(src=name)))

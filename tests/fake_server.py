@@ -14,6 +14,7 @@ from litestar.testing import TestClient
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.application import application
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
+from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.shared.endpoints import Endpoints
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
@@ -28,6 +29,7 @@ from tests.fakes import FakeTokenizer
 
 LIMIT = 100  # tokens of a prompt and its answer
 MAX_WAITING = 10
+ROOMY = BodyLimits(body_bytes=10**7, all_bodies_bytes=10**8, body_s=60)
 
 
 @dataclass
@@ -122,8 +124,9 @@ def app_of(
         state.hooks,
         eos=frozenset(),
         max_waiting=MAX_WAITING,
+        most_jobs=MAX_WAITING,
     )
-    return application(state, submitter, 0, pages)
+    return application(state, submitter, 0, ROOMY, pages)
 
 
 # The least that each family's routes take.

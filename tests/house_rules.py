@@ -9,6 +9,7 @@ FLOORS = [
         "hotswap.error_boundary",
         "hotswap.cache",
         "hotswap.port",
+        "hotswap.descriptors",
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
@@ -39,7 +40,7 @@ FLOORS = [
     {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.echo.vocabulary", "hotswap.echo.executor", "hotswap.echo.folder"},
-    {"hotswap.options", "hotswap.server_options"},
+    {"hotswap.options", "hotswap.server_options", "hotswap.limit_options"},
     {"hotswap.config"},
     {"hotswap.start"},
     {"hotswap.assembly"},
@@ -117,8 +118,16 @@ ONLY = {
         "hotswap.cli",
         "hotswap.config_docs",
     },
+    "hotswap.limit_options": {
+        "hotswap.config",
+        "hotswap.assembly",
+        "hotswap.connections",
+    },
     "hotswap.options": {
         "hotswap.config",
+        "hotswap.limit_options",
+        "hotswap.start",
+        "hotswap.connections",
         "hotswap.config_docs",
         "hotswap.app",
         "hotswap.assembly",

@@ -16,6 +16,7 @@ import uvicorn
 from litestar import Litestar
 
 from hotswap import config, connections
+from hotswap.limit_options import DEFAULTS, LimitsConfig
 
 # For httpx: no server here speaks TLS, and to read the certificates takes each client
 # 60 ms.
@@ -25,10 +26,10 @@ NO_TLS = False
 class Live:
     """A server on a loopback port, in a thread."""
 
-    def __init__(self, application: Litestar) -> None:
+    def __init__(self, application: Litestar, limits: LimitsConfig = DEFAULTS) -> None:
         self.port = free_port()
         http = connections.http(
-            application, host="127.0.0.1", port=self.port, drain_s=5
+            application, host="127.0.0.1", port=self.port, drain_s=5, limits=limits
         )
         self.server = uvicorn.Server(http)
         self._thread = threading.Thread(target=self.server.run)

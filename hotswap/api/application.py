@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
+from litestar.types import ExceptionHandlersMap
 
 from hotswap.api import (
     admin,
@@ -33,6 +34,7 @@ from hotswap.api.metrics.refusals import counted
 from hotswap.api.middleware import Middleware
 from hotswap.api.openai import chat, completions
 from hotswap.api.openapi import page
+from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.responses import route as responses
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
@@ -58,12 +60,17 @@ PARTS = (
     operations,
     metrics,
 )
+_ERRORS: ExceptionHandlersMap = {
+    HTTPException: error_responses.router_error,
+    Exception: error_responses.unexpected_error,
+}
 
 
 def application(
     state: ServerState,
     submitter: Submitter,
     drain_s: float,
+    bodies: BodyLimits,
     pages: CrossOrigin = PLAIN,
 ) -> Litestar:
     """The HTTP application around an engine that is not started yet.
@@ -98,11 +105,7 @@ def application(
             "server": Provide(lambda: state, sync_to_thread=False),
             "submitter": Provide(lambda: submitter, sync_to_thread=False),
         },
-        exception_handlers={
-            HotswapError: counted(state.refusals),
-            HTTPException: error_responses.router_error,
-            Exception: error_responses.unexpected_error,
-        },
+        exception_handlers={**_ERRORS, HotswapError: counted(state.refusals)},
         lifespan=[lifespan],
         state=State(
             {
@@ -113,11 +116,12 @@ def application(
         ),
         before_request=pages.admit,
         cors_config=pages.cors(),
+        request_max_body_size=None,  # `request_bodies` bounds it
         logging_config=None,  # the command line configures logging
         openapi_config=page.config(),
     )
     # Around the routing, too: what no route matches is an answer like any other.
-    made.asgi_handler = Middleware(made.asgi_handler, state.answers)
+    made.asgi_handler = Middleware(made.asgi_handler, state.answers, bodies)
     return made
 
 

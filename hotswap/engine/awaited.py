@@ -5,7 +5,8 @@ nobody waits for it any more.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from hotswap.adapters.generation import Generation
@@ -29,6 +30,7 @@ class Awaited:
         """`fetch`: asks for an adapter on disk to be read; returns at once."""
         self._fetch = fetch
         self._by_name: dict[str, list[Waiting]] = {}
+        self.queued: Counter[Hashable] = Counter()  # by their queues; to be read
 
     def __len__(self) -> int:
         return sum(map(len, self._by_name.values()))
@@ -57,14 +59,29 @@ class Awaited:
 
     def add(self, name: str, waiting: Waiting) -> None:
         self._by_name.setdefault(name, []).append(waiting)
+        self.queued.update(waiting.message.queues)
 
     def take(self, name: str) -> list[Waiting]:
         """All who waited for it, in order; it is under way no more."""
-        return self._by_name.pop(name, [])
+        taken = self._by_name.pop(name, [])
+        for waiting in taken:
+            self._leave(waiting)
+        return taken
 
     def cancel(self, job: int) -> None:
         for name, waiting in self._by_name.items():
-            self._by_name[name] = [w for w in waiting if w.message.ticket.job != job]
+            for each in waiting:
+                if each.message.ticket.job == job:
+                    self._by_name[name] = [w for w in waiting if w is not each]
+                    self._leave(each)
+                    return
 
     def clear(self) -> None:
         self._by_name.clear()
+        self.queued.clear()
+
+    def _leave(self, waiting: Waiting) -> None:
+        for queue in waiting.message.queues:
+            self.queued[queue] -= 1
+            if not self.queued[queue]:  # of names there is no end
+                del self.queued[queue]

@@ -24,6 +24,7 @@ from hotswap.engine.latencies import Latencies
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.step_runner import StepRunner
 from hotswap.engine.sums import SumOrder, Sums
@@ -51,13 +52,13 @@ class Engine:
         prefix_cache: bool,
         fetch: Callable[[str], None],
         compose: Callable[[SumOrder], None],
+        queue_limits: QueueLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`context`: most tokens of a prompt and its answer, as the model has it.
         `prefix_cache`: whether jobs use KV that others have computed, if it can be.
         `fetch`: asks for an adapter that is on disk to be read, `compose` for a sum of
-        adapters to be made; both return at once.
-        """
+        adapters to be made; both return at once. `queue_limits`: if there are any."""
         self._executor, self._scheduler = executor, scheduler
         self._store, self._clock = store, clock
         self._inbox = Inbox()
@@ -67,7 +68,6 @@ class Engine:
         self.latencies = Latencies()
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
         self.has_prefix_cache = prefix_cache and executor.shares_blocks
-        self.kv_block_tokens = executor.block_tokens
         self._handler = MessageHandler(
             store,
             self._batch,
@@ -79,6 +79,7 @@ class Engine:
             eos=eos,
             limit=self.limit,
             hash_block_tokens=executor.block_tokens if self.has_prefix_cache else None,
+            queue_limits=queue_limits,
             fetch=fetch,
             sums=Sums(store, compose),
             clock=clock,
@@ -99,6 +100,10 @@ class Engine:
         self._faults = 0  # rounds that a bug has ended, one after another
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.status = self._snapshot()
+
+    @property
+    def kv_block_tokens(self) -> int:
+        return self._executor.block_tokens
 
     @property
     def is_alive(self) -> bool:

@@ -24,6 +24,7 @@ from hotswap.engine.messages import (
     Sync,
 )
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.queue_limits import Admission, QueueLimits
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from hotswap.engine.sums import Sums
@@ -32,12 +33,11 @@ from hotswap.error_boundary import error_boundary
 from hotswap.errors import (
     HotswapError,
     InternalError,
-    Overloaded,
     PromptTooLong,
     Stopping,
 )
 from hotswap.tokenizer import Tokenizer
-from scheduler import BASE, BacklogFull, Job, Scheduler
+from scheduler import BASE, Job, Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class MessageHandler:
         eos: frozenset[int],
         limit: int,
         hash_block_tokens: int | None,
+        queue_limits: QueueLimits | None,
         fetch: Callable[[str], None],
         sums: Sums,
         clock: Callable[[], float],
@@ -77,6 +78,7 @@ class MessageHandler:
         self._sums = sums
         self._clock = clock
         self.awaited = Awaited(fetch)
+        self._admission = Admission(scheduler, self.awaited, queue_limits)
         self._changes = AdapterChanges(
             store,
             batch,
@@ -103,7 +105,7 @@ class MessageHandler:
     def _handle(self, message: Message) -> None:
         match message:
             case Submit():
-                self._submit(Waiting(message, self._clock()))
+                self._submit(Waiting(message, self._clock()), is_new=True)
             case Cancel(job):
                 self._cancel(job)
             case Sync():
@@ -131,10 +133,10 @@ class MessageHandler:
             self._turn_away(waiting.message, Stopping())
         self.awaited.clear()
 
-    def _submit(self, waiting: Waiting) -> None:
+    def _submit(self, waiting: Waiting, *, is_new: bool = False) -> None:
         message = waiting.message
         try:
-            self._check(message)
+            self._check(message, is_new=is_new)
             if lacking := self._lacking(waiting):
                 self.awaited.add(lacking, waiting)
                 return
@@ -169,16 +171,11 @@ class MessageHandler:
             self.awaited.read(each)
         return unread[0] if unread else None
 
-    def _check(self, message: Submit) -> None:
+    def _check(self, message: Submit, *, is_new: bool) -> None:
         if self.drain_until is not None:
             raise Stopping
         self._answer_tokens(message)
-        # What waits for the disk is counted with what waits for the scheduler.
-        if len(self.awaited) + self._scheduler.waiting >= self._scheduler.max_waiting:
-            raise Overloaded(
-                str(BacklogFull(self._scheduler.max_waiting)),
-                retry_after_s=self._scheduler.queue_s,
-            )
+        self._admission.check(message, is_new=is_new)
 
     def _accept(self, message: Submit, since: float) -> Generation | None:
         generation = None
@@ -210,6 +207,7 @@ class MessageHandler:
             priority=message.params.priority,
             deadline=None if due is None else since + due,
             weight=message.weight,
+            queues=message.queues,
             # Prompts that are scored are computed.
             reads_cache=message.params.prompt_logprobs is None,
         )

@@ -2,14 +2,19 @@
 
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Literal
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
+from hotswap.adapters.reserved_names import is_base
 from hotswap.engine.sums import SumOrder
 from hotswap.engine.ticket import Ticket
 from hotswap.errors import HotswapError
 from hotswap.sampling_params import SamplingParams
 from hotswap.tokenizer import Tokenizer
+from scheduler import BASE
+
+QueueKind = Literal["adapter", "key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,15 @@ class Submit:
     params: SamplingParams
     weight: float = 1.0  # the adapter's share beside others
     tokenizer: Tokenizer | None = None  # that made the prompt; None is the model's
+    key_name: str | None = None  # of the API key that asks, where there are keys
+
+    @property
+    def queues(self) -> tuple[tuple[QueueKind, str], ...]:
+        """That count it while it waits."""
+        adapter = BASE if is_base(self.adapter) else self.adapter
+        if self.key_name is None:
+            return (("adapter", adapter),)
+        return ("adapter", adapter), ("key", self.key_name)
 
 
 @dataclass(frozen=True, slots=True)

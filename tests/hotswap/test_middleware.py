@@ -13,11 +13,13 @@ from litestar.response import Stream
 
 from hotswap.api import error_responses
 from hotswap.api.middleware import Middleware
+from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.shared.http_errors import ClientGone
 from hotswap.errors import HotswapError, Overloaded
 from tests.asgi import Client
 
 MB = 1 << 20
+ROOMY = {"body_bytes": 100 * MB, "all_bodies_bytes": 100 * MB, "body_s": 60.0}
 
 
 @post("/take")
@@ -53,9 +55,11 @@ def application(**limits: Any) -> tuple[Litestar, Counter[int]]:
             HotswapError: error_responses.known_error,
             Exception: error_responses.unexpected_error,
         },
+        request_max_body_size=None,
         logging_config=None,
     )
-    app.asgi_handler = Middleware(app.asgi_handler, answers, **limits)
+    bodies = BodyLimits(**{**ROOMY, **limits})
+    app.asgi_handler = Middleware(app.asgi_handler, answers, bodies)
     return app, answers
 
 
@@ -119,7 +123,7 @@ async def test_a_stream_that_has_begun_ends_quietly_if_the_body_never_came(
 
 
 async def test_of_too_many_unfinished_bytes_the_largest_body_gives_way() -> None:
-    app, _ = application(most_bytes=10 * MB)
+    app, _ = application(all_bodies_bytes=10 * MB)
     halves = [Client("/take").send(b"x" * size * MB, more=True) for size in (4, 5)]
     waiting = [asyncio.create_task(half.ask(app)) for half in halves]
     await asyncio.sleep(0)
@@ -140,7 +144,7 @@ async def test_of_too_many_unfinished_bytes_the_largest_body_gives_way() -> None
 
 
 async def test_unfinished_bodies_that_ended_hold_nothing_any_more() -> None:
-    app, _ = application(most_bytes=3 * MB, body_s=0.05)
+    app, _ = application(all_bodies_bytes=3 * MB, body_s=0.05)
     for _ in range(5):
         await Client("/take").send(b"x" * 2 * MB, more=True).ask(app)
 

@@ -83,6 +83,8 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_heavy_is_loaded(
     toml.write_text("[server]\nprot = 1")
     roots = tmp_path / "roots.toml"
     roots.write_text('[adapters]\nroots = ["/no/such/root"]')
+    many = tmp_path / "many.toml"
+    many.write_text("[limits]\nconnections = 1000000000")
     hooks = tmp_path / "hooks.toml"
     hooks.write_text('[hooks]\nmodule = "no_such_module.hooks"')
     model = str(model_folder)
@@ -99,6 +101,7 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_heavy_is_loaded(
             "/no/such.toml": ["serve", model, "--config", "/no/such.toml"],
             "prot": ["serve", model, "--config", str(toml)],
             "/no/such/root": ["serve", model, "--config", str(roots)],
+            "limits.connections: 1000000000": ["serve", model, "--config", str(many)],
             "no_such_module": ["serve", model, "--config", str(hooks)],
             "/no/such/dir": ["serve", model, "--adapters", "/no/such/dir"],
             JOURNAL_FILE: ["serve", model, "--adapters", str(tmp_path / "journal")],

@@ -10,6 +10,7 @@ submission                  jobs that the engine has accepted, with their ticket
 request_encoder             prompt and bad_words to tokens, beside the loop in
                             encoder_pool; a grammar, in grammar_compiler; tokenizer_work
                             is what it does for others with a tokenizer
+request_context             its id and who asks, for whoever works on it
 running                     its jobs from acceptance to the last piece
 registration                adapters come, change and go; endpoints stand for some
 http_status                 the one table of codes; http_errors, djl_errors

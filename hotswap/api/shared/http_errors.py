@@ -5,6 +5,7 @@ ClientError
 ├── NotJson                  a body that does not say that it is JSON
 ├── EncodedBody              a body that would have to be unpacked
 ├── CrossSite                a web page of a place that is not allowed asks
+├── BodyTooLarge             the body has too many bytes
 ├── BodyTooSlow              the body did not come in time
 └── ClientGone               the client has left; nobody reads this
 """
@@ -32,9 +33,16 @@ class CrossSite(ClientError):
     pass
 
 
+class BodyTooLarge(ClientError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body has more than {limit} bytes (`limits.body_bytes`)")
+
+
 class BodyTooSlow(ClientError):
     def __init__(self, limit_s: float) -> None:
-        super().__init__(f"the body did not come within {limit_s:g} s")
+        super().__init__(
+            f"the body did not come within {limit_s:g} s (`limits.body_s`)"
+        )
 
 
 class ClientGone(ClientError):

@@ -9,6 +9,7 @@ from hotswap.api.shared.djl_errors import (
     UnknownEndpoint,
 )
 from hotswap.api.shared.http_errors import (
+    BodyTooLarge,
     BodyTooSlow,
     ClientGone,
     CrossSite,
@@ -62,6 +63,7 @@ STATUS: dict[type[HotswapError], int] = {
     NotJson: 415,
     EncodedBody: 415,
     BodyTooSlow: 408,
+    BodyTooLarge: 413,
     ClientGone: 499,  # nginx's; nobody is there to read it
     AdapterExists: 409,
     GenerationMismatch: 409,

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 
 from hotswap.adapters.sidecar import NOTHING
 from hotswap.api.shared.job_request import JobRequest
+from hotswap.api.shared.request_context import key_name
 from hotswap.api.shared.request_encoder import RequestEncoder
 from hotswap.api.shared.running import Running
 from hotswap.engine.engine import Engine
@@ -48,14 +49,16 @@ class Submitter:
         *,
         eos: Set[int],
         max_waiting: int,
+        most_jobs: int,
     ) -> None:
         """`tokenizer`, `eos`: the model's, and the tokens that end its texts.
-        `max_waiting`: most jobs that wait."""
+        `max_waiting`: most jobs that wait, `most_jobs`: of one request."""
         self._engine = engine
         self._library = library
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
+        self._most_jobs = most_jobs
         self._encoder = RequestEncoder(library, tokenizer, eos=eos, limit=engine.limit)
 
     def prepare(self) -> None:
@@ -68,19 +71,20 @@ class Submitter:
     def check_room(self, jobs: int, field: str) -> None:
         """Whether so many jobs of one request may wait, before any of them is made.
 
-        Raises Overloaded, and BadRequest for more than may ever wait.
+        Raises Overloaded, and BadRequest for more than one request may have.
         """
-        if jobs > self._max_waiting:
+        if jobs > self._most_jobs:
             raise BadRequest(
-                f"`{field}` asks for {jobs} answers: at most {self._max_waiting} may "
-                "wait here",
+                f"`{field}` asks for {jobs} answers: one request may have at most "
+                f"{self._most_jobs} (`limits.jobs_per_request`)",
                 field,
             )
         status = self._engine.status
         if status.waiting + jobs > self._max_waiting:
             raise Overloaded(
                 f"the queue is full: {status.waiting} of at most {self._max_waiting} "
-                f"jobs wait already, and this request asks for {jobs}",
+                f"jobs wait already, and this request asks for {jobs} "
+                "(`schedule.max_waiting`)",
                 status.queue_s,
             )
 
@@ -139,6 +143,7 @@ class Submitter:
                 params=params,
                 weight=self._library.sidecars.get(request.adapter, NOTHING).weight,
                 tokenizer=own,
+                key_name=key_name.get(),
             )
         )
         return ticket

@@ -155,6 +155,7 @@ def sequence_of(message: Submit) -> Sequence:
         eos=frozenset({0}),
         limit=LIMIT,
         hash_block_tokens=None,
+        queue_limits=None,
         fetch=lambda name: None,
         sums=Sums(store, lambda order: None),
         clock=lambda: NOW,

@@ -44,7 +44,7 @@ def test_more_jobs_than_may_ever_wait_are_refused_by_field_before_any_is_made(
 
     assert response.status_code == 400, response.text
     assert f"`{field}` asks for" in response.text
-    assert "at most 10 may wait" in response.text
+    assert "at most 10 (`limits.jobs_per_request`)" in response.text
     assert not engine.messages
 
 

@@ -139,6 +139,7 @@ async def test_a_deadline_counts_from_the_request_and_not_from_the_read(
         eos=frozenset(),
         limit=100,
         hash_block_tokens=None,
+        queue_limits=None,
         fetch=lambda name: None,
         sums=Sums(store, lambda order: None),
         clock=lambda: now,

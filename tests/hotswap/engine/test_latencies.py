@@ -1,6 +1,6 @@
 """How long clients waited is told with an answer's last token, and as histograms."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotswap.engine.latencies import BOUNDS, Histogram, Latencies
@@ -10,6 +10,7 @@ from tests.fake_blocks import FakeFlight
 from tests.fakes import FakeExecutor
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(1e-4, 2e4)))
 def test_each_value_is_counted_once_below_its_bound(values: list[float]) -> None:
     histogram = Histogram()

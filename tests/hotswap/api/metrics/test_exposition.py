@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as read_text
@@ -38,6 +38,7 @@ def both(family: Family) -> tuple[Metric, Metric]:
     return plain, newer
 
 
+@settings(deadline=None)
 @given(value=st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_labels_value_comes_back_whatever_is_in_it(value: str) -> None:
     family = Family("m", "gauge", "About").add(1, labelled(adapter=value, b="2"))
@@ -46,6 +47,7 @@ def test_a_labels_value_comes_back_whatever_is_in_it(value: str) -> None:
         assert samples([read]) == {("m", (("adapter", value), ("b", "2"))): 1.0}
 
 
+@settings(deadline=None)
 @given(value=st.floats())
 def test_a_value_comes_back(value: float) -> None:
     for read in both(Family("m", "gauge", "About").add(value)):
@@ -67,6 +69,7 @@ def test_a_kind_is_told_and_its_samples_have_its_suffix(
     assert samples([plain]) == samples([newer])
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(0, 1e5), max_size=20))
 def test_a_histogram_counts_the_values_up_to_each_bound(values: list[float]) -> None:
     histogram = Histogram()
