@@ -60,8 +60,8 @@ def counted(client: httpx.Client, name: str) -> float:
 def test_each_adapter_and_the_base_find_their_own_and_say_what_peft_says(
     client: httpx.Client, directory: Path
 ) -> None:
-    queries = counted(client, "prefix_cache_queries")
-    hits = counted(client, "prefix_cache_hits")
+    queries = counted(client, "prefix_cache_queried_tokens")
+    hits = counted(client, "prefix_cache_hit_tokens")
     for name, folder in (("", None), ("a", directory / "a"), ("b", directory / "b")):
         right = peft(folder)
         assert complete(client, name) == (right, 0)
@@ -70,9 +70,9 @@ def test_each_adapter_and_the_base_find_their_own_and_say_what_peft_says(
 
     told = client.get("/v1/status").json()["counters"]
     tokens = len(tiny.tokenizer()(PROMPT).input_ids)
-    assert counted(client, "prefix_cache_queries") - queries == 7 * tokens
-    assert counted(client, "prefix_cache_hits") - hits == 4 * WHOLE
-    assert told["prefix_cache_hits"] == counted(client, "prefix_cache_hits")
+    assert counted(client, "prefix_cache_queried_tokens") - queries == 7 * tokens
+    assert counted(client, "prefix_cache_hit_tokens") - hits == 4 * WHOLE
+    assert told["prefix_cache_hits"] == counted(client, "prefix_cache_hit_tokens")
     assert told["preemptions"] == counted(client, "preemptions") == 0
 
 

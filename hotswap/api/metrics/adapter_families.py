@@ -29,10 +29,10 @@ class Waits:
 
 def waits(latencies: Latencies) -> dict[str, Waits]:
     """By adapter, as it is labelled: together they are all jobs."""
-    counted: dict[str, list[OfAdapter]] = {BASE: []}
+    counted: dict[str, list[OfAdapter]] = {BASE: [], OTHERS: []}
     for name, of in latencies.by_adapter().items():
         label = _label(name)
-        if label not in counted and len(counted) > MOST_ADAPTERS:
+        if label not in counted and len(counted) == MOST_ADAPTERS + 2:
             label = OTHERS
         counted.setdefault(label, []).append(of)
     return {
