@@ -108,7 +108,7 @@ def test_its_command_starts_with_what_it_uses_alone(tmp_path: Path) -> None:
     with spawned(command, port, log) as server:
         answer = httpx.get(f"http://127.0.0.1:{port}/v1/models")
         assert answer.json()["data"][0]["id"] == "echo"
-        with socket.create_connection(("127.0.0.1", port), 20) as slow:
+        with socket.create_connection(("127.0.0.1", port), 9) as slow:
             slow.sendall(b"GET")
             assert b"408 Request Timeout" in slow.recv(100)
         assert isinstance(server, subprocess.Popen)
