@@ -1,6 +1,7 @@
 """`hotswap serve echo`: the whole server, without a model."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,12 +101,16 @@ def test_bad_input_gets_the_real_errors(echo: httpx.Client) -> None:
 
 
 def test_its_command_starts_with_what_it_uses_alone(tmp_path: Path) -> None:
-    port, log = free_port(), tmp_path / "log"
+    port, log, settings = free_port(), tmp_path / "log", tmp_path / "settings.toml"
+    settings.write_text("[limits]\nhead_s = 0.2")
     command = [sys.executable, "-X", "importtime", "-m", "hotswap.cli"]
-    command += ["serve", "echo", "--port", str(port)]
+    command += ["serve", "echo", "--port", str(port), "--config", str(settings)]
     with spawned(command, port, log) as server:
         answer = httpx.get(f"http://127.0.0.1:{port}/v1/models")
         assert answer.json()["data"][0]["id"] == "echo"
+        with socket.create_connection(("127.0.0.1", port), 9) as slow:
+            slow.sendall(b"GET")
+            assert b"408 Request Timeout" in slow.recv(100)
         assert isinstance(server, subprocess.Popen)
 
     heavy = {"torch", "transformers", "peft", "numpy", "pydantic", "attr"}

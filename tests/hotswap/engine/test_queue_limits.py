@@ -16,7 +16,7 @@ from hotswap.errors import Overloaded
 from hotswap.sampling_params import SamplingParams
 from scheduler import POLICIES, Job
 from tests.engines import Start, small_scheduler, submit, text_of
-from tests.fakes import FakeExecutor
+from tests.fakes import FakeExecutor, generation
 
 MOST = 12
 
@@ -146,3 +146,38 @@ async def test_a_flood_of_one_adapter_refuses_itself_and_the_others_are_served(
     await asyncio.wrap_future(engine.sync())
     assert engine.status.counters.refused == 1
     again.close()
+
+
+async def test_who_has_come_from_the_disk_waits_there_no_more(
+    start: Start, model: FakeExecutor
+) -> None:
+    store, limits = Store(), QueueLimits(per_adapter=2)
+    engine = await start(model, store=store, queue_limits=limits)
+    for name in ("late", "later"):
+        engine.post(Adopt(name, None, Origin(src=name, preload=False)))
+        asked = [submit(engine, name) for _ in range(2)]
+
+        engine.post(Adopt(name, generation(name), Origin(src=name)))
+
+        assert all([await text_of(each) for each in asked])
+        assert await text_of(submit(engine, name))
+
+
+def test_who_leaves_the_queue_is_counted_no_more() -> None:
+    scheduler = small_scheduler(POLICIES["affinity"]())
+    for number in range(3):
+        scheduler.submit(
+            Job(
+                id=number,
+                generation="a",
+                prompt_tokens=1,
+                max_tokens=1,
+                arrival=0,
+                queues=("one", number),
+            )
+        )
+
+    scheduler.cancel(1)
+
+    scheduler.check()
+    assert scheduler.queued == {"one": 2, 0: 1, 2: 1}
