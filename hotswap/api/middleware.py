@@ -18,6 +18,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotswap.api.shared.http_errors import BodyTooSlow, ClientGone, EncodedBody
+from hotswap.api.shared.request_context import request_id
 from hotswap.errors import Overloaded
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Middleware:
             await self._app(scope, receive, send)
             return
         name = _request_id(scope)
+        request_id.set(name)  # uvicorn has a task for each request
         started = asyncio.get_running_loop().time()
         code = 0
 
