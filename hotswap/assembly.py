@@ -3,6 +3,7 @@
 Who builds the executor loads what it takes; nothing here does.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.watch import Watch
+from hotswap.logs.observers import observers
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
@@ -38,14 +40,14 @@ from scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What is served. `kind`: how it computes, `types`: in which. `name`: what the base
-    model is called if the configuration does not say. `context`: most tokens of a
-    prompt and its answer. `read`: an adapter's folder -> its generation, `compose`: a
-    sum's, on any thread."""
+    """What is served. `kind`: how it computes, `details`: on what, in which types, how
+    much at once. `name`: what the base model is called if the configuration does not
+    say. `context`: most tokens of a prompt and its answer. `read`: an adapter's folder
+    -> its generation, `compose`: a sum's, on any thread."""
 
     executor: Executor
     kind: str
-    types: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str | int] = field(default_factory=dict)
     memory: MemoryPlan
     scheduler: Scheduler
     tokenizer: Tokenizer
@@ -96,7 +98,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
             "kind": served.kind,
             "launches_ahead": executor.launches_ahead,
             "prefix_cache": engine.has_prefix_cache,
-            **served.types,
+            **served.details,
         },
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
@@ -109,18 +111,27 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         tool_parser=unless_auto(config.model.tool_parser),
         reasoning_parser=_unless_none(config.model.reasoning_parser),
     )
-    submitter = Submitter(
-        engine,
-        library,
+    submitter = _submitter(config, served, state, own)
+    server = config.server
+    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+    told = observers(config.log, os.environ)
+    return application(state, submitter, server.drain_s, pages, told)
+
+
+def _submitter(
+    config: Config, served: Served, state: ServerState, own: hooks.Hooks
+) -> Submitter:
+    made = Submitter(
+        state.engine,
+        state.library,
         served.tokenizer,
         own,
         eos=served.eos,
         max_waiting=served.scheduler.max_waiting,
+        keeps_texts=config.log.prompts,
     )
-    submitter.prepare()
-    server = config.server
-    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
-    return application(state, submitter, server.drain_s, pages)
+    made.prepare()
+    return made
 
 
 def _unless_none(

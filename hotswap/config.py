@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hotswap.errors import StartFailed
+from hotswap.log_options import LogConfig
 from hotswap.options import Auto, Count, LoraConfig, check, from_environment
 from hotswap.parser_names import ReasoningParserName, ToolParserName
 from hotswap.server_options import ServerConfig
@@ -119,6 +120,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schedule: ScheduleConfig = ScheduleConfig()
     lora: LoraConfig = LoraConfig()
     hooks: HooksConfig = HooksConfig()
+    log: LogConfig = LogConfig()
 
 
 def load(

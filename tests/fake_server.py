@@ -3,7 +3,7 @@
 The model is called `tiny`; every character of a prompt is one token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from hotswap.adapters.sidecar import Sidecar
 from hotswap.api.application import application
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.shared.endpoints import Endpoints
+from hotswap.api.shared.request_record import Observer
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.engine.messages import Submit
@@ -111,6 +112,7 @@ def app_of(
     *,
     pages: CrossOrigin = PLAIN,
     tokenizer: Tokenizer | None = None,
+    observers: Sequence[Observer] = (),
     **changes: Any,
 ) -> Litestar:
     """`tokenizer`: the model's. `changes`: fields of the server's state."""
@@ -123,7 +125,7 @@ def app_of(
         eos=frozenset(),
         max_waiting=MAX_WAITING,
     )
-    return application(state, submitter, 0, pages)
+    return application(state, submitter, 0, pages, observers)
 
 
 # The least that each family's routes take.

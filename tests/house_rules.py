@@ -39,15 +39,18 @@ FLOORS = [
     {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.echo.vocabulary", "hotswap.echo.executor", "hotswap.echo.folder"},
-    {"hotswap.options", "hotswap.server_options"},
+    {"hotswap.options", "hotswap.server_options", "hotswap.log_options"},
+    {"hotswap.logs"},
     {"hotswap.config"},
     {"hotswap.start"},
     {"hotswap.assembly"},
     {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
+    {"hotswap.banner"},
     {"hotswap.serve", "hotswap.check"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
     # checked without them is checked.
+    {"hotswap.commands"},
     {"hotswap.cli"},
     {"hotswap.config_docs"},
     {"hotswap.demo"},
@@ -104,6 +107,7 @@ ONLY = {
         "hotswap.demo",
     },
     "prometheus_client": {"hotswap.api.metrics"},
+    "opentelemetry": {"hotswap.logs.traces"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
     "llguidance": {"hotswap.llguidance_grammar"},
     "triton": {"hotswap.model.gpu.kernels"},
@@ -112,19 +116,21 @@ ONLY = {
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
+        "hotswap.banner",
         "hotswap.serve",
         "hotswap.check",
-        "hotswap.cli",
+        "hotswap.commands",
         "hotswap.config_docs",
     },
     "hotswap.options": {
         "hotswap.config",
+        "hotswap.log_options",
         "hotswap.config_docs",
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
         "hotswap.check",
-        "hotswap.cli",
+        "hotswap.commands",
     },
     "hotswap.api.shared.schemas": {"hotswap.api"},
     "time": {
@@ -135,7 +141,8 @@ ONLY = {
         "hotswap.api.openai.shape",  # `created`, a date
         "hotswap.api.responses.response_shape",  # `created_at`, the same
         "hotswap.assembly",  # the same
-        "hotswap.cli",  # how long the start took
+        "hotswap.logs.traces",  # when a span ended
+        "hotswap.commands.serve_command",  # how long the start took
         "hotswap.serve",  # the same
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left

@@ -13,6 +13,7 @@ request_encoder             prompt and bad_words to tokens, beside the loop in
 running                     its jobs from acceptance to the last piece
 registration                adapters come, change and go; endpoints stand for some
 http_status                 the one table of codes; http_errors, djl_errors
-request_context             whose request a task works on
+request_context             whose request a task works on; request_record is what
+                            became of it
 server_state                what routes see, and its health
 """

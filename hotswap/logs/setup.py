@@ -1,0 +1,24 @@
+"""Setup: how log records are written, once at the start.
+
+Everything goes to standard error by the root logger: uvicorn's records, those of other
+libraries, and Python's warnings, too.
+"""
+
+import logging
+import sys
+
+from hotswap.log_options import LogFormat, LogLevel
+from hotswap.logs.json_format import JsonFormat
+from hotswap.logs.text_format import TextFormat
+
+
+def set_up(form: LogFormat = "text", level: LogLevel = "info") -> None:
+    """For this process; a second call takes the place of the first."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormat() if writes_json(form) else TextFormat())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+
+
+def writes_json(form: LogFormat) -> bool:
+    return form == "json" or (form == "auto" and not sys.stderr.isatty())
