@@ -142,6 +142,8 @@ ONLY = {
         "hotswap.api.responses.response_shape",  # `created_at`, the same
         "hotswap.assembly",  # the same
         "hotswap.logs.traces",  # when a span ended
+        "hotswap.logs.text_format",  # a date
+        "hotswap.logs.json_format",  # the same
         "hotswap.commands.serve_command",  # how long the start took
         "hotswap.serve",  # the same
         "hotswap.templates",  # deadlines

@@ -8,7 +8,7 @@ more would be a second way to say the same.
 
 import logging
 import re
-from datetime import UTC, datetime
+import time
 from typing import Any
 
 import msgspec
@@ -25,10 +25,13 @@ class JsonFormat(logging.Formatter):
     """Keys: time (UTC), level, logger, message; request_id, exception and the record's
     own `fields` where there are any."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (0, "")  # the last one, and how it is written
+
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC)
         told: dict[str, Any] = {
-            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": self._time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": cut(record.getMessage()),
@@ -41,6 +44,14 @@ class JsonFormat(logging.Formatter):
             told["exception"] = said[-MOST_OF_EXCEPTION:]
         return _encoded(told)
 
+    def _time(self, record: logging.LogRecord) -> str:
+        now = int(record.created)
+        second, text = self._second
+        if second != now:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+            self._second = (now, text)
+        return f"{text}.{int(record.msecs):03d}Z"
+
 
 def _encoded(told: dict[str, Any]) -> str:
     try:
@@ -48,4 +59,6 @@ def _encoded(told: dict[str, Any]) -> str:
     except UnicodeEncodeError:  # half a character, as names of folders may have
         cleaned = {name: printable(str(value)) for name, value in told.items()}
         text = _ENCODER.encode(cleaned).decode()
+    if text.isascii() and "\x7f" not in text:
+        return text
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -9,6 +9,7 @@ the queue, in prefill and in decoding. No text of a prompt or an answer is sent.
 The only module that imports `opentelemetry`; it is loaded by name.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from hotswap.errors import StartFailed
 from hotswap.logs.printable import MOST_OF_FIELD, cut, printable
 
 _CHATS = ("/v1/chat/completions", "/v1/responses")
+_LAST_S = 3.0  # for what is left at the end
 _MOST_JOBS = 16  # of a request whose times are told apart
 _FINISH = {"eos": "stop"}  # as OpenAI's answers have it
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -55,8 +57,7 @@ def traces(environment: Mapping[str, str]) -> "Traces":
 
 
 class Traces:
-    """An observer of requests. `close` on any thread; it may block while what is left
-    is sent."""
+    """An observer of requests. `close` blocks for `_LAST_S` at most."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         ours = Resource({"service.name": "hotswap", "service.version": __version__})
@@ -84,7 +85,10 @@ class Traces:
         span.end(end_ns)
 
     def close(self) -> None:
-        self._provider.shutdown()
+        """Send what is left; what nobody takes in time is lost."""
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(_LAST_S)
 
     def _tell_jobs(
         self, record: RequestRecord, running: Running, parent: Context, start_ns: int

@@ -60,7 +60,7 @@ class RequestRecord:
     @property
     def adapter(self) -> str:
         """One name or, of several, all; "" if it was refused before it was known."""
-        return _joined(request.adapter or BASE for request in self.requests)
+        return _joined([request.adapter or BASE for request in self.requests])
 
     @property
     def generation(self) -> str:
@@ -75,7 +75,7 @@ class RequestRecord:
     def finish(self) -> str:
         """Why its answers ended, each reason once."""
         pieces = self.running.lasts.values() if self.running else ()
-        return _joined(piece.finish for piece in pieces if piece.finish)
+        return _joined([piece.finish for piece in pieces if piece.finish])
 
     @property
     def stats(self) -> Sequence[JobStats]:
@@ -115,5 +115,5 @@ def note_jobs(requests: Sequence[JobRequest], running: Running | None = None) ->
         now.requests, now.running = requests, running
 
 
-def _joined(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(dict.fromkeys(names))

@@ -1,58 +1,20 @@
 """What a command is answered by a server, or by none, is one clear line."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 
 from hotswap.commands.remote import Remote
 from hotswap.errors import CommandFailed
+from tests.http_fake import FakeHttp, answering
 from tests.servers import free_port
 
 
-class Fake(HTTPServer):
-    """Answers everything with `answer`; keeps what came."""
-
-    answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def _answer(self) -> None:
-        assert isinstance(self.server, Fake)
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.seen.append((self.command, self.path, headers, body))
-        code, told, content = self.server.answer
-        self.send_response(code)
-        for name, value in told.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None: ...
-
-
 @pytest.fixture
-def fake() -> Iterator[Fake]:
-    with Fake() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+def fake() -> Iterator[FakeHttp]:
+    with answering() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def failure(url: str, key: str = "") -> str:
@@ -63,7 +25,7 @@ def failure(url: str, key: str = "") -> str:
     return said
 
 
-def test_the_key_goes_as_a_bearer_and_the_body_as_json(fake: Fake) -> None:
+def test_the_key_goes_as_a_bearer_and_the_body_as_json(fake: FakeHttp) -> None:
     Remote(fake.url + "/", "hs-1").ask("POST", "/v1/x", {"a": 1})
     Remote(fake.url.removeprefix("http://"), "").ask("DELETE", "/v1/y")
 
@@ -75,7 +37,7 @@ def test_the_key_goes_as_a_bearer_and_the_body_as_json(fake: Fake) -> None:
     assert "authorization" not in second[2]
 
 
-def test_no_server_is_said(fake: Fake) -> None:
+def test_no_server_is_said(fake: FakeHttp) -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
     assert failure(url) == f"no server at {url}: Connection refused"
@@ -92,7 +54,7 @@ def test_no_server_is_said(fake: Fake) -> None:
     ],
 )
 def test_what_the_server_says_is_told_with_its_code(
-    body: bytes, said: str, fake: Fake
+    body: bytes, said: str, fake: FakeHttp
 ) -> None:
     fake.answer = (401, {}, body)
 
@@ -103,7 +65,7 @@ def test_what_the_server_says_is_told_with_its_code(
     assert len(found) < 1200
 
 
-def test_the_key_follows_no_redirect(fake: Fake) -> None:
+def test_the_key_follows_no_redirect(fake: FakeHttp) -> None:
     fake.answer = (302, {"location": f"http://127.0.0.1:{free_port()}/"}, b"moved")
 
     assert "302" in failure(fake.url, "hs-secret")
@@ -111,7 +73,7 @@ def test_the_key_follows_no_redirect(fake: Fake) -> None:
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
+    fake: FakeHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
 
@@ -125,6 +87,6 @@ def test_a_url_of_something_else_is_refused(url: str) -> None:
     assert failure(url).startswith("--url ")
 
 
-def test_a_key_that_no_header_can_hold_is_refused(fake: Fake) -> None:
+def test_a_key_that_no_header_can_hold_is_refused(fake: FakeHttp) -> None:
     assert failure(fake.url, "a\r\nX-Other: b").startswith(fake.url)
     assert not fake.seen

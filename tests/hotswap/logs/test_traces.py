@@ -1,5 +1,7 @@
 """A request is a span on the client's trace, with its times below it."""
 
+import importlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +11,9 @@ from litestar.testing import TestClient
 from hotswap import assembly, config
 from hotswap.echo import app as echo
 from hotswap.errors import StartFailed
-from tests.fake_server import app_of
+from tests.fake_server import FakeEngine, app_of
 from tests.hotswap.logs.test_answer_line import FailingEngine
+from tests.http_fake import answering
 
 export = pytest.importorskip("opentelemetry.sdk.trace.export", reason="no [otel]")
 in_memory = pytest.importorskip(
@@ -153,6 +156,37 @@ def test_the_service_is_named_by_the_environment_or_hotswap(
         found.append(span.resource.attributes["service.name"])
 
     assert found == ["hotswap", "mine"]
+
+
+def test_they_reach_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = importlib.import_module(
+        "opentelemetry.proto.collector.trace.v1.trace_service_pb2"
+    ).ExportTraceServiceRequest()
+    with answering() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        made = traces.traces({})
+        with TestClient(app_of(FakeEngine(), observers=[made])) as client:
+            client.post("/v1/completions", json={"prompt": "a"}, headers=TRACEPARENT)
+
+    ((method, path, headers, body),) = collector.seen
+    assert (method, path) == ("POST", "/v1/traces")
+    assert headers["content-type"] == "application/x-protobuf"
+    request.ParseFromString(body)
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert (span.name, span.trace_id.hex()) == ("llm_request", TRACE)
+
+
+def test_a_collector_that_takes_nothing_holds_up_no_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traces, "_LAST_S", 0.01)
+    gate = threading.Event()
+    processor = export.SimpleSpanProcessor(in_memory.InMemorySpanExporter())
+    monkeypatch.setattr(processor, "shutdown", gate.wait)
+
+    traces.Traces(processor).close()  # returns
+
+    gate.set()
 
 
 @pytest.mark.parametrize(
