@@ -37,7 +37,7 @@ class AnswerLine:
     def close(self) -> None: ...
 
     def _fields(self, record: RequestRecord) -> dict[str, Any]:
-        running, stats, error = record.running, record.stats, record.trouble
+        running, stats, error = record.running, record.stats, record.error
         told: dict[str, Any] = {
             "code": record.code or None,
             "route": record.route,

@@ -79,7 +79,7 @@ class Traces:
             start_time=start_ns,
         )
         if record.end == "failed":
-            span.set_status(Status(StatusCode.ERROR, _name(str(record.trouble))))
+            span.set_status(Status(StatusCode.ERROR, _name(str(record.error))))
         if record.running is not None and span.is_recording():
             self._tell_jobs(record, record.running, set_span_in_context(span), start_ns)
         span.end(end_ns)
@@ -124,8 +124,8 @@ def _attributes(record: RequestRecord) -> dict[str, Any]:
         "hotswap.end": record.end,
         "hotswap.key": record.key_name,
     }
-    if record.trouble is not None:
-        told["error.type"] = type(record.trouble).__name__
+    if record.error is not None:
+        told["error.type"] = type(record.error).__name__
     if record.requests:
         params, adapter = record.requests[0].params, _name(record.adapter)
         told |= {

@@ -25,8 +25,9 @@ End = Literal["finished", "failed", "cancelled", "refused"]
 class RequestRecord:
     """`headers`: as ASGI has them. `route`: its path, with names for what varies in it.
     `requests`: its jobs, when it is known which they are; `running`: when they are
-    accepted. `error`: that it was answered with. `code`: HTTP's, 0 if there was no
-    answer. `began_at`: of the event loop's clock; `seconds`: to the end of the answer.
+    accepted. `error`: that it was answered with, also amid a stream. `code`: HTTP's, 0
+    if there was no answer. `began_at`: of the event loop's clock; `seconds`: to the end
+    of the answer.
     """
 
     request_id: str
@@ -44,18 +45,13 @@ class RequestRecord:
     def end(self) -> End:
         """A request is refused that the engine has not taken; it is cancelled if its
         client left."""
-        running, error = self.running, self.trouble
+        running, error = self.running, self.error
         if error is not None and not isinstance(error, ClientGone):
             is_refused = running is None and self.code != 500
             return "refused" if is_refused else "failed"
         if error is None and running is not None and running.is_over:
             return "finished"
         return "cancelled"
-
-    @property
-    def trouble(self) -> Exception | None:
-        """What kept it from finishing, also where a stream had begun."""
-        return self.error or (self.running.error if self.running else None)
 
     @property
     def adapter(self) -> str:

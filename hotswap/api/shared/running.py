@@ -63,7 +63,6 @@ class Running:
         # As generated, before any hook
         self.texts = [""] * len(tickets) if keeps_texts else None
         self.first_at: float | None = None  # the first piece, on the loop's clock
-        self.error: Exception | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -128,20 +127,16 @@ class Running:
 
     async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
         """Pieces of all jobs as they come, with the job's index."""
-        try:
-            async with aclosing(self._raw()) as raw:
-                async for index, piece in raw:
-                    self._note(index, piece)
-                    change = self._changes[index]
-                    if change is None:
-                        yield index, piece
-                    else:
-                        is_last = piece.finish is not None
-                        text = await asyncio.to_thread(change, piece.text, is_last)
-                        yield index, replace(piece, text=text)
-        except Exception as error:
-            self.error = error
-            raise
+        async with aclosing(self._raw()) as raw:
+            async for index, piece in raw:
+                self._note(index, piece)
+                change = self._changes[index]
+                if change is None:
+                    yield index, piece
+                else:
+                    is_last = piece.finish is not None
+                    text = await asyncio.to_thread(change, piece.text, is_last)
+                    yield index, replace(piece, text=text)
 
     def _note(self, index: int, piece: Piece) -> None:
         if self.first_at is None:

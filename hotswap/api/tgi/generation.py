@@ -17,7 +17,7 @@ from hotswap.api.shared.http_status import status
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
-from hotswap.api.shared.request_record import GENERATES
+from hotswap.api.shared.request_record import GENERATES, note_error
 from hotswap.api.shared.running import Answer, Running, collect, primed
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
@@ -141,6 +141,7 @@ async def _events(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.event(piece, answer)
     except Exception as error:
+        note_error(error)
         if not running.has_begun:
             raise
         # The status is out already: the error can only be an event.

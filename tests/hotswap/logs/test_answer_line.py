@@ -123,12 +123,13 @@ def test_a_request_that_the_engine_does_not_take_is_refused(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", [*BODIES, "/"])
 def test_an_answer_that_fails_tells_how_far_it_came_and_why(
-    stream: bool, caplog: pytest.LogCaptureFixture
+    path: str, stream: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with client_of(FailingEngine()) as client:
-        body = {"prompt": "abc", "stream": stream}
-        answer = client.post("/v1/completions", json=body)
+        body = {**BODIES.get(path, {"inputs": "abc"}), "stream": stream}
+        answer = client.post(path, json=body)
 
     ((end, told),) = lines(caplog)
     assert (end, told["code"]) == ("failed", 200 if stream else 500)
