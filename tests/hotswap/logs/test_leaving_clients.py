@@ -92,12 +92,18 @@ async def test_one_that_leaves_amid_its_body_is_cancelled_too() -> None:
     assert (record.end, record.code, record.running) == ("cancelled", 499, None)
 
 
+@dataclass
+class NamingEngine(FakeEngine):
+    """Who asks is known when the request comes to it."""
+
+    def post(self, message: Submit) -> None:
+        key_name.set("team-a")
+        super().post(message)
+
+
 async def test_the_name_of_the_key_is_known() -> None:
     told = Observed()
-    token = key_name.set("team-a")
-    try:
-        await client_of().ask(app_of(FakeEngine(), observers=[told]))
-    finally:
-        key_name.reset(token)
+
+    await client_of().ask(app_of(NamingEngine(), observers=[told]))
 
     assert [record.key_name for record in told.records] == ["team-a"]
