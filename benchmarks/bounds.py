@@ -133,9 +133,9 @@ def over_http(engine: Engine, loaded: Loaded, memory: MemoryPlan) -> float:
         endpoints=Endpoints(None),
         hooks=Hooks(),
     )
-    own, eos = Tokenizer(loaded.tokenizer), loaded.eos
-    many = {"max_waiting": 1000, "most_jobs": 1000}
-    submitter = Submitter(engine, library, own, Hooks(), eos=eos, **many)
+    own, eos, most = Tokenizer(loaded.tokenizer), loaded.eos, 1000
+    parts = engine, library, own, Hooks()
+    submitter = Submitter(*parts, eos=eos, max_waiting=most, most_jobs=most)
     bodies = BodyLimits(body_bytes=10**7, all_bodies_bytes=10**8, body_s=60)
     served = application(state, submitter, 5.0, bodies)
     config = uvicorn.Config(served, port=PORT, log_config=None, access_log=False)

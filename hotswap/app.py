@@ -48,7 +48,14 @@ def build(config: Config) -> Litestar:
     served = Served(
         executor=runner,
         kind=runner.kind,
-        types={"dtype": dtype, "compute_dtype": compute_dtype},
+        details={
+            "device": str(loaded.model.device),
+            "dtype": dtype,
+            "compute_dtype": compute_dtype,
+            "kernels": runner.kernels,
+            "max_batch": runner.max_batch,
+            "prefill_tokens": runner.prefill_tokens,
+        },
         memory=runner.memory,
         scheduler=_scheduler(config, runner, costs),
         tokenizer=Tokenizer(loaded.tokenizer),

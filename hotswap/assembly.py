@@ -3,6 +3,7 @@
 Who builds the executor loads what it takes; nothing here does.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from hotswap.library.registry import Registry
 from hotswap.library.timed_read import TimedRead
 from hotswap.library.watch import Watch
 from hotswap.limit_options import jobs_per_request
+from hotswap.logs.observers import observers
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
@@ -42,14 +44,14 @@ from scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What is served. `kind`: how it computes, `types`: in which. `name`: what the base
-    model is called if the configuration does not say. `context`: most tokens of a
-    prompt and its answer. `read`: an adapter's folder -> its generation, `compose`: a
-    sum's, on any thread."""
+    """What is served. `kind`: how it computes, `details`: on what, in which types, how
+    much at once. `name`: what the base model is called if the configuration does not
+    say. `context`: most tokens of a prompt and its answer. `read`: an adapter's folder
+    -> its generation, `compose`: a sum's, on any thread."""
 
     executor: Executor
     kind: str
-    types: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str | int] = field(default_factory=dict)
     memory: MemoryPlan
     scheduler: Scheduler
     tokenizer: Tokenizer
@@ -91,7 +93,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
             "kind": served.kind,
             "launches_ahead": executor.launches_ahead,
             "prefix_cache": engine.has_prefix_cache,
-            **served.types,
+            **served.details,
         },
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
@@ -104,18 +106,32 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         tool_parser=unless_auto(config.model.tool_parser),
         reasoning_parser=_unless_none(config.model.reasoning_parser),
     )
-    submitter = Submitter(
-        engine,
-        library,
+    submitter = _submitter(config, served, state, own)
+    return application(
+        state,
+        submitter,
+        config.server.drain_s,
+        _bodies(config),
+        pages=_pages(config),
+        observers=observers(config.log, os.environ),
+    )
+
+
+def _submitter(
+    config: Config, served: Served, state: ServerState, own: hooks.Hooks
+) -> Submitter:
+    made = Submitter(
+        state.engine,
+        state.library,
         served.tokenizer,
         own,
         eos=served.eos,
         max_waiting=served.scheduler.max_waiting,
         most_jobs=jobs_per_request(config.limits, served.scheduler.max_waiting),
+        keeps_texts=config.log.prompts,
     )
-    submitter.prepare()
-    pages, drain_s = _pages(config), config.server.drain_s
-    return application(state, submitter, drain_s, _bodies(config), pages)
+    made.prepare()
+    return made
 
 
 def _engine(config: Config, served: Served, store: Store, library: Library) -> Engine:

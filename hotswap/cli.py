@@ -1,150 +1,64 @@
-"""The command line: `hotswap serve` and `hotswap check`.
+"""The command line: `hotswap serve`, `check`, `status` and `adapters`.
 
 Light: all that can be told of flags, files and folders is told before the module that
 runs the command is loaded, and torch with it.
 """
 
 import argparse
-import gc
-import importlib
 import logging
 import os
 import sys
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-from hotswap import __version__, config, options, start
-from hotswap.errors import StartFailed
-from hotswap.model import model_path
+from hotswap import __version__
+from hotswap.commands import (
+    adapters_command,
+    check_command,
+    serve_command,
+    status_command,
+)
+from hotswap.errors import CommandFailed, StartFailed
+from hotswap.logs.printable import printable
+from hotswap.logs.setup import set_up
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """`usage`: a flag and its value, or a place on the line. `parsing`: argparse's."""
-
-    usage: str
-    about: str
-    parsing: dict[str, Any] = field(default_factory=dict)
-
-
-_MODEL = "folder, .gguf file or hub id; echo: no model, it says what it is told"
-# What sets a key of the configuration on the command line of `serve`.
-FLAGS = {
-    "model.path": Flag("MODEL", _MODEL, {"nargs": "?"}),
-    "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
-    "server.port": Flag("--port PORT", "to listen on", {"type": int}),
-    "server.host": Flag("--host HOST", "to listen on"),
-    "server.served_model_names": Flag(
-        "--served-model-name NAME",
-        "what the base model is called, in place of its own name; the first is what "
-        "answers say",
-        {"nargs": "+", "action": "extend"},
-    ),
-    "model.dtype": Flag(
-        "--dtype DTYPE", "auto (the fastest), float32, bfloat16 or float16"
-    ),
-    "model.device": Flag("--device DEVICE", "auto, cpu or cuda"),
-    "model.tool_parser": Flag(
-        "--tool-call-parser NAME", "in what form the model writes calls of tools"
-    ),
-    "model.reasoning_parser": Flag(
-        "--reasoning-parser NAME", "in what form the model writes its reasoning"
-    ),
-}
-
-_ABOUT = "Serve a model and its LoRA adapters, or check an adapter."
+_ABOUT = "Serve a model and its LoRA adapters, check an adapter, ask a running server."
 
 
 def main() -> None:
-    """Exit status 0 is success, 1 a refused adapter, 2 a bad flag, file or model, 3 a
-    server that did not start, 4 one that a bug has ended."""
+    """Exit status 0 is success, 1 a refused adapter or order, 2 a bad flag, file or
+    model, 3 a server that did not start, 4 one that a bug has ended."""
     args = parser().parse_args()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    set_up()
     try:
         sys.exit(args.run(args))
     except StartFailed as error:
-        sys.exit(_fail(str(error)))
+        sys.exit(_fail(str(error), 2))
+    except CommandFailed as error:
+        sys.exit(_fail(str(error), 1))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read what we print has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception:
+        log.critical("ended by a bug", exc_info=True)
+        sys.exit(4)
 
 
 def parser() -> argparse.ArgumentParser:
     """Where a flag sets a key of the configuration, its `dest` is `section.key`."""
     made = argparse.ArgumentParser(prog="hotswap", description=_ABOUT)
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = made.add_subparsers(required=True)
-    serve = commands.add_parser("serve", help="serve a model and its adapters")
-    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML")
-    for key, flag in FLAGS.items():
-        _add(serve, key, flag)
-    serve.set_defaults(run=_serve)
-    check = commands.add_parser("check", help="validate an adapter, without serving it")
-    check.add_argument("adapter", type=Path, metavar="ADAPTER_DIR")
-    check.add_argument("--json", action="store_true", help="one JSON object")
-    _add(check, "model.path", Flag("--model MODEL", _MODEL, {"required": True}))
-    for key in ("model.dtype", "model.device"):
-        _add(check, key, FLAGS[key])
-    check.set_defaults(run=_check)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    for command in (serve_command, check_command, status_command, adapters_command):
+        command.add_to(commands)
     return made
 
 
-def _add(command: argparse.ArgumentParser, key: str, flag: Flag) -> None:
-    name, _, metavar = flag.usage.rpartition(" ")
-    names = [name] if name else []
-    command.add_argument(
-        *names, dest=key, metavar=metavar, help=flag.about, **flag.parsing
-    )
-
-
-def flags(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What the line sets, by section and key; None is not set."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, value in vars(args).items():
-        section, dot, key = name.partition(".")
-        if dot:
-            found.setdefault(section, {})[key] = value
-    return found
-
-
-def _serve(args: argparse.Namespace) -> int:
-    begun_s = time.monotonic()
-    settings = config.load(args.config, flags(args), os.environ)
-    for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
-        log.warning("%s", line)
-    # What a start makes stays: to look through it again and again is a tenth of it.
-    gc.disable()
-    with start.ready(settings) as bound:
-        if settings.model.path == model_path.ECHO:
-            app = importlib.import_module("hotswap.echo.app")
-        else:
-            app = _heavy("hotswap.app")
-        serve = importlib.import_module("hotswap.serve")
-        return int(serve.run(app.build, settings, bound, begun_s))
-
-
-def _check(args: argparse.Namespace) -> int:
-    settings = config.load(None, flags(args))
-    model_path.check(settings.model.path)
-    return int(_heavy("hotswap.check").run(settings, args.adapter, as_json=args.json))
-
-
-def _heavy(module: str) -> ModuleType:
-    """torch and what needs it take many seconds: who asks for help, or mistypes, does
-    not wait for them."""
-    log.info("loading torch and what needs it")
-    return importlib.import_module(module)
-
-
-def _fail(message: str) -> int:
-    print(f"hotswap: {message}", file=sys.stderr)
-    return 2
+def _fail(message: str, status: int) -> int:
+    print(f"hotswap: {printable(message)}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

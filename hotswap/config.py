@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from hotswap import limit_options
 from hotswap.errors import StartFailed
 from hotswap.limit_options import LimitsConfig
+from hotswap.log_options import LogConfig
 from hotswap.options import Auto, Count, LoraConfig, check, from_environment
 from hotswap.parser_names import ReasoningParserName, ToolParserName
 from hotswap.server_options import ServerConfig
@@ -122,6 +123,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitsConfig = LimitsConfig()
     lora: LoraConfig = LoraConfig()
     hooks: HooksConfig = HooksConfig()
+    log: LogConfig = LogConfig()
 
 
 def load(

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from hotswap import cli, options
+from hotswap import options
+from hotswap.commands.serve_flags import FLAGS
 from hotswap.config import RENAMED, Config
 
 PAGE = Path("docs/configuration.md")
@@ -103,7 +104,7 @@ def keys(section: str) -> Iterator[Key]:
         for comment, name in _COMMENTED.findall(inspect.getsource(struct))
     }
     schema = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
-    flags = {key: flag.usage for key, flag in cli.FLAGS.items()}
+    flags = {key: flag.usage for key, flag in FLAGS.items()}
     variables = {key: variable for variable, key in options.variables().items()}
     for name, told in schema.items():
         if name in options.NEVER_ACT:

@@ -28,7 +28,8 @@ HotswapError
 │   └── DeviceFull           the device had no memory for a step so large
 ├── MergeFailed              the adapter could not be merged
 ├── MixFailed                the adapter could not run mixed
-└── StartFailed              the server cannot start: a bad flag, file or model
+├── StartFailed              the server cannot start: a bad flag, file or model
+└── CommandFailed            what a command asked of a running server was not done
 """
 
 
@@ -219,4 +220,8 @@ class MixFailed(HotswapError):
 
 
 class StartFailed(HotswapError):
+    pass
+
+
+class CommandFailed(HotswapError):
     pass

@@ -6,12 +6,15 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from litestar import Litestar
 
 from hotswap import connections, port
+from hotswap.api.shared.server_state import ServerState
+from hotswap.banner import Banner
 from hotswap.config import Config
 
 log = logging.getLogger(__name__)
@@ -37,7 +40,8 @@ def run(
         drain_s=server.drain_s,
         limits=settings.limits,
     )
-    running = Server(http, begun_s)
+    told = partial(_tell_ready, settings, application.state.server, begun_s)
+    running = Server(http, told)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
         running.run(sockets=bound)
     if running.ended:
@@ -49,9 +53,12 @@ class Server(uvicorn.Server):
     """Tells the engine at the first signal; uvicorn itself tells nobody until every
     connection is closed, and a long answer would keep its connection open."""
 
-    def __init__(self, settings: uvicorn.Config, begun_s: float) -> None:
+    def __init__(
+        self, settings: uvicorn.Config, tell_ready: Callable[[str], None]
+    ) -> None:
+        """`tell_ready`: is given the URL when it listens."""
         super().__init__(settings)
-        self._begun_s = begun_s
+        self._tell_ready = tell_ready
         self.ended: tuple[str, ...] = ()  # threads, by a bug
 
     async def on_tick(self, counter: int) -> bool:
@@ -66,9 +73,17 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and sockets:
             port.leave_to_next(sockets)
-            seconds = time.monotonic() - self._begun_s
-            log.info("ready url=%s seconds=%.1f", port.url(sockets[0]), seconds)
+            self._tell_ready(port.url(sockets[0]))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.drain()  # type: ignore[union-attr]
         super().handle_exit(sig, frame)
+
+
+def _tell_ready(
+    settings: Config, server: ServerState, begun_s: float, url: str
+) -> None:
+    seconds = time.monotonic() - begun_s
+    banner = Banner(settings, server, url, seconds)
+    told = {"fields": banner.fields(), "lines": banner.lines()}
+    log.info("ready url=%s seconds=%.1f", url, seconds, extra=told)

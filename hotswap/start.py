@@ -5,6 +5,7 @@ The port is bound here and handed on, so that nobody takes it while the model lo
 
 import importlib
 import importlib.util
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from hotswap.descriptors import descriptors, open_now, room
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.lock import locked
+from hotswap.logs.traces_wanted import check_traces
 from hotswap.model import model_path
 from hotswap.options import unless_auto
 from hotswap.port import bind
@@ -41,6 +43,7 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
     _check_connections(unless_auto(config.limits.connections))
     if config.hooks.module:
         _check_module(config.hooks.module)
+    check_traces(config.log, os.environ)
     with ExitStack() as held:
         if directory is not None:
             held.enter_context(locked(directory))

@@ -3,7 +3,7 @@
 The model is called `tiny`; every character of a prompt is one token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from hotswap.api.application import application
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.shared.endpoints import Endpoints
+from hotswap.api.shared.request_record import Observer
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.engine.messages import Submit
@@ -113,6 +114,7 @@ def app_of(
     *,
     pages: CrossOrigin = PLAIN,
     tokenizer: Tokenizer | None = None,
+    observers: Sequence[Observer] = (),
     **changes: Any,
 ) -> Litestar:
     """`tokenizer`: the model's. `changes`: fields of the server's state."""
@@ -126,7 +128,7 @@ def app_of(
         max_waiting=MAX_WAITING,
         most_jobs=MAX_WAITING,
     )
-    return application(state, submitter, 0, ROOMY, pages)
+    return application(state, submitter, 0, ROOMY, pages=pages, observers=observers)
 
 
 # The least that each family's routes take.

@@ -40,15 +40,23 @@ FLOORS = [
     {"hotswap.api.openapi"},
     {"hotswap.api"},
     {"hotswap.echo.vocabulary", "hotswap.echo.executor", "hotswap.echo.folder"},
-    {"hotswap.options", "hotswap.server_options", "hotswap.limit_options"},
+    {
+        "hotswap.options",
+        "hotswap.server_options",
+        "hotswap.limit_options",
+        "hotswap.log_options",
+    },
+    {"hotswap.logs"},
     {"hotswap.config"},
     {"hotswap.start"},
     {"hotswap.assembly"},
     {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
+    {"hotswap.banner"},
     {"hotswap.serve", "hotswap.check"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
     # checked without them is checked.
+    {"hotswap.commands"},
     {"hotswap.cli"},
     {"hotswap.config_docs"},
     {"hotswap.demo"},
@@ -105,6 +113,7 @@ ONLY = {
         "hotswap.demo",
     },
     "prometheus_client": set(),  # its parsers are the oracle of the tests
+    "opentelemetry": {"hotswap.logs.traces"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
     "llguidance": {"hotswap.llguidance_grammar"},
     "triton": {"hotswap.model.gpu.kernels"},
@@ -113,9 +122,10 @@ ONLY = {
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
+        "hotswap.banner",
         "hotswap.serve",
         "hotswap.check",
-        "hotswap.cli",
+        "hotswap.commands",
         "hotswap.config_docs",
     },
     "hotswap.limit_options": {
@@ -128,12 +138,13 @@ ONLY = {
         "hotswap.limit_options",
         "hotswap.start",
         "hotswap.connections",
+        "hotswap.log_options",
         "hotswap.config_docs",
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
         "hotswap.check",
-        "hotswap.cli",
+        "hotswap.commands",
     },
     "hotswap.api.shared.schemas": {"hotswap.api"},
     "time": {
@@ -144,7 +155,10 @@ ONLY = {
         "hotswap.api.openai.shape",  # `created`, a date
         "hotswap.api.responses.response_shape",  # `created_at`, the same
         "hotswap.assembly",  # the same
-        "hotswap.cli",  # how long the start took
+        "hotswap.logs.traces",  # when a span ended
+        "hotswap.logs.text_format",  # a date
+        "hotswap.logs.json_format",  # the same
+        "hotswap.commands.serve_command",  # how long the start took
         "hotswap.serve",  # the same
         "hotswap.api.metrics.router_families",  # the timestamp of a list
         "hotswap.library.timed_read",

@@ -5,8 +5,9 @@ watch, stop the library.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -36,6 +37,7 @@ from hotswap.api.openai import chat, completions
 from hotswap.api.openapi import page
 from hotswap.api.request_bodies import BodyLimits
 from hotswap.api.responses import route as responses
+from hotswap.api.shared.request_record import Observer
 from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.api.tgi import generation, info
@@ -71,34 +73,18 @@ def application(
     submitter: Submitter,
     drain_s: float,
     bodies: BodyLimits,
+    *,
     pages: CrossOrigin = PLAIN,
+    observers: Sequence[Observer] = (),
 ) -> Litestar:
-    """The HTTP application around an engine that is not started yet.
+    """The HTTP application around an engine that is not started yet. `observers`: are
+    told of each request that generates.
 
     Its own state has `drain()`, which from any thread begins a shutdown that accepts
     nothing more and lets what was accepted finish within `drain_s`; `answers`, counted
-    by code; and `ended()`, the threads that do not run: none while the server is up,
-    unless a bug has ended it.
+    by code; `server`, what routes see; and `ended()`, the threads that do not run: none
+    while the server is up, unless a bug has ended it.
     """
-
-    watch = state.watch
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        state.engine.start()
-        await asyncio.to_thread(state.library.start)
-        if watch is not None:
-            await asyncio.to_thread(watch.start)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(state.engine.stop, drain_s)
-            if watch is not None:
-                await asyncio.to_thread(watch.stop)
-            await asyncio.to_thread(state.library.stop)
-            submitter.close()
-            await asyncio.to_thread(RENDERER.close)
-
     made = _Msgspec(
         [*(route for part in PARTS for route in part.ROUTES), page.files()],
         dependencies={
@@ -106,12 +92,13 @@ def application(
             "submitter": Provide(lambda: submitter, sync_to_thread=False),
         },
         exception_handlers={**_ERRORS, HotswapError: counted(state.refusals)},
-        lifespan=[lifespan],
+        lifespan=[partial(_lifespan, state, submitter, drain_s, observers)],
         state=State(
             {
                 "drain": lambda: state.engine.drain(drain_s),
                 "ended": lambda: state.health.ended,
                 "answers": state.answers,
+                "server": state,
             }
         ),
         before_request=pages.admit,
@@ -121,8 +108,34 @@ def application(
         openapi_config=page.config(),
     )
     # Around the routing, too: what no route matches is an answer like any other.
-    made.asgi_handler = Middleware(made.asgi_handler, state.answers, bodies)
+    made.asgi_handler = Middleware(made.asgi_handler, state.answers, bodies, observers)
     return made
+
+
+@asynccontextmanager
+async def _lifespan(
+    state: ServerState,
+    submitter: Submitter,
+    drain_s: float,
+    observers: Sequence[Observer],
+    _: Litestar,
+) -> AsyncIterator[None]:
+    watch = state.watch
+    state.engine.start()
+    await asyncio.to_thread(state.library.start)
+    if watch is not None:
+        await asyncio.to_thread(watch.start)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(state.engine.stop, drain_s)
+        if watch is not None:
+            await asyncio.to_thread(watch.stop)
+        await asyncio.to_thread(state.library.stop)
+        submitter.close()
+        await asyncio.to_thread(RENDERER.close)
+        for observer in observers:
+            await asyncio.to_thread(observer.close)
 
 
 class _Msgspec(Litestar):

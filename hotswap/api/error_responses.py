@@ -13,6 +13,7 @@ from hotswap.api.djl import shape as djl_shape
 from hotswap.api.openai import shape as openai_shape
 from hotswap.api.shared.http_errors import ClientGone
 from hotswap.api.shared.http_status import status
+from hotswap.api.shared.request_record import note_error
 from hotswap.api.tgi import shape as tgi_shape
 from hotswap.errors import HotswapError
 
@@ -40,6 +41,7 @@ _FAMILIES = (
 
 def known_error(request: Request, error: HotswapError) -> Response:
     """One of our own tree."""
+    note_error(error)
     if isinstance(error, ClientGone):
         log.debug("the client has left path=%r", request.scope["path"])
     code = status(error, _changed(request))
@@ -52,6 +54,7 @@ def known_error(request: Request, error: HotswapError) -> Response:
 
 def router_error(request: Request, error: HTTPException) -> Response:
     """Litestar's own: no such route, another method, a body too large."""
+    note_error(error)
     text = error.detail
     if isinstance(error, NotFoundException):
         path = request.scope["path"][:200]
@@ -64,6 +67,7 @@ def router_error(request: Request, error: HTTPException) -> Response:
 
 def unexpected_error(request: Request, error: Exception) -> Response:
     """A bug: the client is told nothing of it, the log all."""
+    note_error(error)
     log.exception("unexpected error path=%r", request.scope["path"], exc_info=error)
     return _answer(request, HotswapError("internal error, see the server's log"), 500)
 

@@ -36,6 +36,10 @@ def build(config: Config) -> Litestar:
     served = Served(
         executor=EchoExecutor(vocabulary),
         kind=EchoExecutor.kind,
+        details={
+            "max_batch": max_batch,
+            "prefill_tokens": limits.prefill_tokens,
+        },
         memory=_memory(config, kv_tokens),
         scheduler=Scheduler(POLICIES[schedule.policy](), limits),
         tokenizer=Tokenizer(vocabulary, template=TEMPLATE),

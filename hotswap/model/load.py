@@ -46,6 +46,7 @@ def load(source: str, dtype: str | None, device: str | None) -> Loaded:
     Raises StartFailed with one line that names what is wrong.
     """
     check(source)
+    _join_our_log()
     where = _device(device)
     begun_s = time.perf_counter()
     path, name = Path(source).expanduser(), base_name(source)
@@ -86,6 +87,14 @@ def load(source: str, dtype: str | None, device: str | None) -> Loaded:
         eos=_eos(model, tokenizer),
         kernels=chosen.kernels,
     )
+
+
+def _join_our_log() -> None:
+    """What the libraries say goes where our records go."""
+    for name in ("transformers", "huggingface_hub"):
+        theirs = logging.getLogger(name)
+        theirs.handlers.clear()
+        theirs.propagate = True
 
 
 def convert_gguf(path: Path) -> Path:

@@ -33,6 +33,7 @@ def test_check_says_ok_of_a_good_adapter_and_exits_with_0(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{adapter_folders / 'a3'}: ok, generation ")
     assert "rank 8" in done.stdout
+    assert "\r" not in done.stderr, "a bar is for a terminal"
 
 
 @pytest.mark.slow

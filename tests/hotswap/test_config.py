@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from hotswap import cli, config, config_docs
+from hotswap.commands.flag import set_keys
+from hotswap.commands.serve_flags import FLAGS, GROUPS
 from hotswap.errors import StartFailed
 from scheduler import POLICIES
 
@@ -29,6 +31,8 @@ BAD_VALUES = {
     "an unknown policy": ('[schedule]\npolicy = "best"', "schedule.policy"),
     "a batch that is true": ("[schedule]\nmax_batch = true", "schedule.max_batch"),
     "a wait without end": ("[schedule]\npatience_s = inf", "schedule.patience_s"),
+    "an unknown form of the log": ('[log]\nformat = "xml"', "log.format"),
+    "an unknown level": ('[log]\nlevel = "loud"', "log.level"),
     "a key by its old name": ("[schedule]\nmax_wait_s = 2.0", "schedule.patience_s"),
 }
 
@@ -111,7 +115,7 @@ def test_without_file_and_flags_everything_has_its_default() -> None:
 def test_every_served_model_name_of_the_command_line_is_kept_in_order() -> None:
     line = "serve m --served-model-name a org/b:v1 --port 1 --served-model-name c"
 
-    flags = cli.flags(cli.parser().parse_args(line.split()))
+    flags = set_keys(cli.parser().parse_args(line.split()))
 
     names = config.load(None, flags).server.served_model_names
     assert names == ("a", "org/b:v1", "c")
@@ -141,7 +145,8 @@ def test_every_flag_that_sets_a_key_sets_one_that_is_there() -> None:
         for key in getattr(config.Config(), section).__struct_fields__
     }
 
-    assert cli.FLAGS.keys() <= keys
+    assert FLAGS.keys() <= keys
+    assert {key.partition(".")[0] for key in FLAGS} == GROUPS.keys()
 
 
 @pytest.mark.parametrize(

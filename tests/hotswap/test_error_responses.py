@@ -13,6 +13,7 @@ from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
     ClientError,
+    CommandFailed,
     HotswapError,
     NoRenderer,
     StartFailed,
@@ -20,7 +21,7 @@ from hotswap.errors import (
 )
 from tests.fake_server import FakeEngine, app_of
 
-NEVER_SENT = {HotswapError, ClientError, StartFailed}
+NEVER_SENT = {HotswapError, ClientError, StartFailed, CommandFailed}
 
 
 def tree(root: type[HotswapError]) -> set[type[HotswapError]]:

@@ -23,7 +23,7 @@ def test_a_thread_that_a_bug_has_ended_ends_the_process(
     http = connections.http(
         Litestar([], state=state, logging_config=None), host="", port=0, drain_s=1
     )
-    server = Server(http, begun_s=0)
+    server = Server(http, tell_ready=lambda url: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     with caplog.at_level(logging.CRITICAL):
         thread.start()

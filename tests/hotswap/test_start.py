@@ -15,6 +15,7 @@ import pytest
 
 from hotswap import __version__, port
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE
+from hotswap.commands.serve_flags import GROUPS
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE
 from hotswap.library.lock import locked
@@ -59,12 +60,19 @@ def light(*commands: list[str], **environment: str) -> list[tuple[int, str, str]
 
 
 def test_help_the_version_and_a_wrong_flag_need_nothing_heavy() -> None:
-    about, version, wrong, none = light(
-        ["--help"], ["--version"], ["serve", "--prot", "1"], ["sevre"]
+    about, serve, version, wrong, none = light(
+        ["--help"],
+        ["serve", "--help"],
+        ["--version"],
+        ["serve", "--prot", "1"],
+        ["sevre"],
     )
 
     assert about[0] == 0
-    assert "serve" in about[1]
+    for command in ("serve", "check", "status", "adapters"):
+        assert command in about[1]
+    for group in GROUPS.values():
+        assert f"\n{group}:\n" in serve[1]
     assert version == (0, f"hotswap {__version__}\n", "")
     assert wrong[0] == none[0] == 2
     assert "--prot" in wrong[2]

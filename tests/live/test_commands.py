@@ -29,7 +29,9 @@ CALLS = sorted(
         for page in PAGES
         for block in blocks(page)
         if block.language in ("sh", "ini")
-        for line in re.findall(r"\bhotswap ((?:serve|check) [^\n]*)", block.text)
+        for line in re.findall(
+            r"\bhotswap ((?:serve|check|status|adapters) [^\n]*)", block.text
+        )
     }
 )
 EXAMPLES = {

@@ -44,6 +44,10 @@ def test_how_tokens_are_computed_is_told(live: Live) -> None:
         "kind": "llama",
         "launches_ahead": False,
         "prefix_cache": True,
+        "device": "cpu",
         "dtype": "float32",
         "compute_dtype": "float32",
+        "kernels": status["executor"]["kernels"],  # as timed here
+        "max_batch": 16,
+        "prefill_tokens": 256,
     }

@@ -19,6 +19,7 @@ from hotswap.api.shared.djl_errors import UnknownEndpoint
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.request_record import GENERATES, note_error
 from hotswap.api.shared.running import Answer, Running, collect, primed
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
@@ -28,7 +29,7 @@ from hotswap.sampling_params import SamplingParams
 _EVENTS = "text/event-stream"
 
 
-@post("/invocations", status_code=200)
+@post("/invocations", status_code=200, opt=GENERATES)
 async def invocations(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
@@ -43,6 +44,7 @@ async def invocations(
         "/endpoints/{model:str}/invocations",  # where SageMaker's own clients post
     ],
     status_code=200,
+    opt=GENERATES,
 )
 async def predictions(
     request: Request,
@@ -168,6 +170,7 @@ async def _lines(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.line(piece, answer)
     except Exception as error:
+        note_error(error)
         if not running.has_begun:
             raise
         # The status is out already: DJL's last line says so.

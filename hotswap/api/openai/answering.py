@@ -19,6 +19,7 @@ from hotswap.api.shared.grammar_spec import GrammarSpec
 from hotswap.api.shared.http_status import status
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
+from hotswap.api.shared.request_record import note_error
 from hotswap.api.shared.running import Running, collect, primed
 from hotswap.api.shared.selection import Selection
 from hotswap.api.shared.server_state import ServerState
@@ -111,6 +112,7 @@ async def _stream(running: Running, shape: ResponseShape) -> AsyncIterator[bytes
             yield event(shape.usage_chunk(used))
         yield b"data: [DONE]\n\n"
     except Exception as error:
+        note_error(error)
         if not running.has_begun:
             raise
         # The status is out already: the error can only be an event.

@@ -9,11 +9,12 @@ from hotswap.api.openai.chat_schemas import Chat
 from hotswap.api.openai.chat_shape import ChatShape
 from hotswap.api.openai.chat_turn import turn_of
 from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.request_record import GENERATES
 from hotswap.api.shared.server_state import Injected
 from hotswap.api.shared.submission import InjectedSubmitter
 
 
-@post("/v1/chat/completions", status_code=200)
+@post("/v1/chat/completions", status_code=200, opt=GENERATES)
 async def chat_completions(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:

@@ -10,12 +10,13 @@ from hotswap.api.openai.schemas import Completion
 from hotswap.api.openai.structured import grammar_of
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.request_record import GENERATES
 from hotswap.api.shared.server_state import Injected
 from hotswap.api.shared.submission import InjectedSubmitter
 from hotswap.errors import BadRequest
 
 
-@post("/v1/completions", status_code=200)
+@post("/v1/completions", status_code=200, opt=GENERATES)
 async def completions(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:

@@ -12,6 +12,7 @@ from hotswap.api.responses.chat_request import chat_of, renamed
 from hotswap.api.responses.response_shape import ResponsesShape, sent
 from hotswap.api.responses.schemas import Responses
 from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.request_record import GENERATES, note_error
 from hotswap.api.shared.running import Running, collect, primed
 from hotswap.api.shared.selection import Selection
 from hotswap.api.shared.server_state import Injected, ServerState
@@ -19,7 +20,7 @@ from hotswap.api.shared.submission import InjectedSubmitter, Submitter
 from hotswap.errors import ClientError
 
 
-@post("/v1/responses", status_code=200)
+@post("/v1/responses", status_code=200, opt=GENERATES)
 async def responses(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
@@ -62,6 +63,7 @@ async def _stream(running: Running, shape: ResponsesShape) -> AsyncIterator[byte
             if chunk:
                 yield chunk
     except Exception as error:
+        note_error(error)
         if not shape.has_begun:
             raise  # its status has not gone out
         yield sent(shape.failed(str(error)))

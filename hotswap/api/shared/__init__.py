@@ -14,5 +14,7 @@ request_context             its id and who asks, for whoever works on it
 running                     its jobs from acceptance to the last piece
 registration                adapters come, change and go; endpoints stand for some
 http_status                 the one table of codes; http_errors, djl_errors
+request_context             whose request a task works on; request_record is what
+                            became of it
 server_state                what routes see, and its health
 """

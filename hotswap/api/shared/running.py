@@ -47,6 +47,8 @@ class Running:
         tickets: Sequence[Ticket],
         changes: Sequence[Change | None],
         tokenizers: Sequence[Tokenizer],
+        *,
+        keeps_texts: bool = False,
     ) -> None:
         """Of each job: what the hooks do to its text, None for nothing; and what its
         tokens are written in."""
@@ -56,11 +58,31 @@ class Running:
         self._changes = changes
         self._modes: dict[int, set[str]] = {}
         self.cached: dict[int, int] = {}  # prompt tokens, of each job with a piece
+        self.generated = 0  # tokens
+        self.lasts: dict[int, Piece] = {}  # of each job that is over
+        # As generated, before any hook
+        self.texts = [""] * len(tickets) if keeps_texts else None
+        self.first_at: float | None = None  # the first piece, on the loop's clock
 
     @property
     def has_begun(self) -> bool:
         """Whether a piece has come: an error before has a status of its own."""
         return bool(self._modes)
+
+    @property
+    def asked_at(self) -> float:
+        """When its jobs were posted: on the engine's clock, which is the loop's."""
+        return self._tickets[0].opened_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every job has had its last piece."""
+        return len(self.lasts) == len(self._tickets)
+
+    @property
+    def modes(self) -> set[str]:
+        """In which steps gave its jobs tokens so far."""
+        return set().union(*self._modes.values())
 
     @property
     def prompt_tokens(self) -> int:
@@ -107,8 +129,7 @@ class Running:
         """Pieces of all jobs as they come, with the job's index."""
         async with aclosing(self._raw()) as raw:
             async for index, piece in raw:
-                self._modes.setdefault(index, set()).add(piece.mode.value)
-                self.cached[index] = piece.cached_tokens
+                self._note(index, piece)
                 change = self._changes[index]
                 if change is None:
                     yield index, piece
@@ -116,6 +137,17 @@ class Running:
                     is_last = piece.finish is not None
                     text = await asyncio.to_thread(change, piece.text, is_last)
                     yield index, replace(piece, text=text)
+
+    def _note(self, index: int, piece: Piece) -> None:
+        if self.first_at is None:
+            self.first_at = asyncio.get_running_loop().time()
+        self._modes.setdefault(index, set()).add(piece.mode.value)
+        self.cached[index] = piece.cached_tokens
+        self.generated += piece.token is not None
+        if self.texts is not None:
+            self.texts[index] += piece.text
+        if piece.finish is not None:
+            self.lasts[index] = piece
 
     async def _raw(self) -> AsyncGenerator[tuple[int, Piece], None]:
         if len(self._tickets) == 1:

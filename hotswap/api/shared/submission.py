@@ -13,6 +13,7 @@ from hotswap.adapters.sidecar import NOTHING
 from hotswap.api.shared.job_request import JobRequest
 from hotswap.api.shared.request_context import key_name
 from hotswap.api.shared.request_encoder import RequestEncoder
+from hotswap.api.shared.request_record import note_jobs
 from hotswap.api.shared.running import Running
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Submit
@@ -50,15 +51,18 @@ class Submitter:
         eos: Set[int],
         max_waiting: int,
         most_jobs: int,
+        keeps_texts: bool = False,
     ) -> None:
         """`tokenizer`, `eos`: the model's, and the tokens that end its texts.
-        `max_waiting`: most jobs that wait, `most_jobs`: of one request."""
+        `max_waiting`: most jobs that wait, `most_jobs`: of one request. `keeps_texts`:
+        of answers, for the log."""
         self._engine = engine
         self._library = library
         self._tokenizer = tokenizer
         self._hooks = hooks
         self._max_waiting = max_waiting
         self._most_jobs = most_jobs
+        self._keeps_texts = keeps_texts
         self._encoder = RequestEncoder(library, tokenizer, eos=eos, limit=engine.limit)
 
     def prepare(self) -> None:
@@ -93,6 +97,7 @@ class Submitter:
 
         `selected_by` names the adapter's field in errors.
         """
+        note_jobs(requests)
         tickets: list[Ticket] = []
         changes = [await self._hooks.change(each.adapter or BASE) for each in requests]
         tokenizers = await self._encoder.encode(requests)
@@ -117,7 +122,11 @@ class Submitter:
                 ticket.close()
             raise
         used = [own or self._tokenizer for own in tokenizers]
-        return Running(requests, tickets, changes, used)
+        running = Running(
+            requests, tickets, changes, used, keeps_texts=self._keeps_texts
+        )
+        note_jobs(requests, running)
+        return running
 
     async def ask(
         self, adapter: str, do: Callable[[Tokenizer], _Made], size: int

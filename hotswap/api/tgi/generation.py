@@ -17,6 +17,7 @@ from hotswap.api.shared.http_status import status
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
+from hotswap.api.shared.request_record import GENERATES, note_error
 from hotswap.api.shared.running import Answer, Running, collect, primed
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
@@ -26,7 +27,7 @@ from hotswap.errors import BadRequest
 from hotswap.sampling_params import SamplingParams
 
 
-@post("/", status_code=200)
+@post("/", status_code=200, opt=GENERATES)
 async def compatible(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
@@ -34,7 +35,7 @@ async def compatible(
     return await _generate(request, server, submitter, in_list=True)
 
 
-@post("/generate", status_code=200)
+@post("/generate", status_code=200, opt=GENERATES)
 async def generate(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
@@ -42,7 +43,7 @@ async def generate(
     return await _generate(request, server, submitter, streams=False)
 
 
-@post("/generate_stream", status_code=200)
+@post("/generate_stream", status_code=200, opt=GENERATES)
 async def generate_stream(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
@@ -140,6 +141,7 @@ async def _events(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
             answer.add(piece)
             yield shape.event(piece, answer)
     except Exception as error:
+        note_error(error)
         if not running.has_begun:
             raise
         # The status is out already: the error can only be an event.

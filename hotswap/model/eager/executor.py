@@ -74,7 +74,7 @@ class EagerExecutor:
         swappables: list[Swappable] = [*linears, *others]
         self.layout = adapter_layout(loaded.name, skeleton, linears, others)
         self.weights = Weights(swappables, self.memory.slots, device)
-        self.kind = chosen.kind
+        self.kind, self.kernels = chosen.kind, loaded.kernels.name
         self.kv_tokens = self.memory.kv_tokens
         self._device = device
         self._lora = chosen.lora

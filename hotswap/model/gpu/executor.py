@@ -49,6 +49,7 @@ class GpuExecutor:
     """Owned by the engine thread. None means what suits the budget and the device."""
 
     kind = "llama on graphs"
+    kernels = "Triton's and cuBLAS"
     launches_ahead = True
     block_tokens = BLOCK_TOKENS
     shares_blocks = True

@@ -24,6 +24,10 @@ class Kernels(Protocol):
     """`x` is [rows, in], a weight [out, in] as `pack` returned it."""
 
     @property
+    def name(self) -> str:
+        """What people may call them."""
+
+    @property
     def copies(self) -> bool:
         """Whether a packed weight has memory of its own."""
 
@@ -47,6 +51,7 @@ class Kernels(Protocol):
 
 
 class Plain:
+    name = "torch's own"
     copies = False
     widens = False
 
@@ -82,6 +87,7 @@ class OneDNN:
     widens = False
 
     def __init__(self, rows: int = 16, apart_from: int | None = None) -> None:
+        self.name = f"oneDNN's, packed for {rows} rows"
         self.apart_from = apart_from
         self._rows = rows
         ops = torch.ops.mkldnn

@@ -32,6 +32,7 @@ class Widening:
     only these kernels can read it. Any number of threads computes the same bits.
     """
 
+    name = "our own, which widen bfloat16 weights to float32"
     copies = True
     widens = True
 

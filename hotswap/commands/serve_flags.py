@@ -1,0 +1,39 @@
+"""ServeFlags: what sets a key of the configuration on the command line of `serve`."""
+
+from hotswap.commands.flag import Flag
+
+MODEL = "folder, .gguf file or hub id; echo: no model, it says what it is told"
+
+FLAGS = {
+    "model.path": Flag("MODEL", MODEL, {"nargs": "?"}),
+    "model.dtype": Flag(
+        "--dtype DTYPE", "auto (the fastest), float32, bfloat16 or float16"
+    ),
+    "model.device": Flag("--device DEVICE", "auto, cpu or cuda"),
+    "model.tool_parser": Flag(
+        "--tool-call-parser NAME", "in what form the model writes calls of tools"
+    ),
+    "model.reasoning_parser": Flag(
+        "--reasoning-parser NAME", "in what form the model writes its reasoning"
+    ),
+    "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
+    "server.port": Flag("--port PORT", "to listen on", {"type": int}),
+    "server.host": Flag("--host HOST", "to listen on"),
+    "server.served_model_names": Flag(
+        "--served-model-name NAME",
+        "what the base model is called, in place of its own name; the first is what "
+        "answers say",
+        {"nargs": "+", "action": "extend"},
+    ),
+    "log.format": Flag(
+        "--log-format FORMAT", "text, json, or auto: json where this is no terminal"
+    ),
+    "log.level": Flag("--log-level LEVEL", "debug, info, warning or error"),
+}
+# By section, as --help shows them.
+GROUPS = {
+    "model": "the model",
+    "adapters": "its adapters",
+    "server": "how it is reached",
+    "log": "what is written on standard error",
+}
