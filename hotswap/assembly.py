@@ -31,7 +31,7 @@ from hotswap.library.watch import Watch
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
-from hotswap.start import adapters_directory
+from hotswap.start import adapters_directory, key_ring
 from hotswap.tokenizer import Tokenizer
 from scheduler import Scheduler
 
@@ -108,6 +108,8 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         model_path=config.model.path,
         tool_parser=unless_auto(config.model.tool_parser),
         reasoning_parser=_unless_none(config.model.reasoning_parser),
+        keys=key_ring(config),
+        metrics_need_no_key=config.server.metrics_need_no_key,
     )
     submitter = Submitter(
         engine,
@@ -118,9 +120,12 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         max_waiting=served.scheduler.max_waiting,
     )
     submitter.prepare()
+    return application(state, submitter, config.server.drain_s, _pages(config))
+
+
+def _pages(config: Config) -> CrossOrigin:
     server = config.server
-    pages = CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
-    return application(state, submitter, server.drain_s, pages)
+    return CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
 
 
 def _unless_none(

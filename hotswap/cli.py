@@ -1,4 +1,4 @@
-"""The command line: `hotswap serve` and `hotswap check`.
+"""The command line: `hotswap serve`, `hotswap check` and `hotswap key`.
 
 Light: all that can be told of flags, files and folders is told before the module that
 runs the command is loaded, and torch with it.
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hotswap import __version__, config, options, start
+from hotswap import __version__, config, key_command, options, start
 from hotswap.errors import StartFailed
 from hotswap.model import model_path
 
@@ -39,6 +39,15 @@ FLAGS = {
     "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
     "server.port": Flag("--port PORT", "to listen on", {"type": int}),
     "server.host": Flag("--host HOST", "to listen on"),
+    "server.api_keys": Flag("--api-keys FILE", "of keys that may ask for inference"),
+    "server.admin_keys": Flag("--admin-keys FILE", "of keys that may do everything"),
+    "server.allow_anyone": Flag(
+        "--allow-anyone",
+        "start without an admin key although others can reach HOST",
+        {"action": "store_const", "const": True},
+    ),
+    "server.tls_cert": Flag("--tls-cert FILE", "PEM, the chain too: serve HTTPS"),
+    "server.tls_key": Flag("--tls-key FILE", "PEM, the certificate's"),
     "server.served_model_names": Flag(
         "--served-model-name NAME",
         "what the base model is called, in place of its own name; the first is what "
@@ -57,7 +66,7 @@ FLAGS = {
     ),
 }
 
-_ABOUT = "Serve a model and its LoRA adapters, or check an adapter."
+_ABOUT = "Serve a model and its LoRA adapters, check an adapter, or make a key."
 
 
 def main() -> None:
@@ -92,12 +101,14 @@ def parser() -> argparse.ArgumentParser:
     for key in ("model.dtype", "model.device"):
         _add(check, key, FLAGS[key])
     check.set_defaults(run=_check)
+    key_command.add(commands)
     return made
 
 
 def _add(command: argparse.ArgumentParser, key: str, flag: Flag) -> None:
-    name, _, metavar = flag.usage.rpartition(" ")
-    names = [name] if name else []
+    words = flag.usage.split()
+    names = [word for word in words if word.startswith("--")]
+    metavar = words[-1] if words != names else None
     command.add_argument(
         *names, dest=key, metavar=metavar, help=flag.about, **flag.parsing
     )

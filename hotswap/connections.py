@@ -50,9 +50,12 @@ def http(
     host: str,
     port: int,
     drain_s: float,
+    tls_cert: str = "",
+    tls_key: str = "",
     limits: ConnectionLimits = ConnectionLimits(),
 ) -> uvicorn.Config:
-    """uvicorn's settings. Raises this process' soft limit of descriptors."""
+    """uvicorn's settings. `tls_cert`, `tls_key`: paths of PEM files; "" is HTTP.
+    Raises this process' soft limit of descriptors."""
     most, at_once = room(descriptors(), _open())
     return uvicorn.Config(
         application,
@@ -61,6 +64,8 @@ def http(
         http=partial(  # type: ignore[arg-type]
             Connection, limits=limits, most=limits.connections or most
         ),
+        ssl_certfile=tls_cert or None,
+        ssl_keyfile=tls_key or None,
         ws="none",
         log_config=None,
         access_log=False,

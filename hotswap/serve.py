@@ -31,7 +31,12 @@ def run(
     gc.freeze()
     gc.enable()
     http = connections.http(
-        application, host=server.host, port=server.port, drain_s=server.drain_s
+        application,
+        host=server.host,
+        port=server.port,
+        drain_s=server.drain_s,
+        tls_cert=server.tls_cert,
+        tls_key=server.tls_key,
     )
     running = Server(http, begun_s)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
@@ -63,7 +68,8 @@ class Server(uvicorn.Server):
         if self.started and sockets:
             port.leave_to_next(sockets)
             seconds = time.monotonic() - self._begun_s
-            log.info("ready url=%s seconds=%.1f", port.url(sockets[0]), seconds)
+            url = port.url(sockets[0], is_tls=self.config.is_ssl)
+            log.info("ready url=%s seconds=%.1f", url, seconds)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.drain()  # type: ignore[union-attr]

@@ -9,6 +9,8 @@ FLOORS = [
         "hotswap.error_boundary",
         "hotswap.cache",
         "hotswap.port",
+        "hotswap.tls",
+        "hotswap.keys",
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
@@ -45,7 +47,7 @@ FLOORS = [
     {"hotswap.assembly"},
     {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
-    {"hotswap.serve", "hotswap.check"},
+    {"hotswap.serve", "hotswap.check", "hotswap.key_command"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
     # checked without them is checked.
     {"hotswap.cli"},

@@ -2,7 +2,8 @@
 
 A request that generates passes
 
-middleware, cross_origin    bounds on bodies, a request id; what web pages may ask
+middleware, guard           bounds on bodies, a request id; keys
+cross_origin                what web pages may ask
 openai/, responses/,        the routes of a family and the shapes of its answers
 tgi/, djl/
 shared/                     from its body to jobs, and to their last piece

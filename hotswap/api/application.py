@@ -5,8 +5,8 @@ watch, stop the library.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -29,6 +29,7 @@ from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.djl import adapters as djl_adapters
 from hotswap.api.djl import invocations, workflows
 from hotswap.api.djl import models as djl_models
+from hotswap.api.guard import Guard, follow
 from hotswap.api.middleware import Middleware
 from hotswap.api.openai import chat, completions
 from hotswap.api.openapi import page
@@ -72,25 +73,7 @@ def application(
     by code; and `ended()`, the threads that do not run: none while the server is up,
     unless a bug has ended it.
     """
-
-    watch = state.watch
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        state.engine.start()
-        await asyncio.to_thread(state.library.start)
-        if watch is not None:
-            await asyncio.to_thread(watch.start)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(state.engine.stop, drain_s)
-            if watch is not None:
-                await asyncio.to_thread(watch.stop)
-            await asyncio.to_thread(state.library.stop)
-            submitter.close()
-            await asyncio.to_thread(RENDERER.close)
-
+    guard = Guard(state.keys, metrics_need_no_key=state.metrics_need_no_key)
     made = _Msgspec(
         [*(route for part in PARTS for route in part.ROUTES), page.files()],
         dependencies={
@@ -102,7 +85,7 @@ def application(
             HTTPException: error_responses.router_error,
             Exception: error_responses.unexpected_error,
         },
-        lifespan=[lifespan],
+        lifespan=[_lifespan(state, submitter, drain_s)],
         state=State(
             {
                 "drain": lambda: state.engine.drain(drain_s),
@@ -110,14 +93,42 @@ def application(
                 "answers": state.answers,
             }
         ),
+        guards=[guard.admit],
         before_request=pages.admit,
         cors_config=pages.cors(),
         logging_config=None,  # the command line configures logging
-        openapi_config=page.config(),
+        openapi_config=page.config(has_keys=state.keys.is_locked),
     )
     # Around the routing, too: what no route matches is an answer like any other.
     made.asgi_handler = Middleware(made.asgi_handler, state.answers)
     return made
+
+
+def _lifespan(
+    state: ServerState, submitter: Submitter, drain_s: float
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """The parts run within."""
+    watch = state.watch
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        state.engine.start()
+        await asyncio.to_thread(state.library.start)
+        if watch is not None:
+            await asyncio.to_thread(watch.start)
+        keys = asyncio.create_task(follow(state.keys))
+        try:
+            yield
+        finally:
+            keys.cancel()
+            await asyncio.to_thread(state.engine.stop, drain_s)
+            if watch is not None:
+                await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(state.library.stop)
+            submitter.close()
+            await asyncio.to_thread(RENDERER.close)
+
+    return lifespan
 
 
 class _Msgspec(Litestar):

@@ -14,4 +14,6 @@ running                     its jobs from acceptance to the last piece
 registration                adapters come, change and go; endpoints stand for some
 http_status                 the one table of codes; http_errors, djl_errors
 server_state                what routes see, and its health
+route_access                who may ask which route; asking_key is what a request has
+                            shown, request_context what else is known of it
 """

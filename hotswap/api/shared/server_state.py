@@ -14,6 +14,7 @@ from hotswap.api.shared.endpoints import Endpoints
 from hotswap.api.shared.health import Health
 from hotswap.engine.engine import Engine
 from hotswap.errors import UnknownAdapter
+from hotswap.keys.key_ring import NONE, KeyRing
 from hotswap.library.adapter_sources import shown
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
@@ -28,7 +29,8 @@ class ServerState:
     `memory`: what holds how much. `executor`: how tokens are computed. `directory`: the
     one that is watched. `show_paths`: whether answers may tell where files lie.
     `tool_parser`, `reasoning_parser`: of adapters whose sidecar names none, and of the
-    model. `answers`: how many went out, by HTTP code."""
+    model. `answers`: how many went out, by HTTP code. `keys`: who may ask;
+    `metrics_need_no_key`: but for those."""
 
     engine: Engine
     base: str
@@ -47,6 +49,8 @@ class ServerState:
     tool_parser: ToolParserName | None = None
     reasoning_parser: ReasoningParserName | None = None
     answers: Counter[int] = field(default_factory=Counter)
+    keys: KeyRing = NONE
+    metrics_need_no_key: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +68,7 @@ class ServerState:
     def health(self) -> Health:
         """Which parts are well, now."""
         threads = {"engine": self.engine.is_alive, "library": self.library.is_alive}
-        trouble = list(self.library.trouble)
+        trouble = [*self.keys.trouble, *self.library.trouble]
         if self.watch is not None:
             threads["watch"] = self.watch.is_alive
             trouble += self.watch.trouble
