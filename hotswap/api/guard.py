@@ -15,9 +15,8 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from hotswap.api.shared.asking_key import asking
+from hotswap.api.shared.asking_key import note
 from hotswap.api.shared.http_errors import KeyForbids, KeyInQuery, KeyTooOften, NoKey
-from hotswap.api.shared.request_context import key_name
 from hotswap.api.shared.route_access import Access, access_of
 from hotswap.keys.access_key import MOST_CHARACTERS, Key
 from hotswap.keys.key_ring import KeyRing
@@ -52,10 +51,10 @@ class Guard:
         if asked is Access.OPEN:
             # Who shows a key may be told more, and what is no key does no harm.
             with suppress(NoKey):
-                _note(self._key(request))
+                note(self._key(request))
             return
         key = self._key(request)
-        _note(key)
+        note(key)
         if asked is Access.ADMIN and not key.admin:
             raise KeyForbids("this takes an admin key, and that is an API key")
         wait_s = self._ring.wait_s(key, asyncio.get_running_loop().time())
@@ -82,11 +81,6 @@ def _check_query(request: Request) -> None:
     for name in request.query_params:
         if name.lower() in _IN_QUERY:
             raise KeyInQuery(name, _HOW)
-
-
-def _note(key: Key) -> None:
-    asking.set(key)
-    key_name.set(key.name)
 
 
 async def follow(ring: KeyRing, *, every_s: float = 1.0) -> None:

@@ -17,6 +17,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from hotswap.api.shared.asking_key import note
 from hotswap.api.shared.http_errors import BodyTooSlow, ClientGone, EncodedBody
 from hotswap.errors import Overloaded
 
@@ -48,6 +49,7 @@ class Middleware:
             await self._app(scope, receive, send)
             return
         name = _request_id(scope)
+        note(None)
         started = asyncio.get_running_loop().time()
         code = 0
 

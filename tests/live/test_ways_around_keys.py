@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.live.locked import Locked, locked
 
@@ -71,3 +73,29 @@ def test_odd_methods_tell_and_change_nothing(method: str, server: Locked) -> Non
         assert code in (204, 400, 401, 404, 405), (path, told)
         assert "pirate" not in told
     assert server.state() == before
+
+
+# What HTTP lets into a header: neither ends nor begins a line.
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=300)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.one_of(_TEXT, _TEXT.map("Bearer {}".format), _TEXT.map("Basic {}".format)))
+def test_whatever_a_header_says_is_no_key(server: Locked, text: str) -> None:
+    for method, path in (("GET", "/v1/models"), ("DELETE", "/adapters/pirate")):
+        code, told = server.raw(method, path, [("Authorization", text)])
+
+        assert code in (400, 401), told  # 400: it is no HTTP
+
+
+@pytest.mark.parametrize("size", [1_000, 60_000, 70_000, 1_000_000])
+def test_a_header_of_any_size_is_no_key_and_others_go_on(
+    size: int, server: Locked
+) -> None:
+    try:
+        code, _ = server.raw("GET", "/v1/models", [("Authorization", "x" * size)])
+    except (BrokenPipeError, ConnectionResetError):
+        code = 400  # hung up before all was sent
+
+    assert code in ((401,) if size < 64_000 else (400, 401))
+    assert server.get("/v1/models", server.api).status_code == 200

@@ -7,12 +7,21 @@ may not ask for is unknown to it, in answers and in lists, by every name it has.
 from contextvars import ContextVar
 
 from hotswap.adapters.composition import is_written_as_sum, parse
+from hotswap.api.shared.request_context import key_name
 from hotswap.api.shared.server_state import ServerState
 from hotswap.keys.access_key import Key
 from scheduler import BASE
 
 # None: the server has no keys, or anybody may ask the route.
 asking: ContextVar[Key | None] = ContextVar("asking_key", default=None)
+
+
+def note(key: Key | None) -> None:
+    """Who asks, for whatever runs on this task from now on. None at the beginning of
+    each request: where one is sent behind another, uvicorn begins it on the task of the
+    one before, which has its own key noted."""
+    asking.set(key)
+    key_name.set(key.name if key else None)
 
 
 def may_ask(server: ServerState, name: str) -> bool:
