@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from hotswap import cli, config
 from hotswap.errors import StartFailed
 from hotswap.keys import key_file
 from hotswap.keys.access_key import made
+from hotswap.server_options import ServerConfig
 from hotswap.start import ready
 from tests.servers import settings
 
@@ -69,3 +71,19 @@ def test_a_file_of_keys_that_is_not_there_ends_the_start(
 ) -> None:
     with pytest.raises(StartFailed, match="No such file"):
         start(model_folder, tmp_path, **{option: str(tmp_path / "none")})
+
+
+def test_the_command_line_says_it_all() -> None:
+    line = "serve m --host 0.0.0.0 --api-keys a --admin-keys b --tls-cert c --tls-key d"
+
+    def server(line: str) -> ServerConfig:
+        return config.load(
+            None, cli.flags(cli.parser().parse_args(line.split()))
+        ).server
+
+    said, silent = server(f"{line} --allow-anyone"), server("serve m")
+
+    files = (said.api_keys, said.admin_keys, said.tls_cert, said.tls_key)
+    assert (said.host, *files) == ("0.0.0.0", "a", "b", "c", "d")
+    assert said.allow_anyone
+    assert not silent.allow_anyone
