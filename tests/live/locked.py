@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hotswap.adapters.sidecar import SIDECAR_FILE
 from hotswap.echo import app
 from hotswap.keys import key_file
 from hotswap.keys.access_key import made
+from tests.raw_http import rest
 from tests.servers import Live, wait_until
 
 ADAPTERS = ("orders", "pirate", "sql")
@@ -107,3 +109,17 @@ def locked(folder: Path, **server: object) -> Iterator[Locked]:
 
         wait_until(are_ready)
         yield made_of
+
+
+def behind_another(server: Locked, first: str, second: str) -> bytes:
+    """What a request without a key is told on the connection of one with an admin key,
+    sent before that is answered."""
+    get = "GET {} HTTP/1.1\r\nhost: localhost\r\n{}\r\n"
+    key = f"authorization: Bearer {server.admin}\r\n"
+    sent = get.format(first, key) + get.format(second, "connection: close\r\n")
+    with socket.create_connection(("127.0.0.1", server.live.port), timeout=20) as sock:
+        sock.sendall(sent.encode())
+        found = rest(sock)
+    answers = found.split(b"HTTP/1.1 ")[1:]
+    assert answers[0].startswith(b"200")
+    return answers[1]

@@ -1,7 +1,6 @@
 """Keys at a real server: every way in that is none, and what stays as it was."""
 
 import logging
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ from typing import Any
 import pytest
 from openai import AuthenticationError, OpenAI, PermissionDeniedError
 
-from tests.live.locked import Header, Locked, locked
-from tests.raw_http import rest
+from tests.live.locked import Header, Locked, behind_another, locked
 from tests.servers import wait_until
 
 COMPLETION = {"prompt": "abc", "max_tokens": 1}
@@ -199,27 +197,6 @@ def test_a_broken_file_keeps_the_keys_and_health_says_so_to_admins(
 
     path.write_text(before)
     wait_until(lambda: not trouble(server.admin))
-
-
-def behind_another(server: Locked, first: str, second: str) -> bytes:
-    """What a request without a key is told on the connection of one with an admin key,
-    sent before that is answered."""
-    get = "GET {} HTTP/1.1\r\nhost: localhost\r\n{}\r\n"
-    key = f"authorization: Bearer {server.admin}\r\n"
-    sent = get.format(first, key) + get.format(second, "connection: close\r\n")
-    with socket.create_connection(("127.0.0.1", server.live.port), timeout=20) as sock:
-        sock.sendall(sent.encode())
-        found = rest(sock)
-    answers = found.split(b"HTTP/1.1 ")[1:]
-    assert answers[0].startswith(b"200")
-    return answers[1]
-
-
-def test_a_request_does_not_inherit_the_key_of_the_one_before_on_its_connection(
-    server: Locked,
-) -> None:
-    for path in ("/v1/models", "/v1/status", "/metrics", "/adapters"):
-        assert behind_another(server, path, path).startswith(b"401")
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_again(server: Locked) -> None:

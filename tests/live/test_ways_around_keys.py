@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.live.locked import Locked, locked
+from tests.live.locked import Locked, behind_another, locked
 
 UNLOAD = {"lora_name": "pirate"}
 
@@ -99,3 +99,10 @@ def test_a_header_of_any_size_is_no_key_and_others_go_on(
 
     assert code in ((401,) if size < 64_000 else (400, 401))
     assert server.get("/v1/models", server.api).status_code == 200
+
+
+def test_a_request_does_not_inherit_the_key_of_the_one_before_on_its_connection(
+    server: Locked,
+) -> None:
+    for path in ("/v1/models", "/v1/status", "/metrics", "/adapters"):
+        assert behind_another(server, path, path).startswith(b"401")
