@@ -37,7 +37,7 @@ from hotswap.logs.observers import observers
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
-from hotswap.start import adapters_directory
+from hotswap.start import adapters_directory, key_ring
 from hotswap.tokenizer import Tokenizer
 from scheduler import Scheduler
 
@@ -105,6 +105,8 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         model_path=config.model.path,
         tool_parser=unless_auto(config.model.tool_parser),
         reasoning_parser=_unless_none(config.model.reasoning_parser),
+        keys=key_ring(config),
+        metrics_need_no_key=config.server.metrics_need_no_key,
     )
     submitter = _submitter(config, served, state, own)
     return application(

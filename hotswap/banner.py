@@ -63,6 +63,9 @@ class Banner:
         if refused := self._states[AdapterState.FAILED]:
             yield "refused", cut(", ".join(refused), MOST_OF_FIELD)
 
+        who = "asked for" if server.keys.is_locked else "none: all may do everything"
+        yield "keys", who
+
     def _computed(self) -> Iterator[tuple[str, str]]:
         model, executor = self._config.model, self._executor
         if self._device:

@@ -1,4 +1,4 @@
-"""The command line: `hotswap serve`, `check`, `status` and `adapters`.
+"""The command line: `hotswap serve`, `check`, `status`, `adapters` and `key`.
 
 Light: all that can be told of flags, files and folders is told before the module that
 runs the command is loaded, and torch with it.
@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from hotswap import __version__
+from hotswap import __version__, key_command
 from hotswap.commands import (
     adapters_command,
     check_command,
@@ -22,7 +22,10 @@ from hotswap.logs.setup import set_up
 
 log = logging.getLogger(__name__)
 
-_ABOUT = "Serve a model and its LoRA adapters, check an adapter, ask a running server."
+_ABOUT = (
+    "Serve a model and its LoRA adapters, check an adapter, ask a running server, "
+    "make a key."
+)
 
 
 def main() -> None:
@@ -53,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for command in (serve_command, check_command, status_command, adapters_command):
         command.add_to(commands)
+    key_command.add(commands)
     return made
 
 

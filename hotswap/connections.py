@@ -37,9 +37,12 @@ def http(
     host: str,
     port: int,
     drain_s: float,
+    tls_cert: str = "",
+    tls_key: str = "",
     limits: LimitsConfig = DEFAULTS,
 ) -> uvicorn.Config:
-    """uvicorn's settings. Raises this process' soft limit of descriptors."""
+    """uvicorn's settings. `tls_cert`, `tls_key`: paths of PEM files; "" is HTTP.
+    Raises this process' soft limit of descriptors."""
     most, at_once = room(descriptors(), open_now())
     return uvicorn.Config(
         application,
@@ -50,6 +53,8 @@ def http(
             limits=limits,
             most=unless_auto(limits.connections) or min(most, _MOST),
         ),
+        ssl_certfile=tls_cert or None,
+        ssl_keyfile=tls_key or None,
         ws="none",
         log_config=None,
         access_log=False,

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from ipaddress import ip_address
 from typing import Any
 
 from hotswap.errors import StartFailed
@@ -68,9 +69,15 @@ def leave_to_next(bound: list[socket.socket]) -> None:
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
-def url(bound: socket.socket) -> str:
+def is_loopback(bound: socket.socket) -> bool:
+    """Whether nobody but this machine can reach it."""
+    return ip_address(bound.getsockname()[0]).is_loopback
+
+
+def url(bound: socket.socket, *, is_tls: bool = False) -> str:
     """Where a client on this machine reaches it."""
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

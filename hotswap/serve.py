@@ -39,6 +39,8 @@ def run(
         port=server.port,
         drain_s=server.drain_s,
         limits=settings.limits,
+        tls_cert=server.tls_cert,
+        tls_key=server.tls_key,
     )
     told = partial(_tell_ready, settings, application.state.server, begun_s)
     running = Server(http, told)
@@ -73,7 +75,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and sockets:
             port.leave_to_next(sockets)
-            self._tell_ready(port.url(sockets[0]))
+            self._tell_ready(port.url(sockets[0], is_tls=self.config.is_ssl))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.drain()  # type: ignore[union-attr]

@@ -24,3 +24,17 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     hosts: tuple[str, ...] = ()
     # Pages that may call it from a browser, as https://example.com; "*" is any.
     cors_origins: tuple[str, ...] = ()
+    # A file of keys that may ask for inference, made by `hotswap key new`; it is read
+    # again when it changes. HOTSWAP_API_KEYS of the environment has others.
+    api_keys: str = ""
+    # The same of keys that may ask for everything, made by `hotswap key new --admin`;
+    # HOTSWAP_ADMIN_KEYS.
+    admin_keys: str = ""
+    # Start without an admin key although others can reach the address.
+    allow_anyone: bool = False
+    # Where there are keys: /metrics takes none, instead of an admin key.
+    metrics_need_no_key: bool = False
+    # A PEM file with the certificate and its chain, for HTTPS instead of HTTP.
+    tls_cert: str = ""
+    # A PEM file with the certificate's key, without a password.
+    tls_key: str = ""

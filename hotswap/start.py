@@ -7,20 +7,22 @@ import importlib
 import importlib.util
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from hotswap import tls
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.config import Config
 from hotswap.descriptors import descriptors, open_now, room
 from hotswap.errors import StartFailed
+from hotswap.keys.key_ring import KeyRing
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.lock import locked
 from hotswap.logs.traces_wanted import check_traces
 from hotswap.model import model_path
 from hotswap.options import unless_auto
-from hotswap.port import bind
+from hotswap.port import bind, is_loopback
 
 
 @contextmanager
@@ -44,6 +46,8 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
     if config.hooks.module:
         _check_module(config.hooks.module)
     check_traces(config.log, os.environ)
+    tls.check(config.server.tls_cert, config.server.tls_key)
+    keys = key_ring(config)
     with ExitStack() as held:
         if directory is not None:
             held.enter_context(locked(directory))
@@ -52,6 +56,8 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
         bound = bind(config.server.host, config.server.port)
         for each in bound:
             held.enter_context(each)
+        if not (keys.has_admin or config.server.allow_anyone):
+            _check_reach(config.server.host, bound)
         yield bound
 
 
@@ -63,6 +69,26 @@ def adapters_directory(config: Config) -> Path | None:
     if not directory.is_dir():
         raise StartFailed(f"adapters directory {directory}: no such folder")
     return directory
+
+
+def key_ring(config: Config) -> KeyRing:
+    """Who may ask the server. Raises StartFailed."""
+    server = config.server
+    return KeyRing(
+        api_keys=server.api_keys, admin_keys=server.admin_keys, environment=os.environ
+    )
+
+
+def _check_reach(host: str, bound: Sequence[socket.socket]) -> None:
+    """Raises StartFailed if others than this machine can reach a server that anybody
+    may manage."""
+    if all(is_loopback(each) for each in bound):
+        return
+    raise StartFailed(
+        f"server.host {host}: others can reach it, and it has no admin key: make one "
+        "by `hotswap key new --admin --file FILE` and say --admin-keys FILE (or set "
+        "HOTSWAP_ADMIN_KEYS), or say --allow-anyone"
+    )
 
 
 def _check_module(module: str) -> None:

@@ -10,6 +10,8 @@ FLOORS = [
         "hotswap.cache",
         "hotswap.port",
         "hotswap.descriptors",
+        "hotswap.tls",
+        "hotswap.keys",
         "hotswap.template_options",
         "hotswap.templates",
         "hotswap.template_child",  # a script of its own: imports nothing of ours
@@ -53,7 +55,7 @@ FLOORS = [
     {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
     {"hotswap.banner"},
-    {"hotswap.serve", "hotswap.check"},
+    {"hotswap.serve", "hotswap.check", "hotswap.key_command"},
     # Imports no floor with torch in it: it loads the two by name, when all that can be
     # checked without them is checked.
     {"hotswap.commands"},

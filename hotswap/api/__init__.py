@@ -2,7 +2,8 @@
 
 A request that generates passes
 
-middleware, cross_origin    a request id; what web pages may ask
+middleware, guard           a request id; keys
+cross_origin                what web pages may ask
 request_bodies              bounds on bodies: bytes, seconds, all together
 openai/, responses/,        the routes of a family and the shapes of its answers
 tgi/, djl/

@@ -30,6 +30,7 @@ from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.djl import adapters as djl_adapters
 from hotswap.api.djl import invocations, workflows
 from hotswap.api.djl import models as djl_models
+from hotswap.api.guard import Guard, follow
 from hotswap.api.metrics import route as metrics
 from hotswap.api.metrics.refusals import counted
 from hotswap.api.middleware import Middleware
@@ -85,6 +86,7 @@ def application(
     by code; `server`, what routes see; and `ended()`, the threads that do not run: none
     while the server is up, unless a bug has ended it.
     """
+    guard = Guard(state.keys, metrics_need_no_key=state.metrics_need_no_key)
     made = _Msgspec(
         [*(route for part in PARTS for route in part.ROUTES), page.files()],
         dependencies={
@@ -101,11 +103,12 @@ def application(
                 "server": state,
             }
         ),
+        guards=[guard.admit],
         before_request=pages.admit,
         cors_config=pages.cors(),
         request_max_body_size=None,  # `request_bodies` bounds it
         logging_config=None,  # the command line configures logging
-        openapi_config=page.config(),
+        openapi_config=page.config(has_keys=state.keys.is_locked),
     )
     # Around the routing, too: what no route matches is an answer like any other.
     made.asgi_handler = Middleware(made.asgi_handler, state.answers, bodies, observers)
@@ -125,9 +128,11 @@ async def _lifespan(
     await asyncio.to_thread(state.library.start)
     if watch is not None:
         await asyncio.to_thread(watch.start)
+    keys = asyncio.create_task(follow(state.keys))
     try:
         yield
     finally:
+        keys.cancel()
         await asyncio.to_thread(state.engine.stop, drain_s)
         if watch is not None:
             await asyncio.to_thread(watch.stop)

@@ -13,7 +13,8 @@ would be done. The rules, and why:
 - *A body must say that it is JSON*, which a page cannot without a preflight. Two
   exceptions, only for what does not come from a browser: no type at all, and
   `application/x-www-form-urlencoded`, which is what `curl -d` says.
-- *Routes that manage or tell what is here* take only a `Host` that is ours. By DNS
+- *Routes that manage or tell what is here* (`route_access` has them as admin) take only
+  a `Host` that is ours. By DNS
   rebinding the page `http://evil.example` becomes a site of this server itself, where
   the first rule sees the same origin and GET is read without asking; but its Host is
   still evil.example. Ours are IP addresses, names without a dot or under .localhost,
@@ -32,6 +33,7 @@ from litestar import Request
 from litestar.config.cors import CORSConfig
 
 from hotswap.api.shared.http_errors import CrossSite, NotJson
+from hotswap.api.shared.route_access import Access, access_of
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"
@@ -43,12 +45,6 @@ _TELLS = [
     "x-request-id",
     "retry-after",
 ]
-# Everything else manages. /models/{name}/invoke generates, too.
-_OPEN = re.compile(
-    r"/(v1/(chat/)?completions|v1/responses|v1/models(/.*)?|invocations|predictions/.*|ping"
-    r"|generate|generate_stream|info|tokenize|detokenize|tokenizer_info|version"
-    r"|models/[^/]+/invoke|endpoints/[^/]+/invocations|health(/.*)?|metrics|schema(/.*)?)?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +65,7 @@ class CrossOrigin:
         """Raises CrossSite or NotJson."""
         headers = request.headers
         host = headers.get("host", "")
-        # Not `request.url`: it raises for a Host that is none.
-        path = request.scope["path"].rstrip("/")
-        if not _OPEN.fullmatch(path) and not self._is_ours(host):
+        if access_of(request) is Access.ADMIN and not self._is_ours(host):
             raise CrossSite(
                 f"the Host `{host}` is not one of this server's: name it in `hosts` "
                 "under [server]",

@@ -49,6 +49,9 @@ def known_error(request: Request, error: HotswapError) -> Response:
     retry_after_s = getattr(error, "retry_after_s", 1.0 if error.is_passing else None)
     if retry_after_s is not None:
         answer.headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+    challenge = getattr(error, "challenge", None)
+    if challenge is not None:
+        answer.headers["www-authenticate"] = challenge
     return answer
 
 

@@ -18,6 +18,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotswap.api.request_bodies import BodyLimits, RequestBodies, RequestBody
+from hotswap.api.shared.asking_key import note
 from hotswap.api.shared.request_context import key_name, request_id
 from hotswap.api.shared.request_record import Observer, RequestRecord, record
 
@@ -48,6 +49,7 @@ class Middleware:
             return
         name = _request_id(scope)
         request_id.set(name)  # uvicorn has a task for each request
+        note(None)
         started = asyncio.get_running_loop().time()
         now = RequestRecord(request_id=name, headers=scope["headers"], began_at=started)
         record.set(now)

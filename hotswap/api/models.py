@@ -7,6 +7,7 @@ from litestar import get
 from litestar.params import FromPath
 
 from hotswap.adapters.adapter_info import AdapterState
+from hotswap.api.shared.asking_key import may_ask
 from hotswap.api.shared.selection import from_model
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.errors import UnknownModel
@@ -48,7 +49,8 @@ class ModelList(TypedDict):
 
 @get("/v1/models")
 async def models(server: Injected) -> ModelList:
-    """Every name of the base model, of every adapter that is served, every alias."""
+    """Every name of the base model, of every adapter that is served, every alias; of
+    those that the request's key may ask for."""
     return {"object": "list", "data": list(_cards(server))}
 
 
@@ -56,23 +58,27 @@ async def models(server: Injected) -> ModelList:
 async def model(server: Injected, model: FromPath[str]) -> ModelCard:
     """One of them, by any name that a request may say."""
     asked = model.removeprefix("/")
-    if asked == BASE:
+    if asked == BASE and may_ask(server, ""):
         return _base(server, server.base)
     name = asked if asked in server.names else from_model(asked, server.names)
     for card in _cards(server):
         if card["id"] == name:
             return card
     row = server.engine.status.adapter(name)
-    raise UnknownModel(asked, row.reason if row else None)
+    is_known = row is not None and may_ask(server, row.name)
+    raise UnknownModel(asked, row.reason if row and is_known else None)
 
 
 def _cards(server: ServerState) -> Iterator[ModelCard]:
-    for name in server.names:
-        yield _base(server, name)
+    if may_ask(server, ""):
+        for name in server.names:
+            yield _base(server, name)
     rows = {
         row.name: row
         for row in server.engine.status.adapters
-        if row.state is AdapterState.READY and not row.is_nameless
+        if row.state is AdapterState.READY
+        and not row.is_nameless
+        and may_ask(server, row.name)
     }
     for name, row in rows.items():
         yield _card(server, name, server.source(row), parent=server.base)

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, get
 
 from hotswap import __version__
+from hotswap.api.shared.asking_key import may_see_all
 from hotswap.api.shared.server_state import Injected
 
 
@@ -20,9 +21,13 @@ async def live(server: Injected) -> Response:
 @get(["/health", "/health/ready"])
 async def ready(server: Injected) -> Response:
     """200 while requests are accepted and adapters come and go. `trouble`: what the
-    disk keeps from them, a line each; whatever is served goes on."""
+    disk keeps from them, a line each; whatever is served goes on. Where there are keys,
+    the lines, which name adapters, take an admin key."""
     now = server.health
-    body = {"ready": now.is_ready, "trouble": now.trouble}
+    trouble = now.trouble
+    if trouble and not may_see_all(server):
+        trouble = ("there is some: an admin key is told",)
+    body = {"ready": now.is_ready, "trouble": trouble}
     return Response(body, status_code=200 if now.is_ready else 503)
 
 

@@ -22,8 +22,9 @@ class Arguments(Protocol):
 
 def add_flag(command: Arguments, key: str, flag: Flag) -> None:
     """Its `dest` is `section.key`."""
-    name, _, metavar = flag.usage.rpartition(" ")
-    names = [name] if name else []
+    words = flag.usage.split()
+    names = [word for word in words if word.startswith("--")]
+    metavar = words[-1] if words != names else None
     command.add_argument(
         *names, dest=key, metavar=metavar, help=flag.about, **flag.parsing
     )

@@ -19,6 +19,15 @@ FLAGS = {
     "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
     "server.port": Flag("--port PORT", "to listen on", {"type": int}),
     "server.host": Flag("--host HOST", "to listen on"),
+    "server.api_keys": Flag("--api-keys FILE", "of keys that may ask for inference"),
+    "server.admin_keys": Flag("--admin-keys FILE", "of keys that may do everything"),
+    "server.allow_anyone": Flag(
+        "--allow-anyone",
+        "start without an admin key although others can reach HOST",
+        {"action": "store_const", "const": True},
+    ),
+    "server.tls_cert": Flag("--tls-cert FILE", "PEM, the chain too: serve HTTPS"),
+    "server.tls_key": Flag("--tls-key FILE", "PEM, the certificate's"),
     "server.served_model_names": Flag(
         "--served-model-name NAME",
         "what the base model is called, in place of its own name; the first is what "

@@ -15,6 +15,7 @@ from litestar.response import Stream
 from hotswap.api.djl.answer_shape import AnswerShape
 from hotswap.api.djl.schemas import Invocation
 from hotswap.api.openai.best_of import best
+from hotswap.api.shared.adapter_names import of_endpoint
 from hotswap.api.shared.djl_errors import UnknownEndpoint
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
@@ -77,9 +78,7 @@ async def _invoke(
     if "handler" in request.headers:
         raise BadRequest("The handler can't be overridden in a request", "handler")
     if endpoint is not None:
-        server.endpoints.adapter(
-            endpoint
-        )  # raises UnknownEndpoint before the body is read
+        of_endpoint(server, endpoint)  # raises UnknownEndpoint before the body is read
     body, selection = await read_body(request, server, Invocation, endpoint)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:

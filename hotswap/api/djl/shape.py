@@ -12,6 +12,7 @@ from hotswap.api.shared.djl_errors import (
     IllegalNumber,
     UnknownEndpoint,
 )
+from hotswap.api.shared.http_errors import KeyForbids, KeyTooOften, NoKey
 from hotswap.errors import (
     AdapterExists,
     AdapterRefused,
@@ -59,6 +60,10 @@ _KINDS: dict[type[Exception], str] = {
     UnknownEndpoint: "ModelNotFoundException",
     Overloaded: "WlmCapacityException",
     StillLoading: "WlmCapacityException",
+    # DJL has no keys: AWS' names of these.
+    NoKey: "UnrecognizedClientException",
+    KeyForbids: "AccessDeniedException",
+    KeyTooOften: "ThrottlingException",
     Stopping: "WlmShutdownException",
 }
 # Of the router's own: no such path, another method.

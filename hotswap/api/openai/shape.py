@@ -21,6 +21,7 @@ from hotswap.errors import ClientError
 # The only table; others are a BadRequestError or an InternalServerError.
 TYPES = {
     400: "BadRequestError",
+    401: "AuthenticationError",
     403: "PermissionDeniedError",
     404: "NotFoundError",
     409: "ConflictError",

@@ -9,12 +9,28 @@ from typing import Any
 
 from hotswap.api.openapi.described_routes import DESCRIBED, Route, errors_at
 from hotswap.api.openapi.json_schema import as_openapi, schemas_of
+from hotswap.api.shared.route_access import Access, access
 
 _METHODS = ("get", "post", "put", "patch", "delete")
+_KEYS = {
+    name: {"type": "http", "scheme": "bearer", "description": about}
+    for name, about in (
+        ("api_key", "inference, perhaps by some adapters only"),
+        ("admin_key", "everything"),
+    )
+}
+# Of each class of routes the keys that open it, any of them.
+_OPENED_BY: Mapping[Access, list[dict[str, list[str]]]] = {
+    Access.OPEN: [],
+    Access.INFERENCE: [{"api_key": []}, {"admin_key": []}],
+    Access.ADMIN: [{"admin_key": []}],
+    Access.METRICS: [{"admin_key": []}, {}],  # as the configuration says
+}
 
 
-def described(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The same document of OpenAPI 3.0, with all that a client needs to know."""
+def described(document: Mapping[str, Any], *, has_keys: bool) -> dict[str, Any]:
+    """The same document of OpenAPI 3.0, with all that a client needs to know.
+    `has_keys`: the server asks for them."""
     paths = {
         path: {
             method: _operation(path, method, as_openapi(each))
@@ -32,11 +48,14 @@ def described(document: Mapping[str, Any]) -> dict[str, Any]:
         for method, operation in operations.items():
             route = DESCRIBED.get((method, path), Route())
             _fill(operation, route, by_type, by_type[errors_at(path)])
+            if has_keys:
+                operation["security"] = _OPENED_BY[access(method.upper(), path)]
+    schemes = {"securitySchemes": _KEYS} if has_keys else {}
     return {
         **document,
         "openapi": "3.0.3",
         "paths": paths,
-        "components": {"schemas": known | components},
+        "components": {"schemas": known | components, **schemes},
     }
 
 

@@ -20,24 +20,34 @@ _FILES = "/schema/ui"
 
 
 @lru_cache(maxsize=4)
-def _described(document: bytes) -> dict[str, Any]:
-    return described(msgspec.json.decode(document))
+def _described(document: bytes, has_keys: bool) -> dict[str, Any]:
+    return described(msgspec.json.decode(document), has_keys=has_keys)
 
 
 class _Json(JsonRenderPlugin):
+    def __init__(self, *, has_keys: bool) -> None:
+        super().__init__()
+        self._has_keys = has_keys
+
     def render(self, request: Request, openapi_schema: dict[str, Any]) -> bytes:
-        whole = _described(self.render_json(request, openapi_schema))
-        return self.render_json(request, whole)
+        document = self.render_json(request, openapi_schema)
+        return self.render_json(request, _described(document, self._has_keys))
 
 
 class _Page(SwaggerRenderPlugin):
+    def __init__(self, *, has_keys: bool, **files: Any) -> None:
+        super().__init__(**files)
+        self._has_keys = has_keys
+
     def render(self, request: Request, openapi_schema: dict[str, Any]) -> bytes:
-        whole = _described(self.render_json(request, openapi_schema))
-        return super().render(request, whole)
+        document = self.render_json(request, openapi_schema)
+        return super().render(request, _described(document, self._has_keys))
 
 
-def config() -> OpenAPIConfig:
+def config(*, has_keys: bool) -> OpenAPIConfig:
+    """`has_keys`: the server asks for them, and the document says for which routes."""
     page = _Page(
+        has_keys=has_keys,
         js_url=f"{_FILES}/swagger-ui-bundle.js",
         css_url=f"{_FILES}/swagger-ui.css",
         standalone_preset_js_url=f"{_FILES}/swagger-ui-standalone-preset.js",
@@ -48,7 +58,7 @@ def config() -> OpenAPIConfig:
         title="hotswap",
         version=__version__,
         use_handler_docstrings=True,
-        render_plugins=[page, _Json()],
+        render_plugins=[page, _Json(has_keys=has_keys)],
     )
 
 

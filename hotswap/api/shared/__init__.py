@@ -17,4 +17,6 @@ http_status                 the one table of codes; http_errors, djl_errors
 request_context             whose request a task works on; request_record is what
                             became of it
 server_state                what routes see, and its health
+route_access                who may ask which route; asking_key is what a request has
+                            shown, request_context what else is known of it
 """

@@ -14,6 +14,10 @@ from hotswap.api.shared.http_errors import (
     ClientGone,
     CrossSite,
     EncodedBody,
+    KeyForbids,
+    KeyInQuery,
+    KeyTooOften,
+    NoKey,
     NotJson,
 )
 from hotswap.errors import (
@@ -60,6 +64,10 @@ STATUS: dict[type[HotswapError], int] = {
     SourceUnsupported: 400,
     SourceForbidden: 403,
     CrossSite: 403,
+    NoKey: 401,
+    KeyForbids: 403,
+    KeyTooOften: 429,
+    KeyInQuery: 400,
     NotJson: 415,
     EncodedBody: 415,
     BodyTooSlow: 408,

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 from litestar import Request
 
-from hotswap.api.shared.adapter_names import meant
+from hotswap.api.shared.adapter_names import meant, of_endpoint
 from hotswap.api.shared.schemas import MOST_VALUES, AdapterFields, convert, decode
 from hotswap.api.shared.selection import Named, Selection, fix, select
 from hotswap.api.shared.server_state import ServerState
@@ -56,8 +56,10 @@ def selected(
     """As the request says it, with every alias made the name it stands for, and every
     sum of adapters its canonical form."""
     found = select(request, body, server.names)
+    if endpoint is not None:
+        adapter = of_endpoint(server, endpoint)
+        if found.is_silent:
+            return fix(found, adapter, endpoint)
     names = tuple(meant(server, name, found.field) for name in found.adapters)
     selection = Selection(names, found.is_list, found.field)
-    if endpoint is None:
-        return selection
-    return fix(selection, server.endpoints.adapter(endpoint), endpoint)
+    return selection if endpoint is None else fix(selection, adapter, endpoint)

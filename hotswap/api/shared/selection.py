@@ -51,6 +51,11 @@ class Selection:
     is_list: bool
     field: str  # what said so
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the request names no adapter."""
+        return self.field == "model" and self.adapters == ("",)
+
     def for_inputs(self, inputs: int) -> list[str]:
         """The adapter of each input. Raises BadRequest for a list of another length."""
         if not self.is_list:
@@ -101,8 +106,7 @@ def fix(selection: Selection, adapter: str, endpoint: str) -> Selection:
 
     Raises BadRequest if the request names another: it would not be answered by it.
     """
-    is_silent = selection.field == "model" and selection.adapters == ("",)
-    if not is_silent and set(selection.adapters) != {adapter}:
+    if not selection.is_silent and set(selection.adapters) != {adapter}:
         raise BadRequest(
             f"the endpoint `{endpoint}` is the adapter `{adapter}`: no other may be "
             "named in a request to it",

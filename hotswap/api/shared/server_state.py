@@ -15,6 +15,7 @@ from hotswap.api.shared.health import Health
 from hotswap.engine.engine import Engine
 from hotswap.engine.latencies import Histogram
 from hotswap.errors import UnknownAdapter
+from hotswap.keys.key_ring import NONE, KeyRing
 from hotswap.library.adapter_sources import shown
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
@@ -30,7 +31,8 @@ class ServerState:
     one that is watched. `show_paths`: whether answers may tell where files lie.
     `tool_parser`, `reasoning_parser`: of adapters whose sidecar names none, and of the
     model. `answers`: how many went out, by HTTP code. `refusals`: requests that were
-    turned away, by the kind of error. `reads`: seconds of reads of folders."""
+    turned away, by the kind of error. `reads`: seconds of reads of folders.
+    `keys`: who may ask; `metrics_need_no_key`: but for those."""
 
     engine: Engine
     base: str
@@ -51,6 +53,8 @@ class ServerState:
     answers: Counter[int] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     reads: Histogram = field(default_factory=Histogram)
+    keys: KeyRing = NONE
+    metrics_need_no_key: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,7 +72,7 @@ class ServerState:
     def health(self) -> Health:
         """Which parts are well, now."""
         threads = {"engine": self.engine.is_alive, "library": self.library.is_alive}
-        trouble = list(self.library.trouble)
+        trouble = [*self.keys.trouble, *self.library.trouble]
         if self.watch is not None:
             threads["watch"] = self.watch.is_alive
             trouble += self.watch.trouble

@@ -14,7 +14,6 @@ from hotswap.errors import (
     BadRequest,
     ClientError,
     HotswapError,
-    Overloaded,
     PromptTooLong,
     UnknownAdapter,
     UnknownModel,
@@ -39,7 +38,7 @@ def error_body(error: Exception, status: int) -> Body:
     """`error_type` decides what TGI's clients raise."""
     if isinstance(error, UnknownAdapter | UnknownModel):
         kind = "generation"
-    elif isinstance(error, Overloaded) or status == 503:
+    elif status in (429, 503):
         kind = "overloaded"
     elif isinstance(error, ClientError) or status < 500:
         kind = "validation"
