@@ -19,7 +19,7 @@ simulate, arrivals      the same scheduler on a virtual clock
 
 from scheduler.backlog import BacklogFull
 from scheduler.costs import Costs, Mode, StepShape
-from scheduler.decision import Idle, Outcome, Recent, Step, Swap, Work
+from scheduler.decision import Idle, Outcome, Queued, Recent, Step, Swap, Work
 from scheduler.job import BASE, Job
 from scheduler.limits import SchedulerLimits
 from scheduler.policies import POLICIES
@@ -35,6 +35,7 @@ __all__ = [
     "SchedulerLimits",
     "Mode",
     "Outcome",
+    "Queued",
     "Recent",
     "Scheduler",
     "Step",

@@ -14,7 +14,7 @@ from scheduler.audit import audit
 from scheduler.backlog import Backlog, BacklogFull
 from scheduler.batch_builder import BatchBuilder
 from scheduler.costs import Costs
-from scheduler.decision import Decision, Idle, Outcome, Recent, Step
+from scheduler.decision import Decision, Idle, Outcome, Queued, Recent, Step
 from scheduler.flights import Flights
 from scheduler.job import Job, JobEvent, JobState
 from scheduler.kv_cache import KVCache
@@ -27,8 +27,6 @@ from scheduler.seats import Seats
 from scheduler.streams import Streams
 from scheduler.viewer import Viewer
 from scheduler.waits import Waits
-
-_RECENT = 32
 
 
 class Scheduler:
@@ -79,7 +77,7 @@ class Scheduler:
         )
         self._turn: Plan | None = None
         self._running: set[int] = set()  # ids, as of the last decision
-        self._recent: deque[Recent] = deque(maxlen=_RECENT)
+        self._recent: deque[Recent] = deque(maxlen=32)
 
     @property
     def free_kv_tokens(self) -> int:
@@ -102,6 +100,10 @@ class Scheduler:
     @property
     def live(self) -> int:
         return len(self._backlog.live)
+
+    @property
+    def queues(self) -> list[Queued]:
+        return [group.queued() for group in self._backlog.by_size()]
 
     @property
     def wait_bound_s(self) -> float | None:
@@ -153,9 +155,9 @@ class Scheduler:
         self._leave(job_id, JobEvent.FAIL)
 
     def decide(self, now: float) -> Decision:
-        """The next step, or Idle if there is no job at all: room for who goes on; whose
-        first token is next, whose wait is over, after whom nobody may take KV, whom a
-        mixed step would serve - the policy plans, the builder fills the seats."""
+        """The next step, or Idle without any job: room for who goes on; whose first
+        token is next, whose wait is over, after whom nobody may take KV, whom a mixed
+        step would serve - the policy plans, the builder fills the seats."""
         if not self._backlog:
             return Idle()
         self._accounts.refill()
@@ -236,8 +238,7 @@ class Scheduler:
         self._running = seats.ids
 
     def _leave(self, job_id: int, event: JobEvent) -> None:
-        job = self._backlog.get(job_id)
-        if job is None:
+        if (job := self._backlog.get(job_id)) is None:
             return
         group = self._backlog.remove(job)
         job.move(event)

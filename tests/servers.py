@@ -25,8 +25,8 @@ NO_TLS = False
 class Live:
     """A server on a loopback port, in a thread."""
 
-    def __init__(self, application: Litestar) -> None:
-        self.port = free_port()
+    def __init__(self, application: Litestar, port: int | None = None) -> None:
+        self.port = port or free_port()
         http = connections.http(
             application, host="127.0.0.1", port=self.port, drain_s=5
         )

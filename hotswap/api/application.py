@@ -22,6 +22,7 @@ from hotswap.api import (
     metrics,
     models,
     operations,
+    page_routes,
     tokenization,
     vllm,
 )
@@ -56,6 +57,7 @@ PARTS = (
     events,
     operations,
     metrics,
+    page_routes,
 )
 
 

@@ -24,10 +24,12 @@ from hotswap.engine.latencies import Latencies
 from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
+from hotswap.engine.queues import Queues
 from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.step_runner import StepRunner
 from hotswap.engine.sums import SumOrder, Sums
 from hotswap.engine.ticket import Ticket
+from hotswap.engine.turns import Turns
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, InternalError, Stopping
 from hotswap.tokenizer import Tokenizer
@@ -65,7 +67,8 @@ class Engine:
         self._ids = itertools.count(1)
         self._batch = Batch(executor, store, scheduler)
         self._outbox, self._counters = Outbox(), Counters()
-        self.latencies = Latencies()
+        self.latencies, self.turns = Latencies(), Turns()
+        self._queues = Queues(scheduler, self._batch, clock)
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
         self.has_prefix_cache = prefix_cache and executor.shares_blocks
         self._handler = MessageHandler(
@@ -93,6 +96,7 @@ class Engine:
             self._outbox,
             counters=self._counters,
             latencies=self.latencies,
+            turns=self.turns,
             failures=self._failures,
             clock=clock,
         )
@@ -103,6 +107,11 @@ class Engine:
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def now_s(self) -> float:
+        """On the clock of turns and decisions."""
+        return self._clock()
 
     def start(self) -> None:
         self._thread.start()
@@ -210,5 +219,6 @@ class Engine:
             self._scheduler,
             self._executor,
             self._counters,
+            queues=self._queues.rows(),
             is_stopping=self._handler.drain_until is not None,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.store import Store
 from hotswap.engine.executor import Executor
+from hotswap.engine.queues import AdapterQueue
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
 
@@ -58,6 +59,7 @@ class Status:
     adapters: tuple[AdapterInfo, ...]
     resident: str
     warm: frozenset[str]
+    stacked: frozenset[str]  # what runs mixed without being loaded first
     waiting: int
     live: int
     free_kv_tokens: int
@@ -69,6 +71,7 @@ class Status:
     wait_bound_s: float | None  # for the first token of a job accepted now
     gap_bound_s: float | None  # of an adapter within its part of the seats
     queue_s: float  # until all who wait now should have begun: expected, no bound
+    queues: tuple[AdapterQueue, ...]  # by adapter, the most jobs first
     recent: tuple[Recent, ...]  # the last decisions
     counters: Counters
     is_stopping: bool
@@ -86,6 +89,7 @@ def snapshot(
     executor: Executor,
     counters: Counters,
     *,
+    queues: tuple[AdapterQueue, ...],
     is_stopping: bool,
 ) -> Status:
     """The state now. On the engine thread."""
@@ -96,6 +100,7 @@ def snapshot(
         adapters=store.adapters(),
         resident=executor.weights.resident,
         warm=executor.weights.warm,
+        stacked=executor.stacked,
         waiting=scheduler.waiting,
         live=scheduler.live,
         free_kv_tokens=scheduler.free_kv_tokens,
@@ -107,6 +112,7 @@ def snapshot(
         wait_bound_s=scheduler.wait_bound_s,
         gap_bound_s=scheduler.gap_bound_s,
         queue_s=scheduler.queue_s,
+        queues=queues,
         recent=tuple(scheduler.recent),
         counters=counters.copy(),
         is_stopping=is_stopping,
