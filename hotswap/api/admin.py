@@ -24,6 +24,7 @@ class AdapterRow(TypedDict):
     generation: str | None
     reason: str | None
     refusal: str | None
+    format: str | None
     rank: int | None
     modules: int | None
     bytes: int | None
@@ -128,6 +129,7 @@ def about(server: ServerState, row: AdapterInfo) -> AdapterRow:
         "generation": info.generation,
         "reason": row.reason,
         "refusal": server.library.refusals.get(row.name) if row.reason else None,
+        "format": info.format,
         "rank": info.rank,
         "modules": info.modules,
         "bytes": info.bytes,

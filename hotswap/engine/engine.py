@@ -60,11 +60,9 @@ class Engine:
         `fetch`: asks for an adapter that is on disk to be read, `compose` for a sum of
         adapters to be made; both return at once.
         """
-        self._executor = executor
-        self._scheduler = scheduler
+        self._executor, self._scheduler = executor, scheduler
         self._store, self._clock = store, clock
-        self._inbox = Inbox()
-        self._ids = itertools.count(1)
+        self._inbox, self._ids = Inbox(), itertools.count(1)
         self._batch = Batch(executor, store, scheduler)
         self._outbox, self._counters = Outbox(), Counters()
         self.latencies, self.turns = Latencies(), Turns()

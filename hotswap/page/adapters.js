@@ -135,11 +135,11 @@ function line(row) {
   if (known?.said === said) return known.line;
   const cells = [
     element("button", { type: "button", class: "link", "aria-haspopup": "dialog", onclick: () => open(row.name) },
-      chip(row.name), named(row.name), row.pinned ? element("span", { class: "pin" }, " pinned") : null),
+      element("span", { class: "one" }, chip(row.name), named(row.name)), row.pinned ? element("span", { class: "pin" }, " pinned") : null),
     element("span", {}, element("span", { class: "badge", "data-state": row.state }, row.state),
       row.reason ? element("span", { class: "reason" }, ` ${row.reason}`) : null),
     runs(row), place(row.residency), row.format ?? NONE, number(row.rank), share(row.merge_loss),
-    number(row.requests), row.generation ?? NONE,
+    number(row.requests), element("span", { class: "id" }, row.generation ?? NONE),
   ];
   const made = element("tr", { role: "row" }, ...cells.map((cell, n) =>
     element("td", { role: "cell", class: COLUMNS[n].numeric ? "numeric" : null, "data-label": COLUMNS[n].label }, cell)));

@@ -17,7 +17,7 @@ function hued(name) {
   let hash = 2166136261;
   for (let n = 0; n < name.length; n++) hash = Math.imul(hash ^ name.charCodeAt(n), 16777619) >>> 0;
   const hue = ((hash % 1000) * 137.508) % 360;
-  return `hsl(${hue.toFixed(0)} ${58 + (hash % 3) * 8}% ${50 + ((hash >>> 8) % 3) * 6}%)`;
+  return `hsl(${hue.toFixed(0)} ${55 + (hash % 3) * 10}% ${40 + ((hash >>> 8) % 4) * 7}%)`;
 }
 
 export function chip(name) {

@@ -12,8 +12,19 @@ import { place, runs } from "./words.js";
 let shown = null; // the name
 
 export function begin() {
-  $("detail").addEventListener("close", () => { shown = null; });
+  $("detail").addEventListener("close", () => {
+    focusRow(shown);
+    shown = null;
+  });
   listen((kinds) => { if (shown !== null && kinds.has("adapters")) show(); });
+}
+
+// The row may have been made anew, or be gone: the focus would be nowhere.
+function focusRow(name) {
+  if (document.activeElement !== document.body) return;
+  const rows = [...$("adapter-table").querySelectorAll("tbody tr")];
+  const button = rows.find((row) => row.dataset.name === name)?.querySelector("button");
+  (button ?? $("search")).focus();
 }
 
 export function open(name) {
@@ -53,7 +64,7 @@ function facts(row) {
     ["Runs", runs(row) + (row.note ? ` (${row.note})` : "")],
     ["Where", place(row.residency)],
     ["Format", row.format ?? NONE],
-    ["Rank", `${number(row.rank)} at most, in ${number(row.modules)} modules, ${bytes(row.bytes)}`],
+    ["Rank", row.rank === null ? NONE : `${number(row.rank)} at most, in ${number(row.modules)} modules, ${bytes(row.bytes)}`],
     ["Merge fidelity", row.merge_loss === null ? "not measured" : `${share(1 - row.merge_loss)} of the update survives rounding; ${share(row.merge_loss)} is lost`],
     ["Jobs", `${number(row.leases)} now, ${number(row.requests)} since it came`],
     ["Memory", row.pinned ? "pinned: it never leaves host memory" : row.preload ? "read when it came" : "read when it is asked for"],

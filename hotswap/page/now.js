@@ -52,7 +52,7 @@ function headline(pulse) {
   const names = isIdle || !turn ? holders(pulse, pulse.resident) : turn.adapters;
   const before = state === "idle" ? "The weights hold " : state === "unknown" ? "Last seen with " : "";
   fill($("state-of"), before, ...list(names.length ? names : ["base"]));
-  setText($("state-why"), state === "idle" || !turn ? "Nothing waits and nothing runs." : plainReason(turn.why));
+  setText($("state-why"), state === "idle" || !turn ? "Nothing waits and nothing runs." : plainReason(turn));
 }
 
 function holders(pulse, generation) {
@@ -61,7 +61,8 @@ function holders(pulse, generation) {
 
 // Names with their colours, and how many there are beyond the first few.
 function list(names) {
-  const shown = names.slice(0, MOST_NAMES).flatMap((name, n) => [n ? ", " : "", chip(name), named(name)]);
+  const shown = names.slice(0, MOST_NAMES).flatMap((name, n) =>
+    [n ? ", " : "", element("span", { class: "one" }, chip(name), named(name))]);
   const rest = names.length - MOST_NAMES;
   return rest > 0 ? [...shown, ` and ${rest} more`] : shown;
 }
@@ -89,7 +90,7 @@ function figures(pulse) {
 
 function queues(pulse) {
   const rows = pulse.queues.map((queue) => [
-    element("span", {}, chip(queue.adapter), named(queue.adapter)),
+    element("span", { class: "one" }, chip(queue.adapter), named(queue.adapter)),
     number(queue.waiting), number(queue.live), seconds(queue.oldest_s),
   ]);
   const columns = [{ label: "Adapter" }, { label: "Waiting", numeric: true },
@@ -102,7 +103,7 @@ function queues(pulse) {
 function slots(pulse) {
   const rows = pulse.held.map((slot) => [
     slot.adapters.length ? element("span", {}, ...list(slot.adapters)) : "content that was replaced and still runs",
-    slot.generation,
+    element("span", { class: "id" }, slot.generation),
     slot.generation === pulse.resident ? "computes now" : slot.generation === "base" ? "golden, or a slot" : "a warm swap away",
   ]);
   fill($("slots"),
@@ -125,7 +126,7 @@ function lastTurns() {
     element("span", {}, ...list(turn.adapters)),
     number(turn.steps), number(turn.tokens), seconds(turn.seconds),
     turn.swap ? `${turn.swap}, ${seconds(turn.swap_s)}` : "none",
-    element("span", { title: turn.why }, plainReason(turn.why)),
+    element("span", { title: turn.why }, plainReason(turn)),
   ]);
   const columns = [{ label: "Began" }, { label: "Mode" }, { label: "Adapters" }, { label: "Steps", numeric: true },
     { label: "Tokens", numeric: true }, { label: "Took", numeric: true }, { label: "Swap" }, { label: "Why" }];

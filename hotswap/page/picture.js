@@ -137,7 +137,7 @@ function legend(shown) {
   legendOf = key;
   const rest = spent.size - most.length;
   fill($("legend"),
-    ...most.map((name) => element("li", {}, chip(name), named(name))),
+    ...most.map((name) => element("li", { class: "one" }, chip(name), named(name))),
     rest > 0 ? element("li", { class: "hint" }, `and ${rest} more`) : null);
 }
 
@@ -173,5 +173,5 @@ export function inWords(turn) {
   const rest = turn.adapters.length > 6 ? ` and ${turn.adapters.length - 6} more` : "";
   const kind = turn.is_aside ? `a step aside, ${turn.mode}` : turn.mode;
   const swap = turn.swap ? `, after a ${turn.swap} swap of ${seconds(turn.swap_s)}` : "";
-  return `${who}${rest}: ${kind}, ${number(turn.steps)} steps, ${number(turn.tokens)} tokens in ${seconds(turn.seconds)}${swap}. ${plainReason(turn.why)}`;
+  return `${who}${rest}: ${kind}, ${number(turn.steps)} steps, ${number(turn.tokens)} tokens in ${seconds(turn.seconds)}${swap}. ${plainReason(turn)}`;
 }

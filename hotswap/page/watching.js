@@ -105,6 +105,7 @@ export function turns() {
   const last = seen.pulse?.turn;
   if (!last) return seen.turns;
   const open = timed(last, seen.pulse);
+  if (seen.isConnected && seen.pulse.live) open.ended = Date.now() / 1000; // as far as is known
   const before = seen.turns.at(-1);
   const isOld = before && before.number >= last.number && before.begun >= open.begun - 0.05;
   return isOld ? seen.turns : [...seen.turns, open];

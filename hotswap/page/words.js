@@ -2,7 +2,10 @@
 
 const number = (text) => Number(text).toLocaleString("en");
 
+// Before a cost was learned everything is free: a rate has no meaning then.
+
 const REASONS = [
+  [/(?:merged|mixed|not) \d{9,}/, () => "What it costs is not known yet; it is tried."],
   [/^merged (\d+) tokens\/s, mixed 0$/,
     (m) => `Merged it makes ${number(m[1])} tokens a second; a mixed step would serve nobody now.`],
   [/^merged (\d+) tokens\/s, mixed (\d+)$/,
@@ -23,7 +26,14 @@ const REASONS = [
   [/^not drained yet$/, () => "Its queue is not empty yet."],
 ];
 
-export function plainReason(why) {
+const BUILDING = /^merged (\d+) tokens\/s, mixed (\d+)$/;
+
+// Of a turn, or of what looks like one. A mixed turn with the reason of a merged one
+// waits until the weights are built, between its steps.
+export function plainReason({ why, mode }) {
+  const built = mode === "mixed" && BUILDING.exec(why);
+  if (built && built[1].length < 9)
+    return `Mixed until the weights of one adapter are merged beside: with them ${number(built[1])} tokens a second, mixed ${number(built[2])}.`;
   for (const [pattern, said] of REASONS) {
     const match = pattern.exec(why);
     if (match) return said(match);

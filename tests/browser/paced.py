@@ -11,7 +11,7 @@ from hotswap.adapters.generation import Generation
 from hotswap.echo.executor import EchoExecutor, EchoWeights
 from hotswap.echo.vocabulary import Vocabulary
 from hotswap.model.network.rows import Row, Sample
-from scheduler import Swap
+from scheduler import BASE, Swap
 
 COLD_S, WARM_S = 0.12, 0.002
 
@@ -21,7 +21,10 @@ def take(seconds: float) -> None:
 
 
 class PacedWeights(EchoWeights):
-    """Two slots beside golden."""
+    """Two slots beside golden, built between mixed steps or when they are needed."""
+
+    built_s = 0.0
+    half_built = ""
 
     def activate(self, generation: Generation | None) -> Swap | None:
         swap = super().activate(generation)
@@ -29,9 +32,26 @@ class PacedWeights(EchoWeights):
             return None
         seconds = WARM_S if swap.warm else COLD_S
         take(seconds)
-        held = [key for key in self.known if key not in ("base", self.resident)]
-        self.known -= set(held[1:])
+        self._give_up(self.resident)
         return Swap(warm=swap.warm, seconds=seconds)
+
+    def build_ahead(self, generation: Generation, budget_s: float) -> float | None:
+        key = generation.key
+        if key in self.known:
+            return None
+        if key != self.half_built:
+            self.half_built, self.built_s = key, 0.0
+        take(budget_s)
+        self.built_s += budget_s
+        if self.built_s < COLD_S:
+            return None
+        self.known.add(key)
+        self._give_up(key)
+        return self.built_s
+
+    def _give_up(self, newest: str) -> None:
+        held = sorted(self.known - {BASE, self.resident, newest})
+        self.known -= set(held[1:])
 
 
 class PacedExecutor(EchoExecutor):

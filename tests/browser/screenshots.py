@@ -90,13 +90,13 @@ def _shot(page: Page, place: Path) -> Path:
 def _now(opener: Opener, server: Live, place: Path) -> Path:
     page = connected(opener(server.url, width=1180, height=1000))
     page.select_option("#span", "30")
-    expect(page.locator("#state")).to_have_text("merged")
+    expect(page.locator("#turns tbody tr").nth(9)).to_be_attached()
     return _shot(page, place)
 
 
 def _adapter(opener: Opener, server: Live, place: Path) -> Path:
     page = connected(
-        opener(f"{server.url}/#adapters", width=1180, height=620, theme="dark")
+        opener(f"{server.url}/#adapters", width=1180, height=740, theme="dark")
     )
     page.locator("#adapter-table").get_by_role("button", name="torn").click()
     expect(page.locator("#detail")).to_contain_text("What to do")
@@ -104,7 +104,7 @@ def _adapter(opener: Opener, server: Live, place: Path) -> Path:
 
 
 def _try(opener: Opener, server: Live, place: Path) -> Path:
-    page = connected(opener(f"{server.url}/#try", width=1180, height=620))
+    page = connected(opener(f"{server.url}/#try", width=1180, height=740))
     page.fill("#prompt", TEXT)
     page.fill("#most", "30")
     for name in ("pirate", "sql"):
