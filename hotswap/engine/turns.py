@@ -22,8 +22,9 @@ class Turn:
     """Seconds; times on the engine's clock. `number`: from 1. `begun_s`: when its swap
     began, else its first step; `seconds`: from there to the end of its last step.
     `generation`: None where it is mixed. `adapters`: those of its jobs, as they were
-    asked for, sorted; the first 64. `is_aside`: one step for others, in the middle of a
-    turn. `tokens`: sampled. `swap`: `warm` or `cold`. `why`: of its first step."""
+    asked for and as they came; the first 64. `is_aside`: one step for others, in the
+    middle of a turn. `tokens`: sampled. `swap`: `warm` or `cold`. `why`: of its first
+    step."""
 
     number: int
     begun_s: float
@@ -80,8 +81,8 @@ class Turns:
         last.tokens += sampled
         if not step.rows.keys() <= self._generations:
             self._generations |= step.rows.keys()
-            names = {job.adapter or BASE for job in jobs}
-            last.adapters = tuple(sorted({*last.adapters, *names})[:_MOST_NAMES])
+            names = (*last.adapters, *[job.adapter or BASE for job in jobs])
+            last.adapters = tuple(dict.fromkeys(names))[:_MOST_NAMES]
 
     def _begin(self, step: Step, outcome: Outcome, begun_s: float) -> Turn:
         plan, swap, before = step.plan, outcome.swap, self._last

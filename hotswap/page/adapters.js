@@ -87,8 +87,8 @@ function matching() {
   const found = [];
   for (const row of seen.adapters.values()) {
     if (state && row.state !== state) continue;
-    const texts = [row.name, ...row.aliases, row.generation ?? "", row.reason ?? ""];
-    if (wanted && !texts.some((text) => text.toLowerCase().includes(wanted))) continue;
+    const texts = [row.name, ...row.aliases, row.reason ?? ""];
+    if (wanted && !texts.some((text) => text.toLowerCase().includes(wanted)) && !row.generation?.startsWith(wanted)) continue;
     found.push({ ...row, residency: residency(row) });
   }
   const by = sortBy.of;

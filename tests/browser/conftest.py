@@ -15,8 +15,10 @@ from tests.browser.watched import Opener
 from tests.servers import Live
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For a module, and no longer: while Playwright runs, its event loop is in the way
+    of asynchronous tests."""
     if found() is None:
         pytest.skip("no Chromium here (apt-get install chromium): no test of the page")
     with launched() as browser:

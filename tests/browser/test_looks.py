@@ -22,7 +22,7 @@ def overflow(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
-@pytest.mark.parametrize("width", [360, 768, 1920])
+@pytest.mark.parametrize("width", [360, 768, 980, 1920])
 @pytest.mark.parametrize("part", ["now", "adapters", "try"])
 def test_nothing_is_wider_than_the_window(
     server: Live, opener: Opener, part: str, width: int

@@ -22,23 +22,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 def busy_ms(page: Page, act: str) -> float:
-    """How long the page's own thread is busy with it, layout included."""
-    return float(
-        page.evaluate(
-            """(act) => {
-              const begun = performance.now();
-              if (act === "sort") document.querySelector("th .sort").click();
-              else {
-                const field = document.getElementById("search");
-                field.value = act;
-                field.dispatchEvent(new Event("input"));
-              }
-              document.body.offsetHeight;
-              return performance.now() - begun;
-            }""",
-            act,
-        )
+    """What it costs the page's own thread, layout included; in milliseconds of CPU, so
+    that what else the machine does counts for nothing."""
+    tools = page.context.new_cdp_session(page)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent_s() -> float:
+        told = tools.send("Performance.getMetrics")["metrics"]
+        return next(float(x["value"]) for x in told if x["name"] == "TaskDuration")
+
+    before = spent_s()
+    page.evaluate(
+        """(act) => {
+          if (act === "sort") document.querySelector("th .sort").click();
+          else {
+            const field = document.getElementById("search");
+            field.value = act;
+            field.dispatchEvent(new Event("input"));
+          }
+          document.body.offsetHeight;
+        }""",
+        act,
     )
+    spent = 1000 * (spent_s() - before)
+    tools.detach()
+    return spent
 
 
 def test_a_thousand_are_shown_searched_and_sorted_in_slices(
@@ -49,14 +57,16 @@ def test_a_thousand_are_shown_searched_and_sorted_in_slices(
     rows = page.locator("#adapter-table tbody tr")
     expect(rows).to_have_count(100)
 
-    # Each of them twice: a busy machine may disturb one.
+    # The least of some: news may come meanwhile.
     sorted_ms = min(busy_ms(page, "sort") for _ in range(3))
     expect(rows.first).to_contain_text("adapter-999")  # as numbers, not as letters
-    found_ms = min(busy_ms(page, text) for text in ("77", "7", "77"))
-    expect(page.locator("#found")).to_have_text("19 adapters of 1,000")
+    found_ms = min(
+        busy_ms(page, text) for text in ("adapter-77", "adapter-7", "adapter-77")
+    )
+    expect(page.locator("#found")).to_have_text("11 adapters of 1,000")
 
-    assert sorted_ms < 250
-    assert found_ms < 250
+    assert 0 < sorted_ms < 250
+    assert 0 < found_ms < 250
 
 
 def test_more_are_shown_when_they_are_asked_for(server: Live, opener: Opener) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from tests.servers import Live, settings, wait_until
 def test_a_refusal_has_its_code_until_the_folder_is_mended(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / CONFIG_FILE).write_text('{"peft_type": "LORA"}')
-    told = {
+    told: dict[str, dict[str, Any]] = {
         "model": {"path": "echo"},
         "adapters": {"directory": str(tmp_path), "quiet_s": 0.05},
     }
