@@ -5,8 +5,6 @@ All of it is in `/v1/status` as well, but for the rates, which are between two p
 
 from typing import TypedDict
 
-import msgspec
-
 from hotswap.api.shared.server_state import ServerState
 from hotswap.engine.queues import AdapterQueue
 from hotswap.engine.turns import Turn
@@ -86,9 +84,6 @@ class Pulse:
             "gap_bound_s": now.gap_bound_s,
             "trouble": list(server.health.trouble),
         }
-
-    def encoded(self) -> bytes:
-        return msgspec.json.encode(self.body())
 
     def _rates(self, now_s: float) -> tuple[float | None, float | None]:
         """Tokens generated and computed of prompts in a second, since the last call."""

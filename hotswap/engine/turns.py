@@ -8,6 +8,7 @@ at any time: an ended turn changes no more, and a deque is copied in one go.
 from collections import deque
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from hotswap.engine.sequence import Sequence
 from scheduler import BASE, Mode, Outcome, Step
@@ -55,7 +56,8 @@ class Turns:
     def ended(self, after: int = 0) -> list[Turn]:
         """Those with a larger number than `after`, as far as they are kept; the oldest
         first."""
-        return [turn for turn in self._ended.copy() if turn.number > after]
+        kept = self._ended.copy()
+        return list(takewhile(lambda turn: turn.number > after, reversed(kept)))[::-1]
 
     def step(
         self,
