@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # its own, of another version perhaps; this is torch 2.11's.
 TRITON := 'triton==3.6.*'
 
-.PHONY: setup constraints demo test test-fast test-clients lint bench gpu clean
+.PHONY: setup constraints chromium demo test test-fast test-clients lint bench gpu clean
 
 setup: $(READY)
 
@@ -22,6 +22,17 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -c 'import triton' 2>/dev/null || $(INSTALL) $(TRITON) \
 	    || echo 'no Triton for this machine: the tests of GPU kernels are skipped'
 	touch $@
+
+# The page at / is tested in a browser. Root of a Debian gets one here; only the download
+# may take long, and it can be ended without harm.
+APT := apt-get -qq --no-install-recommends
+CHROMIUM := chromium fonts-dejavu-core
+
+chromium:
+	@{ command -v chromium || command -v chromium-browser; } >/dev/null \
+	    || { timeout 50 sh -c '$(APT) update && $(APT) -d install -y $(CHROMIUM)' \
+	    && DEBIAN_FRONTEND=noninteractive $(APT) install -y $(CHROMIUM); } >/dev/null 2>&1 \
+	    || echo 'no Chromium here, and none that can be installed: the tests of the page are skipped'
 
 # The newest releases within pyproject.toml's ranges, as the next constraints.
 constraints: setup
@@ -37,7 +48,7 @@ TWO := -n 2 --dist loadfile
 
 # Coverage is of hotswap/ alone and its tracing doubles the time: the scheduler's tests
 # run without it. The last ones one by one: they measure time or need both cores.
-test: setup lint
+test: setup lint chromium
 	$(BIN)/pytest -m 'not slow' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95
 	$(BIN)/pytest $(TWO) tests/scheduler

@@ -1,7 +1,7 @@
 """Which jobs run next, and how. Standard library only. Open `scheduler` first.
 
 job, group, backlog     a job and its lawful moves; unfinished jobs by generation
-audit                   asserts that the backlog's counts agree
+audit, census           asserts that the backlog's counts agree; whose jobs there are
 policy, policies        what a policy sees and answers; affinity is the default
 viewer                  puts together what it sees
 decision                the answer: a step, or idle; and the outcome reported
@@ -19,7 +19,7 @@ simulate, arrivals      the same scheduler on a virtual clock
 
 from scheduler.backlog import BacklogFull
 from scheduler.costs import Costs, Mode, StepShape
-from scheduler.decision import Idle, Outcome, Recent, Step, Swap, Work
+from scheduler.decision import Idle, Outcome, Queued, Recent, Step, Swap, Work
 from scheduler.job import BASE, Job
 from scheduler.limits import SchedulerLimits
 from scheduler.policies import POLICIES
@@ -35,6 +35,7 @@ __all__ = [
     "SchedulerLimits",
     "Mode",
     "Outcome",
+    "Queued",
     "Recent",
     "Scheduler",
     "Step",

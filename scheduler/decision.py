@@ -72,6 +72,18 @@ class Recent:
         )
 
 
+class Queued(NamedTuple):
+    """The jobs of one generation, for people: those that wait for KV, and those that
+    hold it. `since`: the arrival of the one that has waited longest; None if none does.
+    `job`: the id of its first one."""
+
+    generation: str
+    waiting: int
+    live: int
+    since: float | None
+    job: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the engine measured of a step. `warm`: generations now held by a slot."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from operator import attrgetter
 
+from scheduler.decision import Queued
 from scheduler.job import Job
 from scheduler.lengths import Lengths
 
@@ -88,6 +89,15 @@ class Group:
 
     def in_order(self) -> Iterator[Job]:
         return in_order(self.holders, self.queue)
+
+    def queued(self) -> Queued:
+        return Queued(
+            generation=self.generation,
+            waiting=self.waiting,
+            live=self.live,
+            since=min((job.arrival for job in self.queue), default=None),
+            job=(self.holders or self.queue)[0].id,
+        )
 
     def push(self, job: Job) -> None:
         insort(self.queue, job, key=order_of)

@@ -13,6 +13,7 @@ from scheduler.accounts import Accounts
 from scheduler.audit import audit
 from scheduler.backlog import Backlog, BacklogFull
 from scheduler.batch_builder import BatchBuilder
+from scheduler.census import Census
 from scheduler.costs import Costs
 from scheduler.decision import Decision, Idle, Outcome, Recent, Step
 from scheduler.flights import Flights
@@ -48,6 +49,7 @@ class Scheduler:
         self._policy, self._limits = policy, limits
         self._backlog = backlog = Backlog(lengths := Lengths())
         self.queued = backlog.queued  # waiting jobs, by their queues; to be read
+        self.census = Census(backlog)
         self._streams = Streams(backlog, limits)
         self._accounts = Accounts(backlog, self.costs, limits)
         self._flights = Flights(backlog, self._streams, self._accounts, lengths)
@@ -101,10 +103,6 @@ class Scheduler:
         return len(self._backlog.live)
 
     @property
-    def serving(self) -> frozenset[str]:  # the generations of the live jobs
-        return frozenset(job.generation for job in self._backlog.live.values())
-
-    @property
     def wait_bound_s(self) -> float | None:
         """No job that is accepted now waits longer for its first token, while KV is
         free for all who wait; else `drain_bound_s` comes on top. None: no bound."""
@@ -154,9 +152,9 @@ class Scheduler:
         self._leave(job_id, JobEvent.FAIL)
 
     def decide(self, now: float) -> Decision:
-        """The next step, or Idle if there is no job at all: room for who goes on; whose
-        first token is next, whose wait is over, after whom nobody may take KV, whom a
-        mixed step would serve - the policy plans, the builder fills the seats."""
+        """The next step, or Idle without any job: room for who goes on; whose first
+        token is next, whose wait is over, after whom nobody may take KV, whom a mixed
+        step would serve - the policy plans, the builder fills the seats."""
         if not self._backlog:
             return Idle()
         self._accounts.refill()
@@ -237,8 +235,7 @@ class Scheduler:
         self._running = seats.ids
 
     def _leave(self, job_id: int, event: JobEvent) -> None:
-        job = self._backlog.get(job_id)
-        if job is None:
+        if (job := self._backlog.get(job_id)) is None:
             return
         group = self._backlog.remove(job)
         job.move(event)

@@ -38,7 +38,7 @@ class FakeExecutor:
     """
 
     launches_ahead = False
-    batched_lora_bytes = 0
+    batched_lora_bytes, stacked = 0, frozenset[str]()
 
     def __init__(
         self, finish_after: int = 1000, *, block_tokens: int | None = None

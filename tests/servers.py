@@ -26,8 +26,13 @@ NO_TLS = False
 class Live:
     """A server on a loopback port, in a thread."""
 
-    def __init__(self, application: Litestar, limits: LimitsConfig = DEFAULTS) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        application: Litestar,
+        limits: LimitsConfig = DEFAULTS,
+        port: int | None = None,
+    ) -> None:
+        self.port = port or free_port()
         http = connections.http(
             application, host="127.0.0.1", port=self.port, drain_s=5, limits=limits
         )

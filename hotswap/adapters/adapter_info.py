@@ -23,6 +23,7 @@ class GenerationInfo(Struct, frozen=True, kw_only=True):
     known. `generation` is its key, the others are as `Generation` has them."""
 
     generation: str | None = None
+    format: str | None = None
     rank: int | None = None
     modules: int | None = None
     bytes: int | None = None

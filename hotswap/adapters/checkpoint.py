@@ -112,6 +112,7 @@ def _read(
     generation = Generation(
         key=digest[:16],
         deltas=made,
+        format=_format(config),
         rewrites=others,
         note=note,
         warnings=warnings,
@@ -121,6 +122,12 @@ def _read(
         # Values that PEFT cannot compute with: an index out of range, no inverse.
         prove(others, layout)
         return judged(_scaled(generation, sidecar.scale), layout, limits)
+
+
+def _format(config: PeftConfig) -> str:
+    """PEFT's name of the type, and DoRA, which it takes for a setting."""
+    kind = str(config.peft_type.value)
+    return f"{kind} with DoRA" if getattr(config, "use_dora", False) else kind
 
 
 def _scaled(generation: Generation, scale: float) -> Generation:

@@ -62,13 +62,15 @@ class Generation:
 
     `can_merge` is false if rounding would lose too much of the update, `fits_mixed` if
     its factors are not finite in the weights' dtype; `note` says why a mode is missing.
-    `merge_loss` is the share of the update, 0 to 1, that rounding to the weights' dtype
-    loses when it is merged; None if it was not measured. What it is told and says is in
-    the tokens of its own `tokenizer`; None is the model's.
+    `format` is PEFT's name of its type. `merge_loss` is the share of the update, 0 to
+    1, that rounding to the weights' dtype loses when it is merged; None if it was not
+    measured. What it is told and says is in the tokens of its own `tokenizer`; None is
+    the model's.
     """
 
     key: str
     deltas: Mapping[str, Delta]
+    format: str | None = None
     rewrites: Mapping[str, Rewrite] = field(default_factory=dict)
     can_merge: bool = True
     fits_mixed: bool = True
@@ -107,6 +109,7 @@ class Generation:
         """What may be told of it."""
         return GenerationInfo(
             generation=self.key,
+            format=self.format,
             rank=self.rank,
             modules=self.modules,
             bytes=self.nbytes,

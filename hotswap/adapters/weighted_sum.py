@@ -63,6 +63,7 @@ def _weighted_sum(
     made = Generation(
         key=key,
         deltas=deltas,
+        format="a sum",
         rewrites=rewrites,
         note=note if rewrites else None,
         tokenizer=tokenizer,

@@ -13,5 +13,5 @@ error_responses             every error in its family's shape
 
 Others: models (what is served), tokenization (what its tokens are), admin and vllm
 (adapters come, change and go), operations (probes, status), metrics/, events (a stream
-of news).
+of news, with a pulse for people), page_routes (the page at /).
 """

@@ -23,6 +23,8 @@ class AdapterRow(TypedDict):
     state: str
     generation: str | None
     reason: str | None
+    refusal: str | None
+    format: str | None
     rank: int | None
     modules: int | None
     bytes: int | None
@@ -126,6 +128,8 @@ def about(server: ServerState, row: AdapterInfo) -> AdapterRow:
         "state": row.state.value,
         "generation": info.generation,
         "reason": row.reason,
+        "refusal": server.library.refusals.get(row.name) if row.reason else None,
+        "format": info.format,
         "rank": info.rank,
         "modules": info.modules,
         "bytes": info.bytes,
@@ -153,6 +157,8 @@ def _residency(server: ServerState, row: AdapterInfo) -> str:
         return "resident"
     if row.generation in status.warm:
         return "slot"
+    if row.generation in status.stacked:
+        return "stack"
     return "host" if row.is_loaded else "disk"
 
 

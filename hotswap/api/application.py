@@ -23,6 +23,7 @@ from hotswap.api import (
     events,
     models,
     operations,
+    page_routes,
     tokenization,
     vllm,
 )
@@ -62,6 +63,7 @@ PARTS = (
     events,
     operations,
     metrics,
+    page_routes,
 )
 _ERRORS: ExceptionHandlersMap = {
     HTTPException: error_responses.router_error,

@@ -1,7 +1,9 @@
-"""Events: a stream of what happens to adapters and to the weights, for controllers.
+"""Events: a stream of what happens, for controllers and for the page at `/`.
 
     event: adapter   data: a row of /v1/adapters, or {"name", "state": "removed"}
     event: resident  data: {"generation", "adapters", "warm_swaps", "cold_swaps"}
+    event: turn      data: a turn that has ended, as in /v1/status
+    event: pulse     data: `PulseBody`, once a second
 
 It begins with everything as it is, so that a client that comes back has missed nothing
 that still holds. Made by comparing the engine's status with the last one seen: of two
@@ -17,11 +19,13 @@ from litestar.response import Stream
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.api.admin import about
+from hotswap.api.pulse import Pulse
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.engine.status import Status
 
 _EVERY_S = 0.1
-_IDLE_LOOKS = 150  # then a comment, which finds out clients that have gone
+_LOOKS = 10  # of each pulse, which also finds out clients that have gone
+_MOST_TURNS = 64  # of one look; there are more only where turns take no time
 
 
 @get("/v1/events")
@@ -32,20 +36,27 @@ async def events(server: Injected) -> Stream:
 
 async def _stream(server: ServerState) -> AsyncIterator[bytes]:
     last: Status | None = None
-    idle = 0
+    pulse, turn, looks = Pulse(server), 0, 0
     while server.engine.is_alive:
         now = server.engine.status
-        idle += 1
-        for event, body in _news(server, last, now):
-            idle = 0
-            yield b"event: %s\ndata: %s\n\n" % (event, msgspec.json.encode(body))
+        told = [_event(event, body) for event, body in _news(server, last, now)]
+        turns = server.engine.turns.ended(after=turn)
+        for ended in turns if last is None else turns[-_MOST_TURNS:]:
+            turn = ended.number
+            told.append(_event(b"turn", ended))
+        if looks % _LOOKS == 0:
+            told.append(_event(b"pulse", pulse.body()))
+        if told:  # at once: to hand over costs more than to make
+            yield b"".join(told)
         if now.is_stopping:
             return
-        if idle >= _IDLE_LOOKS:
-            idle = 0
-            yield b": nothing new\n\n"
         last = now
+        looks += 1
         await asyncio.sleep(_EVERY_S)
+
+
+def _event(kind: bytes, body: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (kind, msgspec.json.encode(body))
 
 
 def _news(
@@ -55,6 +66,9 @@ def _news(
         before = {row.name: row for row in last.adapters} if last else {}
         for row in now.adapters:
             known = before.pop(row.name, None)
+            # Of a thousand rows most are the same objects as a look before.
+            if known is row:
+                continue
             if known is None or _state(known) != _state(row):
                 yield b"adapter", about(server, row)
         for name in before:

@@ -9,6 +9,8 @@ from hotswap import __version__
 from hotswap.api.shared.asking_key import may_see_all
 from hotswap.api.shared.server_state import Injected
 
+_TURNS = 32
+
 
 @get("/health/live")
 async def live(server: Injected) -> Response:
@@ -37,7 +39,14 @@ async def status(server: Injected) -> dict[str, Any]:
     now = server.engine.status
     body = _plain(now)
     del body["adapters"]
-    own = {"memory": server.memory, "executor": server.executor}
+    turns = server.engine.turns
+    last = turns.last
+    own = {
+        "turns": _plain([*turns.ended()[-_TURNS:], *([last] if last else [])]),
+        "latencies": server.engine.latencies.recent(),
+        "memory": server.memory,
+        "executor": server.executor,
+    }
     return {"model": server.base, **body, **own}
 
 

@@ -64,6 +64,7 @@ class EchoExecutor:
     block_tokens = 16
     shares_blocks = True  # there is nothing in them
     batched_lora_bytes = 0
+    stacked: frozenset[str] = frozenset()
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.weights = EchoWeights()

@@ -35,4 +35,5 @@ def read(folder: Path) -> Generation:
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name} {len(content or b'')} ".encode() + (content or b""))
-    return Generation(key=digest.hexdigest()[:16], deltas={})
+    kind = str(said["peft_type"])
+    return Generation(key=digest.hexdigest()[:16], deltas={}, format=kind)

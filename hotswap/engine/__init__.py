@@ -13,6 +13,7 @@ block_hashes       what KV is known by, so that a prompt's beginning is computed
 text               tokens to characters as they come, and stop strings
 ticket, outbox     the client's end of a job, and what a round has for all clients
 latencies          how long clients waited, steps and swaps took: histograms
+turns, queues      what the machine did lately, and who waits for it: for people
 job_times          when a job was asked for, began and had its tokens
 status             the frozen view that everybody may read
 failures           what a fault takes with it: a job, a generation, or all jobs

@@ -25,10 +25,12 @@ from hotswap.engine.message_handler import MessageHandler
 from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.queue_limits import QueueLimits
+from hotswap.engine.queues import Queues
 from hotswap.engine.status import Counters, Status, snapshot
 from hotswap.engine.step_runner import StepRunner
 from hotswap.engine.sums import SumOrder, Sums
 from hotswap.engine.ticket import Ticket
+from hotswap.engine.turns import Turns
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import HotswapError, InternalError, Stopping
 from hotswap.tokenizer import Tokenizer
@@ -61,11 +63,11 @@ class Engine:
         adapters to be made; both return at once. `queue_limits`: if there are any."""
         self._executor, self._scheduler = executor, scheduler
         self._store, self._clock = store, clock
-        self._inbox = Inbox()
-        self._ids = itertools.count(1)
+        self._inbox, self._ids = Inbox(), itertools.count(1)
         self._batch = Batch(executor, store, scheduler)
         self._outbox, self._counters = Outbox(), Counters()
-        self.latencies = Latencies()
+        self.latencies, self.turns = Latencies(), Turns()
+        self._queues = Queues(scheduler, self._batch, clock)
         self.limit = min(context, scheduler.kv_tokens)  # of a prompt and its answer
         self.has_prefix_cache = prefix_cache and executor.shares_blocks
         self._handler = MessageHandler(
@@ -94,6 +96,7 @@ class Engine:
             self._outbox,
             counters=self._counters,
             latencies=self.latencies,
+            turns=self.turns,
             failures=self._failures,
             clock=clock,
         )
@@ -108,6 +111,11 @@ class Engine:
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def now_s(self) -> float:
+        """On the clock of turns and decisions."""
+        return self._clock()
 
     def start(self) -> None:
         self._thread.start()
@@ -216,5 +224,6 @@ class Engine:
             self._executor,
             self._counters,
             self._handler.awaited,
+            queues=self._queues.rows(),
             is_stopping=self._handler.drain_until is not None,
         )

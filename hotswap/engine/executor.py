@@ -58,6 +58,10 @@ class Executor(Protocol):
     @property
     def batched_lora_bytes(self) -> int: ...
 
+    @property
+    def stacked(self) -> frozenset[str]:
+        """Generations that a mixed step runs without loading them first."""
+
     def open(
         self,
         job: int,

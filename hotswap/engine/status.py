@@ -7,6 +7,7 @@ from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.store import Store
 from hotswap.engine.awaited import Awaited
 from hotswap.engine.executor import Executor
+from hotswap.engine.queues import AdapterQueue
 from hotswap.errors import HotswapError, OtherTokenizer
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
@@ -70,6 +71,7 @@ class Status:
     adapters: tuple[AdapterInfo, ...]
     resident: str
     warm: frozenset[str]
+    stacked: frozenset[str]  # what runs mixed without being loaded first
     waiting: int
     reading: int  # jobs whose adapter is read or made first
     live: int
@@ -84,6 +86,7 @@ class Status:
     wait_bound_s: float | None  # for the first token of a job accepted now
     gap_bound_s: float | None  # of an adapter within its part of the seats
     queue_s: float  # until all who wait now should have begun: expected, no bound
+    queues: tuple[AdapterQueue, ...]  # by adapter, the most jobs first
     recent: tuple[Recent, ...]  # the last decisions
     counters: Counters
     is_stopping: bool
@@ -102,6 +105,7 @@ def snapshot(
     counters: Counters,
     awaited: Awaited,
     *,
+    queues: tuple[AdapterQueue, ...],
     is_stopping: bool,
 ) -> Status:
     """The state now. On the engine thread."""
@@ -112,10 +116,11 @@ def snapshot(
         adapters=store.adapters(),
         resident=executor.weights.resident,
         warm=executor.weights.warm,
+        stacked=executor.stacked,
         waiting=scheduler.waiting,
         reading=len(awaited),
         live=scheduler.live,
-        serving=scheduler.serving,
+        serving=scheduler.census.serving(),
         awaited=awaited.wanted,
         free_kv_tokens=scheduler.free_kv_tokens,
         kv_tokens=scheduler.kv_tokens,
@@ -126,6 +131,7 @@ def snapshot(
         wait_bound_s=scheduler.wait_bound_s,
         gap_bound_s=scheduler.gap_bound_s,
         queue_s=scheduler.queue_s,
+        queues=queues,
         recent=tuple(scheduler.recent),
         counters=counters.copy(),
         is_stopping=is_stopping,

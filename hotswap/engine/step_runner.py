@@ -21,6 +21,7 @@ from hotswap.engine.outbox import Outbox
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Piece
+from hotswap.engine.turns import Turns
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import DeviceFull, HotswapError, MergeFailed, StepFailed
 from scheduler import BASE, Mode, Outcome, Scheduler, Step, Swap
@@ -48,6 +49,7 @@ class StepRunner:
         *,
         counters: Counters,
         latencies: Latencies,
+        turns: Turns,
         failures: Failures,
         clock: Callable[[], float],
     ) -> None:
@@ -57,6 +59,7 @@ class StepRunner:
         self._outbox = outbox
         self._counters = counters
         self._latencies = latencies
+        self._turns = turns
         self._failures = failures
         self._clock = clock
         self._in_air: deque[_InAir] = deque()  # in the order of their launches
@@ -165,7 +168,7 @@ class StepRunner:
             finished=frozenset(job for job, piece in pieces.items() if piece.finish),
             warm=self._executor.weights.warm,
         )
-        self._report(step, outcome, pieces)
+        self._report(in_air, outcome, pieces)
         for sequence, failure in failed:
             self._failures.fail([sequence], failure)
         return outcome.seconds
@@ -192,11 +195,15 @@ class StepRunner:
             self._counters.swap_seconds += seconds
             self._latencies.swap["ahead"].observe(seconds)
 
-    def _report(self, step: Step, outcome: Outcome, pieces: dict[int, Piece]) -> None:
+    def _report(
+        self, in_air: _InAir, outcome: Outcome, pieces: dict[int, Piece]
+    ) -> None:
         """Tell the scheduler, the counters and the clients what the step did."""
+        step = in_air.launched.step
         self._scheduler.report(step, outcome, self._clock())
         told = sum(piece.token is not None for piece in pieces.values())
         self._counters.count(step, outcome, sampled=told)
+        self._turns.step(step, outcome, self._landed_at, told, in_air.sequences)
         mode = step.plan.mode
         self._latencies.step[mode].observe(outcome.seconds)
         if outcome.swap is not None:

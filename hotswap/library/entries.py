@@ -23,7 +23,7 @@ from hotswap.engine.messages import (
     Retire,
 )
 from hotswap.engine.sums import SumOrder
-from hotswap.errors import HotswapError
+from hotswap.errors import AdapterRefused, HotswapError
 from hotswap.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,9 @@ class Entry:
 
 
 class Entries:
-    """`sidecars`, `aliases`, `sums` and `tokenizers` are for readers on any thread, who
-    need them before a request reaches the engine: replaced whole, never changed, and
-    without the names of which there is nothing to say."""
+    """`sidecars`, `aliases`, `sums`, `tokenizers` and `refusals` are for readers on any
+    thread, most of whom need them before a request reaches the engine: replaced whole,
+    never changed, and without the names of which there is nothing to say."""
 
     def __init__(self, post: Callable[[Message], None]) -> None:
         self._post = post
@@ -67,6 +67,7 @@ class Entries:
         self.sums: Mapping[str, str] = {}  # those that have a name, as they are written
         # What prompts are encoded with; None: the adapter was not read yet
         self.tokenizers: Mapping[str, Tokenizer | None] = {}
+        self.refusals: Mapping[str, str] = {}  # the code of each that is refused
 
     def get(self, name: str) -> Entry | None:
         return self._by_name.get(name)
@@ -104,6 +105,8 @@ class Entries:
     def refuse(self, name: str, entry: Entry, error: HotswapError) -> None:
         """`entry`: what it stands for all the same."""
         self._put(name, entry)
+        if isinstance(error, AdapterRefused):
+            self.refusals = {**self.refusals, name: error.code}
         # A registered name keeps its own source, whatever folder was dropped there.
         is_readable = entry.is_served and not entry.origin.is_watched
         self._post(
@@ -128,6 +131,8 @@ class Entries:
     def _put(self, name: str, entry: Entry | None) -> None:
         self._loading.discard(name)
         self._by_name.pop(name, None)
+        if name in self.refusals:
+            self.refusals = {n: c for n, c in self.refusals.items() if n != name}
         composition = entry.origin.composition if entry is not None else None
         if composition is not None or name in self.sums:
             sums = {n: written for n, written in self.sums.items() if n != name}

@@ -83,6 +83,12 @@ class Library:
         return self._registry.entries.sums
 
     @property
+    def refusals(self) -> Mapping[str, str]:
+        """The stable codes of what is wrong with files that were refused, by name; a
+        frozen copy."""
+        return self._registry.entries.refusals
+
+    @property
     def tokenizers(self) -> Mapping[str, Tokenizer | None]:
         """What adapters' prompts are encoded with where it is not the model's, by name;
         None if the adapter has to be read first: `learn` it. A frozen copy."""

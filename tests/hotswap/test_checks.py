@@ -152,6 +152,7 @@ def test_a_report_says_what_the_generation_says(folder: Path, layout: Layout) ->
     assert found == Report(
         True,
         generation=generation.key,
+        format="LORA",
         rank=4,
         modules=12,
         bytes=generation.nbytes,
@@ -169,11 +170,11 @@ def test_a_report_is_one_flat_object_of_json_whose_keys_keep_their_order() -> No
     both = [msgspec.json.encode(each).decode() for each in (served, refused)]
 
     assert both == [
-        '{"ok":true,"code":null,"reason":null,"generation":"ab","rank":4,'
-        '"modules":null,"bytes":null,"can_merge":null,"can_mix":null,"note":null,'
+        '{"ok":true,"code":null,"reason":null,"generation":"ab","format":null,'
+        '"rank":4,"modules":null,"bytes":null,"can_merge":null,"can_mix":null,"note":null,'
         '"merge_loss":null,"warnings":["x"]}',
         '{"ok":false,"code":"no_config","reason":"nothing there","generation":null,'
-        '"rank":null,"modules":null,"bytes":null,"can_merge":null,"can_mix":null,'
+        '"format":null,"rank":null,"modules":null,"bytes":null,"can_merge":null,"can_mix":null,'
         '"note":null,"merge_loss":null,"warnings":[]}',
     ]
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,15 @@ def server(model_folder: Path, directory: Path) -> Iterator[Live]:
         yield server
 
 
-def read(lines: Iterator[str]) -> tuple[str, dict[str, Any]]:
-    """The next event and its data."""
-    kind = next(line for line in lines if line.startswith("event: "))
+def read(
+    lines: Iterator[str], kinds: Sequence[str] = ("adapter", "resident")
+) -> tuple[str, dict[str, Any]]:
+    """The next event of these kinds, and its data."""
+    named = (line.removeprefix("event: ") for line in lines if line[:5] == "event")
+    kind = next(kind for kind in named if kind in kinds)
     data = next(lines)
     assert data.startswith("data: ")
-    return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+    return kind, json.loads(data.removeprefix("data: "))
 
 
 def test_it_begins_with_what_is_and_goes_on_with_what_happens(
@@ -78,6 +81,47 @@ def test_it_begins_with_what_is_and_goes_on_with_what_happens(
         },
     )
     assert removed == ("adapter", {"name": "two", "state": "removed"})
+
+
+def test_turns_and_a_pulse_tell_what_the_machine_does(server: Live) -> None:
+    with (
+        server.client() as client,
+        client.stream("GET", "/v1/events") as stream,
+    ):
+        lines = stream.iter_lines()
+        before = read(lines, ["pulse"])[1]
+        for adapter in ("one", "", "one"):
+            body = {"prompt": "Hello", "adapter": adapter, "max_tokens": 2}
+            client.post("/v1/completions", json=body)
+        turns = [read(lines, ["turn"])[1] for _ in range(2)]
+        pulse = read(lines, ["pulse"])[1]
+        status = client.get("/v1/status").json()
+
+    last = pulse["turn"]
+    told = [*turns[-2:], last]
+    assert [turn["adapters"] for turn in told] == [["one"], ["base"], ["one"]]
+    assert [turn["number"] for turn in told] == list(
+        range(last["number"] - 2, last["number"] + 1)
+    )
+    assert all(turn["mode"] == "merged" and turn["why"] for turn in told)
+    assert status["turns"][-3:] == told
+    assert before["generated_tokens_per_s"] is None
+    assert pulse["generated_tokens_per_s"] > 0
+    assert pulse["latencies"]["first_token_s"]["p50"] > 0
+    held = {slot["generation"]: slot["adapters"] for slot in pulse["held"]}
+    assert held["base"] == ["base"]
+    assert held[last["generation"]] == ["one"]
+    assert before["now_s"] < last["begun_s"] < pulse["now_s"]
+
+
+def test_who_comes_later_is_told_of_the_turns_before(server: Live) -> None:
+    with (
+        server.client() as client,
+        client.stream("GET", "/v1/events") as stream,
+    ):
+        turn = read(stream.iter_lines(), ["turn"])[1]
+
+    assert turn["number"] == 1
 
 
 def test_it_ends_when_the_server_stops(model_folder: Path, directory: Path) -> None:

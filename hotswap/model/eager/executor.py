@@ -94,6 +94,10 @@ class EagerExecutor:
         """Memory of the device that adapters take to run mixed."""
         return self._lora.nbytes
 
+    @property
+    def stacked(self) -> frozenset[str]:
+        return frozenset(self._lora.loaded)
+
     def open(
         self,
         job: int,

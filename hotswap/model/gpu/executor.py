@@ -121,6 +121,10 @@ class GpuExecutor:
         return self._pool.nbytes
 
     @property
+    def stacked(self) -> frozenset[str]:
+        return frozenset(self._pool.loaded)
+
+    @property
     def graphs(self) -> tuple[int, int]:
         """How many were captured, and how many could not be: those steps run eager."""
         return self._forward.graphs
