@@ -90,7 +90,7 @@ def _shot(page: Page, place: Path) -> Path:
 def _now(opener: Opener, server: Live, place: Path) -> Path:
     page = connected(opener(server.url, width=1180, height=1000))
     page.select_option("#span", "30")
-    expect(page.locator("#turns tbody tr").nth(9)).to_be_attached()
+    expect(page.locator("#figures dd.value").first).not_to_have_text("\u2013")
     return _shot(page, place)
 
 
