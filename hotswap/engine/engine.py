@@ -86,9 +86,8 @@ class Engine:
             sums=Sums(store, compose),
             clock=clock,
         )
-        self._failures = Failures(
-            store, self._batch, scheduler, self._outbox, self._counters
-        )
+        parts = store, self._batch, scheduler, self._outbox
+        self._failures = Failures(*parts, self._counters)
         self._step_runner = StepRunner(
             executor,
             self._batch,

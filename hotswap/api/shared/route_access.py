@@ -24,6 +24,8 @@ class Access(Enum):
 
 
 _OPEN = (
+    "GET /",
+    "GET /page/{name}",
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
