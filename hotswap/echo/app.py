@@ -41,7 +41,7 @@ def build(config: Config) -> Litestar:
             "prefill_tokens": limits.prefill_tokens,
         },
         memory=_memory(config, kv_tokens),
-        scheduler=Scheduler(POLICIES[schedule.policy](), limits),
+        scheduler=Scheduler(POLICIES[schedule.policy](), limits, builds_ahead=False),
         tokenizer=Tokenizer(vocabulary, template=TEMPLATE),
         name=_NAME,
         eos=frozenset({vocabulary.end}),
