@@ -67,6 +67,7 @@ def test_what_it_chose_by_itself_has_a_reason() -> None:
         "page": "http://h:1/ (routes: http://h:1/schema)",
         "model": "tiny, other: 8,192 tokens of a prompt and its answer",
         "adapters": "0 ready, 0 refused, 0 being read; none watched",
+        "keys": "none: all may do everything",
         "device": "cpu (auto: no GPU is here)",
         "type": "bfloat16, all else float32 (auto: the fastest, as timed here)",
         "kernels": "our own (pass: llama)",

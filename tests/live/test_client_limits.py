@@ -12,16 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
-from litestar import Litestar
-from litestar.enums import ScopeType
-from litestar.types import Receive, Scope, Send
 
 from hotswap import config
 from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
-from hotswap.api.shared.request_context import key_name
 from hotswap.echo import app
+from hotswap.keys import key_file
+from hotswap.keys.access_key import made
 from tests.servers import Live, wait_until
 
+Options = dict[str, str] | None
 COMPLETIONS = "/v1/completions"
 BODIES = {"body_bytes": 2000, "all_bodies_bytes": 3000, "body_s": 0.5}
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
@@ -37,23 +36,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def keyed(application: Litestar) -> Litestar:
-    """With the name of a key, as a header says it."""
-    inner = application.asgi_handler
-
-    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
-            name = dict(scope["headers"]).get(b"x-key")
-            key_name.set(name.decode() if name else None)
-        await inner(scope, receive, send)
-
-    application.asgi_handler = outer
-    return application
-
-
 @contextmanager
-def serving(directory: Path, max_waiting: int, **limits: Any) -> Iterator[httpx.Client]:
-    """One job at a time, in order of arrival."""
+def serving(
+    directory: Path,
+    max_waiting: int,
+    server: dict[str, str] | None = None,
+    **limits: Any,
+) -> Iterator[httpx.Client]:
+    """One job at a time, in order of arrival. `server`: options of [server]."""
     schedule = {"policy": "fcfs-mixed", "max_batch": 1, "max_waiting": max_waiting}
     settings = config.load(
         None,
@@ -61,14 +51,13 @@ def serving(directory: Path, max_waiting: int, **limits: Any) -> Iterator[httpx.
             "model": {"path": "echo"},
             "adapters": {"directory": str(directory)},
             "schedule": schedule,
+            "server": server or {},
             "limits": limits,
         },
     )
-    with (
-        Live(keyed(app.build(settings)), settings.limits) as live,
-        live.client() as client,
-    ):
-        wait_until(lambda: _ready(client) == 3)
+    with Live(app.build(settings), settings.limits) as live, live.client() as client:
+        if not server:
+            wait_until(lambda: _ready(client) == 3)
         yield client
 
 
@@ -84,7 +73,7 @@ def is_served(client: httpx.Client) -> bool:
 
 @pytest.fixture(scope="module")
 def small(directory: Path) -> Iterator[httpx.Client]:
-    with serving(directory, 20, jobs_per_request=3, **BODIES) as client:
+    with serving(directory, 20, None, jobs_per_request=3, **BODIES) as client:
         yield client
 
 
@@ -165,7 +154,8 @@ class Crowd:
 
     def _ask(self, adapter: str, key: str) -> httpx.Response:
         body = {"prompt": "hi", "max_tokens": 2, "adapter": adapter}
-        return self._client.post(COMPLETIONS, json=body, headers={"x-key": key})
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return self._client.post(COMPLETIONS, json=body, headers=headers)
 
     def let_in(self, adapter: str, key: str = "") -> str:
         """One more: "" if it waits now, else what it was refused with."""
@@ -212,13 +202,23 @@ def test_a_flood_of_one_adapter_leaves_room_for_the_others(directory: Path) -> N
     assert others[0] == ""
 
 
-def test_a_flood_with_one_key_leaves_room_for_the_others(directory: Path) -> None:
-    with (
-        serving(directory, 8, waiting_per_key=2) as client,
-        crowded(client) as crowd,
-    ):
-        flood = [crowd.let_in(name, "mine") for name in ("pirate", "sql", "poet")]
-        other = crowd.let_in("pirate", "yours")
+def test_a_flood_with_one_key_leaves_room_for_the_others(
+    directory: Path, tmp_path: Path
+) -> None:
+    files = {"api_keys": tmp_path / "api", "admin_keys": tmp_path / "admin"}
+    secrets = []
+    for name, file in (("mine", "api"), ("yours", "api"), ("me", "admin")):
+        key, secret = made(name, is_admin=file == "admin")
+        key_file.append(files[f"{file}_keys"], key)
+        secrets.append(secret)
+    mine, yours, admin = secrets
+    server = {option: str(path) for option, path in files.items()}
+    with serving(directory, 8, server, waiting_per_key=2) as client:
+        client.headers["authorization"] = f"Bearer {admin}"
+        wait_until(lambda: _ready(client) == 3)
+        with crowded(client) as crowd:
+            flood = [crowd.let_in(name, mine) for name in ("pirate", "sql", "poet")]
+            other = crowd.let_in("pirate", yours)
 
     assert (flood[:2], other) == (["", ""], "")
     assert flood[2] == (
@@ -229,7 +229,7 @@ def test_a_flood_with_one_key_leaves_room_for_the_others(directory: Path) -> Non
 
 def test_a_full_queue_says_so(directory: Path) -> None:
     limits = {"waiting_per_adapter": 2}
-    with serving(directory, 2, **limits) as client, crowded(client) as crowd:
+    with serving(directory, 2, None, **limits) as client, crowded(client) as crowd:
         found = [crowd.let_in("pirate") for _ in range(2)]
         refused = crowd.let_in("sql")
 

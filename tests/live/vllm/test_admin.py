@@ -51,13 +51,13 @@ def test_a_folder_is_checked_without_being_served(client: httpx.Client) -> None:
     assert WEIGHTS_FILE in bad["reason"]
     listed = rows(client)["one"]
     assert " ".join(listed) == (
-        "name state generation reason rank modules bytes can_merge can_mix merge_loss "
-        "note warnings residency pinned preload alias aliases source composition "
-        "leases requests"
+        "name state generation reason refusal format rank modules bytes can_merge "
+        "can_mix merge_loss note warnings residency pinned preload alias aliases "
+        "source composition leases requests"
     )
     both = good.keys() & listed.keys()
     assert {key: listed[key] for key in both} == {key: good[key] for key in both}
-    assert len(both) == 10
+    assert len(both) == 11
     assert check("none").json()["code"] == "no_source"
     assert check("/etc").status_code == 403
     assert check("s3://x/y").status_code == 400
