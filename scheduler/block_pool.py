@@ -58,6 +58,16 @@ class BlockPool:
             self._known.pop(block, None)
             self._holders[block] += 1
 
+    def reclaim(self, block: int) -> list[int]:
+        """That known block, held by one job alone, which will write to it: it is not
+        known until it has. Nothing if somebody holds it."""
+        if block not in self._known:
+            return []
+        del self._known[block]
+        self._forget(block)
+        self._holders[block] = 1
+        return [block]
+
     def know(self, generation: str, block: int, digest: bytes) -> None:
         """A held block has all its tokens. One that is known under that hash stays."""
         known = self._found.setdefault(generation, {})

@@ -2,7 +2,9 @@
 
 What a job has computed is known by the hashes of its blocks, where its engine gives
 them, and found again by the next one that begins alike, of the same generation. The
-last token of a job is always computed: the next one is sampled from it.
+last token of a job is always computed: the next one is sampled from it. Where it ends a
+known block that nobody holds, the job has that block to itself, and it is known again
+when the token is; otherwise the whole block is computed, elsewhere, as in vLLM.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,14 +35,16 @@ class KVCache:
         tokens are in them already."""
         found: list[int] = []
         if job.block_hashes and job.reads_cache:
-            most = (job.tokens - 1) // self._limits.block_tokens
+            most = job.tokens // self._limits.block_tokens
             found = self._pool.find(job.generation, islice(job.block_hashes, most))
+        size, own = self._limits.block_tokens, list[int]()
+        if len(found) * size == job.tokens:
+            own = self._pool.reclaim(found.pop())  # it is written to
         self._pool.hold(found)
-        more = self._limits.blocks_for(job.kv_tokens) - len(found)
-        job.blocks.extend(found)
-        self._extend(job, more)
         job.known_blocks = len(found)
-        tokens = len(found) * self._limits.block_tokens
+        job.blocks.extend([*found, *own])
+        self._extend(job, self._limits.blocks_for(job.kv_tokens) - len(job.blocks))
+        tokens = job.tokens - 1 if own else len(found) * size
         # Whoever comes again finds what it has computed itself.
         if job.block_hashes and job.reads_cache and job.state is JobState.WAITING:
             self.queries += job.prompt_tokens

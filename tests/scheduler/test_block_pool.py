@@ -44,6 +44,22 @@ def test_a_block_that_is_held_is_never_given_to_another() -> None:
     assert pool.find("g", [b"0"]) == held
 
 
+def test_a_known_block_is_written_to_by_one_who_holds_it_alone() -> None:
+    pool = BlockPool(2)
+    held = pool.take(1)
+    pool.know("g", held[0], b"0")
+    assert pool.reclaim(held[0]) == []  # somebody reads it
+    pool.release(held)
+
+    assert pool.reclaim(held[0]) == held
+    assert pool.find("g", [b"0"]) == []  # until it is written
+    assert pool.free == 1
+    pool.check(set(held))
+    pool.know("g", held[0], b"0")
+    pool.release(held)
+    assert pool.find("g", [b"0"]) == held
+
+
 def test_a_generation_is_forgotten_at_once_and_its_blocks_are_the_first_to_go() -> None:
     pool = BlockPool(3)
     old, new = pool.take(1), pool.take(1)

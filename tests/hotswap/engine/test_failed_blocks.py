@@ -60,3 +60,24 @@ async def test_a_job_that_joins_while_a_step_is_in_the_air_does_not_rely_on_it(
     with pytest.raises(StepFailed, match="injected"):
         await text_of(failing)
     assert await text_of(joining) == expected("a", 21, 10)
+
+
+async def test_a_known_block_is_known_no_more_when_the_step_that_wrote_to_it_failed(
+    start: Start, model: AheadExecutor
+) -> None:
+    engine = await start(model)
+    release(model)
+
+    async def found() -> int:
+        ticket = submit(engine, "a", PROMPT)
+        await ticket.accepted()
+        pieces = [piece async for piece in ticket.pieces()]
+        assert "".join(piece.text for piece in pieces) == expected("a", 20, 10)
+        return pieces[0].cached_tokens
+
+    assert await found() == 0
+    model.fail_next = RuntimeError("injected")
+    with pytest.raises(StepFailed, match="injected"):
+        await found()  # it computes the last token of its last block alone
+
+    assert [await found() for _ in range(2)] == [0, 19]
