@@ -1,7 +1,6 @@
 """Attention on blocks: each token sees its own job's, and nobody else's is touched."""
 
 from array import array
-from random import Random
 
 import pytest
 import torch
@@ -12,58 +11,15 @@ from hotswap.model.eager import attention as module
 from hotswap.model.eager.attention import Attention, Segment
 from hotswap.model.eager.kv import KV
 from hotswap.model.network.rows import BLOCK_TOKENS
+from tests.hotswap.attention_jobs import BLOCKS, JOBS, tables, wanted
 
 CPU = torch.device("cpu")
 HEADS, KV_HEADS, DIM = 4, 2, 8
-BLOCKS = 80
-
-jobs = st.lists(
-    st.tuples(
-        st.integers(0, 90),  # tokens before
-        st.one_of(st.just(1), st.integers(1, 40)),  # of the step
-        st.sampled_from(["in order", "one gap", "scattered"]),
-        st.integers(0, 1),  # blocks that it has and does not need yet
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-def tables(jobs: list[tuple[int, int, str, int]], seed: int) -> list["array[int]"]:
-    """No two share a block."""
-    random = Random(seed)
-    free, found = list(range(BLOCKS)), []
-    for before, tokens, kind, more in jobs:
-        count = -(-(before + tokens) // BLOCK_TOKENS) + more
-        if kind == "scattered":
-            taken = random.sample(free, count)
-        else:
-            gap = 1 if kind == "one gap" else 0
-            cut = random.randint(0, count)
-            taken = free[:cut] + free[cut + gap : count + gap]
-        free = [block for block in free if block not in taken]
-        found.append(array("i", taken))
-    return found
-
-
-def wanted(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, before: int, window: int | None
-) -> torch.Tensor:
-    """[tokens, heads, dim] by the definition, in float64; `k`, `v` from position 0."""
-    made = []
-    for n, each in enumerate(q.double()):
-        stop = before + n + 1
-        first = max(0, stop - window) if window else 0
-        keys = k[first:stop].double().repeat_interleave(HEADS // KV_HEADS, 1)
-        values = v[first:stop].double().repeat_interleave(HEADS // KV_HEADS, 1)
-        scores = torch.einsum("hd,phd->hp", each, keys) * DIM**-0.5
-        made.append(torch.einsum("hp,phd->hd", scores.softmax(-1), values))
-    return torch.stack(made).float()
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    jobs,
+    JOBS,
     st.sampled_from([None, 5, 16, 33]),
     st.sampled_from([8, 40, 256]),
     st.integers(0, 999),

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel
 
 from hotswap.adapters.checkpoint import read
+from hotswap.model.eager import attention_choice, operations
 from tests import tiny
 from tests.hotswap.block_jobs import BLOCKS, TEXT, Job, check, run, scattered
 from tests.hotswap.test_parity import make_runner
@@ -23,6 +24,14 @@ BY_BLOCKS = pytest.mark.parametrize(
     "architecture", [a for a, kind in KINDS.items() if kind != "alone"]
 )
 CUTS = [[], [16], [15, 16, 17], [1, 31, 33]]  # at blocks' borders and beside them
+
+
+@pytest.fixture(autouse=True, params=["in C", "by torch"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a compiler both are by torch."""
+    if request.param == "by torch":
+        monkeypatch.setattr(attention_choice, "block_attention", lambda: None)
+        monkeypatch.setattr(operations, "row_operations", lambda: None)
 
 
 @ARCHITECTURES

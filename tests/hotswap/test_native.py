@@ -47,6 +47,15 @@ def test_a_file_is_compiled_once_and_anew_when_it_changes(
     assert first in files(tmp_path)
 
 
+@needs_compiler
+def test_a_file_is_compiled_anew_when_what_it_includes_changes(source: Path) -> None:
+    header = source.with_name("said.h")
+    source.write_text('#include "said.h"\nint answer(void) { return SAID; }\n')
+    for said in (42, 43):
+        header.write_text(f"#define SAID {said}\n")
+        assert library(source).answer() == said
+
+
 def test_without_a_compiler_there_is_none(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,10 @@
 """The ragged batch: which numbers of rows a network meets."""
 
+from functools import partial
+
 import torch
 
+from hotswap.model.eager.attention_choice import TorchKV
 from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.ragged_batch import Inputs, RaggedBatch
 from hotswap.model.machine.kernels import Plain
@@ -28,7 +31,7 @@ class Network:
 def test_steps_of_all_sizes_are_computed_in_a_few_and_fill_no_kv_of_jobs() -> None:
     network = Network()
     lora = BatchedLora(torch.float32, CPU, Plain())
-    batch = RaggedBatch(network, lora, CAPACITY, CPU)
+    batch = RaggedBatch(network, lora, partial(TorchKV, CPU), CAPACITY, CPU)
     all_but_one = own_blocks(0, CAPACITY - 16)
     tables = {1: all_but_one, 2: own_blocks(len(all_but_one), 16)}
     for tokens in range(1, 257):
@@ -65,7 +68,7 @@ def test_the_tokens_that_fill_a_step_are_nobodys_in_a_mixed_step() -> None:
         met.append(int((y != 0).sum()))
         return y.index_select(0, inputs.last)
 
-    batch = RaggedBatch(network, lora, CAPACITY, CPU)
+    batch = RaggedBatch(network, lora, partial(TorchKV, CPU), CAPACITY, CPU)
     own = generation("a")
     lora.load([own])
     row = Row(

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotswap.model.machine import segmented as module
-from hotswap.model.machine.native import library
 from hotswap.model.machine.segmented import Segmented, Segments, segmented
-from tests.compilers import needs_compiler
+from tests.compilers import compiled, needs_compiler
 from tests.lora_layer import check, generation, made
 
 SOURCE = Path(module.__file__).with_name("segmented.c")
@@ -130,17 +129,12 @@ def test_a_stack_computes_with_it_and_packs_nothing(native: Segmented) -> None:
 
 @pytest.mark.slow  # compiles
 @pytest.mark.parametrize("lanes", [4, 16])
-def test_vectors_of_every_width_compute_the_same(
-    lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    source = tmp_path / "segmented.c"
-    source.write_text(f"#define LANES {lanes}\n" + SOURCE.read_text())
-    compiled = Segmented(library(source))
+def test_vectors_of_every_width_compute_the_same(lanes: int, tmp_path: Path) -> None:
+    native = Segmented(compiled(SOURCE, tmp_path, LANES=lanes))
 
     for rows in range(1, 7):
-        holds(compiled, [0, 0, None, 2, 1, 1][:rows], (3, 8, 16), 70, 300)
-    module._try(compiled)
+        holds(native, [0, 0, None, 2, 1, 1][:rows], (3, 8, 16), 70, 300)
+    module._try(native)
 
 
 def test_one_that_computes_otherwise_is_not_used(

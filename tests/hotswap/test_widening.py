@@ -13,9 +13,8 @@ from hotswap.adapters.generation import Delta
 from hotswap.model.eager.merge import merge
 from hotswap.model.machine import widening as module
 from hotswap.model.machine.device import Host
-from hotswap.model.machine.native import library
 from hotswap.model.machine.widening import Widening, widening
-from tests.compilers import needs_compiler
+from tests.compilers import compiled, needs_compiler
 
 EPS = torch.finfo(torch.float32).eps
 SOURCE = Path(module.__file__).with_name("widening.c")
@@ -200,13 +199,9 @@ def test_torchs_threads_are_used_and_no_others(kernels: Widening) -> None:
 @pytest.mark.slow  # compiles
 @pytest.mark.parametrize(("lanes", "most"), [(4, 12), (16, 12)])
 def test_vectors_of_every_width_compute_the_same(
-    lanes: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lanes: int, most: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    source = tmp_path / "widening.c"
-    told = f"#define LANES {lanes}\n#define MOST {most}\n"
-    source.write_text(told + SOURCE.read_text())
-    kernels = Widening(library(source))
+    kernels = Widening(compiled(SOURCE, tmp_path, LANES=lanes, MOST=most))
 
     assert kernels.block == 2 * lanes
     for rows in range(1, 15):

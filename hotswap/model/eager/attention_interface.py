@@ -7,7 +7,7 @@ whose layers treat tokens independently otherwise; `forward_choice` proves it at
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 
-from hotswap.model.eager.attention import Attention
+from hotswap.model.eager.attention_choice import StepAttention
 from hotswap.model.eager.ragged_batch import Inputs, Network
 
 NAME = "hotswap"
@@ -38,7 +38,7 @@ def _attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    step: Attention,
+    step: StepAttention,
     scaling: float | None = None,
     sliding_window: int | None = None,
     dropout: float = 0.0,

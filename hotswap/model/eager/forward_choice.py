@@ -15,6 +15,7 @@ import torch
 
 from hotswap.errors import StartFailed
 from hotswap.model.eager import attention_interface
+from hotswap.model.eager.attention_choice import attention_for
 from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.linear import Linear, replace_linears
 from hotswap.model.eager.operations import EagerOperations
@@ -105,7 +106,11 @@ def _llama(loaded: Loaded) -> ChosenForward:
     return ChosenForward(
         "llama",
         lambda capacity: RaggedBatch(
-            lambda inputs: llama(operations.step(inputs)), lora, capacity, model.device
+            lambda inputs: llama(operations.step(inputs)),
+            lora,
+            partial(attention_for, dtype, model.device),
+            capacity,
+            model.device,
         ),
         operations.linears,
         lora,
@@ -118,7 +123,11 @@ def _interface(loaded: Loaded) -> ChosenForward:
     return ChosenForward(
         "interface",
         lambda capacity: RaggedBatch(
-            attention_interface.network(model), lora, capacity, model.device
+            attention_interface.network(model),
+            lora,
+            partial(attention_for, model.dtype, model.device),
+            capacity,
+            model.device,
         ),
         linears,
         lora,

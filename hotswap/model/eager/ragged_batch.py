@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-from hotswap.model.eager.attention import Attention, Segment
+from hotswap.model.eager.attention import Segment
+from hotswap.model.eager.attention_choice import AttentionKV, StepAttention
 from hotswap.model.eager.batched_lora import BatchedLora
-from hotswap.model.eager.kv import KV
 from hotswap.model.network.rows import BLOCK_TOKENS, Row
 
 
@@ -25,7 +25,7 @@ class Inputs:
     ids: torch.Tensor  # [tokens]
     positions: torch.Tensor  # [tokens]
     last: torch.Tensor  # [rows that want logits] their last tokens
-    attention: Attention
+    attention: StepAttention
 
 
 # oneDNN makes and keeps a kernel for each number of rows that it meets, half a megabyte
@@ -42,14 +42,19 @@ class RaggedBatch:
     shares_blocks = True
 
     def __init__(
-        self, network: Network, lora: BatchedLora, capacity: int, device: torch.device
+        self,
+        network: Network,
+        lora: BatchedLora,
+        attention: Callable[[int], AttentionKV],
+        capacity: int,
+        device: torch.device,
     ) -> None:
-        """`capacity`: tokens of KV, in whole blocks."""
+        """`attention`: with so many blocks of KV. `capacity`: tokens of it."""
         self._network = network
         self._lora = lora
         self._fill = _FILL if device.type == "cpu" else 1
         blocks = capacity // BLOCK_TOKENS
-        self._kv = KV(blocks + 1, device)
+        self._kv = attention(blocks + 1)
         self._nobody = array("i", [blocks])  # whose tokens fill a step up
         self._device = device
 
@@ -92,5 +97,5 @@ class RaggedBatch:
             ids=torch.tensor(ids, device=self._device),
             positions=torch.tensor(positions, device=self._device),
             last=torch.tensor(last, dtype=torch.long, device=self._device),
-            attention=Attention(self._kv, segments, self._device),
+            attention=self._kv.step(segments),
         )

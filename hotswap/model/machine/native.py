@@ -52,7 +52,7 @@ def _key(source: Path, compiler: str) -> str:
     """Of all that the library is made of."""
     there = os.stat(compiler)
     parts = (
-        source.read_bytes(),
+        [each.read_bytes() for each in (source, *sorted(source.parent.glob("*.h")))],
         (os.path.realpath(compiler), there.st_size, there.st_mtime_ns),
         (platform.machine(), cpu(), _FLAGS),
     )

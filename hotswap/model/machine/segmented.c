@@ -5,32 +5,13 @@
 A [rank rows, in] and B [rank rows, out] are all adapters' under each other, float32;
 the SGMV of Punica (Chen et al. 2023), for a CPU. A number of a row depends on that row
 and its adapter alone: each sum has one order, whatever the rows beside it and the
-number of threads.
+number of threads. */
 
-Vectors are the compiler's own (GCC's vector extensions), as wide as the CPU's; but a
-product and a sum are fused by name, as GCC fuses some loops and others not. */
+#include "vectors.h"
 
-#include <string.h>
-#if defined(__FMA__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
-
-#ifdef LANES /* the tests compute with each */
-#elif defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
 #define RANKS 4 /* of a tile of shrink: as many sums for each row */
 #define WIDE 4  /* vectors of a tile of expand: likewise */
 #define CHUNK (8 * WIDE * LANES) /* outputs that a thread takes at once */
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float Floats __attribute__((vector_size(4 * LANES)));
 
 typedef struct {
     const float *x, *a, *b; /* [rows, in], [ranks, in], [ranks, out] */
@@ -42,32 +23,6 @@ typedef struct {
 typedef struct {
     int row, rows, start, stop;
 } Unit;
-
-/* a * b + c, rounded once where the CPU can. */
-INLINE Floats fused(Floats a, Floats b, Floats c) {
-#if LANES == 16 && defined(__AVX512F__)
-    return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif LANES == 8 && defined(__FMA__)
-    return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif LANES == 4 && defined(__FMA__)
-    return (Floats)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
-#elif LANES == 4 && defined(__ARM_NEON)
-    return (Floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#else
-    return a * b + c;
-#endif
-}
-/* The first `lanes`; the rest is zero. */
-INLINE Floats load(const float *from, long lanes) {
-    Floats v = {};
-    memcpy(&v, from, 4 * lanes);
-    return v;
-}
-INLINE float total(Floats v) {
-    float sum = 0;
-    for (int i = 0; i < LANES; i++) sum += v[i];
-    return sum;
-}
 
 INLINE void shrink_lanes(const Lora *p, const int rows, const int ranks, const float *x,
                          const float *a, long lanes, Floats *sums) {
@@ -121,7 +76,7 @@ INLINE void expand_tile(const Lora *p, const int rows, const int wide, Unit u, l
             Floats factor = load(b + j * p->out + i * LANES, lanes);
 #pragma GCC unroll 2
             for (int r = 0; r < rows; r++) {
-                Floats own = (Floats){} + h[r * p->most + j];
+                Floats own = all(h[r * p->most + j]);
                 sums[r * wide + i] = fused(own, factor, sums[r * wide + i]);
             }
         }
@@ -130,8 +85,7 @@ INLINE void expand_tile(const Lora *p, const int rows, const int wide, Unit u, l
 #pragma GCC unroll 4
         for (int i = 0; i < wide; i++) {
             float *to = y + r * p->out + i * LANES;
-            Floats v = load(to, lanes) + sums[r * wide + i];
-            memcpy(to, &v, 4 * lanes);
+            store(to, load(to, lanes) + sums[r * wide + i], lanes);
         }
 }
 

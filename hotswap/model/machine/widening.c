@@ -8,34 +8,20 @@ of threads: a row's result never depends on who shares its step.
 A weight [out, in] is packed in panels of BLOCK outputs, [out / BLOCK, in, BLOCK], the
 last one filled up with zeros, so that a step streams it once. In 32 bits of a panel
 lie output i below and output i + LANES above: a shift and a mask widen both.
+ */
 
-Vectors are the compiler's own (GCC's vector extensions), as wide as the CPU's. */
+#include "vectors.h"
 
-#include <stdint.h>
-#include <string.h>
-
-#ifdef LANES /* and MOST: the tests compute with each */
-#elif defined(__AVX512F__)
-#define LANES 16
+#ifdef MOST /* the tests compute with each */
+#elif LANES == 16 || defined(__ARM_NEON)
 #define MOST 12 /* rows of a tile: two sums each, in half to all of the registers */
-#elif defined(__AVX__)
-#define LANES 8
-#define MOST 6
-#elif defined(__ARM_NEON)
-#define LANES 4
-#define MOST 12
 #else
-#define LANES 4
 #define MOST 6
 #endif
 #define BLOCK (2 * LANES)
 #define AHEAD (1 << 10)      /* bytes: what a CPU fetches by itself ends at a page */
 #define CHUNK (256 << 10)    /* bytes of rows that stay in a core's cache */
-#define INLINE static inline __attribute__((always_inline))
 
-typedef float Floats __attribute__((vector_size(4 * LANES)));
-typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
-typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
 
 enum { NONE, SILU, ADD, MUL };
@@ -59,45 +45,20 @@ INLINE Words words(const uint16_t *from) {
     memcpy(&both, from, sizeof both);
     return both;
 }
-INLINE Floats load(const float *from, long lanes) {
-    Floats v = {};
-    memcpy(&v, from, 4 * (lanes < LANES ? lanes : LANES));
-    return v;
-}
-INLINE Floats choose(Ints yes, Floats a, Floats b) {
-    return (Floats)(((Words)a & (Words)yes) | ((Words)b & ~(Words)yes));
-}
-
-/* e^x to a few units of the last place: Cephes' expf. */
-INLINE Floats exponential(Floats x) {
-    Floats least = (Floats){} - 87.3f, most = (Floats){} + 88.7f;
-    x = choose(x > least, x, least);
-    x = choose(x < most, x, most);
-    Floats round = (Floats){} + 12582912.f; /* 1.5 * 2^23 */
-    Floats n = (x * 1.44269504f + round) - round;
-    Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.f;
-    return p * (Floats)((__builtin_convertvector(n, Ints) + 127) << 23);
-}
 
 /* What follows the sums of `LANES` outputs from `o` on. */
 INLINE void finish(const Product *p, long row, long o, Floats v) {
-    long lanes = p->out - o;
+    long lanes = p->out - o < LANES ? p->out - o : LANES;
     if (lanes <= 0) return;
     if (p->bias) {
         Halves half = {};
-        memcpy(&half, p->bias + o, 2 * (lanes < LANES ? lanes : LANES));
+        memcpy(&half, p->bias + o, 2 * lanes);
         v += (Floats)(__builtin_convertvector(half, Words) << 16);
     }
     if (p->then == SILU) v /= exponential(-v) + 1.f;
     if (p->then == ADD) v += load(p->other + row * p->out + o, lanes);
     if (p->then == MUL) v *= load(p->other + row * p->out + o, lanes);
-    memcpy(p->y + row * p->out + o, &v, 4 * (lanes < LANES ? lanes : LANES));
+    store(p->y + row * p->out + o, v, lanes);
 }
 
 INLINE void tile(const Product *p, const int rows, const int panels, long row,

@@ -1,0 +1,151 @@
+"""BlockAttention: attention over keys and values in blocks, in C.
+
+What torch has for it gathers the blocks of short contexts and computes a mask's hidden
+half. `block_attention.c` reads each block where it lies. It is compiled where a
+compiler is (`native`) and tried before it is used; else there is none.
+"""
+
+import ctypes
+import logging
+from array import array
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention as sdpa
+
+from hotswap.model.machine.native import NoLibrary, library
+
+log = logging.getLogger(__name__)
+
+_SOURCE = Path(__file__).with_name("block_attention.c")
+_ADDRESS, _COUNT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+BLOCK = 16  # tokens, as in block_attention.c
+_PIECE = 16  # tokens of a prompt that a thread takes at once
+
+
+Part = tuple[int, int, int, "array[int]"]
+"""Row, tokens, position, blocks: rows [row, row + tokens) of a step are positions from
+`position` of the job whose KV is in `blocks`."""
+
+
+class Layout:
+    """Where the rows of a step write, and what they see."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        pieces: list[tuple[int, int, int, int]] = []
+        table, to = array("i"), array("i")
+        for row, tokens, position, blocks in parts:
+            for done in range(0, tokens, _PIECE):
+                taken = min(_PIECE, tokens - done)
+                pieces.append((row + done, taken, position + done, len(table)))
+            for place in range(position, position + tokens):
+                block, offset = divmod(place, BLOCK)
+                to.append(blocks[block] * BLOCK + offset)
+            table.extend(blocks[: -(-(position + tokens) // BLOCK)])
+        self.rows, self.count = len(to), len(pieces)
+        self.lowest, self.highest = min(table), max(table)
+        self.pieces = np.array(pieces, np.int32)
+        self.table, self.to = np.array(table, np.int32), np.array(to, np.int32)
+
+
+class BlockArena:
+    """The keys and values of one layer, float32: [blocks, kv heads, dim, BLOCK]
+    and [blocks, kv heads, BLOCK, dim of values in whole BLOCK]."""
+
+    def __init__(self, blocks: int, kv_heads: int, dim: int, value_dim: int) -> None:
+        self.value_dim = value_dim
+        wide = -(-value_dim // BLOCK) * BLOCK
+        # Zeros: what is never written is multiplied by nothing, and has to be a number.
+        self.keys = torch.zeros(blocks, kv_heads, dim, BLOCK)
+        self.values = torch.zeros(blocks, kv_heads, BLOCK, wide)
+
+    @property
+    def token_bytes(self) -> int:
+        return (self.keys[0].nbytes + self.values[0].nbytes) // BLOCK
+
+
+class BlockAttention:
+    """Everything is float32. Any number of threads gives the same bits, and a token
+    those that it would have alone."""
+
+    def __init__(self, native: ctypes.CDLL) -> None:
+        self._write, self._attend = native.kv_write, native.attend
+        self._write.argtypes = [*[_ADDRESS] * 5, *[_COUNT] * 7, _INT]
+        self._attend.argtypes = [
+            *([_ADDRESS] * 6),
+            *([_COUNT] * 6),
+            *(ctypes.c_float, _COUNT, _INT),
+        ]
+        self._write.restype = self._attend.restype = None
+
+    def attend(
+        self,
+        arena: BlockArena,
+        layout: Layout,
+        qkv: tuple[Tensor, Tensor, Tensor],
+        *,
+        scaling: float,
+        window: int | None,
+    ) -> Tensor:
+        """[tokens, heads, dim of values] from queries, keys and values [tokens, heads,
+        dim]. Writes keys and values to the arena."""
+        q, k, v = map(_by_rows, qkv)
+        rows, heads, dim = q.shape
+        kv_heads, value_dim = v.shape[1:]
+        blocks, *own = arena.keys.shape
+        assert own == [kv_heads, dim, BLOCK]
+        assert rows == len(k) == len(v) == layout.rows
+        assert 0 <= layout.lowest <= layout.highest < blocks
+        assert (k.shape[1], value_dim) == (kv_heads, arena.value_dim)
+        threads, wide = torch.get_num_threads(), arena.values.shape[-1]
+        keys, values = arena.keys.data_ptr(), arena.values.data_ptr()
+        self._write(
+            *(k.data_ptr(), v.data_ptr(), keys, values, layout.to.ctypes.data),
+            *(rows, k.stride(0), v.stride(0), kv_heads, dim, value_dim, wide, threads),
+        )
+        out = q.new_empty(rows, heads, wide)
+        self._attend(
+            *(q.data_ptr(), keys, values, out.data_ptr()),
+            *(layout.table.ctypes.data, layout.pieces.ctypes.data, layout.count),
+            *(q.stride(0), heads, kv_heads, dim, wide, scaling, window or 0, threads),
+        )
+        return out if wide == value_dim else out[..., :value_dim]
+
+
+@cache
+def block_attention() -> BlockAttention | None:
+    """That of this machine; None where it cannot be had, or is wrong."""
+    try:
+        made = BlockAttention(library(_SOURCE))
+        _try(made)
+    except (NoLibrary, AttributeError, AssertionError) as error:
+        log.info("no native attention here: %s", str(error) or "wrong result")
+        return None
+    return made
+
+
+def _by_rows(x: Tensor) -> Tensor:
+    """Itself, or a copy, the heads of a row one behind another."""
+    assert x.dtype is torch.float32
+    return x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous()
+
+
+def _try(made: BlockAttention) -> None:
+    """Raises AssertionError if it computes otherwise than torch."""
+    random = torch.Generator().manual_seed(0)
+    tokens, heads, kv_heads, dim = 21, 6, 2, 20
+    arena = BlockArena(3, kv_heads, dim, dim)
+    q, k, v = (
+        torch.randn(tokens, count, dim, generator=random)
+        for count in (heads, kv_heads, kv_heads)
+    )
+    layout = Layout([(0, tokens, 0, array("i", [2, 0]))])
+    found = made.attend(arena, layout, (q, k, v), scaling=0.3, window=None)
+    query, key, value = (x.transpose(0, 1)[None] for x in (q, k, v))
+    wanted = sdpa(query, key, value, is_causal=True, scale=0.3, enable_gqa=True)
+    wanted = wanted[0].transpose(0, 1)
+    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,82 @@
+/* Vectors of float32: the compiler's own (GCC's vector extensions), as wide as the CPU's.
+
+A product and a sum are fused by name, as GCC fuses some loops and others not, and a
+row's bits would depend on its neighbours. */
+
+#include <stdint.h>
+#include <string.h>
+#if defined(__FMA__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#ifdef LANES /* the tests compute with each */
+#elif defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+
+INLINE Floats all(float x) { return x - (Floats){}; } /* x + 0 is not always x */
+
+/* The first `lanes`; the rest is zero. */
+INLINE Floats load(const float *from, long lanes) {
+    Floats v = {};
+    memcpy(&v, from, 4 * lanes);
+    return v;
+}
+INLINE void store(float *to, Floats v, long lanes) { memcpy(to, &v, 4 * lanes); }
+
+/* a * b + c, rounded once where the CPU can. */
+INLINE Floats fused(Floats a, Floats b, Floats c) {
+#if LANES == 16 && defined(__AVX512F__)
+    return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES == 8 && defined(__FMA__)
+    return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif LANES == 4 && defined(__FMA__)
+    return (Floats)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+#elif LANES == 4 && defined(__ARM_NEON)
+    return (Floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE Floats choose(Ints yes, Floats a, Floats b) {
+    return (Floats)(((Words)a & (Words)yes) | ((Words)b & ~(Words)yes));
+}
+INLINE float total(Floats v) {
+    float sum = 0;
+    for (int i = 0; i < LANES; i++) sum += v[i];
+    return sum;
+}
+INLINE float largest(Floats v) {
+    float most = v[0];
+    for (int i = 1; i < LANES; i++) most = v[i] > most ? v[i] : most;
+    return most;
+}
+
+/* e^x to a few units of the last place: Cephes' expf. What is no number stays none. */
+INLINE Floats exponential(Floats x) {
+    Floats least = all(-87.3f), most = all(88.7f), round = all(12582912.f); /* 1.5 * 2^23 */
+    x = choose(x < least, least, x);
+    x = choose(x > most, most, x);
+    Floats n = fused(x, all(1.44269504f), round) - round;
+    Floats r = fused(n, all(-0.693359375f), x);
+    r = fused(n, all(2.12194440e-4f), r);
+    Floats p = fused(r, all(1.9875691500e-4f), all(1.3981999507e-3f));
+    p = fused(p, r, all(8.3334519073e-3f));
+    p = fused(p, r, all(4.1665795894e-2f));
+    p = fused(p, r, all(1.6666665459e-1f));
+    p = fused(p, r, all(5.0000001201e-1f));
+    p = fused(p * r, r, r + 1.f);
+    return p * (Floats)((__builtin_convertvector(n, Ints) + 127) << 23);
+}
