@@ -55,9 +55,9 @@ class Gate:
 def test_plain_calls_are_made_one_at_a_time_in_order(patient: Runner) -> None:
     gate, made = Gate(), []
     first = patient.call("f", gate)
+    assert gate.begun.wait(10)
     later = [patient.call("f", lambda n=n: made.append(n)) for n in range(2)]  # type: ignore[misc]
     urgent = patient.call("f", lambda: made.append("urgent"), is_urgent=True)
-    assert gate.begun.wait(10)
     assert not made
 
     gate.open.set()
