@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from hotswap.api.admin import NamedSum, Validate
+from hotswap.api.djl import event_stream, sagemaker_shape
 from hotswap.api.djl import shape as djl_shape
 from hotswap.api.djl.adapters import Body
 from hotswap.api.djl.schemas import Invocation
@@ -29,18 +30,26 @@ from hotswap.api.vllm import LoadRequest, UnloadRequest
 class Route:
     """None: it reads no body; its function says what it answers. `stream`: the media
     type of an answer that comes in pieces. `inner`: objects of the body that its type
-    does not lead to."""
+    does not lead to. `also`: more bodies that it reads, each with its answer."""
 
     body: type | None = None
     answer: Any = None
     stream: str = ""
     is_body_required: bool = True
     inner: tuple[type, ...] = ()
+    also: tuple[tuple[type, Any], ...] = ()
 
     @property
     def types(self) -> list[Any]:
-        kinds = (self.body, self.answer, *self.inner)
-        return [kind for kind in kinds if kind is not None]
+        return [*self.bodies, *self.answers, *self.inner]
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [kind for kind in (self.body, *(b for b, _ in self.also)) if kind]
+
+    @property
+    def answers(self) -> list[Any]:
+        return [kind for kind in (self.answer, *(a for _, a in self.also)) if kind]
 
 
 class OpenAIErrorDetail(TypedDict):
@@ -63,16 +72,32 @@ class DJLError(TypedDict):
     refusal: NotRequired[str]
 
 
+class SageMakerError(TypedDict):
+    """All but `Message` are of a ModelError: what /invocations answers."""
+
+    Message: str
+    OriginalStatusCode: NotRequired[int]
+    OriginalMessage: NotRequired[str]
+    LogStreamArn: NotRequired[str]
+
+
 class TGIError(TypedDict):
     error: str
     error_type: str
 
 
 _EVENTS = "text/event-stream"
+
 _INVOKE = Route(
     body=Invocation,
     answer=DJLGenerated | list[DJLGenerated],
     stream="application/jsonlines",
+    also=((Chat, ChatAnswer), (Completion, CompletionAnswer)),
+)
+_FRAMED = Route(
+    body=Invocation,
+    stream=event_stream.MEDIA_TYPE,
+    also=((Chat, None), (Completion, None)),
 )
 _REGISTER = Route(body=Body, is_body_required=False)
 
@@ -94,6 +119,7 @@ DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/invocations"): _INVOKE,
     ("post", "/predictions/{model}"): _INVOKE,
     ("post", "/endpoints/{model}/invocations"): _INVOKE,
+    ("post", "/endpoints/{model}/invocations-response-stream"): _FRAMED,
     ("post", "/models/{model}/invoke"): _INVOKE,
     ("post", "/adapters"): _REGISTER,
     ("post", "/models/{model}/adapters"): _REGISTER,
@@ -108,6 +134,8 @@ DESCRIBED: dict[tuple[str, str], Route] = {
 
 def errors_at(path: str) -> Any:
     """The shape of a path's errors."""
+    if path.startswith(sagemaker_shape.PATH):
+        return SageMakerError
     if path in tgi_shape.PATHS:
         return TGIError
     return DJLError if path.startswith(djl_shape.PATHS) else OpenAIError
