@@ -92,10 +92,11 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         goes_on = backslashes % 2 == 1
         parts.append(line[:-1] if goes_on else line)
         if not goes_on:
-            yield first, "".join(parts)
+            if whole := "".join(parts):
+                yield first, whole
             parts.clear()
-    if parts:
-        yield first, "".join(parts)
+    if whole := "".join(parts):
+        yield first, whole
 
 
 def _plain(written: str, place: str) -> str:

@@ -14,6 +14,7 @@ from hotswap import app, config
 from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.djl_config.properties_file import PROPERTIES_FILE
 from hotswap.echo import app as echo
+from hotswap.errors import StartFailed
 from tests import tiny
 from tests.oracle import said_by
 from tests.servers import Live, free_port, spawned, wait_until
@@ -116,6 +117,17 @@ def test_no_prompt_is_longer_than_max_model_len(client: httpx.Client) -> None:
     assert card["max_model_len"] == 64
     assert answer.status_code == 400
     assert "at most 64" in answer.text
+
+
+def test_a_model_is_not_asked_for_more_tokens_than_it_was_made_for(
+    tmp_path: Path,
+) -> None:
+    folder = written(tmp_path / "llama")
+    lines = PROPERTIES.replace("max_model_len=64", "max_model_len=1000000")
+    (folder / PROPERTIES_FILE).write_text(lines)
+
+    with pytest.raises(StartFailed, match=r"max_model_len: 1000000 is more than the"):
+        echo.build(configured(folder))
 
 
 def test_without_lora_there_are_no_adapters(tmp_path: Path) -> None:
