@@ -26,6 +26,8 @@ from hotswap.engine.executor import Executor
 from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
 from hotswap.errors import StartFailed
+from hotswap.handler import djl_handler
+from hotswap.handler.runner import Runner
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
@@ -64,9 +66,23 @@ class Served:
 
 
 def hooks_of(config: Config) -> hooks.Hooks:
-    """Raises StartFailed."""
-    module = config.hooks.module
-    return hooks.load(module, adapters_directory(config)) if module else hooks.Hooks()
+    """The operator's code, loaded, and its handler called for the first time. Raises
+    StartFailed."""
+    said, directory = config.hooks, adapters_directory(config)
+    handler, runner = None, Runner(threads=said.threads, limit_s=said.call_s)
+    if said.handler:
+        handler = djl_handler.load(
+            said.handler,
+            adapters=directory,
+            runner=runner,
+            properties={"model_id": config.model.path},
+        )
+    own = hooks.Hooks(handler=handler, runner=runner)
+    if said.module:
+        own = hooks.load(said.module, directory, handler=handler, runner=runner)
+    if handler is not None:
+        handler.initialise()
+    return own
 
 
 def context_of(config: Config, name: str, most: int) -> int:
@@ -127,7 +143,7 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         submitter,
         config.server.drain_s,
         _bodies(config),
-        pages=_pages(config),
+        pages=_pages(config, own),
         observers=observers(config.log, os.environ),
     )
 
@@ -164,9 +180,13 @@ def _engine(config: Config, served: Served, store: Store, library: Library) -> E
     )
 
 
-def _pages(config: Config) -> CrossOrigin:
+def _pages(config: Config, own: hooks.Hooks) -> CrossOrigin:
     server = config.server
-    return CrossOrigin(hosts=server.hosts, origins=server.cors_origins)
+    return CrossOrigin(
+        hosts=server.hosts,
+        origins=server.cors_origins,
+        has_handler=own.handler is not None,
+    )
 
 
 def _bodies(config: Config) -> BodyLimits:

@@ -122,6 +122,11 @@ class HooksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     # A model.py in DJL Serving's form: its `handle` answers /invocations and the other
     # routes of DJL's that generate; it is told of adapters, too.
     handler: str = ""
+    # Seconds that a call of these functions may take.
+    call_s: Positive = 120.0
+    # Plain functions of the handler called at once, if they bear it; coroutines share
+    # one event loop.
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ FLOORS = [
     {"hotswap.model.gpu"},
     {"hotswap.model"},
     {"hotswap.engine"},
+    {"hotswap.handler"},
     {"hotswap.library"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
@@ -155,6 +156,7 @@ ONLY = {
     "time": {
         "hotswap.engine.engine",  # the clock
         "hotswap.short_thread",  # how long the disk has not answered
+        "hotswap.handler.runner",  # deadlines
         "hotswap.library.watch",
         "hotswap.model",
         "hotswap.api.openai.shape",  # `created`, a date

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hotswap.adapters.origin import Origin
 from hotswap.adapters.sidecar import Sidecar, read_sidecar
 from hotswap.api.application import PARTS
+from hotswap.errors import Vetoed
+from hotswap.handler import djl_handler
+from hotswap.handler.runner import Runner
 from hotswap.library import hooks
 from tests.pages import (
     PAGES,
@@ -105,6 +109,25 @@ def test_the_sidecar_that_is_shown_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "hotswap.toml").write_text(shown)
 
     assert read_sidecar(tmp_path).weight == 2.0
+
+
+def test_the_handler_that_is_shown_can_be_loaded(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "handler.md"
+    (shown,) = [block.text for block in blocks(page) if block.language == "python"]
+    module = tmp_path / "model.py"
+    module.write_text(shown)
+
+    shown_handler = djl_handler.load(
+        str(module), adapters=None, runner=Runner(), properties={}
+    )
+
+    shown_handler.initialise()
+    origin = Origin(src="x")
+    assert shown_handler.tell("register_adapter", "a", origin).result(10) == (
+        "Adapter a is welcome"
+    )
+    with pytest.raises(Vetoed, match="lower case"):
+        shown_handler.tell("register_adapter", "A", origin).result(10)
 
 
 def test_the_hooks_that_are_shown_can_be_loaded(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ async def _lifespan(
         if watch is not None:
             await asyncio.to_thread(watch.stop)
         await asyncio.to_thread(state.library.stop)
+        state.hooks.close()
         submitter.close()
         await asyncio.to_thread(RENDERER.close)
         for observer in observers:

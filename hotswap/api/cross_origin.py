@@ -12,7 +12,8 @@ would be done. The rules, and why:
   `cors_origins` pass.
 - *A body must say that it is JSON*, which a page cannot without a preflight. Two
   exceptions, only for what does not come from a browser: no type at all, and
-  `application/x-www-form-urlencoded`, which is what `curl -d` says.
+  `application/x-www-form-urlencoded`, which is what `curl -d` says. Where the
+  operator's handler reads the body, it is of any type.
 - *Routes that manage or tell what is here* (`route_access` has them as admin) take only
   a `Host` that is ours. By DNS
   rebinding the page `http://evil.example` becomes a site of this server itself, where
@@ -50,10 +51,12 @@ _TELLS = [
 @dataclass(frozen=True, slots=True)
 class CrossOrigin:
     """`hosts`: names of this server, besides those that can be nobody else's.
-    `origins`: pages that may ask anything, "*" for all."""
+    `origins`: pages that may ask anything, "*" for all. `has_handler`: that reads the
+    bodies of `HANDLED` routes."""
 
     hosts: Collection[str] = ()
     origins: Collection[str] = ()
+    has_handler: bool = False
 
     def cors(self) -> CORSConfig | None:
         """None: no page of another origin may read an answer."""
@@ -81,7 +84,9 @@ class CrossOrigin:
                 "origin in `cors_origins` under [server]",
                 "Origin",
             )
-        _check_type(headers.get("content-type"), is_page, _has_body(request))
+        is_handled = self.has_handler and request.route_handler.opt.get("handled")
+        if _has_body(request) and (is_page or not is_handled):
+            _check_type(headers.get("content-type"), is_page)
 
     def _is_ours(self, host: str) -> bool:
         name = _split(f"//{host}").hostname or ""
@@ -121,9 +126,7 @@ def _has_body(request: Request) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def _check_type(said: str | None, is_page: bool, has_body: bool) -> None:
-    if not has_body:
-        return
+def _check_type(said: str | None, is_page: bool) -> None:
     kind = (said or "").partition(";")[0].strip().lower()
     if _JSON.fullmatch(kind) or (kind in ("", _FORM) and not is_page):
         return

@@ -37,6 +37,9 @@ FLAGS = {
         "answers say",
         {"nargs": "+", "action": "extend"},
     ),
+    "hooks.handler": Flag(
+        "--handler FILE", "a model.py in DJL's form, whose `handle` answers requests"
+    ),
     "log.format": Flag(
         "--log-format FORMAT", "text, json, or auto: json where this is no terminal"
     ),
@@ -47,5 +50,6 @@ GROUPS = {
     "model": "the model",
     "adapters": "its adapters",
     "server": "how it is reached",
+    "hooks": "your own code",
     "log": "what is written on standard error",
 }

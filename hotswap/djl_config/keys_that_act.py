@@ -116,4 +116,10 @@ SERVER: Mapping[str, Rule] = {
     ),
 }
 
-THAT_ACT: Mapping[str, Rule] = {**LOCATED, **MODEL, **LORA, **SCHEDULE}
+HANDLER: Mapping[str, Rule] = {
+    "option.predict_timeout": _sets(
+        "hooks.call_s", about="Of `model.py`; what is built in has no deadline."
+    ),
+}
+
+THAT_ACT: Mapping[str, Rule] = {**LOCATED, **MODEL, **LORA, **SCHEDULE, **HANDLER}

@@ -10,7 +10,6 @@ _ONE_PROCESS = inert("one process serves the model", "1 -1")
 _ONE_DEVICE = inert("one device serves the model, and answers are the same", "1 -1")
 _EVERY_STEP = inert("jobs join and leave the running batch at every step", "1")
 _MEMORY = inert("[memory] of the TOML file says what may be taken")
-_NO_DEADLINE = inert("a start takes as long as it takes, and so does an answer")
 _FASTER = inert("it makes answers faster, not others")
 _JAVA = refused("there is no Java here: put it into model.py")
 _QUANTISED = refused("weights run as they are stored: quantised ones answer otherwise")
@@ -72,8 +71,7 @@ _WORKERS: Mapping[str, Rule] = {
     "log_request_metric": _LOGS,
     "metrics_aggregation": _LOGS,
     "option.parallel_loading": _ONE_PROCESS,
-    "option.model_loading_timeout": _NO_DEADLINE,
-    "option.predict_timeout": _NO_DEADLINE,
+    "option.model_loading_timeout": inert("a start takes as long as it takes"),
     "option.max_output_size": inert("an answer ends at its max_new_tokens"),
 }
 

@@ -14,57 +14,71 @@ All are optional and plain functions, and are called by keyword (a change is not
 that raises refuses: its message reaches the client, MemoryError says that there is no
 room. The module is named in the configuration; nothing in an adapter folder is ever
 imported.
+
+A `model.py` in DJL's form (`hotswap.handler.djl_handler`) may have the first three in
+DJL's form, and what answers requests. What both have is an error of the start.
 """
 
 import asyncio
-import importlib
-import importlib.util
 import inspect
-import logging
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 from hotswap.adapters.origin import Origin
-from hotswap.errors import NoRoom, StartFailed, Vetoed
+from hotswap.errors import StartFailed, Vetoed
+from hotswap.handler import operator_module
+from hotswap.handler.djl_handler import CHANGES, UNREGISTER, DjlHandler
+from hotswap.handler.runner import Runner
+from hotswap.handler.veto import vetoing
 
 Change = Callable[[str, bool], str]
 
-log = logging.getLogger(__name__)
-
-NAMES = (
-    "register_adapter",
-    "update_adapter",
-    "unregister_adapter",
-    "preprocess",
-    "postprocess",
-)
+NAMES = (*CHANGES, "preprocess", "postprocess")
 
 
 class Hooks:
-    """The first three are called on the library's thread, one at a time; the others
-    on any thread, and at the same time for several requests. Raises Vetoed or NoRoom.
+    """The first three are called on the runner's threads, one at a time unless it is
+    told otherwise; the others on any thread, and at the same time for several requests.
     """
 
     def __init__(
-        self, functions: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+        self,
+        functions: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+        *,
+        handler: DjlHandler | None = None,
+        runner: Runner | None = None,
     ) -> None:
-        """Without functions every call does nothing."""
+        """Without functions and a handler every call does nothing."""
         self._functions = functions
+        self._handler = handler
+        self._runner = runner or Runner()
 
-    def register(self, name: str, origin: Origin) -> None:
-        self._call("register_adapter", name=name, **_told(origin))
+    @property
+    def handler(self) -> DjlHandler | None:
+        """That answers requests in the place of the built-in one."""
+        return self._handler if self._handler and self._handler.answers else None
 
-    def update(self, name: str, origin: Origin) -> None:
-        """`origin` is what it would become."""
-        self._call("update_adapter", name=name, **_told(origin))
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """What is wrong with the operator's code, in a line each."""
+        lost = self._runner.lost
+        return (f"{lost} calls of hooks or the handler hang",) if lost else ()
 
-    def unregister(self, name: str) -> None:
-        self._call("unregister_adapter", name=name)
+    def register(self, name: str, origin: Origin) -> "Future[str | None]":
+        """What the client is to be told; None is nothing in particular. It raises
+        Vetoed or NoRoom, then or now."""
+        return self._tell("register_adapter", name, origin)
+
+    def update(self, name: str, origin: Origin) -> "Future[str | None]":
+        """The same. `origin` is what it would become."""
+        return self._tell("update_adapter", name, origin)
+
+    def unregister(self, name: str, origin: Origin) -> "Future[str | None]":
+        return self._tell(UNREGISTER, name, origin)
 
     @property
     def can_preprocess(self) -> bool:
@@ -92,7 +106,7 @@ class Hooks:
             raise Vetoed(f"postprocess returned {type(change).__name__}, no function")
 
         def checked(text: str, is_last: bool) -> str:
-            with _vetoing("postprocess"):
+            with vetoing("postprocess"):
                 changed = change(text, is_last)
             if not isinstance(changed, str):
                 raise Vetoed(f"postprocess made {type(changed).__name__}, not a str")
@@ -100,71 +114,55 @@ class Hooks:
 
         return checked
 
+    def close(self) -> None:
+        """Call nothing any more."""
+        self._runner.close()
+
+    def _tell(self, function: str, name: str, origin: Origin) -> "Future[str | None]":
+        if function in self._functions:
+            told = {} if function == UNREGISTER else _told(origin)
+            work = partial(self._call, function, name=name, **told)
+            return self._runner.call(function, partial(_done, work), is_urgent=True)
+        if self._handler is not None and function in self._handler.changes:
+            return self._handler.tell(function, name, origin)
+        nothing: Future[str | None] = Future()
+        nothing.set_result(None)
+        return nothing
+
     def _call(self, function: str, **arguments: Any) -> Any:
         if function not in self._functions:
             return None
-        with _vetoing(function):
+        with vetoing(function):
             return self._functions[function](**arguments)
 
 
-@contextmanager
-def _vetoing(function: str) -> Iterator[None]:
-    """Whatever is raised inside, as Vetoed or NoRoom."""
-    try:
-        yield
-    except MemoryError as error:
-        raise NoRoom(str(error) or f"{function} says that there is no room") from None
-    except Exception as error:
-        # A veto, or a bug of the module: the log tells them apart.
-        log.warning("hook function=%s raised", function, exc_info=error)
-        raise Vetoed(str(error) or f"{function}: {type(error).__name__}") from None
-
-
-def load(module: str, adapters: Path | None) -> Hooks:
+def load(
+    module: str,
+    adapters: Path | None,
+    *,
+    handler: DjlHandler | None = None,
+    runner: Runner | None = None,
+) -> Hooks:
     """The functions of a module, by dotted name or by the path of a .py file.
 
     Runs the module. `adapters` is the directory it must not lie in. Raises StartFailed.
     """
-    try:
-        found = _run(_find(module, adapters))
-    except StartFailed as error:
-        raise StartFailed(f"hooks module {module}: {error}") from None
-    except Exception as error:
-        # Whatever the module does wrong, the start ends with one line.
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StartFailed(f"hooks module {module}: {why}") from None
+    what = "hooks module"
+    found = operator_module.load(module, what, adapters)
     functions = {name: getattr(found, name) for name in NAMES if hasattr(found, name)}
     if not functions:
-        raise StartFailed(f"hooks module {module}: it has none of {', '.join(NAMES)}")
+        raise StartFailed(f"{what} {module}: it has none of {', '.join(NAMES)}")
     for name, function in functions.items():
         if not callable(function) or inspect.iscoroutinefunction(function):
-            raise StartFailed(f"hooks module {module}: {name} is no plain function")
-    return Hooks(functions)
+            raise StartFailed(f"{what} {module}: {name} is no plain function")
+        if handler is not None and name in handler.changes:
+            raise StartFailed(f"{what} {module}: the handler has a {name}, too")
+    return Hooks(functions, handler=handler, runner=runner)
 
 
-def _find(module: str, adapters: Path | None) -> ModuleSpec:
-    is_file = module.endswith(".py")
-    if is_file:
-        spec = importlib.util.spec_from_file_location(
-            f"_hooks_{Path(module).stem}",
-            module,  # no library's name is taken
-        )
-    else:
-        spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None or (is_file and not Path(module).is_file()):
-        raise StartFailed("no such module")
-    place = Path(spec.origin).resolve()
-    if adapters is not None and place.is_relative_to(adapters.resolve()):
-        raise StartFailed(f"code in the adapters directory {adapters} is never run")
-    return spec
-
-
-def _run(spec: ModuleSpec) -> ModuleType:
-    assert spec.loader is not None, spec
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for their module
-    spec.loader.exec_module(module)
-    return module
+def _done(work: Callable[[], object]) -> None:
+    """What a plain function returns is told to nobody."""
+    work()
 
 
 def _told(origin: Origin) -> dict[str, Any]:

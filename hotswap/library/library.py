@@ -17,7 +17,7 @@ from hotswap.adapters.sidecar import Sidecar
 from hotswap.engine.sums import SumOrder
 from hotswap.library.entries import Found
 from hotswap.library.name_queues import NameQueues
-from hotswap.library.orders import Registration, Update
+from hotswap.library.orders import Registered, Registration, Update
 from hotswap.library.registry import Registry
 from hotswap.library.transaction import at_once
 from hotswap.tokenizer import Tokenizer
@@ -98,17 +98,17 @@ class Library:
         """Read an adapter that has not been read yet."""
         return self._queues.ask(name, self._registry.learn(name))
 
-    def register(self, order: Registration) -> "Future[str | None]":
-        """Its generation's key if it is preloaded."""
+    def register(self, order: Registration) -> "Future[Registered]":
+        """Its generation is None unless it is preloaded."""
         return self._queues.ask(order.name, self._registry.register(order))
 
-    def update(self, order: Update) -> "Future[None]":
-        """Change what is given."""
+    def update(self, order: Update) -> "Future[str | None]":
+        """Change what is given. What a hook says of it, to be told."""
         return self._queues.ask(order.name, self._registry.update(order))
 
-    def unregister(self, name: str) -> "Future[None]":
-        """Forget a name; jobs that run finish."""
-        return self._queues.ask(name, at_once(partial(self._registry.unregister, name)))
+    def unregister(self, name: str) -> "Future[str | None]":
+        """Forget a name; jobs that run finish. What a hook says of it, to be told."""
+        return self._queues.ask(name, self._registry.unregister(name))
 
     def examine(self, src: str) -> "Future[Generation]":
         """The generation of a folder, checked and not served."""

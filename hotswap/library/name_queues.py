@@ -1,7 +1,7 @@
 """Name queues: one thread for all transactions; those of one name in order.
 
-What a transaction has to read is read beside the thread (`ReadPool`), so that a slow
-folder holds up its own name only.
+What a transaction has to read is read beside the thread (`ReadPool`), and what it waits
+for comes when it comes, so that a slow folder or hook holds up its own name only.
 """
 
 import logging
@@ -105,16 +105,16 @@ class NameQueues:
             self._end(asked)
 
     def _go_on(
-        self, asked: _Asked[Any], read: Read | None, error: BaseException | None
+        self, asked: _Asked[Any], found: Any, error: BaseException | None
     ) -> None:
-        """With what was read, or why it could not be."""
+        """With what was read or came, or why it could not be."""
         if self._has_ended:
             return
         try:
             if error is not None:
                 work = asked.transaction.throw(error)
             else:
-                work = asked.transaction.send(read)  # type: ignore[arg-type]  # None: begin
+                work = asked.transaction.send(found)  # None: begin
         except StopIteration as done:
             asked.future.set_result(done.value)
         except Exception as failure:
@@ -122,10 +122,23 @@ class NameQueues:
         except BaseException as failure:  # it must not end who waits for it
             asked.future.set_exception(RuntimeError(said(failure)))
         else:
-            then = partial(self._go_on, asked)
-            self._pool.read(asked.key, work, then, is_urgent=asked.is_urgent)
+            if isinstance(work, Future):
+                self._wait(asked, work)
+            else:
+                then = partial(self._go_on, asked)
+                self._pool.read(asked.key, work, then, is_urgent=asked.is_urgent)
             return
         self._end(asked)
+
+    def _wait(self, asked: _Asked[Any], work: "Future[Any]") -> None:
+        def then() -> None:
+            error = work.exception()
+            self._go_on(asked, None if error else work.result(), error)
+
+        if work.done():
+            then()
+        else:
+            work.add_done_callback(lambda _: self._work.put(then))
 
     def _end(self, asked: _Asked[Any]) -> None:
         waiting = self._queues[asked.key]

@@ -1,4 +1,4 @@
-"""Orders: what a client asks to be done with a name. Frozen data.
+"""Orders: what a client asks to be done with a name, and what came of it. Frozen data.
 
 Each family of routes makes one of these from its own fields; it travels whole to the
 registry, which alone acts on it.
@@ -22,6 +22,14 @@ class Registration:
     origin: Origin
     replace: bool = False
     expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """`generation`: its key, None if it was not read. `said`: by a hook, to be told."""
+
+    generation: str | None
+    said: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ hooks; then it is noted in the journal, and only then told to the engine (`Entri
 The folder is the first truth: one dropped under a name that a client registered takes
 the name over. Owned by the library's thread; knows no threads.
 
-While a transaction waits for what it reads, other names may take the last room: it is
-checked again.
+While a transaction waits for what it reads, or for a hook, other names may take the
+last room: it is checked again.
 """
 
 import logging
@@ -30,11 +30,12 @@ from hotswap.errors import (
 )
 from hotswap.library.adapter_sources import Sources, check_name
 from hotswap.library.entries import Entries, Entry, Found, kept
-from hotswap.library.folder_reader import FolderReader
+from hotswap.library.folder_reader import FolderReader, Read
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal, Note, note_of
 from hotswap.library.named_sums import checked, composed
-from hotswap.library.orders import Registration, Update
+from hotswap.library.orders import Registered, Registration, Update
+from hotswap.library.room import Room
 from hotswap.library.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,10 @@ class Registry:
         self._sources = sources
         self.journal = journal
         self._hooks = hooks
-        self._max_adapters = max_adapters
-        self._max_pinned = max_pinned
         self.entries = Entries(post)
+        self._room = Room(
+            self.entries, hooks, max_adapters=max_adapters, max_pinned=max_pinned
+        )
 
     def restore(self, name: str, origin: Origin) -> Transaction[None]:
         """What the journal says was registered. Whatever is wrong with it is told."""
@@ -73,7 +75,7 @@ class Registry:
         entry, made = Entry(self._sources.place(origin.src), origin), None
         try:
             entry, made = yield from self._source(origin)
-            self._hooks.register(name, origin)
+            yield self._hooks.register(name, origin)
         except HotswapError as error:
             if error.is_passing:  # it was good, and is read when asked for
                 log.warning("adapter not read yet name=%r reason=%s", name, error)
@@ -83,8 +85,8 @@ class Registry:
             return
         self.entries.serve(name, entry, made)
 
-    def register(self, order: Registration) -> Transaction[str | None]:
-        """The generation's key; None if it is read when it is asked for."""
+    def register(self, order: Registration) -> Transaction[Registered]:
+        """Its generation is None if it is read when it is asked for."""
         name, origin = order.name, order.origin
         check_name(name)
         known = self.entries.get(name)
@@ -94,15 +96,15 @@ class Registry:
             now = known.generation if known and known.is_served else None
             if (now or "") != order.expected:
                 raise GenerationMismatch(name, order.expected, now)
-        self._check_room(name, origin)
+        self._room.check(name, origin)
         if origin.composition is not None:
             origin = checked(name, origin, self.entries)
         entry, made = yield from self._source(origin)
-        self._check_room(name, origin)
-        self._hooks.register(name, origin)
+        self._room.check(name, origin)
+        said = yield from self._room.agreed(name, origin)
         self.journal.write(name, Note(origin=origin, gone=self._passed_over(name)))
         self.entries.serve(name, entry, made)
-        return made.key if made else None
+        return Registered(made.key if made else None, said)
 
     def _source(self, origin: Origin) -> Transaction[tuple[Entry, Generation | None]]:
         """What a client's source holds; None if it is read when it is asked for, or a
@@ -112,8 +114,8 @@ class Registry:
         read = yield partial(self._reader.source, origin.src, whole=origin.preload)
         return Entry(read.folder, origin, read.sidecar), read.generation
 
-    def update(self, order: Update) -> Transaction[None]:
-        """Its files are read if it is preloaded only now."""
+    def update(self, order: Update) -> Transaction[str | None]:
+        """What a hook says of it. Its files are read if it is preloaded only now."""
         name = order.name
         entry = self._known(name)
         if order.src is not None and order.src != entry.origin.src:
@@ -121,32 +123,35 @@ class Registry:
         origin = order.applied_to(entry.origin)
         if origin.preload and origin.composition is not None:
             raise BadRequest(f"`{name}` is a sum: made when asked for", "preload")
-        self._check_room(name, origin)
+        self._room.check(name, origin)
         generation = None
         if origin.preload and not entry.origin.preload:
             read = yield partial(self._reader.folder, entry.folder, name)
-            self._check_room(name, origin)
+            self._room.check(name, origin)
             entry = replace(entry, sidecar=read.sidecar)
             generation = read.generation
-        self._hooks.update(name, origin)
+        said: str | None = yield self._hooks.update(name, origin)
         self.journal.write(name, note_of(origin))
         entry = replace(entry, origin=origin)
         if generation is not None:
             self.entries.serve(name, entry, generation)
         else:
             self.entries.amend(name, entry)
+        return said
 
-    def unregister(self, name: str) -> None:
-        """A folder of the directory then stays away until its files change."""
-        self._known(name)
-        self._hooks.unregister(name)
+    def unregister(self, name: str) -> Transaction[str | None]:
+        """What a hook says of it. A folder of the directory then stays away until its
+        files change."""
+        entry = self._known(name)
+        said: str | None = yield self._hooks.unregister(name, entry.origin)
         gone = self._passed_over(name)
         self.journal.write(name, Note(gone=gone) if gone else None)
         self.entries.retire(name)
+        return said
 
     def examine(self, src: str) -> Transaction[Generation]:
         """Read and check a folder. Nothing changes."""
-        read = yield partial(self._reader.source, src, whole=True)
+        read: Read = yield partial(self._reader.source, src, whole=True)
         assert read.generation is not None
         return read.generation
 
@@ -168,14 +173,17 @@ class Registry:
         entry = Entry(folder, origin, stamp=stamp)
         try:
             check_name(name)
-            self._check_room(name, origin)
+            self._room.check(name, origin)
             if known is None or known.stamp != stamp:  # else it is tried again
                 self.entries.expect(name, origin)
             read = yield partial(self._reader.folder, folder, name)
-            self._check_room(name, origin)
+            self._room.check(name, origin)
             entry = replace(entry, sidecar=read.sidecar)
             is_change = known is not None and known.is_served
-            (self._hooks.update if is_change else self._hooks.register)(name, origin)
+            if is_change:
+                yield self._hooks.update(name, origin)
+            else:
+                yield from self._room.agreed(name, origin)
         except HotswapError as error:
             self.entries.refuse(name, kept(known, entry), error)
             has_room = not isinstance(error, NoRoom)  # there may be some another time
@@ -236,15 +244,3 @@ class Registry:
         if entry is None:
             raise UnknownAdapter(name)
         return entry
-
-    def _check_room(self, name: str, origin: Origin) -> None:
-        others = self.entries.others(name)
-        if len(others) >= self._max_adapters:
-            raise NoRoom(f"{self._max_adapters} adapters are registered already")
-        if not origin.pin:
-            return
-        if not origin.preload:
-            raise BadRequest("Can not set preload to false and pin to true", "pin")
-        pinned = sum(other.origin.pin for other in others)
-        if self._max_pinned is not None and pinned >= self._max_pinned:
-            raise NoRoom(f"{pinned} adapters are pinned, as many as memory may hold")

@@ -130,7 +130,7 @@ class Life(RuleBasedStateMachine):
         if name in self.names.served:
             assert isinstance(future.exception(10), AdapterExists)
             return
-        assert future.result(10) == (key if preload else None)
+        assert future.result(10).generation == (key if preload else None)
         self.names.register(name, key)
 
     @rule(name=NAMES)

@@ -11,18 +11,23 @@ import pytest
 from hotswap.adapters.origin import Origin
 from hotswap.api.shared import registration
 from hotswap.errors import BadRequest
-from hotswap.library.orders import Registration, Update
+from hotswap.library.orders import Registered, Registration, Update
 
 
 class FakeLibrary:
     """Whatever it is told is done at once."""
 
-    def _done(self, _: object) -> "Future[str]":
-        future: Future[str] = Future()
-        future.set_result("new")
+    def _done(self, _: object) -> "Future[None]":
+        future: Future[None] = Future()
+        future.set_result(None)
         return future
 
-    register = update = unregister = _done
+    update = unregister = _done
+
+    def register(self, _: object) -> "Future[Registered]":
+        future: Future[Registered] = Future()
+        future.set_result(Registered("new", None))
+        return future
 
 
 @dataclass

@@ -77,8 +77,9 @@ class Locked:
 
 
 @contextmanager
-def locked(folder: Path, **server: object) -> Iterator[Locked]:
-    """`folder` gets adapters and keys. `server`: options of [server]."""
+def locked(folder: Path, handler: str = "", **server: object) -> Iterator[Locked]:
+    """`folder` gets adapters and keys. `handler`: the file of one. `server`: options of
+    [server]."""
     directory, files = folder / "adapters", folder / "keys"
     files.mkdir()
     for name in ADAPTERS:
@@ -94,6 +95,7 @@ def locked(folder: Path, **server: object) -> Iterator[Locked]:
     told: dict[str, dict[str, Any]] = {
         "model": {"path": "echo"},
         "adapters": {"directory": str(directory), "quiet_s": 0.05},
+        "hooks": {"handler": handler},
         "server": {
             "api_keys": str(files / "api.jsonl"),
             "admin_keys": str(files / "admin.jsonl"),

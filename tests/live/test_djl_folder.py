@@ -31,6 +31,16 @@ option.rolling_batch=vllm
 """
 
 
+HANDLER = """\
+from djl_python import Input, Output
+
+def handle(inputs: Input) -> Output | None:
+    if inputs.is_empty():
+        return None
+    return Output().add(inputs.get_as_json()["inputs"].upper())
+"""
+
+
 def adapter(folder: Path) -> None:
     """As far as it is looked at without a model."""
     folder.mkdir(parents=True)
@@ -117,6 +127,21 @@ def test_no_prompt_is_longer_than_max_model_len(client: httpx.Client) -> None:
     assert card["max_model_len"] == 64
     assert answer.status_code == 400
     assert "at most 64" in answer.text
+
+
+def test_model_py_of_the_folder_answers_in_place_of_the_built_in(
+    tmp_path: Path,
+) -> None:
+    """As DJL's own test model `adaptecho`, which names no model."""
+    folder = tmp_path / "adaptecho"
+    adapter(folder / "adapters" / "pirate")
+    (folder / "model.py").write_text(HANDLER)
+    (folder / PROPERTIES_FILE).write_text("option.entryPoint=model.py")
+
+    with Live(echo.build(configured(folder))) as live, live.client() as client:
+        answer = client.post("/predictions/adaptecho", json={"inputs": "Ahoy"})
+
+    assert (answer.status_code, answer.text) == (200, "AHOY")
 
 
 def test_a_model_is_not_asked_for_more_tokens_than_it_was_made_for(

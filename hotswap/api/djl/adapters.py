@@ -79,9 +79,9 @@ async def register(request: Request, server: Injected) -> Response:
         ),
     )
     shown = order.origin.alias or order.name
-    await _told(registration.register(server, order), shown)
+    said = await _told(registration.register(server, order), shown)
     warnings = registration.warnings(server, order.name)
-    return status_reply(f"Adapter {shown} registered", warnings=warnings)
+    return status_reply(said or f"Adapter {shown} registered", warnings=warnings)
 
 
 @get([*_ONE, *_BELOW])
@@ -111,8 +111,8 @@ async def update(
         options=_options(given),
     )
     shown = order.alias or _alias(server, name)
-    await _told(registration.update(server, order), shown)
-    return status_reply(f"Adapter {shown} updated")
+    said = await _told(registration.update(server, order), shown)
+    return status_reply(said or f"Adapter {shown} updated")
 
 
 @delete(_ONE, status_code=200)
@@ -122,8 +122,8 @@ async def unregister(
     """Forget it; the requests that it answers now are answered to their end."""
     _admit(request, server)
     shown = request.headers.get(ALIAS) or _alias(server, name)
-    await _told(registration.unregister(server, name), shown)
-    return status_reply(f"Adapter {shown} unregistered")
+    said = await _told(registration.unregister(server, name), shown)
+    return status_reply(said or f"Adapter {shown} unregistered")
 
 
 def _admit(request: Request, server: ServerState) -> None:
@@ -176,10 +176,11 @@ def _row(server: ServerState, row: AdapterInfo) -> dict[str, Any]:
     }
 
 
-async def _told(change: Awaitable[object], shown: str) -> None:
-    """Await a change; its errors in DJL's words, with the name that people see."""
+async def _told(change: Awaitable[str | None], shown: str) -> str | None:
+    """Await a change, and what a hook says of it; its errors in DJL's words, with the
+    name that people see."""
     try:
-        await change
+        return await change
     except UnknownAdapter:
         raise NotFound(_not_found(shown)) from None
     except AdapterExists:

@@ -2,35 +2,44 @@
 
     read the body, with the adapter it names -> make requests -> submit -> answer
 
+or, if the operator brings a handler, whatever that makes of the request (`handled`).
+
 The shapes are those of its documentation; where its code falls short of it (lists of
 adapters, `?adapter=`), the documentation is followed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from hotswap.api.djl.answer_shape import AnswerShape
+from hotswap.api.djl.answer_shape import AnswerShape, Body
+from hotswap.api.djl.handled import HANDLED, handled
 from hotswap.api.djl.schemas import Invocation
 from hotswap.api.openai.best_of import best
-from hotswap.api.shared.adapter_names import of_endpoint
+from hotswap.api.shared.adapter_names import meant, of_endpoint
 from hotswap.api.shared.djl_errors import UnknownEndpoint
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
-from hotswap.api.shared.request_record import GENERATES, note_error
+from hotswap.api.shared.request_record import note_error
 from hotswap.api.shared.running import Answer, Running, collect, primed
+from hotswap.api.shared.schemas import convert
+from hotswap.api.shared.selection import Selection
 from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
 from hotswap.errors import BadRequest
 from hotswap.sampling_params import SamplingParams
+from scheduler import BASE
 
 _EVENTS = "text/event-stream"
+Content = Body | list[Body]
 
 
-@post("/invocations", status_code=200, opt=GENERATES)
+@post("/invocations", status_code=200, opt=HANDLED)
 async def invocations(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
@@ -45,7 +54,7 @@ async def invocations(
         "/endpoints/{model:str}/invocations",  # where SageMaker's own clients post
     ],
     status_code=200,
-    opt=GENERATES,
+    opt=HANDLED,
 )
 async def predictions(
     request: Request,
@@ -79,7 +88,47 @@ async def _invoke(
         raise BadRequest("The handler can't be overridden in a request", "handler")
     if endpoint is not None:
         of_endpoint(server, endpoint)  # raises UnknownEndpoint before the body is read
+    if server.hooks.handler is not None:
+        return await handled(
+            request, server, endpoint, partial(_generate, server, submitter)
+        )
     body, selection = await read_body(request, server, Invocation, endpoint)
+    is_sse = body.stream and _EVENTS in request.headers.get("accept", "")
+    running, shapes = await _submit(server, submitter, body, selection, is_sse=is_sse)
+    if body.stream:
+        lines = await primed(running, _lines(running, shapes[0]))
+        media_type = _EVENTS if is_sse else "application/jsonlines"
+        return Stream(lines, media_type=media_type, headers=running.headers())
+    answers = await collect(request, running)
+    return Response(_content(body, shapes, answers), headers=running.headers())
+
+
+async def _generate(
+    server: ServerState, submitter: Submitter, said: Mapping[str, Any], adapter: str
+) -> Content:
+    """What is answered to a body, by `adapter` if it names none: for a handler."""
+    body = convert(dict(said), Invocation)
+    if body.stream:
+        raise BadRequest("`stream`: what a handler asks for comes whole", "stream")
+    name = adapter if body.adapter is None else body.adapter
+    own = meant(server, "" if name == BASE else name, "adapter")
+    selection = Selection((own,), False, "adapter")
+    running, shapes = await _submit(server, submitter, body, selection, is_sse=False)
+    try:
+        return _content(body, shapes, await running.answers())
+    finally:
+        running.close()
+
+
+async def _submit(
+    server: ServerState,
+    submitter: Submitter,
+    body: Invocation,
+    selection: Selection,
+    *,
+    is_sse: bool,
+) -> tuple[Running, Sequence[AnswerShape]]:
+    """The jobs of a body, accepted, and how each input is answered."""
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:
         raise BadRequest("`inputs` is empty", "inputs")
@@ -103,7 +152,17 @@ async def _invoke(
             for number in range(copies)
         ]
     running = await submitter.submit(requests, selection.field)
-    return await _answer(request, running, body, texts)
+    shapes = [
+        AnswerShape(
+            body.parameters,
+            text,
+            running.requests[place * copies].prompt.tokens,
+            running.tokenizers[place * copies],
+            is_sse=is_sse,
+        )
+        for place, text in enumerate(texts)
+    ]
+    return running, shapes
 
 
 def _check(body: Invocation) -> None:
@@ -131,34 +190,17 @@ def _check_params(params: SamplingParams) -> None:
         )
 
 
-async def _answer(
-    request: Request, running: Running, body: Invocation, texts: Sequence[str]
-) -> Response:
-    parameters = body.parameters
-    copies = parameters.copies
-    shapes = [
-        AnswerShape(
-            parameters,
-            text,
-            running.requests[place * copies].prompt.tokens,
-            running.tokenizers[place * copies],
-            is_sse=body.stream and _EVENTS in request.headers.get("accept", ""),
-        )
-        for place, text in enumerate(texts)
-    ]
-    if body.stream:
-        lines = await primed(running, _lines(running, shapes[0]))
-        media_type = _EVENTS if shapes[0].is_sse else "application/jsonlines"
-        return Stream(lines, media_type=media_type, headers=running.headers())
-    answers = await collect(request, running)
-    told = parameters.told
-    order = best(answers, candidates=copies, n=told)
+def _content(
+    body: Invocation, shapes: Sequence[AnswerShape], answers: Sequence[Answer]
+) -> Content:
+    """One object for one input, a list for a list."""
+    told = body.parameters.told
+    order = best(answers, candidates=body.parameters.copies, n=told)
     items = []
     for place, shape in enumerate(shapes):
         first, *others = order[place * told : (place + 1) * told]
         items.append(shape.whole(answers[first], [answers[one] for one in others]))
-    content = items[0] if isinstance(body.inputs, str) else items
-    return Response(content, headers=running.headers())
+    return items[0] if isinstance(body.inputs, str) else items
 
 
 async def _lines(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:

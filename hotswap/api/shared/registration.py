@@ -34,9 +34,9 @@ def in_words(words: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-async def register(server: ServerState, order: Registration) -> None:
-    """Serve a folder under a name. Raises what the library says; then nothing has
-    changed."""
+async def register(server: ServerState, order: Registration) -> str | None:
+    """Serve a folder under a name; what a hook says of it, to be told. Raises what the
+    library says; then nothing has changed."""
     name = order.name
     if name == BASE or name in server.names:
         raise BadRequest(f"the name `{name}` is the bare model's", "name")
@@ -45,8 +45,9 @@ async def register(server: ServerState, order: Registration) -> None:
             f"the name `{name}` asks for the adapter `{other}` of the bare model",
             "name",
         )
-    await asyncio.wrap_future(server.library.register(order))
+    registered = await asyncio.wrap_future(server.library.register(order))
     await asyncio.wrap_future(server.engine.sync())
+    return registered.said
 
 
 def warnings(server: ServerState, name: str) -> tuple[str, ...]:
@@ -55,13 +56,17 @@ def warnings(server: ServerState, name: str) -> tuple[str, ...]:
     return row.generation_info.warnings if row is not None else ()
 
 
-async def update(server: ServerState, order: Update) -> None:
-    """Change what is given. Raises what the library says, with nothing changed."""
-    await asyncio.wrap_future(server.library.update(order))
+async def update(server: ServerState, order: Update) -> str | None:
+    """Change what is given; what a hook says of it. Raises what the library says, with
+    nothing changed."""
+    said = await asyncio.wrap_future(server.library.update(order))
     await asyncio.wrap_future(server.engine.sync())
+    return said
 
 
-async def unregister(server: ServerState, name: str) -> None:
-    """Forget a name; what runs finishes. Raises what the library says."""
-    await asyncio.wrap_future(server.library.unregister(name))
+async def unregister(server: ServerState, name: str) -> str | None:
+    """Forget a name; what a hook says of it. What runs finishes. Raises what the
+    library says."""
+    said = await asyncio.wrap_future(server.library.unregister(name))
     await asyncio.wrap_future(server.engine.sync())
+    return said

@@ -27,7 +27,7 @@ class RequestRecord:
     `requests`: its jobs, when it is known which they are; `running`: when they are
     accepted. `error`: that it was answered with, also amid a stream. `code`: HTTP's, 0
     if there was no answer. `began_at`: of the event loop's clock; `seconds`: to the end
-    of the answer.
+    of the answer. `is_handled`: the operator's handler has answered it whole.
     """
 
     request_id: str
@@ -39,6 +39,7 @@ class RequestRecord:
     error: Exception | None = None
     key_name: str | None = None
     code: int = 0
+    is_handled: bool = False
     seconds: float = 0.0
 
     @property
@@ -49,7 +50,8 @@ class RequestRecord:
         if error is not None and not isinstance(error, ClientGone):
             is_refused = running is None and self.code != 500
             return "refused" if is_refused else "failed"
-        if error is None and running is not None and running.is_over:
+        is_over = running is not None and running.is_over
+        if error is None and (self.is_handled or is_over):
             return "finished"
         return "cancelled"
 
@@ -102,6 +104,13 @@ def note_error(error: Exception) -> None:
     now = record.get()
     if now is not None:
         now.error = error
+
+
+def note_handled() -> None:
+    """It is answered whole by the operator's handler, which may ask for no job."""
+    now = record.get()
+    if now is not None:
+        now.is_handled = True
 
 
 def note_jobs(requests: Sequence[JobRequest], running: Running | None = None) -> None:

@@ -4,9 +4,10 @@ A `Running` owns the tickets of one request and closes them, whatever happens.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from litestar import Request
@@ -17,6 +18,8 @@ from hotswap.engine.ticket import Finish, Piece, Ticket
 from hotswap.library.hooks import Change
 from hotswap.tokenizer import Tokenizer
 from scheduler import BASE
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -191,12 +194,20 @@ class Running:
 
 async def collect(request: Request, running: Running) -> list[Answer]:
     """All answers. Raises ClientGone as soon as the client has left."""
+    try:
+        return await unless_gone(request, running.answers())
+    finally:
+        running.close()
+
+
+async def unless_gone(request: Request, doing: Coroutine[Any, Any, T]) -> T:
+    """What it gives, or what it raises; ClientGone as soon as the client has left."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    work = asyncio.create_task(running.answers())
+    work = asyncio.create_task(doing)
     leaving = asyncio.create_task(gone())
     try:
         await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -206,11 +217,14 @@ async def collect(request: Request, running: Running) -> list[Answer]:
     finally:
         work.cancel()
         leaving.cancel()
-        running.close()
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
 
 
 async def primed(
-    running: Running, chunks: AsyncIterator[bytes]
+    running: Closable, chunks: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
     """`chunks` with the first already made, so that an error still has a status and
     the mode is known. Closes `running` even if the answer is never sent: a started

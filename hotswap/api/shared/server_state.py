@@ -72,7 +72,7 @@ class ServerState:
     def health(self) -> Health:
         """Which parts are well, now."""
         threads = {"engine": self.engine.is_alive, "library": self.library.is_alive}
-        trouble = [*self.keys.trouble, *self.library.trouble]
+        trouble = [*self.keys.trouble, *self.library.trouble, *self.hooks.trouble]
         if self.watch is not None:
             threads["watch"] = self.watch.is_alive
             trouble += self.watch.trouble

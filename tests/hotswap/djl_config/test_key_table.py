@@ -62,6 +62,7 @@ def test_no_key_has_two_rules() -> None:
         keys_that_act.MODEL,
         keys_that_act.LORA,
         keys_that_act.SCHEDULE,
+        keys_that_act.HANDLER,
         keys_without_effect.WITHOUT_EFFECT,
     ]
 

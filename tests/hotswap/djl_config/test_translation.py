@@ -40,6 +40,7 @@ HONOURED: dict[str, tuple[str, object]] = {
     "load_on_devices=*": ("model.device", "auto"),
     "load_on_devices=0": ("model.device", "auto"),
     "load_on_devices=gpu1;gpu2": ("model.device", "cuda:1"),
+    "option.predict_timeout=60": ("hooks.call_s", 60.0),
     "job_queue_size=100": ("schedule.max_waiting", 100),
 }
 SILENT = """

@@ -19,7 +19,7 @@ from hotswap.library.entries import Found
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
-from hotswap.library.orders import Registration
+from hotswap.library.orders import Registered, Registration
 from hotswap.library.registry import Registry
 from hotswap.short_thread import at_disk
 from tests.fakes import LoudTokenizer, generation
@@ -114,7 +114,7 @@ class Desk:
         replace: bool = False,
         expected: str | None = None,
         **asked: Any,
-    ) -> "Future[str | None]":
+    ) -> "Future[Registered]":
         """Register a folder; `asked`: fields of its Origin."""
         order = Registration(
             name=name,
@@ -126,7 +126,7 @@ class Desk:
 
     def register(self, name: str, src: str, **asked: Any) -> str | None:
         """The same, and wait for it."""
-        return self.ask(name, src, **asked).result(10)
+        return self.ask(name, src, **asked).result(10).generation
 
     def find(self, name: str, stamp: str = "1") -> bool:
         found = self.library.found(name, self.directory / name, stamp)

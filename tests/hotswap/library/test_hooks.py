@@ -30,9 +30,8 @@ def refusal(module: str, adapters: Path | None = None) -> str:
 def test_without_a_module_nothing_is_vetoed() -> None:
     nothing = Hooks()
 
-    nothing.register("a", ORIGIN)
-    nothing.update("a", ORIGIN)
-    nothing.unregister("a")
+    changes = (nothing.register, nothing.update, nothing.unregister)
+    assert [change("a", ORIGIN).result(0) for change in changes] == [None] * 3
 
     assert not nothing.can_preprocess
     assert nothing.postprocess("a") is None
@@ -60,10 +59,10 @@ def unregister_adapter(name):
 """
     loaded = hooks.load(write(tmp_path, source), None)
 
-    loaded.register("a", ORIGIN)
-    loaded.update("b", Origin(src="there"))
+    loaded.register("a", ORIGIN).result(10)
+    loaded.update("b", Origin(src="there")).result(10)
     with pytest.raises(Vetoed) as told:
-        loaded.unregister("c")
+        loaded.unregister("c", ORIGIN).result(10)
 
     assert str(told.value) == repr(
         [
@@ -79,6 +78,7 @@ def unregister_adapter(name):
     [
         ("ValueError('not on a Friday')", Vetoed, "not on a Friday"),
         ("KeyError()", Vetoed, "register_adapter: KeyError"),
+        ("SystemExit('bye')", Vetoed, "bye"),
         ("MemoryError('full')", NoRoom, "full"),
         ("MemoryError()", NoRoom, "register_adapter says that there is no room"),
     ],
@@ -90,7 +90,7 @@ def test_a_function_that_raises_vetoes_with_its_message(
     loaded = hooks.load(write(tmp_path, source), None)
 
     with pytest.raises(error) as vetoed:
-        loaded.register("a", ORIGIN)
+        loaded.register("a", ORIGIN).result(10)
 
     assert str(vetoed.value) == message
 
