@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hotswap.adapters.base_name import base_name
+from hotswap.djl_config.model_store import without_ending
 from hotswap.djl_config.properties_file import Entry
 from hotswap.errors import StartFailed
 from hotswap.model.model_path import ECHO
@@ -55,7 +57,7 @@ def locate(
     if revision and not model.startswith("hf://"):
         notes.append(f"{revision.name}: only models of the hub have revisions")
     served = told.get("option.served_model_name")
-    names = [served.text if served else "", name, base_name(model.partition("@")[0])]
+    names = [served.text if served else "", name, _own_name(model)]
     return Located(
         model=model,
         adapters=adapters,
@@ -120,6 +122,16 @@ def _handler(folder: Path, told: Mapping[str, Entry]) -> str | None:
     if not (folder / entry.text).is_file():
         raise StartFailed(f"{entry.said}: no such file in {folder}")
     return str(folder / entry.text)
+
+
+def _own_name(model: str) -> str:
+    """What a model is called where it comes from. Of a URL nothing but its path: what
+    follows may be a signature that opens it."""
+    if "://" not in model:
+        return base_name(model)
+    parts = urlsplit(model)
+    path = f"{parts.netloc}{parts.path}".partition("@")[0].rstrip("/")
+    return without_ending(path.rpartition("/")[2])
 
 
 def settings_of(located: Located) -> Iterator[tuple[str, object]]:

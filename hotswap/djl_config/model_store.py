@@ -51,8 +51,13 @@ def named_by_djl(path: str, *, is_folder: bool = True) -> str:
     """What `wlm/.../ModelInfo.java: inferModelNameFromUrl` makes of a path or URL."""
     name = path.rstrip("/").rpartition("/")[2]
     if not is_folder:
-        name = _ARCHIVE.sub("", name)
+        name = without_ending(name)
     return re.sub(r"\W|^_", "_", name, flags=re.ASCII)
+
+
+def without_ending(name: str) -> str:
+    """Of an archive."""
+    return _ARCHIVE.sub("", name)
 
 
 def find_place(environment: Mapping[str, str], store: Path | None) -> Place | None:
@@ -78,9 +83,8 @@ def find_place(environment: Mapping[str, str], store: Path | None) -> Place | No
     for place in places:
         found.setdefault(place.path, place)
     if len(found) > 1:
-        raise StartFailed(
-            f"several models, {', '.join(found)}: one server serves one: name it"
-        )
+        shown = ", ".join(path.partition("?")[0] for path in found)
+        raise StartFailed(f"several models, {shown}: one server serves one: name it")
     return next(iter(found.values()), None)
 
 

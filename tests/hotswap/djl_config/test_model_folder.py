@@ -144,7 +144,10 @@ def test_the_model_is_called_what_djl_calls_it_and_by_its_own_name(
     def names(folder: Path) -> tuple[str, ...]:
         return started(folder).config.server.served_model_names
 
+    at = djl_folder(tmp_path / "a@b", "engine=Python", "config.json")
+
     assert names(folder) == ("my_llama_v1", "Llama-3")
+    assert names(at) == ("a_b", "a@b")
     assert names(served) == ("x", "b")
     flag = {"server": {"served_model_names": ["mine"]}}
     assert started(folder, flags=flag).config.server.served_model_names == ("mine",)

@@ -91,11 +91,14 @@ def test_models_to_load_may_have_a_name(told: str, name: str, store: Path) -> No
 
 def test_models_to_load_may_be_elsewhere() -> None:
     named = found({"SERVING_LOAD_MODELS": "mine=s3://bucket/llama/"})
-    archive = found({"SERVING_LOAD_MODELS": "https://host/my-llama.tar.gz"})
+    url = "https://host/a/my-llama.tar.gz?signature=s3cret"
+    archive = found({"SERVING_LOAD_MODELS": url})
 
     assert named.model.path == "s3://bucket/llama/"
     assert named.server.served_model_names == ("mine", "llama")
-    assert archive.server.served_model_names[0] == "my_llama"
+    assert archive.model.path == url
+    assert archive.server.served_model_names == ("my_llama", "my-llama")
+    assert "s3cret" not in refusal(None, {"SERVING_LOAD_MODELS": f"{url},s3://b/a"})
 
 
 def test_a_model_of_the_hub_has_its_revision_and_what_options_say() -> None:
