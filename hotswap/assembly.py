@@ -25,6 +25,7 @@ from hotswap.engine.engine import Engine
 from hotswap.engine.executor import Executor
 from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
+from hotswap.errors import StartFailed
 from hotswap.handler import djl_handler
 from hotswap.handler.runner import Runner
 from hotswap.library import hooks
@@ -82,6 +83,18 @@ def hooks_of(config: Config) -> hooks.Hooks:
     if handler is not None:
         handler.initialise()
     return own
+
+
+def context_of(config: Config, name: str, most: int) -> int:
+    """How many tokens a prompt and its answer may have. `most`: what the model called
+    `name` was made for. Raises StartFailed."""
+    wanted = unless_auto(config.model.max_model_len)
+    if wanted is not None and wanted > most:
+        raise StartFailed(
+            f"model.max_model_len: {wanted} is more than the {most} tokens that {name} "
+            "was made for"
+        )
+    return wanted or most
 
 
 def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
