@@ -41,7 +41,8 @@ RENAMED = {
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # A Hugging Face folder, a .gguf file, or a hub id.
+    # A Hugging Face folder, a .gguf file, a hub id, or a URL: s3://BUCKET/FOLDER,
+    # hf://ORGANISATION/NAME@REVISION, https://HOST/PATH.tar.gz.
     path: str = ""
     # "auto" is the fastest here: the model's own, on a CPU also float32, or weights in
     # bfloat16 and all else in float32.
@@ -73,7 +74,8 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # The directory that is watched: each folder in it is an adapter.
+    # The directory that is watched: each folder in it is an adapter. It may lie
+    # elsewhere: s3://BUCKET/FOLDER, or hf://ORGANISATION/NAME with a folder for each.
     directory: str = ""
     # A folder is read when its files have not changed for so long.
     quiet_s: Positive = 0.3
@@ -81,6 +83,16 @@ class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     polling: bool = False
     # Other folders that adapters registered over HTTP may come from.
     roots: tuple[str, ...] = ()
+    # URLs that adapters registered over HTTP may come from, as they are or up to a last
+    # "/*": "s3://bucket/prefix/*", "hf://organisation/*", "https://host/*".
+    sources: tuple[str, ...] = ()
+    # A larger adapter is not fetched.
+    source_max_gb: Positive = 8.0
+    # Disk that all that is fetched may take, the model as well; what was used least
+    # recently leaves.
+    source_cache_gb: Positive = 100.0
+    # A directory that is elsewhere is looked at so often.
+    source_poll_s: Positive = 30.0
     # Adapters known at once, in memory or on disk.
     max_adapters: Count = 10_000
     # A larger file of weights is refused; "auto" is one as large as the whole model in

@@ -25,6 +25,7 @@ FLOORS = [
         "hotswap.parser_names",
     },
     {"hotswap.adapters"},
+    {"hotswap.sources"},
     {"hotswap.model.machine"},
     {"hotswap.model.weights"},
     {"hotswap.model.network"},
@@ -51,6 +52,7 @@ FLOORS = [
     {"hotswap.logs"},
     {"hotswap.config"},
     {"hotswap.start"},
+    {"hotswap.adapter_watch"},
     {"hotswap.assembly"},
     {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
@@ -114,6 +116,10 @@ ONLY = {
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
+    "huggingface_hub": {"hotswap.model.hub", "hotswap.sources.hub_repository"},
+    "httpx2": {"hotswap.sources.http_stream", "hotswap.sources.archive_url"},
+    "fsspec": {"hotswap.sources.s3_bucket"},
+    "botocore": {"hotswap.sources.s3_bucket"},
     "prometheus_client": set(),  # its parsers are the oracle of the tests
     "opentelemetry": {"hotswap.logs.traces"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
@@ -121,6 +127,7 @@ ONLY = {
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",
+        "hotswap.adapter_watch",
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
@@ -164,6 +171,8 @@ ONLY = {
         "hotswap.serve",  # the same
         "hotswap.api.metrics.router_families",  # the timestamp of a list
         "hotswap.library.timed_read",
+        "hotswap.sources.download",  # how slowly bytes come
+        "hotswap.sources.fetcher",  # how long it took
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
     },

@@ -2,7 +2,10 @@
 
 from hotswap.commands.flag import Flag
 
-MODEL = "folder, .gguf file or hub id; echo: no model, it says what it is told"
+MODEL = (
+    "folder, .gguf file, hub id or URL (s3://, hf://, https://...tar.gz); echo: no "
+    "model, it says what it is told"
+)
 
 FLAGS = {
     "model.path": Flag("MODEL", MODEL, {"nargs": "?"}),
@@ -16,7 +19,9 @@ FLAGS = {
     "model.reasoning_parser": Flag(
         "--reasoning-parser NAME", "in what form the model writes its reasoning"
     ),
-    "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
+    "adapters.directory": Flag(
+        "--adapters DIR", "the directory to watch, or its URL (s3://, hf://)"
+    ),
     "server.port": Flag("--port PORT", "to listen on", {"type": int}),
     "server.host": Flag("--host HOST", "to listen on"),
     "server.api_keys": Flag("--api-keys FILE", "of keys that may ask for inference"),

@@ -107,8 +107,10 @@ class Library:
         return self._queues.ask(order.name, self._registry.update(order))
 
     def unregister(self, name: str) -> "Future[None]":
-        """Forget a name; jobs that run finish."""
-        return self._queues.ask(name, at_once(partial(self._registry.unregister, name)))
+        """Forget a name; jobs that run finish. What is fetched for it is not wanted
+        any more."""
+        work = at_once(partial(self._registry.unregister, name))
+        return self._queues.ask(name, work, cancels=True)
 
     def examine(self, src: str) -> "Future[Generation]":
         """The generation of a folder, checked and not served."""
