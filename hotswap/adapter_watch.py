@@ -3,6 +3,8 @@
 Parts of the server; `assembly` puts them to the others.
 """
 
+from typing import Any
+
 from hotswap.cache import cache_dir
 from hotswap.config import Config
 from hotswap.library.library import Library
@@ -25,25 +27,22 @@ def fetcher_of(config: Config) -> Fetcher:
     )
 
 
-def watch_of(
-    config: Config, library: Library, fetcher: Fetcher
-) -> Watch | RemoteWatch | None:
+def watch_of(config: Config, library: Library, fetcher: Fetcher) -> Watch | None:
     """Not started. None: no directory is watched."""
     directory, adapters = adapters_directory(config), config.adapters
     if directory is None:
         return None
-    watch = Watch(
-        directory,
-        quiet_s=adapters.quiet_s,
-        seen=library.seen,
-        found=library.found,
-        gone=library.gone,
-        moved=library.moved,
-        polling=adapters.polling,
-    )
+    settings: dict[str, Any] = {
+        "quiet_s": adapters.quiet_s,
+        "seen": library.seen,
+        "found": library.found,
+        "gone": library.gone,
+        "moved": library.moved,
+        "polling": adapters.polling,
+    }
     location = remote_directory(config)
     if location is None:
-        return watch
+        return Watch(directory, **settings)
     mirror = Mirror(
         fetcher,
         location,
@@ -51,4 +50,4 @@ def watch_of(
         poll_s=adapters.source_poll_s,
         quiet_s=adapters.quiet_s,
     )
-    return RemoteWatch(mirror, watch)
+    return RemoteWatch(directory, mirror, **settings)

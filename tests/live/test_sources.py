@@ -48,7 +48,9 @@ def hub(model_folder: Path, adapters: list[dict[str, bytes]]) -> Iterator[LocalH
         Faulty(hub.answer).running() as server,
         pytest.MonkeyPatch.context() as patched,
     ):
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
         patched.setattr(constants, "ENDPOINT", server.url)
+        patched.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield hub
 
 

@@ -19,7 +19,6 @@ from hotswap.keys.key_ring import NONE, KeyRing
 from hotswap.library.adapter_sources import shown
 from hotswap.library.hooks import Hooks
 from hotswap.library.library import Library
-from hotswap.library.remote_watch import RemoteWatch
 from hotswap.library.watch import Watch
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.parser_names import ReasoningParserName, ToolParserName
@@ -42,7 +41,7 @@ class ServerState:
     library: Library
     endpoints: Endpoints
     hooks: Hooks
-    watch: Watch | RemoteWatch | None = None
+    watch: Watch | None = None
     also_base: tuple[str, ...] = ()
     is_lora_enabled: bool = True
     executor: Mapping[str, object] = field(default_factory=dict)
