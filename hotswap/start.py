@@ -27,7 +27,7 @@ from hotswap.options import unless_auto
 from hotswap.port import bind, is_loopback
 from hotswap.sources.links import mirror_directory
 from hotswap.sources.location import Location, check_pattern, is_location, parse
-from hotswap.sources.model_source import fetched_model
+from hotswap.sources.model_source import check_place, fetched_model
 
 T = TypeVar("T")
 
@@ -67,6 +67,9 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
             held.enter_context(each)
         if not (keys.has_admin or config.server.allow_anyone):
             _check_reach(config.server.host, bound)
+        remote = remote_directory(config)
+        if remote is not None and directory is not None:
+            check_place(remote, directory)
         model_folder(config)
         yield bound
 

@@ -15,7 +15,7 @@ in the order in which one is fetched:
     content_cache   the folders that are kept, by digest, within a limit
     cache_users     who uses them
     fetcher         all of it: a location to a folder
-    model_source    the model's
+    model_source    what is looked at when a server starts: the model, a directory
     mirror          a place with a folder for each adapter, as a directory of links
     links           that directory
 

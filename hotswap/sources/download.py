@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 from hotswap.errors import AdapterRefused
 from hotswap.short_thread import at_disk
@@ -20,6 +21,7 @@ from hotswap.sources.remote import PATIENCE_S, Remote, RemoteFile, away, changed
 _TRIES = 5  # without as many bytes as `_LEAST` in between
 PAUSE_S = 0.25  # twice as long each time
 _LEAST = 1 << 16  # bytes in each `patience_s`: fewer are as good as none
+_PART = 1 << 22
 
 
 class Cancelled(AdapterRefused):
@@ -79,9 +81,8 @@ def _receive(
                         raise _exaggerated(location, file)
                     with at_disk():
                         out.write(part)
-        with at_disk():
-            out.flush()
-            os.fsync(out.fileno())
+        out.flush()
+        os.fsync(out.fileno())  # may take long, and the disk is no dead one
     if have < file.size:
         raise away(
             location, f"{file.name} breaks off after {have} of {file.size} bytes"
@@ -118,8 +119,16 @@ def _exaggerated(location: Location, file: RemoteFile) -> AdapterRefused:
 
 def digest_of(file: Path) -> str:
     """SHA-256, in hex."""
-    with file.open("rb") as opened, at_disk():
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while part := _part(opened):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _part(file: BinaryIO) -> bytes:
+    with at_disk():  # of each part alone: a large file is no dead disk
+        return file.read(_PART)
 
 
 def _size(file: Path) -> int:

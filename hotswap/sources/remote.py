@@ -21,7 +21,7 @@ _MODULES = {
     "hf": "hotswap.sources.hub_repository",
     "https": "hotswap.sources.archive_url",
 }
-_EXTRAS = {"s3": "s3"}
+_EXTRAS = {"s3": "s3", "hf": "hub", "https": "hub"}
 # They log whole URLs, headers and what is signed.
 _TALKATIVE = ("httpx2", "httpcore2", "botocore", "aiobotocore", "s3fs", "fsspec")
 
@@ -67,9 +67,10 @@ def remote_for(
         module = importlib.import_module(_MODULES[scheme])
         made: Remote = module.make(patience_s, allowed)
     except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        how = f": pip install 'hotswap[{extra}]'" if extra else f" ({error.name})"
-        reason = f"{scheme}:// needs a library that is not installed{how}"
+        reason = (
+            f"{scheme}:// needs {error.name}, which is not installed: "
+            f"pip install 'hotswap[{_EXTRAS[scheme]}]'"
+        )
         raise AdapterRefused("no_library", reason) from None
     return made
 

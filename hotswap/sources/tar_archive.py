@@ -55,9 +55,8 @@ def unpack(
                 assert source is not None, name
                 with (folder / name).open("wb") as out:
                     _copy(source, out, location, member.size, stop)
-                    with at_disk():
-                        out.flush()
-                        os.fsync(out.fileno())
+                    out.flush()
+                    os.fsync(out.fileno())
         plain.unlink()
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         archive.unlink(missing_ok=True)

@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from hotswap.errors import AdapterRefused
 from hotswap.sources.location import Location
-from hotswap.sources.remote import Parts, RemoteFile, absent, away
+from hotswap.sources.remote import Parts, RemoteFile, absent, away, denied
 
 
 class MemoryRemote:
     """`there`: files by folder, which is a location's path. `is_away`: nothing of it
-    answers. `read_of`: what was read, in order."""
+    answers; `is_closed`: or is refused. `read_of`: what was read, in order."""
 
     def __init__(self) -> None:
         self.there: dict[str, dict[str, bytes]] = {}
         self.is_away = False
+        self.is_closed = False
         self.refused: set[str] = set()  # folders that may not be read
         self.read_of: list[str] = []
 
@@ -41,6 +42,8 @@ class MemoryRemote:
         yield self.there[location.path][file.name][start:]
 
     def _meet(self, location: Location) -> None:
+        if self.is_closed:
+            raise denied(location, "it may not be read")
         if self.is_away:
             raise away(location, "nothing answers")
 

@@ -1,6 +1,7 @@
 """Adapters from an archive behind HTTPS."""
 
 import io
+import logging
 import ssl
 import tarfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from hotswap.sources.archive_url import ArchiveUrl
 from hotswap.sources.content_cache import ContentCache
 from hotswap.sources.fetcher import Fetcher
 from hotswap.sources.location import Location, parse
+from hotswap.sources.remote import remote_for
 from tests.certificates import CERTIFICATE, KEY
 from tests.faulty_http import Answer, Faulty, Headers, ranged
 from tests.hotswap.sources.conftest import PATIENCE_S
@@ -143,6 +145,18 @@ def test_one_that_breaks_off_is_taken_up(
     fetcher.fetch(url)
 
     assert server.asked_for("one.tar.gz")[-1] == "bytes=4096-"
+
+
+def test_no_log_tells_a_signature(
+    url: Location, server: Faulty, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    remote = remote_for("https", (), PATIENCE_S)
+
+    (file,) = remote.files(url)
+    assert b"".join(remote.read(url, file, 0))
+
+    assert "s3cret" not in caplog.text
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])

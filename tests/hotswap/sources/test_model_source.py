@@ -8,7 +8,9 @@ import pytest
 from hotswap.errors import StartFailed
 from hotswap.model import model_path
 from hotswap.sources import fetcher as fetcher_module
-from hotswap.sources.model_source import fetched_model
+from hotswap.sources import model_source
+from hotswap.sources.location import parse
+from hotswap.sources.model_source import check_place, fetched_model
 from tests.hotswap.sources.memory_remote import MemoryRemote
 
 URL = "s3://bucket/models/tiny"
@@ -83,3 +85,19 @@ def test_a_url_is_no_hub_id_and_one_that_is_wrong_is_refused_at_a_glance() -> No
     model_path.check("hf://org/name@v1")
     with pytest.raises(StartFailed, match="no URL as this server reads them"):
         model_path.check("hf://name")
+
+
+def test_a_directory_that_will_not_be_had_ends_the_first_start(
+    remote: MemoryRemote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = parse("s3://bucket/adapters")
+    monkeypatch.setattr(model_source, "remote_for", lambda scheme, allowed: remote)
+    check_place(place, tmp_path)
+    remote.is_away = True
+    check_place(place, tmp_path)
+    remote.is_closed = True
+
+    with pytest.raises(StartFailed, match="adapters directory s3://bucket/adapters"):
+        check_place(place, tmp_path)
+    (tmp_path / "one").symlink_to(tmp_path)
+    check_place(place, tmp_path)
