@@ -20,6 +20,7 @@ from hotswap.model.load import load
 from hotswap.model.network.loaded import Loaded
 from hotswap.options import check_dtype, unless_auto
 from hotswap.short_thread import in_short_thread
+from hotswap.start import model_folder
 from hotswap.tokenizer import Tokenizer
 from scheduler import POLICIES, Costs, Scheduler, SchedulerLimits
 
@@ -72,7 +73,12 @@ def build(config: Config) -> Litestar:
 def _model(config: Config) -> tuple[Loaded, ModelExecutor, Costs]:
     """The model, ready to run, and what its steps cost."""
     model, memory = config.model, config.memory
-    loaded = load(model.path, unless_auto(model.dtype), unless_auto(model.device))
+    loaded = load(
+        model.path,
+        unless_auto(model.dtype),
+        unless_auto(model.device),
+        model_folder(config),
+    )
     context = context_of(config, loaded.name, loaded.context)
     loaded = replace(loaded, context=context)
     budget_gb = unless_auto(memory.budget_gb)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from litestar import Litestar
 
+from hotswap.adapter_watch import fetcher_of, watch_of
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
@@ -33,13 +34,15 @@ from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
+from hotswap.library.remote_sources import RemoteSources
 from hotswap.library.timed_read import TimedRead
-from hotswap.library.watch import Watch
 from hotswap.limit_options import jobs_per_request
 from hotswap.logs.observers import observers
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName
+from hotswap.sources.fetcher import Fetcher
+from hotswap.sources.location import without_secrets
 from hotswap.start import adapters_directory, key_ring
 from hotswap.tokenizer import Tokenizer
 from scheduler import Scheduler
@@ -110,7 +113,8 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
     )
     engine = _engine(config, served, store, library)
     read = TimedRead(served.read)
-    library.open(_registry(config, served, read, engine, own))
+    fetcher = fetcher_of(config)
+    library.open(_registry(config, served, read, engine, own=own, fetcher=fetcher))
     state = ServerState(
         engine=engine,
         base=base,
@@ -127,11 +131,11 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
         library=library,
         endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
         hooks=own,
-        watch=_watch(config, library),
+        watch=watch_of(config, library, fetcher),
         is_lora_enabled=lora.enable_lora,
         directory=directory,
         show_paths=config.server.show_paths,
-        model_path=config.model.path,
+        model_path=without_secrets(config.model.path),
         tool_parser=unless_auto(config.model.tool_parser),
         reasoning_parser=_unless_none(config.model.reasoning_parser),
         keys=key_ring(config),
@@ -216,7 +220,13 @@ def _unless_none(
 
 
 def _registry(
-    config: Config, served: Served, read: TimedRead, engine: Engine, own: hooks.Hooks
+    config: Config,
+    served: Served,
+    read: TimedRead,
+    engine: Engine,
+    *,
+    own: hooks.Hooks,
+    fetcher: Fetcher,
 ) -> Registry:
     directory = adapters_directory(config)
     roots = [Path(root) for root in config.adapters.roots]
@@ -224,24 +234,12 @@ def _registry(
         read,
         engine.post,
         compose=served.compose,
-        sources=Sources([directory, *roots] if directory else roots),
+        sources=Sources(
+            [directory, *roots] if directory else roots, fetcher.cache.contents
+        ),
+        remote=RemoteSources(fetcher, config.adapters.sources),
         journal=Journal(directory / JOURNAL_FILE if directory else None),
         hooks=own,
         max_adapters=config.adapters.max_adapters,
         max_pinned=unless_auto(config.lora.max_cpu_loras),
-    )
-
-
-def _watch(config: Config, library: Library) -> Watch | None:
-    directory = adapters_directory(config)
-    if directory is None:
-        return None
-    return Watch(
-        directory,
-        quiet_s=config.adapters.quiet_s,
-        seen=library.seen,
-        found=library.found,
-        gone=library.gone,
-        moved=library.moved,
-        polling=config.adapters.polling,
     )

@@ -11,12 +11,18 @@ from hotswap.config import Config
 from hotswap.model.eager.executor import EagerExecutor
 from hotswap.model.load import load
 from hotswap.options import unless_auto
+from hotswap.start import model_folder
 
 
 def run(settings: Config, adapter: Path, *, as_json: bool) -> int:
     """Print it; the exit status. Raises StartFailed for the model."""
     chosen = settings.model
-    loaded = load(chosen.path, unless_auto(chosen.dtype), unless_auto(chosen.device))
+    loaded = load(
+        chosen.path,
+        unless_auto(chosen.dtype),
+        unless_auto(chosen.device),
+        model_folder(settings),
+    )
     runner = EagerExecutor(loaded, slots=1, kv_tokens=1)
     found = report(
         adapter, runner.layout, tokenizers=AdapterTokenizers(loaded.tokenizer)

@@ -17,16 +17,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hotswap import limit_options
+from hotswap.adapter_options import AdaptersConfig
 from hotswap.djl_config.translation import Setting, Translation, translate
 from hotswap.errors import StartFailed
 from hotswap.limit_options import LimitsConfig
 from hotswap.log_options import LogConfig
-from hotswap.options import Auto, Count, LoraConfig, check
+from hotswap.options import Auto, Count, LoraConfig, Positive, check
 from hotswap.parser_names import ReasoningParserName, ToolParserName
 from hotswap.server_options import ServerConfig
 from scheduler import POLICIES
 
-Positive = Annotated[float, Meta(gt=0, le=1e6)]
 DeviceName = Annotated[
     str,
     Meta(
@@ -44,7 +44,8 @@ RENAMED = {
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # A Hugging Face folder, a .gguf file, a hub id, or a folder with a
+    # A Hugging Face folder, a .gguf file, a hub id, a URL (s3://BUCKET/FOLDER,
+    # hf://ORGANISATION/NAME@REVISION, https://HOST/PATH.tar.gz), or a folder with a
     # serving.properties.
     path: str = ""
     # "auto" is the fastest here: the model's own, on a CPU also float32, or weights in
@@ -77,26 +78,6 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Compute a prompt's beginning once for each adapter: its keys and values are found
     # again, by whoever begins the same way, until their room is needed.
     prefix_cache: bool = True
-
-
-class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # The directory that is watched: each folder in it is an adapter.
-    directory: str = ""
-    # A folder is read when its files have not changed for so long.
-    quiet_s: Positive = 0.3
-    # Look again and again, where the file system sends no events (NFS).
-    polling: bool = False
-    # Other folders that adapters registered over HTTP may come from.
-    roots: tuple[str, ...] = ()
-    # Adapters known at once, in memory or on disk.
-    max_adapters: Count = 10_000
-    # A larger file of weights is refused; "auto" is one as large as the whole model in
-    # float32.
-    max_bytes: Count | Auto = "auto"
-    # One whose merge would lose a larger share of its update is served mixed only.
-    max_merge_loss: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    # What it means that an adapter says it was trained on another model.
-    other_base: Literal["warn", "refuse"] = "warn"
 
 
 class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

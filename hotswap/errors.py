@@ -12,8 +12,8 @@ HotswapError
 │   ├── NotFound             what the path names is not there
 │   ├── AdapterExists        the name is taken
 │   ├── GenerationMismatch   the name stands for another generation than expected
-│   ├── SourceUnsupported    a URL where a folder was expected
-│   └── SourceForbidden      the folder lies outside the configured roots
+│   ├── SourceUnsupported    a URL where folders alone are served
+│   └── SourceForbidden      the source lies outside what is configured
 ├── AdapterRefused           an adapter's files cannot be served; `reason` says why
 ├── Vetoed                   the operator's hooks refused it; the message is theirs
 ├── NoRoom                   no memory, or no place within the limits
@@ -117,20 +117,25 @@ class GenerationMismatch(ClientError):
 
 
 class SourceUnsupported(ClientError):
-    def __init__(self, src: str, scheme: str) -> None:
+    """`setting`: what could allow it."""
+
+    def __init__(self, src: str, scheme: str, setting: str | None = None) -> None:
+        why = f", as {setting} names none" if setting else ""
         super().__init__(
             f"`{src}` is a {scheme} URL: URL adapters are not currently supported, "
-            "only folders",
+            f"only folders{why}",
             "src",
         )
 
 
 class SourceForbidden(ClientError):
-    def __init__(self, src: str) -> None:
+    def __init__(
+        self,
+        src: str,
+        places: str = "the adapters directory and `roots` under [adapters]",
+    ) -> None:
         super().__init__(
-            f"`{src}` lies outside the folders that adapters may come from: the "
-            "adapters directory and `roots` under [adapters]",
-            "src",
+            f"`{src}` lies outside what adapters may come from: {places}", "src"
         )
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from hotswap.errors import StartFailed
 
 Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Auto = Literal["auto"]
 _T = TypeVar("_T")
 

@@ -7,15 +7,17 @@ import importlib
 import importlib.util
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from hotswap import tls
 from hotswap.api.shared.endpoints import ENDPOINTS_FILE, Endpoints
 from hotswap.config import Config
 from hotswap.descriptors import descriptors, open_now, room
-from hotswap.errors import StartFailed
+from hotswap.errors import BadRequest, StartFailed
 from hotswap.keys.key_ring import KeyRing
 from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.lock import locked
@@ -23,6 +25,11 @@ from hotswap.logs.traces_wanted import check_traces
 from hotswap.model import model_path
 from hotswap.options import unless_auto
 from hotswap.port import bind, is_loopback
+from hotswap.sources.links import mirror_directory
+from hotswap.sources.location import Location, check_pattern, is_location, parse
+from hotswap.sources.model_source import check_place, fetched_model
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -38,6 +45,8 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
         # Its library takes half a second, and a folder needs none of it.
         hub = importlib.import_module("hotswap.model.hub")
         hub.is_on_hub(config.model.path)
+    for pattern in config.adapters.sources:
+        _check_url(partial(check_pattern, pattern), "adapters.sources")
     directory = adapters_directory(config)
     for root in config.adapters.roots:
         if not Path(root).is_dir():
@@ -60,13 +69,38 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
             held.enter_context(each)
         if not (keys.has_admin or config.server.allow_anyone):
             _check_reach(config.server.host, bound)
+        remote = remote_directory(config)
+        if remote is not None and directory is not None:
+            check_place(remote, directory)
+        model_folder(config)
         yield bound
 
 
+def model_folder(config: Config) -> Path | None:
+    """Where the files are of a model that is named by a URL. Raises StartFailed."""
+    adapters, path = config.adapters, config.model.path
+    if not is_location(path):
+        return None
+    most = int(adapters.source_cache_gb * 2**30)
+    return fetched_model(path, most, adapters.sources).folder
+
+
+def remote_directory(config: Config) -> Location | None:
+    """Where the adapters directory is, if that is elsewhere. Raises StartFailed."""
+    named = config.adapters.directory
+    if not is_location(named) or not config.lora.enable_lora:
+        return None
+    return _check_url(partial(parse, named), "adapters.directory")
+
+
 def adapters_directory(config: Config) -> Path | None:
-    """The directory to watch. Raises StartFailed if it is not there."""
+    """The directory to watch: for one that is elsewhere, that of the links to what was
+    fetched. Raises StartFailed if it is not there."""
     if not config.adapters.directory or not config.lora.enable_lora:
         return None
+    remote = remote_directory(config)
+    if remote is not None:
+        return mirror_directory(remote)
     directory = Path(config.adapters.directory)
     if not directory.is_dir():
         raise StartFailed(f"adapters directory {directory}: no such folder")
@@ -79,6 +113,13 @@ def key_ring(config: Config) -> KeyRing:
     return KeyRing(
         api_keys=server.api_keys, admin_keys=server.admin_keys, environment=os.environ
     )
+
+
+def _check_url(check: Callable[[], T], key: str) -> T:
+    try:
+        return check()
+    except BadRequest as error:
+        raise StartFailed(f"{key}: {error}") from None
 
 
 def _check_reach(host: str, bound: Sequence[socket.socket]) -> None:

@@ -25,6 +25,7 @@ FLOORS = [
         "hotswap.parser_names",
     },
     {"hotswap.adapters"},
+    {"hotswap.sources"},
     {"hotswap.model.machine"},
     {"hotswap.model.weights"},
     {"hotswap.model.network"},
@@ -46,6 +47,7 @@ FLOORS = [
     {
         "hotswap.options",
         "hotswap.server_options",
+        "hotswap.adapter_options",
         "hotswap.limit_options",
         "hotswap.log_options",
     },
@@ -53,6 +55,7 @@ FLOORS = [
     {"hotswap.djl_config"},
     {"hotswap.config"},
     {"hotswap.start"},
+    {"hotswap.adapter_watch"},
     {"hotswap.assembly"},
     {"hotswap.app", "hotswap.echo.app"},
     {"hotswap.connections"},
@@ -116,6 +119,10 @@ ONLY = {
         "hotswap.adapters.adapter_tokenizer",
         "hotswap.demo",
     },
+    "huggingface_hub": {"hotswap.model.hub", "hotswap.sources.hub_repository"},
+    "httpx2": {"hotswap.sources.http_stream", "hotswap.sources.archive_url"},
+    "fsspec": {"hotswap.sources.s3_bucket"},
+    "botocore": {"hotswap.sources.s3_bucket"},
     "prometheus_client": set(),  # its parsers are the oracle of the tests
     "opentelemetry": {"hotswap.logs.traces"},
     "swagger_ui_bundle": {"hotswap.api.openapi.page"},
@@ -123,6 +130,7 @@ ONLY = {
     "triton": {"hotswap.model.gpu.kernels"},
     "hotswap.config": {
         "hotswap.start",
+        "hotswap.adapter_watch",
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
@@ -139,6 +147,7 @@ ONLY = {
     },
     "hotswap.options": {
         "hotswap.config",
+        "hotswap.adapter_options",
         "hotswap.djl_config.keys_that_act",  # the names of its keys
         "hotswap.properties_docs",
         "hotswap.limit_options",
@@ -169,6 +178,8 @@ ONLY = {
         "hotswap.serve",  # the same
         "hotswap.api.metrics.router_families",  # the timestamp of a list
         "hotswap.library.timed_read",
+        "hotswap.sources.download",  # how slowly bytes come
+        "hotswap.sources.fetcher",  # how long it took
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
     },

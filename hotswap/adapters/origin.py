@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """`src` is the folder as it was named. `composition`: the sum of other adapters,
-    in its canonical form, that it is; then there may be no folder.
+    """`src` is the folder or the URL as it was named, but for what is secret in it.
+    `content`: the digest of what was fetched from there. `composition`: the sum of
+    other adapters, in its canonical form, that it is; then there may be no folder.
 
     `preload`: read now, or at the first request. `pin`: never leaves host memory.
     `alias`: what people see in texts. `options` go to hooks as they came.
@@ -20,6 +21,7 @@ class Origin:
     alias: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     composition: str | None = None
+    content: str | None = None
 
     def is_nameless(self, name: str) -> bool:
         """Whether `name` is only what a request asked for: a sum that nobody named."""

@@ -3,8 +3,8 @@
 from hotswap.commands.flag import Flag
 
 MODEL = (
-    "folder (of DJL Serving, too), .gguf file or hub id; echo: no model, it says what "
-    "it is told"
+    "folder (of DJL Serving, too), .gguf file, hub id or URL (s3://, hf://, "
+    "https://...tar.gz); echo: no model, it says what it is told"
 )
 
 FLAGS = {
@@ -19,7 +19,9 @@ FLAGS = {
     "model.reasoning_parser": Flag(
         "--reasoning-parser NAME", "in what form the model writes its reasoning"
     ),
-    "adapters.directory": Flag("--adapters DIR", "the directory to watch"),
+    "adapters.directory": Flag(
+        "--adapters DIR", "the directory to watch, or its URL (s3://, hf://)"
+    ),
     "server.port": Flag("--port PORT", "to listen on", {"type": int}),
     "server.host": Flag("--host HOST", "to listen on"),
     "server.api_keys": Flag("--api-keys FILE", "of keys that may ask for inference"),

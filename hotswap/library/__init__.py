@@ -13,6 +13,7 @@ Read it in the order in which a folder that is dropped becomes an adapter:
     read_pool        reads it beside that thread, a few at once
     folder_reader    what is read of one folder; timed_read: how long that took
     adapter_sources  which names and folders an adapter may have
+    remote_sources   the same of URLs, and what lies there; remote_watch: a directory
     registry         the rules of every change; room: how many there may be
     named_sums       sums of adapters that have a name; and how one is made
     hooks            the operator's own functions, who may veto it

@@ -20,15 +20,18 @@ from hotswap.errors import (
 )
 from hotswap.library.folder_scan import NAMES
 from hotswap.short_thread import at_disk
+from hotswap.sources.location import is_location
 
 # As long as DJL takes one: percent-encoded, in a request's line of 4096 bytes.
 MAX_NAME = 4000
 
 
 class Sources:
-    def __init__(self, roots: Sequence[Path]) -> None:
-        """The first root is where relative sources start."""
+    def __init__(self, roots: Sequence[Path], fetched: Path | None = None) -> None:
+        """The first root is where relative sources start. `fetched`: where the folders
+        lie that URLs stand for."""
         self._roots = roots
+        self._fetched = [] if fetched is None else [fetched]
 
     def place(self, src: str) -> Path:
         """The folder that `src` names, without a look at it."""
@@ -48,7 +51,12 @@ class Sources:
         if not self._roots:
             raise SourceForbidden(src)
         folder = self.place(src)  # an absolute `src` stands alone
-        self.check(folder, src)
+        self._check(folder, src, self._roots)
+        return self.checked(folder, src)
+
+    @staticmethod
+    def checked(folder: Path, src: str) -> Path:
+        """The folder itself. Raises AdapterRefused if there is no adapter in it."""
         with _readable(), at_disk():
             is_folder, is_adapter = folder.is_dir(), (folder / CONFIG_FILE).exists()
         if not is_folder:
@@ -60,10 +68,14 @@ class Sources:
     def check(self, folder: Path, src: str) -> None:
         """Raises SourceForbidden if the folder, or a file of it that would be read,
         lies elsewhere; AdapterRefused if that cannot be told just now."""
+        self._check(folder, src, [*self._roots, *self._fetched])
+
+    @staticmethod
+    def _check(folder: Path, src: str, allowed: Sequence[Path]) -> None:
         try:
             with _readable():
                 # The roots anew: a deploy may have flipped a link in their path.
-                roots = [_resolved(root) for root in self._roots]
+                roots = [_resolved(root) for root in allowed]
                 places = [_resolved(folder / name) for name in ("", *NAMES)]
         except (RuntimeError, ValueError):  # a loop, a NUL byte
             raise SourceForbidden(src) from None
@@ -77,6 +89,8 @@ def shown(src: str, directory: Path | None, *, show_paths: bool) -> str:
 
     In the watched `directory` it is the path that a registration could name.
     """
+    if is_location(src):
+        return src  # nothing in it is secret
     path = Path(src)
     if show_paths:
         return str(path.absolute())

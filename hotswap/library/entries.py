@@ -24,6 +24,7 @@ from hotswap.engine.messages import (
 )
 from hotswap.engine.sums import SumOrder
 from hotswap.errors import AdapterRefused, HotswapError
+from hotswap.sources.cache_users import Held
 from hotswap.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Entry:
     generation: str | None = None  # key of what was last read
     is_served: bool = True  # False: the files were refused and nothing older serves
     tokenizer: Tokenizer | None = None  # its own, of what was last read
+    held: Held | None = None  # what was fetched stays as long as this
 
     @property
     def is_unread(self) -> bool:

@@ -30,10 +30,13 @@ class FolderReader:
         self._read = read
         self._sources = sources
 
-    def source(self, src: str, *, whole: bool) -> Read:
-        """What a client names; `whole`: with its generation."""
+    def source(self, src: str, fetched: Path | None = None, *, whole: bool) -> Read:
+        """What a client names, which may have been `fetched`; `whole`: with its
+        generation."""
         with error_boundary(_unreadable):
-            return self._folder(self._sources.find(src), whole)
+            if fetched is None:
+                return self._folder(self._sources.find(src), whole)
+            return self._folder(self._sources.checked(fetched, src), whole)
 
     def folder(self, folder: Path, name: str, *, whole: bool = True) -> Read:
         """A folder that is known. Raises what the sources and its files say."""

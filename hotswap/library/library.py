@@ -107,8 +107,9 @@ class Library:
         return self._queues.ask(order.name, self._registry.update(order))
 
     def unregister(self, name: str) -> "Future[str | None]":
-        """Forget a name; jobs that run finish. What a hook says of it, to be told."""
-        return self._queues.ask(name, self._registry.unregister(name))
+        """Forget a name; jobs that run finish. What is fetched for it is not wanted any
+        more. What a hook says of it, to be told."""
+        return self._queues.ask(name, self._registry.unregister(name), cancels=True)
 
     def examine(self, src: str) -> "Future[Generation]":
         """The generation of a folder, checked and not served."""

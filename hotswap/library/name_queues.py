@@ -1,7 +1,8 @@
 """Name queues: one thread for all transactions; those of one name in order.
 
-What a transaction has to read is read beside the thread (`ReadPool`), and what it waits
-for comes when it comes, so that a slow folder or hook holds up its own name only.
+What a transaction has to read is read beside the thread (`ReadPool`), what it waits for
+comes when it comes, so that a slow folder or hook holds up its own name only. What it
+has to fetch comes beside both.
 """
 
 import logging
@@ -19,13 +20,15 @@ from hotswap.error_boundary import said
 from hotswap.errors import Stopping
 from hotswap.library.folder_reader import Read
 from hotswap.library.read_pool import ReadPool
-from hotswap.library.transaction import Transaction
+from hotswap.library.transaction import Fetch, Transaction
+from hotswap.sources.cache_users import Held
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _TICK_S = 1.0
+_FEW_FETCHES, _MOST_FETCHES = 4, 64
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class _Asked(Generic[T]):
     key: Hashable
     transaction: Transaction[T]
     is_urgent: bool
+    cancels: bool = False
     future: "Future[T]" = field(default_factory=Future)
 
     def turn_away(self) -> None:
@@ -52,6 +56,10 @@ class NameQueues:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._queues: dict[Hashable, deque[_Asked[Any]]] = {}
         self._pool: ReadPool[Read] = ReadPool(self._wake, disk_patience_s)
+        self._fetches: ReadPool[Held] = ReadPool(
+            self._wake, disk_patience_s, few=_FEW_FETCHES, most=_MOST_FETCHES
+        )
+        self._stops: dict[Hashable, threading.Event] = {}  # of what is being fetched
         self._tick = tick
         self._tick_s = min(_TICK_S, disk_patience_s / 4)
         self._said: set[str] = set()
@@ -76,10 +84,16 @@ class NameQueues:
         self._work.put(work)
 
     def ask(
-        self, key: Hashable, transaction: Transaction[T], *, is_urgent: bool = True
+        self,
+        key: Hashable,
+        transaction: Transaction[T],
+        *,
+        is_urgent: bool = True,
+        cancels: bool = False,
     ) -> "Future[T]":
-        """Those of one `key` are made in order."""
-        asked = _Asked(key, transaction, is_urgent)
+        """Those of one `key` are made in order. `cancels`: what is fetched for one
+        before it is not wanted any more."""
+        asked = _Asked(key, transaction, is_urgent, cancels)
         self._work.put(partial(self._enqueue, asked))
         if self._has_ended:
             self._turn_away()
@@ -93,6 +107,8 @@ class NameQueues:
         waiting.append(asked)
         if len(waiting) == 1:
             self._begin(asked)
+        elif asked.cancels and asked.key in self._stops:
+            self._stops[asked.key].set()
         elif asked.is_urgent:
             self._pool.hurry(asked.key)
 
@@ -107,7 +123,8 @@ class NameQueues:
     def _go_on(
         self, asked: _Asked[Any], found: Any, error: BaseException | None
     ) -> None:
-        """With what was read or came, or why it could not be."""
+        """With what was read, fetched or came, or why it could not be."""
+        self._stops.pop(asked.key, None)
         if self._has_ended:
             return
         try:
@@ -122,10 +139,12 @@ class NameQueues:
         except BaseException as failure:  # it must not end who waits for it
             asked.future.set_exception(RuntimeError(said(failure)))
         else:
+            then = partial(self._go_on, asked)
             if isinstance(work, Future):
                 self._wait(asked, work)
+            elif isinstance(work, Fetch):
+                self._fetch(asked, work, then)
             else:
-                then = partial(self._go_on, asked)
                 self._pool.read(asked.key, work, then, is_urgent=asked.is_urgent)
             return
         self._end(asked)
@@ -139,6 +158,16 @@ class NameQueues:
             then()
         else:
             work.add_done_callback(lambda _: self._work.put(then))
+
+    def _fetch(
+        self,
+        asked: _Asked[Any],
+        fetch: Fetch,
+        then: Callable[[Held | None, BaseException | None], None],
+    ) -> None:
+        stop = self._stops[asked.key] = threading.Event()
+        work = partial(fetch.work, stop)
+        self._fetches.read(asked.key, work, then, is_urgent=asked.is_urgent)
 
     def _end(self, asked: _Asked[Any]) -> None:
         waiting = self._queues[asked.key]
@@ -154,6 +183,7 @@ class NameQueues:
     def _poll(self) -> None:
         if not self._has_ended:
             self._pool.poll()
+            self._fetches.poll()
 
     def _run(self) -> None:
         try:
@@ -161,6 +191,8 @@ class NameQueues:
         finally:
             # Reached by a bug too: nobody may wait for ever.
             self._has_ended = True
+            for stop in self._stops.values():
+                stop.set()
             for waiting in self._queues.values():
                 for asked in waiting:
                     asked.turn_away()
@@ -176,7 +208,8 @@ class NameQueues:
     def _serve(self) -> None:
         is_behind = False
         while True:
-            is_idle = self._pool.is_idle and not self.stuck and not is_behind
+            is_idle = self._pool.is_idle and self._fetches.is_idle
+            is_idle &= not self.stuck and not is_behind
             try:
                 work = self._work.get(timeout=None if is_idle else self._tick_s)
             except queue.Empty:
@@ -194,7 +227,7 @@ class NameQueues:
             self._count()
 
     def _count(self) -> None:
-        stuck = self._pool.stuck
+        stuck = self._pool.stuck + self._fetches.stuck
         if stuck != self.stuck:
             log.warning("adapters whose files do not come back: %d", stuck)
         self.stuck = stuck

@@ -16,8 +16,8 @@ from hotswap.short_thread import ShortThread
 
 T = TypeVar("T")
 
-_FEW = 2
-_MOST = 32
+FEW = 2
+MOST = 32
 
 
 @dataclass(slots=True)
@@ -31,10 +31,20 @@ class ReadPool(Generic[T]):
     """Owned by one thread, which calls `poll` now and then. A key is read once at a
     time."""
 
-    def __init__(self, wake: Callable[[], None], disk_patience_s: float) -> None:
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        disk_patience_s: float,
+        *,
+        few: int = FEW,
+        most: int = MOST,
+    ) -> None:
         """`wake`, from any thread: it is time to `poll`. `disk_patience_s`: how long
-        the disk may take to answer, and until when a read counts among the few."""
+        the disk may take to answer, and until when a read counts
+        among the `few`. `most`: in all."""
         self._wake = wake
+        self._few = few
+        self._most = most
         self._disk_patience_s = disk_patience_s
         self._waiting: deque[_Request[T]] = deque()
         self._running: list[tuple[_Request[T], ShortThread[T]]] = []
@@ -103,7 +113,7 @@ class ReadPool(Generic[T]):
 
     def _has_room(self) -> bool:
         young = sum(thread.age_s < self._disk_patience_s for _, thread in self._running)
-        return young < _FEW and len(self._running) + len(self._stuck) < _MOST
+        return young < self._few and len(self._running) + len(self._stuck) < self._most
 
     @staticmethod
     def _outcome(read: _Request[T], thread: ShortThread[T]) -> Callable[[], None]:

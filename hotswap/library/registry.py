@@ -30,11 +30,12 @@ from hotswap.errors import (
 )
 from hotswap.library.adapter_sources import Sources, check_name
 from hotswap.library.entries import Entries, Entry, Found, kept
-from hotswap.library.folder_reader import FolderReader, Read
+from hotswap.library.folder_reader import FolderReader
 from hotswap.library.hooks import Hooks
 from hotswap.library.journal import Journal, Note, note_of
 from hotswap.library.named_sums import checked, composed
 from hotswap.library.orders import Registered, Registration, Update
+from hotswap.library.remote_sources import RemoteSources, again, reread, sourced
 from hotswap.library.room import Room
 from hotswap.library.transaction import Transaction
 
@@ -52,6 +53,7 @@ class Registry:
         *,
         compose: Callable[[SumOrder], Generation],
         sources: Sources,
+        remote: RemoteSources | None = None,
         journal: Journal,
         hooks: Hooks,
         max_adapters: int,
@@ -62,6 +64,7 @@ class Registry:
         self._compose = compose
         self._reader = FolderReader(read, sources)
         self._sources = sources
+        self._remote = remote or RemoteSources()
         self.journal = journal
         self._hooks = hooks
         self.entries = Entries(post)
@@ -74,7 +77,7 @@ class Registry:
         self.entries.expect(name, origin)
         entry, made = Entry(self._sources.place(origin.src), origin), None
         try:
-            entry, made = yield from self._source(origin)
+            entry, made = yield from sourced(self._reader, self._remote, origin)
             yield self._hooks.register(name, origin)
         except HotswapError as error:
             if error.is_passing:  # it was good, and is read when asked for
@@ -99,41 +102,37 @@ class Registry:
         self._room.check(name, origin)
         if origin.composition is not None:
             origin = checked(name, origin, self.entries)
-        entry, made = yield from self._source(origin)
+        entry, made = yield from sourced(self._reader, self._remote, origin)
+        origin = entry.origin
         self._room.check(name, origin)
         said = yield from self._room.agreed(name, origin)
         self.journal.write(name, Note(origin=origin, gone=self._passed_over(name)))
         self.entries.serve(name, entry, made)
         return Registered(made.key if made else None, said)
 
-    def _source(self, origin: Origin) -> Transaction[tuple[Entry, Generation | None]]:
-        """What a client's source holds; None if it is read when it is asked for, or a
-        sum of what will be there then."""
-        if origin.composition is not None:
-            return Entry(Path(), origin), None
-        read = yield partial(self._reader.source, origin.src, whole=origin.preload)
-        return Entry(read.folder, origin, read.sidecar), read.generation
-
     def update(self, order: Update) -> Transaction[str | None]:
-        """What a hook says of it. Its files are read if it is preloaded only now."""
+        """What a hook says of it. Its files are read if it is preloaded only now; those
+        of a URL that is named once more are fetched again."""
         name = order.name
         entry = self._known(name)
-        if order.src is not None and order.src != entry.origin.src:
-            raise BadRequest("Updating adapter path is not supported.", "src")
         origin = order.applied_to(entry.origin)
+        remote = again(order.src, origin)
         if origin.preload and origin.composition is not None:
             raise BadRequest(f"`{name}` is a sum: made when asked for", "preload")
         self._room.check(name, origin)
         generation = None
-        if origin.preload and not entry.origin.preload:
-            read = yield partial(self._reader.folder, entry.folder, name)
-            self._room.check(name, origin)
-            entry = replace(entry, sidecar=read.sidecar)
-            generation = read.generation
+        if remote is not None:  # it may be another content by now
+            entry, generation = yield from sourced(self._reader, self._remote, remote)
+            origin = entry.origin
+        elif origin.preload and not entry.origin.preload:
+            entry, generation = yield from reread(
+                self._reader, self._remote, entry, name
+            )
+        self._room.check(name, origin)
         said: str | None = yield self._hooks.update(name, origin)
         self.journal.write(name, note_of(origin))
         entry = replace(entry, origin=origin)
-        if generation is not None:
+        if remote is not None or generation is not None:
             self.entries.serve(name, entry, generation)
         else:
             self.entries.amend(name, entry)
@@ -151,9 +150,9 @@ class Registry:
 
     def examine(self, src: str) -> Transaction[Generation]:
         """Read and check a folder. Nothing changes."""
-        read: Read = yield partial(self._reader.source, src, whole=True)
-        assert read.generation is not None
-        return read.generation
+        _, made = yield from sourced(self._reader, self._remote, Origin(src=src))
+        assert made is not None
+        return made
 
     def seen(self, name: str, folder: Path) -> None:
         """A folder that is new and does not rest yet: its name is loading."""
@@ -211,14 +210,13 @@ class Registry:
         if entry is None:
             return  # retired meanwhile: the engine has its message
         try:
-            read = yield partial(self._reader.folder, entry.folder, name)
+            now, made = yield from reread(self._reader, self._remote, entry, name)
         except HotswapError as error:
             if not error.is_passing:
                 entry = replace(entry, is_served=False)
             self.entries.refuse(name, entry, error)
         else:
-            entry = replace(entry, sidecar=read.sidecar)
-            self.entries.serve(name, entry, read.generation)
+            self.entries.serve(name, now, made)
 
     def compose(self, order: SumOrder) -> Transaction[None]:
         """Make a sum of adapters; a message brings it, or why there is none."""

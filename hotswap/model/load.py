@@ -31,6 +31,7 @@ from hotswap.model.hub import is_on_hub
 from hotswap.model.machine.cuda_check import check_cuda, check_room
 from hotswap.model.model_path import check, is_hub_id
 from hotswap.model.network.loaded import Loaded
+from hotswap.sources.location import parse
 
 log = logging.getLogger(__name__)
 _DTYPES = {
@@ -40,8 +41,11 @@ _DTYPES = {
 }
 
 
-def load(source: str, dtype: str | None, device: str | None) -> Loaded:
-    """`dtype`, `device` None: what suits the model and this machine.
+def load(
+    source: str, dtype: str | None, device: str | None, folder: Path | None = None
+) -> Loaded:
+    """`dtype`, `device` None: what suits the model and this machine. `folder`: where
+    the files are that were fetched, if `source` is a URL.
 
     Raises StartFailed with one line that names what is wrong.
     """
@@ -50,14 +54,18 @@ def load(source: str, dtype: str | None, device: str | None) -> Loaded:
     where = _device(device)
     begun_s = time.perf_counter()
     path, name = Path(source).expanduser(), base_name(source)
+    if folder is not None:
+        location = parse(source)
+        source, name = location.plain, location.name
     only_cached = is_hub_id(source) and not is_on_hub(source)
     try:
         if path.suffix == ".gguf":
             source = str(convert_gguf(path))
         log.info("loading model %s", source)
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=only_cached)
+        place = source if folder is None else str(folder)
+        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=only_cached)
         model = AutoModelForCausalLM.from_pretrained(
-            source,
+            place,
             dtype="auto" if dtype is None else _DTYPES[dtype],
             local_files_only=only_cached,
         )

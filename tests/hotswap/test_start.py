@@ -229,3 +229,22 @@ def test_a_directory_that_cannot_be_locked_is_served_without(
 
     with locked(tmp_path), locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("adapters", "named"),
+    [
+        ({"sources": ["s3://*"]}, "adapters.sources"),
+        ({"directory": "s3://"}, "adapters.directory"),
+        ({"directory": "s3://key:secret@bucket/a"}, "adapters.directory"),
+    ],
+)
+def test_a_url_that_could_not_be_meant_ends_the_start(
+    model_folder: Path, tmp_path: Path, adapters: dict[str, object], named: str
+) -> None:
+    chosen = settings(model_folder, tmp_path, adapters=adapters, server={"port": 0})
+
+    with pytest.raises(StartFailed, match=named) as failed, ready(chosen):
+        pass
+
+    assert "secret" not in str(failed.value)

@@ -21,6 +21,7 @@ from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.orders import Registered, Registration
 from hotswap.library.registry import Registry
+from hotswap.library.remote_sources import RemoteSources
 from hotswap.short_thread import at_disk
 from tests.fakes import LoudTokenizer, generation
 
@@ -63,6 +64,8 @@ class Desk:
         self.loading: list[str] = []  # names
         self.disk_patience_s = 15.0
         self.read: Callable[[Path], Generation] = fake_read
+        self.remote = RemoteSources()
+        self.sources: Sources | None = None
         self.library: Library
 
     def post(self, message: Message) -> None:
@@ -80,7 +83,8 @@ class Desk:
                 self.read,
                 self.post,
                 compose=fake_compose,
-                sources=Sources([self.directory]),
+                sources=self.sources or Sources([self.directory]),
+                remote=self.remote,
                 journal=Journal(self.directory / JOURNAL_FILE),
                 hooks=hooks or Hooks(),
                 max_adapters=limits.get("max_adapters", 100),

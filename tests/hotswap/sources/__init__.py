@@ -1,0 +1,1 @@
+"""Sources: a location to a whole local folder, whatever its place does."""
