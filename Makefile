@@ -57,7 +57,7 @@ test:
 	$(MAKE) --jobs=2 --no-print-directory --output-sync lint test-scheduler
 	$(BIN)/pytest -m 'not alone' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95
-	$(BIN)/pytest -m alone --ignore tests/scheduler
+	$(BIN)/pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
 
 test-scheduler: setup
 	$(BIN)/pytest $(TWO) tests/scheduler
