@@ -59,8 +59,9 @@ test:
 	    --cov --cov-report= --cov-fail-under=95
 	$(BIN)/pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
 
+# They share nothing, and half of their time is one file's.
 test-scheduler: setup
-	$(BIN)/pytest $(TWO) tests/scheduler
+	$(BIN)/pytest -n 2 --dist worksteal tests/scheduler
 
 test-fast: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO)
