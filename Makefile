@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # its own, of another version perhaps; this is torch 2.11's.
 TRITON := 'triton==3.6.*'
 
-.PHONY: setup constraints chromium demo test test-fast test-clients lint bench gpu clean
+.PHONY: setup constraints chromium demo test test-scheduler test-fast test-clients lint bench gpu clean
 
 setup: $(READY)
 
@@ -44,16 +44,24 @@ demo: setup
 	$(BIN)/python -m hotswap.demo --port $(PORT) --adapters $(ADAPTERS)
 
 # A file stays in one process: its tests share a server, or what was computed once.
-TWO := -n 2 --dist loadfile
+# tests/conftest.py has their order.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-# Coverage is of hotswap/ alone and its tracing doubles the time: the scheduler's tests
-# run without it. The last ones one by one: they measure time or need both cores.
-test: setup lint chromium
-	$(BIN)/pytest -m 'not slow' $(TWO) --ignore tests/scheduler \
+# The tests start some 200 Pythons: what the first one compiles is kept for the others.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Two cores have two things to do, as far as nothing then measures time. The last tests
+# do, one by one.
+test:
+	$(MAKE) --jobs=2 --no-print-directory setup chromium
+	$(MAKE) --jobs=2 --no-print-directory --output-sync lint test-scheduler
+	$(BIN)/pytest -m 'not alone' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95
-	$(BIN)/pytest $(TWO) tests/scheduler
-	$(BIN)/pytest -m 'slow and not alone' $(TWO) --ignore tests/scheduler
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
+
+# They share nothing, and half of their time is one file's.
+test-scheduler: setup
+	$(BIN)/pytest -n 2 --dist worksteal tests/scheduler
 
 test-fast: setup lint
 	$(BIN)/pytest -m 'not slow' $(TWO)

@@ -22,6 +22,7 @@ class Counters:
     cancelled: int = 0
     failed: int = 0
     finished: int = 0
+    stopped: int = 0  # of the finished: by an end or a stop, not by a limit
     merged_steps: int = 0
     mixed_steps: int = 0
     prefill_tokens: int = 0
@@ -48,8 +49,11 @@ class Counters:
         self.refused += 1
         self.refused_by_reason[reason] = self.refused_by_reason.get(reason, 0) + 1
 
-    def count(self, step: Step, outcome: Outcome, sampled: int) -> None:
-        """Add one step that sampled so many tokens."""
+    def count(
+        self, step: Step, outcome: Outcome, *, sampled: int, stopped: int
+    ) -> None:
+        """Add one step that sampled so many tokens. `stopped`: of the jobs that have
+        finished, those that no limit has cut."""
         if step.plan.mode is Mode.MERGED:
             self.merged_steps += 1
         else:
@@ -57,6 +61,7 @@ class Counters:
         self.prefill_tokens += step.prefill_tokens
         self.generated_tokens += sampled
         self.finished += len(outcome.finished)
+        self.stopped += stopped
         self.step_seconds += outcome.seconds
         if outcome.swap is not None:
             self.swap_seconds += outcome.swap.seconds

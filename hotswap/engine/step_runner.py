@@ -202,7 +202,8 @@ class StepRunner:
         step = in_air.launched.step
         self._scheduler.report(step, outcome, self._clock())
         told = sum(piece.token is not None for piece in pieces.values())
-        self._counters.count(step, outcome, sampled=told)
+        stopped = sum(piece.finish in ("eos", "stop") for piece in pieces.values())
+        self._counters.count(step, outcome, sampled=told, stopped=stopped)
         self._turns.step(step, outcome, self._landed_at, told, in_air.sequences)
         mode = step.plan.mode
         self._latencies.step[mode].observe(outcome.seconds)

@@ -15,6 +15,13 @@ from tests.browser.watched import Opener
 from tests.servers import Live
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser takes seconds to start."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For a module, and no longer: while Playwright runs, its event loop is in the way

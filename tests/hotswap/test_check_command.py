@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hotswap import cli
 from hotswap.adapters.file_names import WEIGHTS_FILE
 
 
@@ -38,16 +39,20 @@ def test_check_says_ok_of_a_good_adapter_and_exits_with_0(
 
 @pytest.mark.slow
 def test_check_names_what_is_wrong_with_a_bad_adapter_and_exits_with_1(
-    model_folder: Path, adapter_folders: Path, tmp_path: Path
+    model_folder: Path,
+    adapter_folders: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(adapter_folders / "a0", tmp_path / "bad")
     os.truncate(tmp_path / "bad" / WEIGHTS_FILE, 100)
+    line = ["check", str(tmp_path / "bad"), "--model", str(model_folder)]
 
-    done = hotswap("check", tmp_path / "bad", "--model", model_folder)
-    as_json = hotswap("check", tmp_path / "bad", "--model", model_folder, "--json")
+    done = hotswap(*line)
+    as_json = cli.parser().parse_args([*line, "--json"])  # another Python takes seconds
 
-    assert json.loads(as_json.stdout)["code"] == "bad_weights"
-    assert done.returncode == as_json.returncode == 1
-    (line,) = done.stdout.splitlines()
-    assert line.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
+    assert as_json.run(as_json) == done.returncode == 1
+    assert json.loads(capsys.readouterr().out)["code"] == "bad_weights"
+    (said,) = done.stdout.splitlines()
+    assert said.startswith(f"{tmp_path / 'bad'}: refused (bad_weights): {WEIGHTS_FILE}")
     assert "Traceback" not in done.stderr

@@ -13,6 +13,7 @@ from tests.pages import ROOT, blocks
 
 def run(monkeypatch: pytest.MonkeyPatch, *line: str) -> int:
     monkeypatch.setattr(sys, "argv", ["hotswap", "key", "new", *line])
+    monkeypatch.setattr(cli, "set_up", lambda: None)  # logging is for a process
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)

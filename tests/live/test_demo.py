@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
 from hotswap import app, config
 from hotswap.demo.__main__ import ADAPTERS, model_file
@@ -18,20 +17,11 @@ from tests.servers import Live
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 EXAMPLES = 10
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def both_cores() -> Iterator[None]:
-    """This model is large enough to gain by a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def demo(both_cores: None) -> Iterator[Live]:
+def demo() -> Iterator[Live]:
     configured = config.load(
         None,
         {
@@ -45,7 +35,7 @@ def demo(both_cores: None) -> Iterator[Live]:
 
 
 def answers(server: Live, adapter: str, prompts: list[str]) -> list[str]:
-    """What `prompts` get, eight at a time."""
+    """What `prompts` get, all at a time."""
 
     def ask(prompt: str) -> str:
         answer = httpx.post(
@@ -60,7 +50,7 @@ def answers(server: Live, adapter: str, prompts: list[str]) -> list[str]:
         )
         return str(answer.json()["choices"][0]["message"]["content"])
 
-    with ThreadPoolExecutor(8) as clients:
+    with ThreadPoolExecutor(len(prompts)) as clients:
         return list(clients.map(ask, prompts))
 
 

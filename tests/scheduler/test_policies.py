@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from benchmarks.baselines import CONTENDERS
-from scheduler import BASE, Job, Mode
+from scheduler import BASE, POLICIES, Job, Mode
 from scheduler.job import JobState
 from scheduler.simulate import Run, simulate
 from tests.scheduler.traces import (
@@ -19,7 +19,14 @@ from tests.scheduler.traces import (
     scheduler,
 )
 
-every_policy = pytest.mark.parametrize("policy", CONTENDERS)
+# The literature's are served to nobody.
+every_policy = pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(name, marks=[] if name in POLICIES else [pytest.mark.slow])
+        for name in CONTENDERS
+    ],
+)
 every_trace = pytest.mark.parametrize("trace", list(TRACES))
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from benchmarks.baselines import CONTENDERS
 from scheduler import Job
 from scheduler.costs import Costs
 from scheduler.decision import Decision
@@ -11,6 +10,7 @@ from scheduler.preemption import AGAIN
 from scheduler.simulate import Run, simulate
 from tests.scheduler.adversaries import ADVERSARIES, MACHINES
 from tests.scheduler.in_the_air import landed
+from tests.scheduler.test_policies import every_policy
 from tests.scheduler.traces import (
     Machine,
     advance,
@@ -122,7 +122,7 @@ def test_the_oldest_of_all_is_never_sent_back(adversary: str) -> None:
     assert not lost
 
 
-@pytest.mark.parametrize("policy", CONTENDERS)
+@every_policy
 @pytest.mark.parametrize("adversary", ["bursts", "merged only", "two, and too many"])
 def test_everybody_gets_all_tokens_where_kv_is_short(
     policy: str, adversary: str

@@ -65,6 +65,15 @@ def _totals(now: Status, model: str) -> Iterator[Family]:
         ("prefix_cache_hits", totals.prefix_cache_hits, "Tokens found"),
     ):
         yield Family(f"vllm:{name}", "counter", about).add(value, model)
+    finished = Family("vllm:request_success", "counter", "Jobs that ended, by reason")
+    for reason, value in (
+        ("stop", totals.stopped),
+        ("length", totals.finished - totals.stopped),
+        ("abort", totals.cancelled),
+        ("error", totals.failed),
+    ):
+        finished.add(value, f"{model},{labelled(finished_reason=reason)}")
+    yield finished
 
 
 def _waits(

@@ -1,14 +1,17 @@
 """Server families: `hotswap_...` of the server as a whole."""
 
+from collections.abc import Iterable
 from math import inf, nan
 
 from hotswap import __version__
-from hotswap.api.metrics.exposition import Family, labelled
+from hotswap.api.metrics.exposition import Family, Kind, labelled
 from hotswap.api.metrics.refusals import REASONS
 from hotswap.api.shared.server_state import ServerState
 from hotswap.engine.latencies import Latencies
 from hotswap.engine.status import Counters, Status
 from scheduler import BASE
+
+Row = tuple[str, float, str]  # name, value, what it is
 
 
 def families(server: ServerState, now: Status) -> list[Family]:
@@ -25,8 +28,9 @@ def families(server: ServerState, now: Status) -> list[Family]:
     )
     return [
         _info(server),
-        *_gauges(server, now),
-        *_counters(now.counters),
+        *_each("gauge", _gauges(server, now)),
+        *_each("counter", _counters(now.counters)),
+        _refused_jobs(now.counters),
         *_machine(server.engine.latencies),
         reads.observe(server.reads.observed()),
         refused,
@@ -44,10 +48,16 @@ def _info(server: ServerState) -> Family:
     return Family("hotswap_server", "info", "What serves which model").add(1, said)
 
 
-def _gauges(server: ServerState, now: Status) -> list[Family]:
+def _each(kind: Kind, rows: Iterable[Row]) -> list[Family]:
+    return [
+        Family(f"hotswap_{name}", kind, about).add(value) for name, value, about in rows
+    ]
+
+
+def _gauges(server: ServerState, now: Status) -> tuple[Row, ...]:
     """What is not known is no number; what has no bound is infinite."""
     error, wait_s, gap_s = now.cost_error, now.wait_bound_s, now.gap_bound_s
-    rows: tuple[tuple[str, float, str], ...] = (
+    return (
         ("jobs_waiting", now.waiting, "Jobs without KV cache"),
         ("jobs_reading", now.reading, "Jobs whose adapter is read or made first"),
         ("jobs_live", now.live, "Jobs with KV cache, running or parked"),
@@ -78,14 +88,10 @@ def _gauges(server: ServerState, now: Status) -> list[Family]:
         ),
         ("queue_seconds", now.queue_s, "Expected until all who wait now have begun"),
     )
-    return [
-        Family(f"hotswap_{name}", "gauge", about).add(value)
-        for name, value, about in rows
-    ]
 
 
-def _counters(totals: Counters) -> list[Family]:
-    rows = (
+def _counters(totals: Counters) -> tuple[Row, ...]:
+    return (
         ("jobs_accepted", totals.accepted, "Jobs taken"),
         ("jobs_finished", totals.finished, "Jobs that had their last token"),
         ("jobs_cancelled", totals.cancelled, "Jobs whose client left"),
@@ -104,16 +110,15 @@ def _counters(totals: Counters) -> list[Family]:
             "Tokens of prompts found in the prefix cache",
         ),
     )
+
+
+def _refused_jobs(totals: Counters) -> Family:
     refused = Family(
         "hotswap_jobs_refused", "counter", "Jobs the engine turned away, by error"
     )
     for reason, count in sorted(totals.refused_by_reason.items()):
         refused.add(count, labelled(reason=reason))
-    counted = [
-        Family(f"hotswap_{name}", "counter", about).add(value)
-        for name, value, about in rows
-    ]
-    return [*counted, refused]
+    return refused
 
 
 def _machine(latencies: Latencies) -> list[Family]:

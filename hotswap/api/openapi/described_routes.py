@@ -109,7 +109,10 @@ DESCRIBED: dict[tuple[str, str], Route] = {
         body=Chat, answer=ChatAnswer, stream=_EVENTS
     ),
     ("post", "/v1/responses"): Route(
-        body=Responses, stream=_EVENTS, inner=input_items.INNER
+        body=Responses,
+        answer=dict[str, Any],
+        stream=_EVENTS,
+        inner=input_items.INNER,
     ),
     ("post", "/"): Route(body=Generate, answer=list[TGIGenerated], stream=_EVENTS),
     ("post", "/generate"): Route(body=Generate, answer=TGIGenerated),

@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from hotswap.engine.engine import Engine
+from hotswap.engine.ticket import Ticket
 from hotswap.errors import HotswapError, StepFailed, Stopping
 from scheduler import POLICIES
 from tests.engines import Start, submit, text_of, until
@@ -29,16 +31,20 @@ def model(
     return kind(block_tokens=request.param)
 
 
-async def sent_back(engine: Engine, model: FakeExecutor, jobs: int = 1) -> None:
-    """Let steps go until so many jobs were sent back, and wait."""
-    assert model.gate is not None
+async def one_sent_back(
+    start: Start, model: FakeExecutor, **options: Any
+) -> tuple[Engine, threading.Semaphore, list[Ticket]]:
+    """Answers of a, b and c, of which one was sent back; the gate lets steps go on."""
+    gate = model.gate = threading.Semaphore(0)
+    engine = await start(model, "fcfs-mixed", kv_tokens=KV_TOKENS, **options)
+    tickets = [submit(engine, name, 5, 40) for name in "abc"]
 
     def is_there() -> bool:
-        assert model.gate is not None
-        model.gate.release()
-        return engine.status.counters.preemptions >= jobs
+        gate.release()
+        return engine.status.counters.preemptions >= 1
 
     await until(is_there)
+    return engine, gate, tickets
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
@@ -94,13 +100,10 @@ async def test_an_answer_that_ends_while_it_is_sent_back_ends(
 async def test_who_leaves_while_sent_back_is_gone_and_others_go_on(
     start: Start, model: FakeExecutor
 ) -> None:
-    model.gate = threading.Semaphore(0)
-    engine = await start(model, "fcfs-mixed", kv_tokens=KV_TOKENS)
-    tickets = [submit(engine, name, 5, 40) for name in "abc"]
-    await sent_back(engine, model)
+    engine, gate, tickets = await one_sent_back(start, model)
     tickets[1].close()
     tickets[2].close()
-    model.gate.release(1000)
+    gate.release(1000)
 
     assert await text_of(tickets[0]) == expected("a", 5, 40)
     await until(lambda: engine.status.counters.cancelled == 2)
@@ -110,12 +113,9 @@ async def test_who_leaves_while_sent_back_is_gone_and_others_go_on(
 async def test_a_server_that_drains_serves_those_who_were_sent_back(
     start: Start, model: FakeExecutor
 ) -> None:
-    model.gate = threading.Semaphore(0)
-    engine = await start(model, "fcfs-mixed", kv_tokens=KV_TOKENS)
-    tickets = [submit(engine, name, 5, 40) for name in "abc"]
-    await sent_back(engine, model)
+    engine, gate, tickets = await one_sent_back(start, model)
     engine.drain(100.0)
-    model.gate.release(1000)
+    gate.release(1000)
 
     texts = await asyncio.gather(*map(text_of, tickets))
     assert texts == [expected(name, 5, 40) for name in "abc"]
@@ -125,15 +125,12 @@ async def test_a_drain_that_is_over_tells_those_who_were_sent_back(
     start: Start, model: FakeExecutor
 ) -> None:
     now = 0.0
-    model.gate = threading.Semaphore(0)
-    engine = await start(model, "fcfs-mixed", kv_tokens=KV_TOKENS, clock=lambda: now)
-    tickets = [submit(engine, name, 5, 40) for name in "abc"]
-    await sent_back(engine, model)
+    engine, gate, tickets = await one_sent_back(start, model, clock=lambda: now)
     engine.drain(1.0)
-    model.gate.release(3)
+    gate.release(3)
     await until(lambda: engine.status.is_stopping)
     now = 2.0
-    model.gate.release(1000)
+    gate.release(1000)
 
     for ticket in tickets:
         with pytest.raises(Stopping):
@@ -144,12 +141,9 @@ async def test_a_drain_that_is_over_tells_those_who_were_sent_back(
 async def test_a_step_that_fails_spares_those_who_were_sent_back(
     start: Start, model: FakeExecutor
 ) -> None:
-    model.gate = threading.Semaphore(0)
-    engine = await start(model, "fcfs-mixed", kv_tokens=KV_TOKENS)
-    tickets = [submit(engine, name, 5, 40) for name in "abc"]
-    await sent_back(engine, model)
+    _, gate, tickets = await one_sent_back(start, model)
     model.fail_next = RuntimeError("injected")
-    model.gate.release(1000)
+    gate.release(1000)
 
     async def answer(name: str, number: int) -> str | HotswapError:
         try:

@@ -7,6 +7,7 @@ import pytest
 from hotswap.adapters.origin import Origin
 from hotswap.engine.engine import Engine
 from hotswap.engine.messages import Adopt
+from hotswap.errors import StepFailed
 from hotswap.library.timed_read import TimedRead
 from tests.engines import NAMES, Start, submit, text_of, until
 from tests.fakes import FakeExecutor, generation
@@ -155,3 +156,33 @@ async def test_aibrix_finds_its_metrics_by_model(start: Start) -> None:
         assert told[f"{name}_seconds"].count == 3
     assert LlmD.read(found).block_size == 4
     assert LlmD.read(found).blocks == engine.status.kv_tokens // 4
+
+
+async def test_how_jobs_ended_is_told_by_vllms_reasons(start: Start) -> None:
+    """Its FinishReason, but for the repetition that nobody looks for here."""
+    model = FakeExecutor()
+    engine = await start(model, "fcfs-mixed")
+
+    def told() -> dict[str, float]:
+        family = families(scrape(engine))["vllm:request_success_total"]
+        assert family.kind == "counter"
+        assert all(each.labels["model_name"] == "tiny" for each in family.series)
+        return {s.labels["finished_reason"]: s.value for s in family.series}
+
+    assert told() == {"stop": 0, "length": 0, "abort": 0, "error": 0}
+    for _ in range(3):
+        await text_of(submit(engine, "a", tokens=2))
+    await text_of(submit(engine, "a", prompt=2, tokens=9, stop=("3",)))
+    model.finish_after = 5
+    await text_of(submit(engine, "b", prompt=3, tokens=9))
+    model.fail_next = RuntimeError("injected")
+    with pytest.raises(StepFailed):
+        await text_of(submit(engine, "a"))
+    model.gate, model.finish_after = threading.Semaphore(0), 1000
+    leaving = submit(engine, "a", tokens=40)
+    await leaving.accepted()
+    leaving.close()
+    model.gate.release(1000)
+    await until(lambda: engine.status.counters.cancelled == 1)
+
+    assert told() == {"stop": 2, "length": 3, "abort": 1, "error": 1}
