@@ -1,6 +1,7 @@
 """App: the server around a model that is loaded here, with all that takes."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 from litestar import Litestar
@@ -10,7 +11,7 @@ from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.limits import CheckpointLimits
 from hotswap.adapters.weighted_sum import weighted_sum
-from hotswap.assembly import Served, assembled, hooks_of
+from hotswap.assembly import Served, assembled, context_of, hooks_of
 from hotswap.config import Config
 from hotswap.engine.sums import SumOrder
 from hotswap.model.calibrate import calibrate
@@ -72,6 +73,8 @@ def _model(config: Config) -> tuple[Loaded, ModelExecutor, Costs]:
     """The model, ready to run, and what its steps cost."""
     model, memory = config.model, config.memory
     loaded = load(model.path, unless_auto(model.dtype), unless_auto(model.device))
+    context = context_of(config, loaded.name, loaded.context)
+    loaded = replace(loaded, context=context)
     budget_gb = unless_auto(memory.budget_gb)
     runner = choose_executor(
         loaded,

@@ -25,6 +25,7 @@ from hotswap.engine.engine import Engine
 from hotswap.engine.executor import Executor
 from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
+from hotswap.errors import StartFailed
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
 from hotswap.library.journal import JOURNAL_FILE, Journal
@@ -66,6 +67,18 @@ def hooks_of(config: Config) -> hooks.Hooks:
     """Raises StartFailed."""
     module = config.hooks.module
     return hooks.load(module, adapters_directory(config)) if module else hooks.Hooks()
+
+
+def context_of(config: Config, name: str, most: int) -> int:
+    """How many tokens a prompt and its answer may have. `most`: what the model called
+    `name` was made for. Raises StartFailed."""
+    wanted = unless_auto(config.model.max_model_len)
+    if wanted is not None and wanted > most:
+        raise StartFailed(
+            f"model.max_model_len: {wanted} is more than the {most} tokens that {name} "
+            "was made for"
+        )
+    return wanted or most
 
 
 def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:

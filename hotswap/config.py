@@ -1,12 +1,14 @@
 """Config: one TOML file, frozen structs, units in the names. Data, nothing else.
 
-Every flag of the command line is a key here; a flag wins over the file, and the file
-over the environment. Unknown keys and values out of range are refused with the place
-they stand at. What a key means is said above it and nowhere else: docs/configuration.md
-and configs/default.toml are made from these lines (`python -m hotswap.config_docs`).
+Every flag of the command line is a key here; a flag wins over the file, the file over
+a serving.properties, and that over the environment. Unknown keys and values out of
+range are refused with the place they stand at. What a key means is said above it and
+nowhere else: docs/configuration.md and configs/default.toml are made from these lines
+(`python -m hotswap.config_docs`).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -15,10 +17,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hotswap import limit_options
+from hotswap.djl_config.translation import Setting, Translation, translate
 from hotswap.errors import StartFailed
 from hotswap.limit_options import LimitsConfig
 from hotswap.log_options import LogConfig
-from hotswap.options import Auto, Count, LoraConfig, check, from_environment
+from hotswap.options import Auto, Count, LoraConfig, check
 from hotswap.parser_names import ReasoningParserName, ToolParserName
 from hotswap.server_options import ServerConfig
 from scheduler import POLICIES
@@ -41,13 +44,17 @@ RENAMED = {
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    # A Hugging Face folder, a .gguf file, or a hub id.
+    # A Hugging Face folder, a .gguf file, a hub id, or a folder with a
+    # serving.properties.
     path: str = ""
     # "auto" is the fastest here: the model's own, on a CPU also float32, or weights in
     # bfloat16 and all else in float32.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # The processor it runs on; "auto" is a GPU that is there, else the CPU.
     device: DeviceName = "auto"
+    # Most tokens of a prompt and its answer together; "auto" is what the model was made
+    # for.
+    max_model_len: Count | Auto = "auto"
     # In what form it writes calls of tools; "auto" is by the chat template. An
     # adapter's hotswap.toml goes before. "qwen25" is "hermes"; "llama3" and
     # "llama4_json" are "llama3_json".
@@ -112,6 +119,9 @@ class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class HooksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Your own functions: a module's dotted name or the path of a .py file.
     module: str = ""
+    # A model.py in DJL Serving's form: its `handle` answers /invocations and the other
+    # routes of DJL's that generate; it is told of adapters, too.
+    handler: str = ""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,12 +136,32 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """`unheeded`: what a serving.properties and the environment say without effect
+    here, and why, for people."""
+
+    config: Config
+    unheeded: tuple[str, ...]
+
+
 def load(
     path: Path | None,
     flags: dict[str, dict[str, Any]],
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Config:
-    """OPTION_... variables, the file's values over them, then the flags'.
+    """Raises StartFailed."""
+    return gather(path, flags, environment, None).config
+
+
+def gather(
+    path: Path | None,
+    flags: dict[str, dict[str, Any]],
+    environment: Mapping[str, str],
+    store: Path | None,
+) -> Loaded:
+    """What DJL Serving is told, the file's values over it, then the flags'. If no model
+    is named, `store` is where to look for one.
 
     Raises StartFailed.
     """
@@ -142,10 +172,8 @@ def load(
             inner.update(
                 {key: value for key, value in given.items() if value is not None}
             )
-    for section, given in from_environment(environment).items():
-        inner = values.setdefault(section, {})
-        if isinstance(inner, dict):
-            values[section] = given | inner
+    told = translate(_model(values), environment, store)
+    _fill_in(values, told)
     _check_renamed(values, where)
     try:
         config = msgspec.convert(values, Config)
@@ -159,7 +187,37 @@ def load(
         )
     check(config.lora)
     limit_options.check(config.limits, config.schedule.max_waiting)
-    return config
+    return Loaded(config=config, unheeded=told.unheeded)
+
+
+def _model(values: Mapping[str, Any]) -> str:
+    """What is named as the model; "" is nothing, or what is refused later."""
+    section = values.get("model")
+    path = section.get("path") if isinstance(section, dict) else None
+    return path if isinstance(path, str) else ""
+
+
+def _fill_in(values: dict[str, Any], told: Translation) -> None:
+    """Set what neither the file nor a flag says, and the model that the folder stands
+    for. Raises StartFailed for a bad value."""
+    for setting in told.settings:
+        section, _, key = setting.key.partition(".")
+        value = _converted(section, key, setting)
+        inner = values.setdefault(section, {})
+        if isinstance(inner, dict):
+            inner.setdefault(key, value)
+    if told.model and isinstance(model := values.setdefault("model", {}), dict):
+        model["path"] = told.model
+
+
+def _converted(section: str, key: str, setting: Setting) -> Any:
+    """A text as the value that the file would have."""
+    fields = msgspec.structs.fields(getattr(Config(), section))
+    (kind,) = (field.type for field in fields if field.name == key)
+    try:
+        return msgspec.convert(setting.value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise StartFailed(f"{setting.said}: {error}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

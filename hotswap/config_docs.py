@@ -18,6 +18,7 @@ import msgspec
 from hotswap import options
 from hotswap.commands.serve_flags import FLAGS
 from hotswap.config import RENAMED, Config
+from hotswap.djl_config import key_table
 
 PAGE = Path("docs/configuration.md")
 DEFAULTS = Path("configs/default.toml")
@@ -25,8 +26,9 @@ DEFAULTS = Path("configs/default.toml")
 # Comment lines and the key they stand above, in a struct's source
 _COMMENTED = re.compile(r"((?:^    # .*\n)+)    (\w+):", re.M)
 _RULES = (
-    "A flag of the command line wins over the file, the file over OPTION_... variables "
-    "of the environment.",
+    "A flag of the command line wins over the file, the file over a "
+    "serving.properties, and that over OPTION_... and "
+    "SERVING_... variables of the environment.",
     "An unknown key and a value out of range end the start with one line that names "
     "them.",
 )
@@ -62,9 +64,9 @@ def page() -> str:
     ]
     for section in Config.__struct_fields__:
         lines += ["", f"## [{section}]", ""]
-        lines += _table("key", "type", "default", "meaning", "flag", "environment")
+        lines += table("key", "type", "default", "meaning", "flag", "environment")
         lines += [
-            _row(
+            row(
                 f"`{key.name}`",
                 key.type,
                 f"`{key.default}`",
@@ -75,13 +77,13 @@ def page() -> str:
             for key in keys(section)
         ]
     lines += ["", "## Without effect", "", *_IN_VAIN, ""]
-    lines += [*_table("key", "a value", "because")]
+    lines += [*table("key", "a value", "because")]
     for name, why in options.NEVER_ACT.items():
         effect = "ends the start" if why.ends_start else "is warned about"
-        lines.append(_row(f"`{name}`", effect, why.reason))
-    lines += ["", "## Renamed", "", *_table("key", "is now")]
+        lines.append(row(f"`{name}`", effect, why.reason))
+    lines += ["", "## Renamed", "", *table("key", "is now")]
     for old, (new, how) in RENAMED.items():
-        lines.append(_row(f"`{old}`", f"`{new}`, {how}"))
+        lines.append(row(f"`{old}`", f"`{new}`, {how}"))
     return "\n".join(lines) + "\n"
 
 
@@ -105,7 +107,7 @@ def keys(section: str) -> Iterator[Key]:
     }
     schema = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
     flags = {key: flag.usage for key, flag in FLAGS.items()}
-    variables = {key: variable for variable, key in options.variables().items()}
+    variables = key_table.variables()
     for name, told in schema.items():
         if name in options.NEVER_ACT:
             continue
@@ -139,11 +141,11 @@ def _type(told: dict[str, Any]) -> str:
     return str(told["type"]) + ",".join(range_)
 
 
-def _table(*titles: str) -> list[str]:
-    return [_row(*titles), "|" + "---|" * len(titles)]
+def table(*titles: str) -> list[str]:
+    return [row(*titles), "|" + "---|" * len(titles)]
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,15 +1,15 @@
 """Options: DJL Serving's and vLLM's settings for LoRA, by their own names.
 
-Each is a key of the section [lora] and an environment variable OPTION_NAME. It acts,
-or is one of `NEVER_ACT`: a value that could not be honoured ends the start, one without
-which nothing is lost is warned about in one line. None is ignored in silence.
+Each is a key of the section [lora], and `option.NAME` or OPTION_NAME for
+`hotswap/djl_config/`. It acts, or is one of `NEVER_ACT`: a value that could not be
+honoured ends the start, one without which nothing is lost is warned about in one line.
+None is ignored in silence.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from hotswap.errors import StartFailed
@@ -17,8 +17,6 @@ from hotswap.errors import StartFailed
 Count = Annotated[int, Meta(ge=1)]
 Auto = Literal["auto"]
 _T = TypeVar("_T")
-_PREFIX = "OPTION_"
-_DIRECTORY = f"{_PREFIX}ADAPTERS"
 
 
 def unless_auto(value: _T | Auto) -> _T | None:
@@ -81,43 +79,6 @@ NEVER_ACT = {
 }
 
 
-def variables() -> dict[str, tuple[str, str]]:
-    """The section and the key that each variable of the environment sets."""
-    keys = {f"{_PREFIX}{key.upper()}": key for key in LoraConfig.__struct_fields__}
-    return {
-        _DIRECTORY: ("adapters", "directory"),
-        **{variable: ("lora", key) for variable, key in keys.items()},
-    }
-
-
-def from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """What OPTION_... variables set, by section. Raises StartFailed."""
-    found: dict[str, dict[str, Any]] = {}
-    types = {field.name: field.type for field in msgspec.structs.fields(LoraConfig)}
-    for variable, (section, key) in variables().items():
-        text = environment.get(variable)
-        if text is None:
-            continue
-        value: Any = text
-        if section == "lora":
-            try:
-                value = msgspec.convert(_value(key, text), types[key], strict=False)
-            except msgspec.MsgspecError as error:
-                raise StartFailed(f"environment {variable}={text}: {error}") from None
-        found.setdefault(section, {})[key] = value
-    return found
-
-
-def unknown(environment: Mapping[str, str]) -> list[str]:
-    """OPTION_... variables that mean nothing here, as lines to warn with."""
-    known = variables()
-    return [
-        f"environment {variable}: this server has no such option"
-        for variable in sorted(environment)
-        if variable.startswith(_PREFIX) and variable not in known
-    ]
-
-
 def check(lora: LoraConfig) -> None:
     """Raises StartFailed for what would change answers if it were ignored."""
     for key, why in _set_in_vain(lora):
@@ -152,12 +113,3 @@ def _set_in_vain(lora: LoraConfig) -> Iterator[tuple[str, NeverActs]]:
     for key, why in NEVER_ACT.items():
         if getattr(lora, key) not in (None, why.harmless):
             yield key, why
-
-
-def _value(key: str, text: str) -> Any:
-    """A variable's text as what the file would hold."""
-    if key == "target_modules" and not text.startswith("["):
-        return [part.strip() for part in text.split(",")]
-    if text.startswith(("[", "{")):
-        return msgspec.json.decode(text)
-    return text

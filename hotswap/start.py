@@ -44,7 +44,9 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
             raise StartFailed(f"adapters root {root}: no such folder")
     _check_connections(unless_auto(config.limits.connections))
     if config.hooks.module:
-        _check_module(config.hooks.module)
+        _check_module("hooks module", config.hooks.module)
+    if config.hooks.handler:
+        _check_module("hooks handler", config.hooks.handler)
     check_traces(config.log, os.environ)
     tls.check(config.server.tls_cert, config.server.tls_key)
     keys = key_ring(config)
@@ -91,7 +93,7 @@ def _check_reach(host: str, bound: Sequence[socket.socket]) -> None:
     )
 
 
-def _check_module(module: str) -> None:
+def _check_module(what: str, module: str) -> None:
     """That there is one; it is not run yet."""
     try:
         if module.endswith(".py"):
@@ -102,7 +104,7 @@ def _check_module(module: str) -> None:
     except (OSError, ValueError, ImportError):
         is_there = False
     if not is_there:
-        raise StartFailed(f"hooks module {module}: no such module")
+        raise StartFailed(f"{what} {module}: no such module")
 
 
 def _check_connections(wanted: int | None) -> None:

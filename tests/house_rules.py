@@ -49,6 +49,7 @@ FLOORS = [
         "hotswap.log_options",
     },
     {"hotswap.logs"},
+    {"hotswap.djl_config"},
     {"hotswap.config"},
     {"hotswap.start"},
     {"hotswap.assembly"},
@@ -60,7 +61,7 @@ FLOORS = [
     # checked without them is checked.
     {"hotswap.commands"},
     {"hotswap.cli"},
-    {"hotswap.config_docs"},
+    {"hotswap.config_docs", "hotswap.properties_docs"},
     {"hotswap.demo"},
 ]
 ONLY = {
@@ -137,6 +138,8 @@ ONLY = {
     },
     "hotswap.options": {
         "hotswap.config",
+        "hotswap.djl_config.keys_that_act",  # the names of its keys
+        "hotswap.properties_docs",
         "hotswap.limit_options",
         "hotswap.start",
         "hotswap.connections",

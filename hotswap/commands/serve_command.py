@@ -13,6 +13,7 @@ from hotswap import config, options, start
 from hotswap.commands.flag import add_flag, set_keys
 from hotswap.commands.heavy import heavy
 from hotswap.commands.serve_flags import FLAGS, GROUPS
+from hotswap.djl_config.model_store import SAGEMAKER_STORE
 from hotswap.errors import StartFailed
 from hotswap.logs.setup import set_up, writes_json
 from hotswap.model import model_path
@@ -39,8 +40,11 @@ def add_to(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     begun_s = time.monotonic()
-    settings = config.load(args.config, set_keys(args), os.environ)
+    given = config.gather(args.config, set_keys(args), os.environ, SAGEMAKER_STORE)
+    settings = given.config
     set_up(settings.log.format, settings.log.level)
+    if unheeded := [*given.unheeded, *options.warnings(settings.lora)]:
+        log.warning("without effect here: %s", "; ".join(unheeded))
     try:
         return _serve(settings, begun_s)
     except StartFailed as error:
@@ -51,8 +55,6 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _serve(settings: config.Config, begun_s: float) -> int:
-    for line in [*options.unknown(os.environ), *options.warnings(settings.lora)]:
-        log.warning("%s", line)
     # What a start makes stays: to look through it again and again is a tenth of it.
     gc.disable()
     with start.ready(settings) as bound:

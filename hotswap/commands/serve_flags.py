@@ -2,7 +2,10 @@
 
 from hotswap.commands.flag import Flag
 
-MODEL = "folder, .gguf file or hub id; echo: no model, it says what it is told"
+MODEL = (
+    "folder (of DJL Serving, too), .gguf file or hub id; echo: no model, it says what "
+    "it is told"
+)
 
 FLAGS = {
     "model.path": Flag("MODEL", MODEL, {"nargs": "?"}),

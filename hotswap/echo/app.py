@@ -3,7 +3,7 @@
 from litestar import Litestar
 
 from hotswap.adapters.generation import Generation
-from hotswap.assembly import Served, assembled, hooks_of
+from hotswap.assembly import Served, assembled, context_of, hooks_of
 from hotswap.config import Config
 from hotswap.echo.executor import EchoExecutor
 from hotswap.echo.folder import read
@@ -22,7 +22,8 @@ def build(config: Config) -> Litestar:
     """All parts, not started. Raises StartFailed."""
     vocabulary, schedule = Vocabulary(), config.schedule
     max_batch = unless_auto(schedule.max_batch) or _MAX_BATCH
-    kv_tokens = unless_auto(config.memory.kv_tokens) or _CONTEXT * max_batch
+    context = context_of(config, _NAME, _CONTEXT)
+    kv_tokens = unless_auto(config.memory.kv_tokens) or context * max_batch
     limits = SchedulerLimits(
         kv_tokens=kv_tokens,
         block_tokens=EchoExecutor.block_tokens,
@@ -45,7 +46,7 @@ def build(config: Config) -> Litestar:
         tokenizer=Tokenizer(vocabulary, template=TEMPLATE),
         name=_NAME,
         eos=frozenset({vocabulary.end}),
-        context=_CONTEXT,
+        context=context,
         read=read,
         compose=lambda order: Generation(key=order.key, deltas={}),
     )

@@ -1,0 +1,1 @@
+"""Tests of what DJL Serving is told."""
