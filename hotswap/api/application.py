@@ -29,7 +29,7 @@ from hotswap.api import (
 )
 from hotswap.api.cross_origin import PLAIN, CrossOrigin
 from hotswap.api.djl import adapters as djl_adapters
-from hotswap.api.djl import invocations, workflows
+from hotswap.api.djl import invocations, sagemaker, workflows
 from hotswap.api.djl import models as djl_models
 from hotswap.api.guard import Guard, follow
 from hotswap.api.metrics import route as metrics
@@ -53,6 +53,7 @@ PARTS = (
     generation,
     info,
     invocations,
+    sagemaker,
     djl_adapters,
     djl_models,
     workflows,

@@ -9,6 +9,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
 
 from hotswap.api import vllm
+from hotswap.api.djl import sagemaker_shape
 from hotswap.api.djl import shape as djl_shape
 from hotswap.api.openai import shape as openai_shape
 from hotswap.api.shared.http_errors import ClientGone
@@ -30,8 +31,8 @@ _WHAT_THIS_IS = (
 )
 _FAMILIES = (
     "OpenAI's are /v1/completions, /v1/chat/completions, /v1/responses and /v1/models; "
-    "DJL's /invocations, /predictions/NAME, /endpoints/NAME/invocations, /models, "
-    "/adapters, /workflows and /ping; vLLM's "
+    "DJL's /invocations, /predictions/NAME, /models, /adapters, /workflows and /ping; "
+    "SageMaker's /endpoints/NAME/invocations and -response-stream; vLLM's "
     "/v1/load_lora_adapter, /v1/unload_lora_adapter, /tokenize, /detokenize, "
     "/tokenizer_info and /version; TGI's and LoRAX' /, /generate, /generate_stream and "
     "/info; then /v1/adapters, /v1/events, "
@@ -77,6 +78,8 @@ def unexpected_error(request: Request, error: Exception) -> Response:
 
 def _answer(request: Request, error: HotswapError, code: int) -> Response:
     """The error in the shape of its route."""
+    if request.scope["path"].startswith(sagemaker_shape.PATH):
+        return sagemaker_shape.error_answer(error, code)
     if _is_djl(request):
         body = djl_shape.error_body(error, code)
     elif request.scope["path"] in tgi_shape.PATHS:

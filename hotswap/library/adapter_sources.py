@@ -8,7 +8,7 @@ client names in a request must not read the rest of the disk.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.adapters.files import unreadable
@@ -21,7 +21,8 @@ from hotswap.errors import (
 from hotswap.library.folder_scan import NAMES
 from hotswap.short_thread import at_disk
 
-MAX_NAME = 128
+# As long as DJL takes one: percent-encoded, in a request's line of 4096 bytes.
+MAX_NAME = 4000
 
 
 class Sources:
@@ -101,9 +102,10 @@ def check_name(name: str) -> None:
     """Raises BadRequest for what cannot be an adapter's name."""
     if not name:
         raise BadRequest("`name` is empty", "name")
-    if len(name) > MAX_NAME:
+    length = len(quote(name, safe="", errors="replace"))
+    if length > MAX_NAME:
         raise BadRequest(
-            f"`name` has {len(name)} characters, more than {MAX_NAME}", "name"
+            f"`name` has {length} characters in a URL, more than {MAX_NAME}", "name"
         )
     if not name.isprintable() or "/" in name or name.startswith("."):
         raise BadRequest(

@@ -62,3 +62,16 @@ def test_a_response_stream(client: Any, server: Server) -> None:
     )
     lines = answer["Body"].read().decode().splitlines()
     assert json.loads(lines[-1])["generated_text"] == server.completion("pirate")
+
+
+def test_a_response_stream_in_frames(client: Any, server: Server) -> None:
+    body = json.loads(BODY) | {"stream": True}
+    answer = client.invoke_endpoint_with_response_stream(
+        EndpointName="tiny",
+        ContentType="application/json",
+        InferenceComponentName="pirate",
+        Body=json.dumps(body),
+    )
+    lines = [json.loads(event["PayloadPart"]["Bytes"]) for event in answer["Body"]]
+    text = "".join(line["token"]["text"] for line in lines)
+    assert text == lines[-1]["generated_text"] == server.completion("pirate")

@@ -185,6 +185,14 @@ DJL_BAD: dict[str, list[Any]] = {
 PARAMETERS = [("max_new_tokens", 0), ("top_p", 2), ("stop", "x"), ("beams", 1)]
 
 
+def _code(fields: dict[str, Any], code: int) -> int:
+    """DJL's own for what it cannot parse; a text that is too long is parsed."""
+    is_parsed = fields.keys() & {"inputs", "adapters"} and fields != {
+        "inputs": "x" * 600
+    }
+    return 424 if is_parsed else code
+
+
 @pytest.mark.parametrize("path", DJL)
 def test_a_bad_value_is_refused_by_name_in_the_shape_of_djl(
     path: str, client: httpx.Client
@@ -195,7 +203,7 @@ def test_a_bad_value_is_refused_by_name_in_the_shape_of_djl(
     for fields, named in bad:
         response = client.post(path, json={"inputs": "a", **fields})
 
-        check(response, 400, named)
+        check(response, _code(fields, 400), named)
 
 
 MALFORMED = {
@@ -217,7 +225,8 @@ def test_a_body_that_is_no_json_object_is_refused(
 ) -> None:
     response = client.post(path, content=content)
 
-    assert check(response, 400)["message"] not in ("", "body: 'data'")
+    code = 424 if path in DJL else 400
+    assert check(response, code)["message"] not in ("", "body: 'data'")
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-6])

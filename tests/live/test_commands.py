@@ -48,6 +48,10 @@ EXAMPLES = {
         "Arr|Ahoy|Yo ho|Shiver",
         r"tokens: \d+",
     ],
+    "sagemaker_client": [
+        "pirate: .*(Arr|Ahoy|Yo ho|Shiver|aye)",
+        "SmolLM2.*: .*Paris",
+    ],
     "invocations": [
         "pirate: .*12 tokens, length",
         "base: .*12 tokens, length",

@@ -86,7 +86,7 @@ def test_several_adapters_in_one_body_cannot_be_preprocessed(
     several = hooked.post("/invocations", json=body)
     one = hooked.post("/invocations", json={**body, "adapters": ["plain", "plain"]})
 
-    assert several.status_code == 400
+    assert several.status_code == 424
     assert "`adapters`" in several.json()["message"]
     assert len(one.json()) == 2
 

@@ -97,4 +97,4 @@ def test_nobody_waits_for_a_body_that_asks_for_too_much(
     # A busy machine makes somebody wait now and then, the body would always.
     assert any(lag_while(server, post) < LAG_S for _ in range(3))
     is_answered = "answered" in name or "stops" in name
-    assert statuses == {200 if is_answered else 400}
+    assert statuses <= ({200} if is_answered else {400, 424})

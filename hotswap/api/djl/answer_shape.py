@@ -58,9 +58,17 @@ class AnswerShape:
             line |= {"index": len(answer.tokens), "generated_text": None}
         if piece.finish is not None:
             line |= self.whole(answer)
-        return self.written(line)
+        return self._written(line)
 
-    def written(self, line: Body) -> bytes:
+    def failed(self, error: Exception) -> bytes:
+        """The last line of an answer that ends amid its tokens, as DJL has it: there is
+        a token in every line."""
+        token = {"id": -1, "text": "", "log_prob": -1, "special_token": True}
+        details = {"finish_reason": "error", "generated_tokens": None, "inputs": None}
+        line = {"token": token, "generated_text": "", "error": str(error)}
+        return self._written(line | {"details": details})
+
+    def _written(self, line: Body) -> bytes:
         raw = msgspec.json.encode(line)
         return b"data:" + raw + b"\n\n" if self.is_sse else raw + b"\n"
 

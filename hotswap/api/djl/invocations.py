@@ -3,7 +3,8 @@
     read the body, with the adapter it names -> make requests -> submit -> answer
 
 The shapes are those of its documentation; where its code falls short of it (lists of
-adapters, `?adapter=`), the documentation is followed.
+adapters, `?adapter=`), the documentation is followed. `sagemaker` has more routes that
+answer so, and `openai_bodies` what is answered in OpenAI's shape.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,10 +14,12 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from hotswap.api.djl.answer_shape import AnswerShape
+from hotswap.api.djl.openai_bodies import EVENTS, LINES, answer_openai
+from hotswap.api.djl.sagemaker_headers import accepted, check_headers
 from hotswap.api.djl.schemas import Invocation
 from hotswap.api.openai.best_of import best
 from hotswap.api.shared.adapter_names import of_endpoint
-from hotswap.api.shared.djl_errors import UnknownEndpoint
+from hotswap.api.shared.djl_errors import UnknownEndpoint, input_refusals
 from hotswap.api.shared.job_request import JobRequest, numbered
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
@@ -26,8 +29,6 @@ from hotswap.api.shared.server_state import Injected, ServerState
 from hotswap.api.shared.submission import InjectedSubmitter, Submitter
 from hotswap.errors import BadRequest
 from hotswap.sampling_params import SamplingParams
-
-_EVENTS = "text/event-stream"
 
 
 @post("/invocations", status_code=200, opt=GENERATES)
@@ -39,11 +40,7 @@ async def invocations(
 
 
 @post(
-    [
-        "/predictions/{model:str}",
-        "/models/{model:str}/invoke",
-        "/endpoints/{model:str}/invocations",  # where SageMaker's own clients post
-    ],
+    ["/predictions/{model:str}", "/models/{model:str}/invoke"],
     status_code=200,
     opt=GENERATES,
 )
@@ -54,11 +51,9 @@ async def predictions(
     model: FromPath[str],
 ) -> Response:
     """The same with the base model, or an endpoint for one adapter, in the path."""
-    if model in server.names:
-        return await _invoke(request, server, submitter)
-    if request.scope["path"].startswith("/models"):
+    if model not in server.names and request.scope["path"].startswith("/models"):
         raise UnknownEndpoint(model)
-    return await _invoke(request, server, submitter, endpoint=model)
+    return await invoke_named(request, server, submitter, model)
 
 
 @get("/ping")
@@ -69,6 +64,14 @@ async def ping(server: Injected) -> Response:
     return Response(body, status_code=200 if is_ready else 503)
 
 
+async def invoke_named(
+    request: Request, server: ServerState, submitter: Submitter, name: str
+) -> Response:
+    """`name`: of the base model, or of an endpoint. Raises UnknownEndpoint."""
+    endpoint = None if name in server.names else name
+    return await _invoke(request, server, submitter, endpoint)
+
+
 async def _invoke(
     request: Request,
     server: ServerState,
@@ -77,8 +80,20 @@ async def _invoke(
 ) -> Response:
     if "handler" in request.headers:
         raise BadRequest("The handler can't be overridden in a request", "handler")
+    check_headers(request)
     if endpoint is not None:
         of_endpoint(server, endpoint)  # raises UnknownEndpoint before the body is read
+    with input_refusals():
+        answer = await answer_openai(request, server, submitter, endpoint)
+        if answer is not None:
+            return answer
+        return await _generate(request, server, submitter, endpoint)
+
+
+async def _generate(
+    request: Request, server: ServerState, submitter: Submitter, endpoint: str | None
+) -> Response:
+    """The answer to a body of DJL's own."""
     body, selection = await read_body(request, server, Invocation, endpoint)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     if not texts:
@@ -142,13 +157,13 @@ async def _answer(
             text,
             running.requests[place * copies].prompt.tokens,
             running.tokenizers[place * copies],
-            is_sse=body.stream and _EVENTS in request.headers.get("accept", ""),
+            is_sse=body.stream and EVENTS in accepted(request),
         )
         for place, text in enumerate(texts)
     ]
     if body.stream:
         lines = await primed(running, _lines(running, shapes[0]))
-        media_type = _EVENTS if shapes[0].is_sse else "application/jsonlines"
+        media_type = EVENTS if shapes[0].is_sse else LINES
         return Stream(lines, media_type=media_type, headers=running.headers())
     answers = await collect(request, running)
     told = parameters.told
@@ -172,11 +187,7 @@ async def _lines(running: Running, shape: AnswerShape) -> AsyncIterator[bytes]:
         note_error(error)
         if not running.has_begun:
             raise
-        # The status is out already: DJL's last line says so.
-        details = {"finish_reason": "error"}
-        yield shape.written(
-            {"generated_text": "", "error": str(error), "details": details}
-        )
+        yield shape.failed(error)  # the status is out already
     finally:
         running.close()
 

@@ -11,8 +11,8 @@ from hotswap.api.openai.structured import grammar_of
 from hotswap.api.shared.prompt import Prompt
 from hotswap.api.shared.request_body import read_body
 from hotswap.api.shared.request_record import GENERATES
-from hotswap.api.shared.server_state import Injected
-from hotswap.api.shared.submission import InjectedSubmitter
+from hotswap.api.shared.server_state import Injected, ServerState
+from hotswap.api.shared.submission import InjectedSubmitter, Submitter
 from hotswap.errors import BadRequest
 
 
@@ -21,7 +21,17 @@ async def completions(
     request: Request, server: Injected, submitter: InjectedSubmitter
 ) -> Response:
     """Continue one prompt or several."""
-    body, selection = await read_body(request, server, Completion)
+    return await answer_completion(request, server, submitter)
+
+
+async def answer_completion(
+    request: Request,
+    server: ServerState,
+    submitter: Submitter,
+    endpoint: str | None = None,
+) -> Response:
+    """Of a request that has OpenAI's body. `endpoint` as in `read_body`."""
+    body, selection = await read_body(request, server, Completion, endpoint)
     texts = _texts(body)
     submitter.check_room(len(texts) * body.copies, "prompt")
     adapters = selection.for_inputs(len(texts))

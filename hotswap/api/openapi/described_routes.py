@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from hotswap.api.admin import NamedSum, Validate
+from hotswap.api.djl import event_stream, sagemaker_shape
 from hotswap.api.djl import shape as djl_shape
 from hotswap.api.djl.adapters import Body
 from hotswap.api.djl.schemas import Invocation
@@ -31,7 +32,7 @@ class Route:
     type of an answer that comes in pieces. `inner`: objects of the body that its type
     does not lead to."""
 
-    body: type | None = None
+    body: Any = None
     answer: Any = None
     stream: str = ""
     is_body_required: bool = True
@@ -63,15 +64,25 @@ class DJLError(TypedDict):
     refusal: NotRequired[str]
 
 
+class SageMakerError(TypedDict):
+    """All but `Message` are of a ModelError: what /invocations answers."""
+
+    Message: str
+    OriginalStatusCode: NotRequired[int]
+    OriginalMessage: NotRequired[str]
+    LogStreamArn: NotRequired[str]
+
+
 class TGIError(TypedDict):
     error: str
     error_type: str
 
 
 _EVENTS = "text/event-stream"
+_GENERATED = DJLGenerated | list[DJLGenerated] | ChatAnswer | CompletionAnswer
 _INVOKE = Route(
-    body=Invocation,
-    answer=DJLGenerated | list[DJLGenerated],
+    body=Invocation | Chat | Completion,
+    answer=_GENERATED,
     stream="application/jsonlines",
 )
 _REGISTER = Route(body=Body, is_body_required=False)
@@ -94,6 +105,9 @@ DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/invocations"): _INVOKE,
     ("post", "/predictions/{model}"): _INVOKE,
     ("post", "/endpoints/{model}/invocations"): _INVOKE,
+    ("post", "/endpoints/{model}/invocations-response-stream"): Route(
+        body=Invocation | Chat | Completion, stream=event_stream.MEDIA_TYPE
+    ),
     ("post", "/models/{model}/invoke"): _INVOKE,
     ("post", "/adapters"): _REGISTER,
     ("post", "/models/{model}/adapters"): _REGISTER,
@@ -108,6 +122,8 @@ DESCRIBED: dict[tuple[str, str], Route] = {
 
 def errors_at(path: str) -> Any:
     """The shape of a path's errors."""
+    if path.startswith(sagemaker_shape.PATH):
+        return SageMakerError
     if path in tgi_shape.PATHS:
         return TGIError
     return DJLError if path.startswith(djl_shape.PATHS) else OpenAIError

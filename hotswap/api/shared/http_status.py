@@ -6,6 +6,7 @@ from types import MappingProxyType
 from hotswap.api.shared.djl_errors import (
     IllegalArgument,
     IllegalNumber,
+    InputRefused,
     UnknownEndpoint,
 )
 from hotswap.api.shared.http_errors import (
@@ -58,6 +59,7 @@ STATUS: dict[type[HotswapError], int] = {
     UnknownModel: 404,
     UnknownAdapter: 404,
     UnknownEndpoint: 404,
+    InputRefused: 424,
     NotFound: 404,
     IllegalArgument: 409,
     IllegalNumber: 409,

@@ -50,6 +50,7 @@ _INFERENCE = (
     "POST /invocations",
     "POST /predictions/{model}",
     "POST /endpoints/{model}/invocations",
+    "POST /endpoints/{model}/invocations-response-stream",
     "POST /models/{model}/invoke",
     "POST /tokenize",
     "POST /detokenize",

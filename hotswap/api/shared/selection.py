@@ -2,9 +2,10 @@
 
     1. header X-Amzn-SageMaker-Adapter-Identifier
     2. header X-Amzn-SageMaker-Inference-Component (NAME, or a name of the base model)
-    3. query  ?adapter=
-    4. body   adapters (one for each input, or one string), or adapter
-    5. body   model (NAME, or BASE:NAME)
+    3. header X-Amzn-SageMaker-Target-Model (as `model`; also NAME.tar.gz)
+    4. query  ?adapter=
+    5. body   adapters (one for each input, or one string), or adapter
+    6. body   model (NAME, or BASE:NAME)
 
 "" and `base` name the bare model. Whether the name exists is the engine's to say.
 A header or query parameter that speaks of an adapter in another form is refused: the
@@ -12,7 +13,7 @@ base model must not answer in its place. `unsupported_fields` does the same for 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,12 +24,14 @@ from scheduler import BASE
 
 HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 COMPONENT = "X-Amzn-SageMaker-Inference-Component"
+TARGET = "X-Amzn-SageMaker-Target-Model"
 # What people see of an adapter; it says which only together with HEADER.
 ALIAS = "X-Amzn-SageMaker-Adapter-Alias"
+# `NAME=VALUE;NAME=VALUE`, which DJL takes for headers; anything else is opaque.
+_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+_ARCHIVE = ".tar.gz"  # of which SageMaker's multi-model endpoints have one for a model
 
-_SPEAKS = re.compile(
-    r"(?<![a-z])(adapters?|lora)(?![a-z])|x-amzn-sagemaker-target-model"
-)
+_SPEAKS = re.compile(r"(?<![a-z])(adapters?|lora)(?![a-z])")
 _MODEL = "model_name"  # DJL's, in the query or a header: of the base model
 
 
@@ -75,10 +78,11 @@ def select(request: Request, body: Named, bases: Sequence[str]) -> Selection:
     Raises BadRequest or UnknownModel for a form that cannot be honoured.
     """
     query = _query(request, bases)
-    header, component = _headers(request, bases)
+    header, component, target = _headers(request, bases)
     for field, value in (
         (HEADER, header),
         (COMPONENT, component),
+        (TARGET, target),
         ("adapter", query),
         ("adapters", body.adapters),
         ("adapter", body.adapter),
@@ -131,25 +135,42 @@ def _query(request: Request, bases: Sequence[str]) -> str | None:
     return request.query_params.get("adapter")
 
 
-def _headers(request: Request, bases: Sequence[str]) -> tuple[str | None, str | None]:
-    """The two headers that name an adapter."""
-    headers = request.headers
-    known = {HEADER.lower(), COMPONENT.lower()}
-    if HEADER in headers:
-        known.add(ALIAS.lower())
-    for name in headers:
-        if name not in known and _SPEAKS.search(name):
-            raise BadRequest(
-                f"the header `{name}` is not how an adapter is named here: say "
-                f"`{HEADER}`",
-                name,
-            )
-    for name in (HEADER, COMPONENT):
-        if len(headers.getall(name, [])) > 1:
+def _headers(request: Request, bases: Sequence[str]) -> tuple[str | None, ...]:
+    """The values of the three that name an adapter, as of that name alone."""
+    said: dict[str, str] = {}
+    naming = {name.lower() for name in (HEADER, COMPONENT, TARGET, ALIAS, _MODEL)}
+    for name, value in _pairs(request):
+        if name in said:
             raise BadRequest(f"the header `{name}` comes more than once", name)
-    _check_model(headers.get(_MODEL), bases)
-    component = headers.get(COMPONENT)
-    return headers.get(HEADER), "" if component in bases else component
+        if name in naming:
+            said[name] = value
+        elif _SPEAKS.search(name):
+            raise _unknown_header(name)
+    if ALIAS.lower() in said and HEADER.lower() not in said:
+        raise _unknown_header(ALIAS.lower())
+    _check_model(said.get(_MODEL), bases)
+    component, target = said.get(COMPONENT.lower()), said.get(TARGET.lower())
+    if target is not None:
+        plain = target if target in bases else target.removesuffix(_ARCHIVE)
+        target = from_model(plain, bases)
+    return said.get(HEADER.lower()), "" if component in bases else component, target
+
+
+def _pairs(request: Request) -> Iterator[tuple[str, str]]:
+    """All headers, and the attributes that DJL takes for headers."""
+    for name, value in request.headers.multi_items():
+        yield name, value
+        if name == _ATTRIBUTES.lower():
+            for attribute in value.split(";"):
+                key, equals, said = attribute.partition("=")
+                if equals:
+                    yield key.strip().lower(), said.strip()
+
+
+def _unknown_header(name: str) -> BadRequest:
+    return BadRequest(
+        f"the header `{name}` is not how an adapter is named here: say `{HEADER}`", name
+    )
 
 
 def _check_model(name: str | None, bases: Sequence[str]) -> None:

@@ -171,7 +171,10 @@ PARAMETERS: Neutral = {
     "typical_p": (1,),
     "watermark": (False,),
 }
-INVOCATION: Neutral = _ADAPTERS
+INVOCATION: Neutral = {
+    **_ADAPTERS,
+    "requestType": NOTHING,  # of stateful sessions
+}
 TOKENIZE: Neutral = {
     **_ADAPTERS,
     "add_generation_prompt": (True,),

@@ -56,5 +56,6 @@ def test_whatever_changes_something_takes_an_admin_key() -> None:
         *("POST /", "POST /generate", "POST /generate_stream"),
         *("POST /invocations", "POST /predictions/{model}"),
         *("POST /endpoints/{model}/invocations", "POST /models/{model}/invoke"),
+        "POST /endpoints/{model}/invocations-response-stream",
         *("POST /tokenize", "POST /detokenize"),
     }

@@ -21,6 +21,8 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 IDENTIFIER = "X-Amzn-SageMaker-Adapter-Identifier"
 COMPONENT = "X-Amzn-SageMaker-Inference-Component"
+TARGET = "X-Amzn-SageMaker-Target-Model"
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,11 @@ def engine(shared: tuple[TestClient, FakeEngine]) -> FakeEngine:
         {"headers": {IDENTIFIER: "x", "X-Amzn-SageMaker-Adapter-Alias": "shown"}},
         {"headers": {COMPONENT: "x"}},
         {"headers": {COMPONENT.upper(): "x"}},
+        {"headers": {TARGET: "x"}},
+        {"headers": {TARGET.lower(): "x.tar.gz"}},
+        {"headers": {TARGET: "org/tiny:v1:alias"}},
+        {"headers": {ATTRIBUTES: f"trace=1;{IDENTIFIER}=x"}},
+        {"headers": {ATTRIBUTES: "opaque", COMPONENT: "x"}},
         {"params": {"adapter": "x"}},
         {"params": {"adapter": "x", "model_name": "tiny"}},
         {"json": {"adapters": "x"}},
@@ -86,12 +93,14 @@ def test_a_form_that_is_known_is_honoured(
         {"params": {"model": "x"}},
         {"params": {"model_name": "x"}},
         {"params": {"adapter": ["x", "y"]}},
-        {"headers": {"X-Amzn-SageMaker-Target-Model": "x.tar.gz"}},
         {"headers": {"X-Amzn-SageMaker-Adapter-Alias": "x"}},
         {"headers": {"x-adapter-id": "x"}},
         {"headers": {"x-hotswap-adapter": "x"}},
         {"headers": {"X-LoRA": "x"}},
         {"headers": {"adapter": "x"}},
+        {"headers": {ATTRIBUTES: "adapter=x"}},
+        {"headers": {ATTRIBUTES: f"{IDENTIFIER}=x", IDENTIFIER: "x"}},
+        {"headers": {ATTRIBUTES: "model_name=x"}},
         {"headers": {"model_name": "x"}},
         *(
             {"json": {field: "x"}}
@@ -125,7 +134,7 @@ def test_a_form_that_is_not_known_is_refused_by_its_name(
     assert "`" in message
 
 
-@pytest.mark.parametrize("name", [IDENTIFIER, COMPONENT])
+@pytest.mark.parametrize("name", [IDENTIFIER, COMPONENT, TARGET])
 def test_a_header_that_comes_twice_is_refused(name: str) -> None:
     raw = name.lower().encode()
     scope = {"type": "http", "headers": [(raw, b"x"), (raw, b"y")], "query_string": b""}

@@ -19,7 +19,8 @@ from tests.hotswap.library.desk import Desk, make
         ("..", "path segment"),
         (".hidden", "path segment"),
         ("line\nbreak", "path segment"),
-        ("x" * 129, "129 characters"),
+        ("x" * 4001, "4001 characters"),
+        ("\u00e4" * 667, "4002 characters"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(desk: Desk, name: str, found: str) -> None:
