@@ -25,6 +25,8 @@ NAMES = ("adapter_1", "adapter_2")
 PROMPT = "How is the weather"
 BODY: dict[str, Any] = {"inputs": [PROMPT], "parameters": {"max_new_tokens": 25}}
 HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
+# In every call of the page; with the name of the model that is served.
+TARGET = {"X-Amzn-SageMaker-Target-Model": "tiny.tar.gz"}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,9 @@ def test_what_lies_in_the_directory_at_the_start_is_served_at_once(
 def test_each_technique_of_the_page_gets_the_adapters_answer(
     named: dict[str, Any], client: httpx.Client, wanted: dict[str, str]
 ) -> None:
-    answer = client.post("/invocations", **{"json": BODY, **named})
+    headers = {**TARGET, **named.get("headers", {})}
+
+    answer = client.post("/invocations", **{"json": BODY, **named, "headers": headers})
 
     assert texts(answer) == [wanted["adapter_1"]]
 
@@ -103,7 +107,7 @@ def test_a_list_has_an_adapter_for_each_input_and_the_base_for_an_empty_name(
 def test_without_an_adapter_the_base_model_answers(
     client: httpx.Client, wanted: dict[str, str]
 ) -> None:
-    answer = client.post("/invocations", json=BODY)
+    answer = client.post("/invocations", json=BODY, headers=TARGET)
 
     assert texts(answer) == [wanted[""]]
     assert answer.headers["x-hotswap-adapter"] == "base"
