@@ -39,6 +39,9 @@ def ways(name: str) -> dict[str, Ask]:
     """Every way to name an adapter: route, body, headers."""
     header = {"x-amzn-sagemaker-adapter-identifier": name}
     component = {"x-amzn-sagemaker-inference-component": name}
+    target = {"x-amzn-sagemaker-target-model": f"{name}.tar.gz"}
+    chat = {**CHAT, "model": name}
+    frames = "/endpoints/echo/invocations-response-stream"
     several = {**INVOCATION, "inputs": ["a", "b"]}
     stream = {**COMPLETION, "stream": True}
     return {
@@ -50,6 +53,9 @@ def ways(name: str) -> dict[str, Ask]:
         "the query": (f"/v1/completions?adapter={name}", COMPLETION, {}),
         "a header": ("/invocations", INVOCATION, header),
         "a component": ("/invocations", INVOCATION, component),
+        "a target model": ("/invocations", INVOCATION, target),
+        "OpenAI's body": ("/invocations", chat, {}),
+        "frames": (frames, INVOCATION | {"adapter": name}, {}),
         "responses": ("/v1/responses", {"input": "abc", "model": name}, {}),
         "TGI": ("/generate", {"inputs": "a", "parameters": {"adapter_id": name}}, {}),
         "a stream": ("/v1/completions", {**stream, "model": name}, {}),

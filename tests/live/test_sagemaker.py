@@ -78,7 +78,7 @@ def test_a_client_that_leaves_frees_its_job(
     streams: bool, live: Live, http: httpx.Client
 ) -> None:
     runtime = boto3.client("sagemaker-runtime", endpoint_url=live.url, config=CONFIG)
-    body = {"inputs": ["Hello"] * 8, "parameters": LONG}
+    body: dict[str, Any] = {"inputs": ["Hello"] * 8, "parameters": LONG}
     before = http.get("/v1/status").json()["counters"]["cancelled"]
 
     if streams:

@@ -31,6 +31,8 @@ CASES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("/invocations", "", {"inputs": "hello"}),
     ("/invocations", "", {"inputs": ["a", "b"], "parameters": {**DETAILS, "n": 2}}),
     ("/predictions/tiny", "/predictions/{model}", {"inputs": "hello"}),
+    ("/invocations", "", TALK),
+    ("/endpoints/tiny/invocations", "/endpoints/{model}/invocations", TEXT),
     ("/generate", "", {"inputs": "hello"}),
     ("/", "", {"inputs": "hello", "parameters": {**DETAILS, **LORAX}}),
     ("/tokenize", "", {"prompt": "hello", "return_token_strs": True}),

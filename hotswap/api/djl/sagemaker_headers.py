@@ -1,4 +1,4 @@
-"""SageMaker's headers: what its clients and its hosting say beside the body.
+"""SageMaker's headers, and DJL's: what clients and hosting say beside the body.
 
 Those that name an adapter are `selection`'s. Of the others, those that are here ask for
 what this server has not, and an answer without it would be another: they are refused
@@ -14,12 +14,16 @@ from hotswap.errors import BadRequest
 
 VARIANT = "AllTraffic"  # what SageMaker's library calls the only one
 PREFIX = "X-Amzn-SageMaker-"
+_LATER = "no answer is kept to be fetched later"
 # Of each header the values that change nothing, and why there are no others.
 _REFUSED: Mapping[str, tuple[tuple[str, ...], str]] = {
     f"{PREFIX}Target-Variant": ((VARIANT,), f"the only variant is {VARIANT}"),
     f"{PREFIX}Target-Container-Hostname": ((), "there is one container"),
     f"{PREFIX}Enable-Explanations": (("`false`",), "there is no explainer"),
     f"{PREFIX}Session-Id": ((), "stateful sessions not enabled"),  # DJL's words
+    "x-synchronous": (("true",), _LATER),
+    "x-starting-token": ((), _LATER),
+    "model_version": ((), "the model has no versions"),
 }
 
 

@@ -30,18 +30,26 @@ from hotswap.api.vllm import LoadRequest, UnloadRequest
 class Route:
     """None: it reads no body; its function says what it answers. `stream`: the media
     type of an answer that comes in pieces. `inner`: objects of the body that its type
-    does not lead to."""
+    does not lead to. `also`: more bodies that it reads, each with its answer."""
 
-    body: Any = None
+    body: type | None = None
     answer: Any = None
     stream: str = ""
     is_body_required: bool = True
     inner: tuple[type, ...] = ()
+    also: tuple[tuple[type, Any], ...] = ()
 
     @property
     def types(self) -> list[Any]:
-        kinds = (self.body, self.answer, *self.inner)
-        return [kind for kind in kinds if kind is not None]
+        return [*self.bodies, *self.answers, *self.inner]
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [kind for kind in (self.body, *(b for b, _ in self.also)) if kind]
+
+    @property
+    def answers(self) -> list[Any]:
+        return [kind for kind in (self.answer, *(a for _, a in self.also)) if kind]
 
 
 class OpenAIErrorDetail(TypedDict):
@@ -79,11 +87,17 @@ class TGIError(TypedDict):
 
 
 _EVENTS = "text/event-stream"
-_GENERATED = DJLGenerated | list[DJLGenerated] | ChatAnswer | CompletionAnswer
+
 _INVOKE = Route(
-    body=Invocation | Chat | Completion,
-    answer=_GENERATED,
+    body=Invocation,
+    answer=DJLGenerated | list[DJLGenerated],
     stream="application/jsonlines",
+    also=((Chat, ChatAnswer), (Completion, CompletionAnswer)),
+)
+_FRAMED = Route(
+    body=Invocation,
+    stream=event_stream.MEDIA_TYPE,
+    also=((Chat, None), (Completion, None)),
 )
 _REGISTER = Route(body=Body, is_body_required=False)
 
@@ -105,9 +119,7 @@ DESCRIBED: dict[tuple[str, str], Route] = {
     ("post", "/invocations"): _INVOKE,
     ("post", "/predictions/{model}"): _INVOKE,
     ("post", "/endpoints/{model}/invocations"): _INVOKE,
-    ("post", "/endpoints/{model}/invocations-response-stream"): Route(
-        body=Invocation | Chat | Completion, stream=event_stream.MEDIA_TYPE
-    ),
+    ("post", "/endpoints/{model}/invocations-response-stream"): _FRAMED,
     ("post", "/models/{model}/invoke"): _INVOKE,
     ("post", "/adapters"): _REGISTER,
     ("post", "/models/{model}/adapters"): _REGISTER,

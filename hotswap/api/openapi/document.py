@@ -4,7 +4,7 @@ Routes read their bodies themselves, strictly, and answer in the shapes of other
 Litestar knows the paths and their parameters alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotswap.api.openapi.described_routes import DESCRIBED, Route, errors_at
@@ -80,11 +80,11 @@ def _fill(
     if route.body is not None:
         operation["requestBody"] = {
             "required": route.is_body_required,
-            "content": {"application/json": {"schema": schemas[route.body]}},
+            "content": {"application/json": {"schema": _any(route.bodies, schemas)}},
         }
     (good,) = operation["responses"].values()
     if route.answer is not None:
-        good["content"] = {"application/json": {"schema": schemas[route.answer]}}
+        good["content"] = {"application/json": {"schema": _any(route.answers, schemas)}}
     if route.stream:
         streamed = {route.stream: {"schema": {"type": "string"}}}
         whole = good.get("content", {}) if route.answer is not None else {}
@@ -93,3 +93,8 @@ def _fill(
         "description": "an error",
         "content": {"application/json": {"schema": errors}},
     }
+
+
+def _any(kinds: Sequence[Any], schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    first, *others = [schemas[kind] for kind in kinds]
+    return {"anyOf": [first, *others]} if others else dict(first)

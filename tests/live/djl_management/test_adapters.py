@@ -175,3 +175,16 @@ def test_registered_adapters_and_their_files_are_never_shown_by_their_path(
 
     for path in ("/adapters", "/adapters/a", "/v1/adapters", "/v1/models", "/models"):
         assert str(shelf.parent) not in client.get(path).text
+
+
+def test_a_name_is_as_long_as_a_request_of_djls_can_say(
+    client: httpx.Client, shelf: Path
+) -> None:
+    for name in ("n" * 3900, "Ä" * 600):
+        made = register(client, name, shelf / "x")
+
+        assert status(made) == f"Adapter {name} registered"
+        assert predict(client, adapter=name) == predict(client, adapter="built-in")
+        assert client.get(f"/adapters/{name}").json()["name"] == name
+        assert name in names(client)
+        assert client.delete(f"/adapters/{name}").status_code == 200

@@ -2,7 +2,7 @@
 told to."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -10,7 +10,7 @@ import pytest
 
 from hotswap.api.shared.endpoints import Endpoint, Endpoints
 from hotswap.engine.messages import Submit
-from hotswap.engine.ticket import Accepted, Piece
+from hotswap.engine.ticket import Accepted, Finish, Piece
 from hotswap.errors import HotswapError
 from scheduler import Mode
 from tests.fake_server import FakeEngine, FakeLibrary, app_of
@@ -18,7 +18,7 @@ from tests.servers import Live
 
 
 def piece(text: str, *, is_last: bool = False) -> Piece:
-    finish = "eos" if is_last else None
+    finish: Finish | None = "eos" if is_last else None
     return Piece(token=2, text=text, mode=Mode.MERGED, finish=finish)
 
 
@@ -27,8 +27,6 @@ class ToldEngine(FakeEngine):
     """Delivers `says` to each request; what comes first may be an error."""
 
     says: Sequence[Piece | HotswapError] = ()
-    unknown: frozenset[str] = frozenset()  # adapters
-    asked: list[Submit] = field(default_factory=list)
 
     def post(self, message: Submit) -> None:
         self.messages.append(message)

@@ -122,3 +122,22 @@ def test_every_header_of_botocores_model_is_decided(client: Any) -> None:
         *("TargetModel", "TargetVariant", "TargetContainerHostname", "InferenceId"),
         *("EnableExplanations", "InferenceComponentName", "SessionId", "PrefixAwareId"),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x-synchronous", "false"), ("x-starting-token", "7"), ("model_version", "1")],
+)
+def test_a_header_of_djls_that_would_change_the_answer_is_refused(
+    name: str, value: str, served: Served
+) -> None:
+    with served.live.client() as http:
+        for path in (
+            "/invocations",
+            "/predictions/tiny",
+            "/endpoints/tiny/invocations",
+        ):
+            answer = http.post(path, json={"inputs": "abc"}, headers={name: value})
+            assert answer.status_code == (424 if "endpoints" in path else 400)
+            assert f"`{name}`" in answer.text
+    assert not served.engine.messages
