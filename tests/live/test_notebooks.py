@@ -57,7 +57,7 @@ PATHS = re.compile(r"/(home|root|tmp|work|usr|opt|var|Users|private)\b")
 
 
 def read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def code(notebook: Any) -> list[Any]:
