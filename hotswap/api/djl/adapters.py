@@ -134,6 +134,10 @@ def _admit(request: Request, server: ServerState) -> None:
 async def _given(request: Request) -> dict[str, list[str]]:
     """The query's parameters, and the body's if it is JSON. They may not disagree."""
     given = parameters(request)
+    if "load" in given:  # DJL's older name of it
+        load = given.pop("load")
+        if boolean(given.setdefault("preload", load)[0]) != boolean(load[0]):
+            raise BadRequest("`load` and `preload` are one, and disagree", "load")
     raw = await request.body()
     if not raw or request.content_type[0] != "application/json":
         return given

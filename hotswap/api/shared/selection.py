@@ -2,7 +2,8 @@
 
     1. header X-Amzn-SageMaker-Adapter-Identifier
     2. header X-Amzn-SageMaker-Inference-Component (NAME, or a name of the base model)
-    3. header X-Amzn-SageMaker-Target-Model (as `model`; also NAME.tar.gz)
+    3. header X-Amzn-SageMaker-Target-Model (as `model`; also NAME.tar.gz); one of the
+       base model leaves the adapter to the others
     4. query  ?adapter=
     5. body   adapters (one for each input, or one string), or adapter
     6. body   model (NAME, or BASE:NAME)
@@ -82,7 +83,7 @@ def select(request: Request, body: Named, bases: Sequence[str]) -> Selection:
     for field, value in (
         (HEADER, header),
         (COMPONENT, component),
-        (TARGET, target),
+        (TARGET, target or None),  # of the bare model it says nothing: DJL's page
         ("adapter", query),
         ("adapters", body.adapters),
         ("adapter", body.adapter),

@@ -104,6 +104,19 @@ def test_an_adapter_registered_without_preload_is_read_at_its_first_request(
     assert client.delete("/adapters/a").status_code == 200
 
 
+def test_load_is_the_older_name_of_preload(client: httpx.Client, shelf: Path) -> None:
+    made = register(client, "a", shelf / "x", load="false")
+    lazy = client.get("/adapters/a").json()["preload"]
+    updated = client.post("/adapters/a/update", params={"load": "true"})
+    both = register(client, "b", shelf / "x", load="false", preload="true")
+
+    assert status(made) == "Adapter a registered"
+    assert lazy is False
+    assert status(updated) == "Adapter a updated"
+    assert client.get("/adapters/a").json()["preload"] is True
+    assert "`load`" in error(both, 400, "BadRequestException")
+
+
 def test_pages_are_in_the_order_of_names_and_end(
     client: httpx.Client, shelf: Path
 ) -> None:
