@@ -9,12 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hotswap.adapters.base_name import base_name
-from hotswap.djl_config.model_store import without_ending
+from hotswap.djl_config.model_store import ADAPTERS, without_ending
 from hotswap.djl_config.properties_file import Entry
 from hotswap.errors import StartFailed
 from hotswap.model.model_path import ECHO
 
-ADAPTERS = "adapters"  # what DJL calls the directory
 HANDLER = "model.py"
 
 # Those of DJL's own handlers that generate text: what is built in here does the same.

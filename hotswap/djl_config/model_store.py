@@ -18,7 +18,7 @@ from hotswap.djl_config.variables import of_variable
 from hotswap.errors import StartFailed
 
 SAGEMAKER_STORE = Path("/opt/ml/model")
-
+ADAPTERS = "adapters"  # what DJL calls the directory
 _NAMED = re.compile(r"(\[?([^?]+?)]?=)?(.+)", re.S)
 _ARCHIVE = re.compile(r"\.(tar\.gz|tar\.z|tgz|zip|tar)$", re.I)
 _ENGINE, _DEVICES = "engine", "load_on_devices"
@@ -103,13 +103,15 @@ def _stored(store: Path) -> list[Place]:
 
 def _is_model(path: Path) -> bool:
     is_archive = bool(_ARCHIVE.search(path.name))
-    return not path.name.startswith(".") and (path.is_dir() or is_archive)
+    is_hidden = path.name.startswith(".") or path.name == ADAPTERS
+    return not is_hidden and (path.is_dir() or is_archive)
 
 
 def _at(folder: Path, name: str = "") -> Place:
-    """In a folder that holds nothing but a folder, that one is the model."""
+    """In a folder that holds nothing but a folder, that one is the model, unless it is
+    the adapters of a model that a variable names."""
     seen = [each for each in folder.iterdir() if not each.name.startswith(".")]
-    if len(seen) == 1 and seen[0].is_dir():
+    if len(seen) == 1 and seen[0].is_dir() and seen[0].name != ADAPTERS:
         folder = seen[0]
     return Place(path=str(folder), name=name or named_by_djl(abspath(folder)))
 

@@ -63,6 +63,15 @@ def test_a_folder_in_a_folder_is_the_model(tmp_path: Path) -> None:
     assert found(store=tmp_path / "outer").model.path == str(inner)
 
 
+def test_a_folder_of_adapters_alone_is_not_the_model(tmp_path: Path) -> None:
+    (tmp_path / "adapters" / "sql").mkdir(parents=True)
+
+    config = found({"OPTION_MODEL_ID": "org/model"}, tmp_path)
+
+    assert config.model.path == "org/model"
+    assert config.adapters.directory == str(tmp_path / "adapters")
+
+
 def test_nothing_that_is_there_is_no_model(tmp_path: Path) -> None:
     assert not found(store=tmp_path).model.path
     assert not found(store=tmp_path / "none").model.path
