@@ -49,13 +49,22 @@ INLINE Floats factor_at(const void *from, long at, long lanes, const int is_wide
                    : widened((const uint16_t *)from + at, lanes);
 }
 
+/* What the next tile reads lies a row of A or of B apart, in as many pages. */
+INLINE void ask(const void *from, long at, const int is_wide) {
+    __builtin_prefetch((const char *)from + at * (is_wide ? 4 : 2));
+}
+
 INLINE void shrink_lanes(const Lora *p, const int wide, const int rows, const int ranks,
                          const float *const *x, long j, long k, long lanes,
                          Floats *sums) {
     Floats factor[RANKS];
 #pragma GCC unroll 4
     for (int i = 0; i < ranks; i++)
-        factor[i] = factor_at(p->a, (j + i) * p->in + k, lanes, wide);
+    {
+        long at = (j + i) * p->in + k;
+        ask(p->a, at + ranks * p->in, wide);
+        factor[i] = factor_at(p->a, at, lanes, wide);
+    }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
         Floats own = load(x[r] + k, lanes);
@@ -123,6 +132,7 @@ INLINE void expand_tile(const Lora *p, const int wide, const int rows, const int
 #pragma GCC unroll 4
         for (int i = 0; i < count; i++) {
             long at = (u->start + j) * p->out + o + i * LANES;
+            ask(p->b, at + count * LANES, wide);
             factor[i] = factor_at(p->b, at, lanes, wide);
         }
 #pragma GCC unroll 6
