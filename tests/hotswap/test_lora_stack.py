@@ -60,7 +60,22 @@ def test_beside_bfloat16_weights_factors_are_a_files_own_bits() -> None:
 
     wanted = 2.0 * a.double().t() @ b[:3].double().t()
     torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=1e-6)
-    assert lora.nbytes == 2 * stacked_size(2 * 4) * (4 + 3)
+    size = stacked_size(2 * 4) * (4 + 3)
+    assert lora.nbytes == 2 * size
+
+    # Of one in float32 bfloat16 would lose bits: all are in float32 while it is there.
+    check(lora, q := lora.stack({"q": slice(0, 3), "k": slice(3, 6)}), [None])
+    strong = generation("b", 4, "q", "k")
+    check(lora, q, [strong, None, strong])
+    lora.load([theirs, strong])
+    with torch.inference_mode(), lora.step([theirs, strong, theirs, theirs], []):
+        beside = stack.add_to(torch.zeros(4, 3), X)
+    assert torch.equal(beside[[0, 2, 3]], found[[0, 2, 3]])
+    torch.testing.assert_close(beside[1], update(strong, "q")[1])
+    lora.forget("a")
+    lora.forget("b")
+    lora.load([theirs])
+    assert lora.nbytes < 4 * size + 4 * stacked_size(2 * 4) * (4 + 6)
 
 
 @needs_compiler

@@ -40,7 +40,7 @@ class BatchedLora:
         factors: torch.dtype | None = None,
     ) -> None:
         """`native`: for float32 on the CPU, what computes in the place of `kernels`,
-        with `factors` of that type or of bfloat16."""
+        with `factors` of that type, or of bfloat16 where it is exact."""
         self._kernels, self._native = kernels, native
         self._factors = factors if native is not None else dtype
         self._mapping = LoraMapping(dtype, device)

@@ -59,8 +59,7 @@ INLINE void shrink_lanes(const Lora *p, const int wide, const int rows, const in
                          Floats *sums) {
     Floats factor[RANKS];
 #pragma GCC unroll 4
-    for (int i = 0; i < ranks; i++)
-    {
+    for (int i = 0; i < ranks; i++) {
         long at = (j + i) * p->in + k;
         ask(p->a, at + ranks * p->in, wide);
         factor[i] = factor_at(p->a, at, lanes, wide);
