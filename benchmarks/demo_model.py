@@ -29,7 +29,7 @@ def adapters(runner: EagerExecutor, count: int, rank: int) -> list[Generation]:
             path: Delta(
                 a=torch.randn(rank, columns, generator=random).bfloat16(),
                 b=torch.randn(rows, rank, generator=random).bfloat16(),
-                scale=1e-3,
+                scale=2.0**-10,  # a power of two, as alpha / rank mostly is
             )
             for path, (rows, columns) in runner.layout.linear.items()
             if path != runner.head

@@ -1,10 +1,17 @@
 """One layer of a mixed step: each row gets its own update, and nobody else's leaks."""
 
+from collections.abc import Callable, Sequence
+
+import pytest
 import torch
+from torch.nn import functional as F
 
 from hotswap.adapters.generation import Delta, Generation
-from hotswap.model.eager.batched_lora import SPREAD, STEADY
+from hotswap.model.eager import lora_mapping
+from hotswap.model.eager.batched_lora import SPREAD, STEADY, BatchedLora
 from hotswap.model.eager.lora_stack import stacked_size
+from hotswap.model.machine.segmented import Part, Segmented, Segments, segmented
+from tests.compilers import needs_compiler
 from tests.lora_layer import KERNELS, X, check, generation, made, update
 
 
@@ -14,6 +21,88 @@ def test_each_row_gets_its_own_update_whatever_the_ranks_and_targets() -> None:
 
     check(lora, stack, [b, None, a, b])
     check(lora, stack, [a, a, a, a])
+
+
+@pytest.mark.parametrize(
+    "native", [None, pytest.param(segmented, marks=needs_compiler)]
+)
+def test_silu_and_product_follow_for_rows_with_and_without_an_adapter(
+    native: Callable[[], Segmented | None] | None,
+) -> None:
+    lora, stack = made(native() if native else None)
+    owners = [generation("a", 2, "q"), None, generation("b", 5, "k")]
+    other = torch.randn(3, 6)
+    for own in (owners, [None, None, None]):
+        lora.load(owner for owner in own if owner)
+        with torch.inference_mode(), lora.step(own, []):
+            found = stack.add_to(torch.ones(3, 6), X[:3])
+            silu = stack.add_silu(torch.ones(3, 6), X[:3])
+            product = stack.add_mul(torch.ones(3, 6), X[:3], other)
+
+        torch.testing.assert_close(silu, F.silu(found))
+        torch.testing.assert_close(product, found * other)
+
+
+@needs_compiler
+def test_beside_bfloat16_weights_factors_are_a_files_own_bits() -> None:
+    native = segmented()
+    lora = BatchedLora(
+        torch.float32, torch.device("cpu"), KERNELS, native, torch.bfloat16
+    )
+    stack = lora.stack({"q": slice(0, 3)})
+    random = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(4, 4, generator=random).bfloat16() for _ in range(2))
+    theirs = Generation(key="a", deltas={"q": Delta(a=a, b=b[:3], scale=2.0)})
+    lora.load([theirs])
+
+    with torch.inference_mode(), lora.step([theirs] * 4, []):
+        found = stack.add_to(torch.zeros(4, 3), X)
+
+    wanted = 2.0 * a.double().t() @ b[:3].double().t()
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=1e-6)
+    size = stacked_size(2 * 4) * (4 + 3)
+    assert lora.nbytes == 2 * size
+
+    # Of one in float32 bfloat16 would lose bits: all are in float32 while it is there.
+    check(lora, q := lora.stack({"q": slice(0, 3), "k": slice(3, 6)}), [None])
+    strong = generation("b", 4, "q", "k")
+    check(lora, q, [strong, None, strong])
+    lora.load([theirs, strong])
+    with torch.inference_mode(), lora.step([theirs, strong, theirs, theirs], []):
+        beside = stack.add_to(torch.zeros(4, 3), X)
+    assert torch.equal(beside[[0, 2, 3]], found[[0, 2, 3]])
+    torch.testing.assert_close(beside[1], update(strong, "q")[1])
+    lora.forget("a")
+    lora.forget("b")
+    lora.load([theirs])
+    assert lora.nbytes < 4 * size + 4 * stacked_size(2 * 4) * (4 + 6)
+
+
+@needs_compiler
+def test_a_decoding_batch_is_sorted_once_and_again_when_its_rows_or_adapters_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lora, stack = made(segmented())
+    more = [lora.stack({"q": slice(0, 3), "k": slice(3, 6)}) for _ in range(3)]
+    sorted_rows: list[int] = []
+
+    class Counted(Segments):
+        def __init__(self, rows: Sequence[tuple[Part, ...]]) -> None:
+            sorted_rows.append(len(rows))
+            super().__init__(rows)
+
+    monkeypatch.setattr(lora_mapping, "Segments", Counted)
+    a, b = generation("a", 2, "q"), generation("b", 5, "q", "k")
+    for _ in range(4):
+        for each in (stack, *more):
+            check(lora, each, [a, None, b])
+    assert sorted_rows == [3]
+
+    check(lora, stack, [a, b, b])
+    check(lora, stack, [a, b, generation("c", 1, "k")])
+    lora.forget("a")
+    check(lora, stack, [None, b, generation("c", 1, "k")])
+    assert sorted_rows == [3] * 4
 
 
 def test_what_lingers_in_the_stack_adds_nothing() -> None:

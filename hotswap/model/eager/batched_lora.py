@@ -37,9 +37,12 @@ class BatchedLora:
         device: torch.device,
         kernels: Kernels,
         native: Segmented | None = None,
+        factors: torch.dtype | None = None,
     ) -> None:
-        """`native`: for float32 on the CPU, what computes in the place of `kernels`."""
+        """`native`: for float32 on the CPU, what computes in the place of `kernels`,
+        with `factors` of that type, or of bfloat16 where it is exact."""
         self._kernels, self._native = kernels, native
+        self._factors = factors if native is not None else dtype
         self._mapping = LoraMapping(dtype, device)
         self._stacks: list[LoraStack] = []
         # Who is in the stacks, by key: the last step that had a row of it. There is no
@@ -58,6 +61,7 @@ class BatchedLora:
             is_head=is_head,
             steady=steady,
             native=self._native,
+            dtype=self._factors,
         )
         self._stacks.append(made)
         return made

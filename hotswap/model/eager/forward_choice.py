@@ -99,7 +99,9 @@ def _candidates(loaded: Loaded) -> tuple[list[_Candidate], str]:
 def _llama(loaded: Loaded) -> ChosenForward:
     model, kernels, dtype = loaded.model, loaded.kernels, loaded.compute_dtype
     beside = kernels_for(dtype, model.device) if kernels.widens else kernels
-    lora = BatchedLora(dtype, model.device, beside, _native(dtype, model.device))
+    native = _native(dtype, model.device)
+    factors = torch.bfloat16 if kernels.widens else dtype
+    lora = BatchedLora(dtype, model.device, beside, native, factors)
     like = torch.empty(1, dtype=dtype, device=model.device)
     operations = EagerOperations(model.model.rotary_emb, like, lora, kernels)
     llama = Llama(model, operations)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from hotswap.adapters.generation import Generation
@@ -73,13 +72,15 @@ class Linear(nn.Module):
     def silu(self, x: torch.Tensor) -> torch.Tensor:
         """silu(Wx + b)."""
         if self._stack.is_active:
-            return F.silu(self.rows(x), inplace=True)
+            y = self._kernels.linear(x, self.weight, self.bias)
+            return self._stack.add_silu(y, x)
         return self._kernels.linear_silu(x, self.weight, self.bias)
 
     def mul(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """(Wx + b) * other."""
         if self._stack.is_active:
-            return self.rows(x).mul_(other)
+            y = self._kernels.linear(x, self.weight, self.bias)
+            return self._stack.add_mul(y, x, other)
         return self._kernels.linear_mul(x, self.weight, self.bias, other)
 
     def add(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -6,16 +6,6 @@
 
 #define FEW (1 << 14) /* numbers: one thread has done them before another has begun */
 
-/* A bfloat16 is the upper half of a float32. */
-INLINE Floats widened(const uint16_t *from, long lanes) {
-    float wide[LANES] = {};
-    for (long i = 0; i < lanes; i++) {
-        uint32_t word = (uint32_t)from[i] << 16;
-        memcpy(wide + i, &word, 4);
-    }
-    return load(wide, LANES);
-}
-
 INLINE void norm_row(const float *x, const void *weight, float *y, long width, float eps,
                      const int is_wide) {
     Floats sum = {};

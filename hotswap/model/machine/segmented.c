@@ -2,117 +2,200 @@
 
     y[row] += (x[row] A[j]) B[j]    for j in [start, stop) of the row's adapter
 
-A [rank rows, in] and B [rank rows, out] are all adapters' under each other, float32;
-the SGMV of Punica (Chen et al. 2023), for a CPU. A number of a row depends on that row
-and its adapter alone: each sum has one order, whatever the rows beside it and the
-number of threads. */
+A [rank rows, in] and B [rank rows, out] are all adapters' under each other, float32 or
+bfloat16 that is widened in registers; the SGMV of Punica (Chen et al. 2023), for a CPU.
+A number of a row depends on that row and its adapter alone: each sum has one order,
+whatever the rows beside it and the number of threads. */
 
 #include "vectors.h"
 
-#define RANKS 4 /* of a tile of shrink: as many sums for each row */
+#define ROWS 6  /* of a unit, as in segmented.py: they share what is read of A and B */
+#define RANKS 4 /* of a tile of shrink: as many sums for each row; of many rows FEW */
 #define WIDE 4  /* vectors of a tile of expand: likewise */
-#define CHUNK (8 * WIDE * LANES) /* outputs that a thread takes at once */
+#define FEW 2
+#define CHUNK (4 * WIDE * LANES) /* outputs that a thread takes at once */
+
+enum { NONE, SILU, MUL };
 
 typedef struct {
-    const float *x, *a, *b; /* [rows, in], [ranks, in], [ranks, out] */
-    float *y, *h;           /* [rows, out], [rows, most ranks of an adapter] */
-    long in, out, most;
-} Lora;
+    const void *a, *b; /* [ranks, in], [ranks, out] */
+    long in, out, is_wide; /* float32 */
+} Factors;
 
-/* One row or two, one behind the other, of the adapter with ranks [start, stop). */
+/* Rows of one adapter, wherever they are in the step: its ranks [start, stop) make the
+   outputs [first, last). They are none where a row has no adapter for these. */
 typedef struct {
-    int row, rows, start, stop;
+    int row[ROWS];
+    int rows, start, stop, first, last, column; /* of h */
 } Unit;
 
-INLINE void shrink_lanes(const Lora *p, const int rows, const int ranks, const float *x,
-                         const float *a, long lanes, Floats *sums) {
+typedef struct {
+    const Unit *units; /* first those with ranks, as many as are `busy` */
+    float *h;          /* [rows, most ranks of a row] */
+    long busy, count, most;
+} Segments;
+
+typedef struct {
+    const float *x;     /* [rows, in] */
+    const void *a, *b;
+    const float *other; /* [rows, out] of MUL */
+    float *y, *h;       /* [rows, out] */
+    long in, out, most;
+    int is_wide, then;
+} Lora;
+
+INLINE Floats factor_at(const void *from, long at, long lanes, const int is_wide) {
+    return is_wide ? load((const float *)from + at, lanes)
+                   : widened((const uint16_t *)from + at, lanes);
+}
+
+/* What the next tile reads lies a row of A or of B apart, in as many pages. */
+INLINE void ask(const void *from, long at, const int is_wide) {
+    __builtin_prefetch((const char *)from + at * (is_wide ? 4 : 2));
+}
+
+INLINE void shrink_lanes(const Lora *p, const int wide, const int rows, const int ranks,
+                         const float *const *x, long j, long k, long lanes,
+                         Floats *sums) {
+    Floats factor[RANKS];
 #pragma GCC unroll 4
     for (int i = 0; i < ranks; i++) {
-        Floats factor = load(a + i * p->in, lanes);
-#pragma GCC unroll 2
-        for (int r = 0; r < rows; r++)
-            sums[r * ranks + i] =
-                fused(load(x + r * p->in, lanes), factor, sums[r * ranks + i]);
+        long at = (j + i) * p->in + k;
+        ask(p->a, at + ranks * p->in, wide);
+        factor[i] = factor_at(p->a, at, lanes, wide);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        Floats own = load(x[r] + k, lanes);
+#pragma GCC unroll 4
+        for (int i = 0; i < ranks; i++)
+            sums[r * ranks + i] = fused(own, factor[i], sums[r * ranks + i]);
     }
 }
 
 /* `ranks` of h from `j` on. */
-INLINE void shrink_tile(const Lora *p, const int rows, const int ranks, Unit u, long j) {
-    const float *x = p->x + u.row * p->in, *a = p->a + j * p->in;
-    Floats sums[2 * RANKS];
-#pragma GCC unroll 8
+INLINE void shrink_tile(const Lora *p, const int wide, const int rows, const int ranks,
+                        const Unit *u, long j) {
+    const float *x[ROWS];
+    Floats sums[ROWS * RANKS];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) x[r] = p->x + u->row[r] * p->in;
+#pragma GCC unroll 12
     for (int i = 0; i < rows * ranks; i++) sums[i] = (Floats){};
     long k = 0;
     for (; k + LANES <= p->in; k += LANES)
-        shrink_lanes(p, rows, ranks, x + k, a + k, LANES, sums);
-    if (k < p->in) shrink_lanes(p, rows, ranks, x + k, a + k, p->in - k, sums);
-#pragma GCC unroll 2
+        shrink_lanes(p, wide, rows, ranks, x, j, k, LANES, sums);
+    if (k < p->in) shrink_lanes(p, wide, rows, ranks, x, j, k, p->in - k, sums);
+#pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int i = 0; i < ranks; i++)
-            p->h[(u.row + r) * p->most + j + i - u.start] = total(sums[r * ranks + i]);
+            p->h[u->row[r] * p->most + u->column + j + i - u->start] =
+                total(sums[r * ranks + i]);
 }
 
-static void shrink(const Lora *p, Unit u) {
-    long j = u.start;
-    for (; j + RANKS <= u.stop; j += RANKS)
-        u.rows == 2 ? shrink_tile(p, 2, RANKS, u, j) : shrink_tile(p, 1, RANKS, u, j);
-    for (; j < u.stop; j++)
-        u.rows == 2 ? shrink_tile(p, 2, 1, u, j) : shrink_tile(p, 1, 1, u, j);
+INLINE void shrink_rows(const Lora *p, const int wide, const int rows, const Unit *u) {
+    const int ranks = rows > ROWS / 2 ? FEW : RANKS;
+    long j = u->start;
+    for (; j + ranks <= u->stop; j += ranks) shrink_tile(p, wide, rows, ranks, u, j);
+    for (; j < u->stop; j++) shrink_tile(p, wide, rows, 1, u, j);
 }
 
-/* `wide` vectors of y from output `o` on, the last of so many lanes. */
-INLINE void expand_tile(const Lora *p, const int rows, const int wide, Unit u, long o,
-                        long lanes) {
-    const float *h = p->h + u.row * p->most, *b = p->b + u.start * p->out + o;
-    float *y = p->y + u.row * p->out + o;
-    long ranks = u.stop - u.start;
-    Floats sums[2 * WIDE];
-#pragma GCC unroll 8
-    for (int i = 0; i < rows * wide; i++) sums[i] = (Floats){};
-    for (long j = 0; j < ranks; j++)
+INLINE void shrink_unit(const Lora *p, const int wide, const Unit *u) {
+    switch (u->rows) {
+    case 1: shrink_rows(p, wide, 1, u); break;
+    case 2: shrink_rows(p, wide, 2, u); break;
+    case 3: shrink_rows(p, wide, 3, u); break;
+    case 4: shrink_rows(p, wide, 4, u); break;
+    case 5: shrink_rows(p, wide, 5, u); break;
+    default: shrink_rows(p, wide, ROWS, u);
+    }
+}
+
+static void shrink(const Lora *p, const Unit *u) {
+    p->is_wide ? shrink_unit(p, 1, u) : shrink_unit(p, 0, u);
+}
+
+/* `count` vectors of y from output `o` on, the last of so many lanes. */
+INLINE void expand_tile(const Lora *p, const int wide, const int rows, const int count,
+                        const Unit *u, long o, long lanes) {
+    const float *h[ROWS];
+    long ranks = u->stop - u->start;
+    Floats sums[ROWS * WIDE];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) h[r] = p->h + u->row[r] * p->most + u->column;
+#pragma GCC unroll 12
+    for (int i = 0; i < rows * count; i++) sums[i] = (Floats){};
+    for (long j = 0; j < ranks; j++) {
+        Floats factor[WIDE];
 #pragma GCC unroll 4
-        for (int i = 0; i < wide; i++) {
-            Floats factor = load(b + j * p->out + i * LANES, lanes);
-#pragma GCC unroll 2
-            for (int r = 0; r < rows; r++) {
-                Floats own = all(h[r * p->most + j]);
-                sums[r * wide + i] = fused(own, factor, sums[r * wide + i]);
-            }
+        for (int i = 0; i < count; i++) {
+            long at = (u->start + j) * p->out + o + i * LANES;
+            ask(p->b, at + count * LANES, wide);
+            factor[i] = factor_at(p->b, at, lanes, wide);
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            Floats own = all(h[r][j]);
+#pragma GCC unroll 4
+            for (int i = 0; i < count; i++)
+                sums[r * count + i] = fused(own, factor[i], sums[r * count + i]);
+        }
+    }
+#pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int i = 0; i < wide; i++) {
-            float *to = y + r * p->out + i * LANES;
-            store(to, load(to, lanes) + sums[r * wide + i], lanes);
+        for (int i = 0; i < count; i++) {
+            long at = u->row[r] * p->out + o + i * LANES;
+            Floats v = load(p->y + at, lanes) + sums[r * count + i];
+            if (p->then == SILU) v /= exponential(-v) + 1.f;
+            if (p->then == MUL) v *= load(p->other + at, lanes);
+            store(p->y + at, v, lanes);
         }
 }
 
-static void expand(const Lora *p, Unit u, long o, long end) {
-    const int two = u.rows == 2;
-    for (; o + WIDE * LANES <= end; o += WIDE * LANES)
-        two ? expand_tile(p, 2, WIDE, u, o, LANES) : expand_tile(p, 1, WIDE, u, o, LANES);
-    for (; o + LANES <= end; o += LANES)
-        two ? expand_tile(p, 2, 1, u, o, LANES) : expand_tile(p, 1, 1, u, o, LANES);
-    if (o < end)
-        two ? expand_tile(p, 2, 1, u, o, end - o) : expand_tile(p, 1, 1, u, o, end - o);
+INLINE void expand_rows(const Lora *p, const int wide, const int rows, const Unit *u,
+                        long o, long end) {
+    const int count = rows > ROWS / 2 ? FEW : WIDE;
+    for (; o + count * LANES <= end; o += count * LANES)
+        expand_tile(p, wide, rows, count, u, o, LANES);
+    for (; o < end; o += LANES)
+        expand_tile(p, wide, rows, 1, u, o, end - o < LANES ? end - o : LANES);
 }
 
-/* Mutates y and h. Rows that are in no unit have no adapter. */
-void lora_add(const float *x, const float *a, const float *b, float *y, float *h,
-              const Unit *units, long count, long in, long out, long most,
-              int threads) {
-    const Lora p = {x, a, b, y, h, in, out, most};
-    long chunks = (out + CHUNK - 1) / CHUNK;
+INLINE void expand_unit(const Lora *p, const int wide, const Unit *u, long o, long end) {
+    switch (u->rows) {
+    case 1: expand_rows(p, wide, 1, u, o, end); break;
+    case 2: expand_rows(p, wide, 2, u, o, end); break;
+    case 3: expand_rows(p, wide, 3, u, o, end); break;
+    case 4: expand_rows(p, wide, 4, u, o, end); break;
+    case 5: expand_rows(p, wide, 5, u, o, end); break;
+    default: expand_rows(p, wide, ROWS, u, o, end);
+    }
+}
+
+/* What the unit makes of the outputs [o, end). */
+static void expand(const Lora *p, const Unit *u, long o, long end) {
+    if (o < u->first) o = u->first;
+    if (end > u->last) end = u->last;
+    p->is_wide ? expand_unit(p, 1, u, o, end) : expand_unit(p, 0, u, o, end);
+}
+
+/* Mutates y and the h of `s`. Outputs that are in no unit stay as they are. */
+void lora_add(const float *x, float *y, const float *other, const Factors *f,
+              const Segments *s, int then, int threads) {
+    const Lora p = {x,     f->a,   f->b,    other,      y,   s->h,
+                    f->in, f->out, s->most, f->is_wide, then};
+    long chunks = (p.out + CHUNK - 1) / CHUNK;
+    long count = then == NONE ? s->busy : s->count;
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(dynamic)
-        for (long n = 0; n < count; n++) shrink(&p, units[n]);
+        for (long n = 0; n < s->busy; n++) shrink(&p, s->units + n);
 #pragma omp for schedule(dynamic)
         for (long chunk = 0; chunk < chunks; chunk++) {
-            long o = chunk * CHUNK, end = o + CHUNK < out ? o + CHUNK : out;
-            for (long n = 0; n < count; n++) expand(&p, units[n], o, end);
+            long o = chunk * CHUNK, end = o + CHUNK < p.out ? o + CHUNK : p.out;
+            for (long n = 0; n < count; n++) expand(&p, s->units + n, o, end);
         }
     }
 }

@@ -9,12 +9,13 @@ before it is used; else there is none.
 
 import ctypes
 import logging
+from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import silu
 
 from hotswap.model.machine.native import NoLibrary, library
 
@@ -22,49 +23,144 @@ log = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).with_name("segmented.c")
 _ADDRESS, _COUNT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
-_PAIR = 2  # rows that share what is read of an adapter
+_NONE, _SILU, _MUL = range(3)  # as in segmented.c
+_ROWS = 6  # likewise: rows that share what is read of an adapter
+
+Part = tuple[int, int, int, int]
+"""Ranks [start, stop) of a stack make the outputs [first, last)."""
+
+
+class Places:
+    """Where the ranks of each adapter lie in a stack, and which outputs they make."""
+
+    def __init__(self, parts: Mapping[str, tuple[Part, ...]], out: int) -> None:
+        """By key, each part of the `out` outputs once, with as many ranks as there are
+        for it."""
+        self._parts = parts
+        self._nobody: tuple[Part, ...] = ((0, 0, 0, out),)
+
+    def of(self, key: str) -> tuple[Part, ...]:
+        """ "" is nobody, and who is not in the stack has no ranks there."""
+        return self._parts.get(key, self._nobody)
 
 
 class Segments:
-    """The rows of a step that have an adapter, and where its ranks lie in a stack."""
+    """The rows of a step by their adapters, as `segmented.c` wants them."""
 
-    def __init__(self, ranks: list[slice | None]) -> None:
-        """`ranks`: of each row; None: it has none."""
-        units: list[tuple[int, int, int, int]] = []
-        row = 0
-        while row < len(ranks):
-            own = ranks[row]
-            rows = _PAIR if ranks[row : row + _PAIR] == [own] * _PAIR else 1
-            if own is not None:
-                units.append((row, rows, own.start, own.stop))
-            row += rows
-        self.rows, self.count = len(ranks), len(units)
-        self.most = max((stop - start for _, _, start, stop in units), default=0)
-        self.units = torch.tensor(units, dtype=torch.int32)
+    def __init__(self, rows: Sequence[tuple[Part, ...]]) -> None:
+        alike: dict[tuple[Part, ...], list[int]] = {}
+        for row, parts in enumerate(rows):
+            alike.setdefault(parts, []).append(row)
+        busy: list[list[int]] = []
+        idle: list[list[int]] = []  # nothing is added to these outputs
+        for parts, theirs in alike.items():
+            tiles = -(-len(theirs) // _ROWS)
+            size = -(-len(theirs) // tiles)
+            column = 0
+            for start, stop, first, last in parts:
+                for n in range(0, len(theirs), size):
+                    own = theirs[n : n + size]
+                    unit = [*own, *[0] * (_ROWS - len(own)), len(own)]
+                    unit += [start, stop, first, last, column]
+                    (busy if stop > start else idle).append(unit)
+                column += stop - start
+        self.rows, self.is_idle = len(rows), not busy
+        most = max(sum(stop - start for start, stop, *_ in parts) for parts in alike)
+        # What lies at the addresses, for as long as this does
+        self._units = torch.tensor(busy + idle, dtype=torch.int32)
+        self._h = torch.empty(self.rows, most)
+        units, h = self._units.data_ptr(), self._h.data_ptr()
+        self._told = _Segments(units, h, len(busy), len(busy + idle), most)
+        self.address = ctypes.addressof(self._told)
+
+
+class _Segments(ctypes.Structure):
+    _fields_ = (
+        *((name, _ADDRESS) for name in ("units", "h")),
+        *((name, _COUNT) for name in ("busy", "count", "most")),
+    )
+
+
+class StackedFactors:
+    """`a` [ranks, in] and `b` [ranks, out] of a stack, contiguous. What is written to
+    them later counts."""
+
+    def __init__(self, a: Tensor, b: Tensor) -> None:
+        assert a.dtype is b.dtype
+        assert a.dtype in (torch.float32, torch.bfloat16)
+        assert a.is_contiguous()
+        assert b.is_contiguous()
+        self.columns, self.out = a.shape[1], b.shape[1]
+        self._held, is_wide = (a, b), a.dtype is torch.float32
+        addresses = a.data_ptr(), b.data_ptr()
+        self._told = _Factors(*addresses, self.columns, self.out, is_wide)
+        self.address = ctypes.addressof(self._told)
+
+
+class _Factors(ctypes.Structure):
+    _fields_ = (
+        *((name, _ADDRESS) for name in ("a", "b")),
+        *((name, _COUNT) for name in ("in", "out", "is_wide")),
+    )
 
 
 class Segmented:
-    """Everything is float32 and contiguous. Any number of threads gives the same bits,
-    and a row those that it would have alone."""
+    """Rows are float32, factors that or bfloat16. Any number of threads gives the same
+    bits, and a row those that it would have alone."""
 
     def __init__(self, native: ctypes.CDLL) -> None:
         self._add = native.lora_add
-        self._add.argtypes = [*[_ADDRESS] * 6, *[_COUNT] * 4, _INT]
+        self._add.argtypes = [*[_ADDRESS] * 5, _INT, _INT]
         self._add.restype = None
 
-    def add(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor, rows: Segments) -> Tensor:
-        """`y` [rows, out] plus what each row's adapter makes of `x` [rows, in], with
-        `a` [ranks, in] and `b` [ranks, out]. Mutates and returns `y`."""
-        assert (x.shape[0], y.shape[0]) == (rows.rows, rows.rows)
-        assert (x.shape[1], y.shape[1]) == (a.shape[1], b.shape[1])
-        if not rows.count:
-            return y
-        x, h = x.contiguous(), x.new_empty(rows.rows, rows.most)
+    def add(
+        self, y: Tensor, x: Tensor, factors: StackedFactors, rows: Segments
+    ) -> Tensor:
+        """`y` [rows, out] plus what each row's adapter makes of `x` [rows, in]. Mutates
+        and returns `y`."""
+        return y if rows.is_idle else self._added(y, x, factors, rows, then=_NONE)
+
+    def add_silu(
+        self, y: Tensor, x: Tensor, factors: StackedFactors, rows: Segments
+    ) -> Tensor:
+        """silu of that, for all rows."""
+        return self._added(y, x, factors, rows, then=_SILU)
+
+    def add_mul(
+        self,
+        y: Tensor,
+        x: Tensor,
+        factors: StackedFactors,
+        rows: Segments,
+        other: Tensor,
+    ) -> Tensor:
+        """That times `other` [rows, out], for all rows."""
+        return self._added(y, x, factors, rows, then=_MUL, other=other)
+
+    def _added(
+        self,
+        y: Tensor,
+        x: Tensor,
+        factors: StackedFactors,
+        rows: Segments,
+        *,
+        then: int,
+        other: Tensor | None = None,
+    ) -> Tensor:
+        assert x.shape == (rows.rows, factors.columns)
+        assert y.shape == (rows.rows, factors.out)
+        assert x.dtype is y.dtype is torch.float32
+        assert y.is_contiguous()
+        # Held until the call is over, where they are copies
+        x, address = x.contiguous(), None
+        if other is not None:
+            assert other.shape == y.shape
+            assert other.dtype is torch.float32
+            other = other.contiguous()
+            address = other.data_ptr()
         self._add(
-            *map(_address, (x, a, b, y, h)),
-            rows.units.data_ptr(),
-            *(rows.count, x.shape[1], y.shape[1], rows.most),
-            torch.get_num_threads(),
+            *(x.data_ptr(), y.data_ptr(), address, factors.address, rows.address),
+            *(then, torch.get_num_threads()),
         )
         return y
 
@@ -81,24 +177,29 @@ def segmented() -> Segmented | None:
     return made
 
 
-def _address(tensor: Tensor) -> int:
-    assert tensor.dtype is torch.float32
-    assert tensor.is_contiguous()
-    return tensor.data_ptr()
-
-
 def _try(made: Segmented) -> None:
     """Raises AssertionError if it computes otherwise than torch."""
     random = torch.Generator().manual_seed(0)
-    x, a, b, y = (
+    x, a, b, y, other = (
         torch.randn(*shape, generator=random)
-        for shape in ((6, 70), (9, 70), (9, 75), (6, 75))
+        for shape in ((9, 70), (9, 70), (9, 75), (9, 75), (9, 75))
     )
-    bounds = [slice(*pair) for pair in pairwise((0, 1, 3, 9))]
-    ranks = [bounds[2], bounds[2], bounds[2], None, bounds[0], bounds[1]]
+    places = Places(
+        {"a": ((0, 1, 0, 75),), "b": ((1, 3, 0, 40), (3, 9, 40, 75))}, out=75
+    )
+    owners = ("b", "b", "", "a", "b", "b", "a", "b", "b")
+    rows = Segments([places.of(owner) for owner in owners])
+    a, b = a.bfloat16(), b.bfloat16()
     wanted = y.clone()
-    for row, own in enumerate(ranks):
-        if own is not None:
-            wanted[row] += x[row] @ a[own].t() @ b[own]
-    found = made.add(y, x, a, b, Segments(ranks))
-    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    for row, owner in enumerate(owners):
+        for start, stop, first, last in places.of(owner):
+            ours, theirs = a[start:stop].float(), b[start:stop, first:last].float()
+            wanted[row, first:last] += x[row] @ ours.t() @ theirs
+    for dtype in (torch.bfloat16, torch.float32):
+        factors = StackedFactors(a.to(dtype), b.to(dtype))
+        for found, right in (
+            (made.add(y.clone(), x, factors, rows), wanted),
+            (made.add_silu(y.clone(), x, factors, rows), silu(wanted)),
+            (made.add_mul(y.clone(), x, factors, rows, other), wanted * other),
+        ):
+            assert torch.allclose(found, right, rtol=1e-4, atol=1e-4)

@@ -24,6 +24,7 @@ row's bits would depend on its neighbours. */
 typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
 
 INLINE Floats all(float x) { return x - (Floats){}; } /* x + 0 is not always x */
 
@@ -32,6 +33,18 @@ INLINE Floats load(const float *from, long lanes) {
     Floats v = {};
     memcpy(&v, from, 4 * lanes);
     return v;
+}
+/* Of bfloat16: each is the upper half of a float32. */
+INLINE Floats widened(const uint16_t *from, long lanes) {
+    Halves half = {};
+    memcpy(&half, from, 2 * lanes);
+#if LANES == 16 && defined(__AVX512F__) /* GCC makes five instructions of one here */
+    return (Floats)((Words)_mm512_cvtepu16_epi32((__m256i)half) << 16);
+#elif LANES == 8 && defined(__AVX2__)
+    return (Floats)((Words)_mm256_cvtepu16_epi32((__m128i)half) << 16);
+#else
+    return (Floats)(__builtin_convertvector(half, Words) << 16);
+#endif
 }
 INLINE void store(float *to, Floats v, long lanes) { memcpy(to, &v, 4 * lanes); }
 
@@ -54,9 +67,11 @@ INLINE Floats choose(Ints yes, Floats a, Floats b) {
     return (Floats)(((Words)a & (Words)yes) | ((Words)b & ~(Words)yes));
 }
 INLINE float total(Floats v) {
-    float sum = 0;
-    for (int i = 0; i < LANES; i++) sum += v[i];
-    return sum;
+    float sums[LANES];
+    memcpy(sums, &v, sizeof v);
+    for (int n = LANES / 2; n; n /= 2)
+        for (int i = 0; i < n; i++) sums[i] += sums[i + n];
+    return sums[0];
 }
 INLINE float largest(Floats v) {
     float most = v[0];

@@ -22,8 +22,6 @@ lie output i below and output i + LANES above: a shift and a mask widen both.
 #define AHEAD (1 << 10)      /* bytes: what a CPU fetches by itself ends at a page */
 #define CHUNK (256 << 10)    /* bytes of rows that stay in a core's cache */
 
-typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
-
 enum { NONE, SILU, ADD, MUL };
 
 typedef struct {
@@ -50,11 +48,7 @@ INLINE Words words(const uint16_t *from) {
 INLINE void finish(const Product *p, long row, long o, Floats v) {
     long lanes = p->out - o < LANES ? p->out - o : LANES;
     if (lanes <= 0) return;
-    if (p->bias) {
-        Halves half = {};
-        memcpy(&half, p->bias + o, 2 * lanes);
-        v += (Floats)(__builtin_convertvector(half, Words) << 16);
-    }
+    if (p->bias) v += widened(p->bias + o, lanes);
     if (p->then == SILU) v /= exponential(-v) + 1.f;
     if (p->then == ADD) v += load(p->other + row * p->out + o, lanes);
     if (p->then == MUL) v *= load(p->other + row * p->out + o, lanes);
