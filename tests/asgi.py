@@ -1,9 +1,17 @@
-"""A client of an ASGI application, without a server: bodies come piece by piece."""
+"""A client of an ASGI application, without a server: bodies come piece by piece. And a
+request by itself."""
 
 import asyncio
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
+from litestar.testing import RequestFactory
+
+
+def posted(path: str) -> Request:
+    """A request by itself. Litestar's own application for it would configure logging,
+    for the whole process."""
+    return RequestFactory(Litestar(logging_config=None)).post(path)
 
 
 class Client:

@@ -31,6 +31,11 @@ export const REMEDIES = {
   bad_sidecar: "Correct its hotswap.toml.",
   unreadable: "It is tried again by itself. See that the server may read the folder and has descriptors left.",
   changing: "It is tried again by itself, when its files rest.",
+  source_away: "It is tried again by itself. See that its place answers from here.",
+  source_denied: "Let the server's credentials read it, or correct its URL.",
+  bad_archive: "Pack it again: plain files at the top of the archive or in one folder.",
+  no_library: "Install what reads it: pip install 'hotswap[s3]', or 'hotswap[hub]'.",
+  cancelled: "Somebody has ended it: register it again.",
   unexpected: "The server's log says more.",
 };
 

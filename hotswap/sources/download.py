@@ -24,9 +24,8 @@ _LEAST = 1 << 16  # bytes in each `patience_s`: fewer are as good as none
 _PART = 1 << 22
 
 
-class Cancelled(AdapterRefused):
-    def __init__(self, location: Location) -> None:
-        super().__init__("cancelled", f"{location.plain} is not fetched any more")
+def cancelled(location: Location) -> AdapterRefused:
+    return AdapterRefused("cancelled", f"{location.plain} is not fetched any more")
 
 
 def download(
@@ -55,7 +54,7 @@ def download(
                 if not fault.is_passing or tries >= _TRIES or fault.code == "changing":
                     raise
                 if stop.wait(PAUSE_S * 2**tries):
-                    raise Cancelled(location) from None
+                    raise cancelled(location) from None
 
 
 def _receive(
@@ -103,7 +102,7 @@ def _watched(
     since, come = time.monotonic(), 0
     for part in parts:
         if stop.is_set():
-            raise Cancelled(location)
+            raise cancelled(location)
         yield part
         come += len(part)
         if time.monotonic() - since >= patience_s:

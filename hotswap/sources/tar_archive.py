@@ -17,7 +17,7 @@ from typing import IO
 
 from hotswap.errors import AdapterRefused
 from hotswap.short_thread import at_disk
-from hotswap.sources.download import Cancelled
+from hotswap.sources.download import cancelled
 from hotswap.sources.location import Location
 from hotswap.sources.wanted_files import MOST_FILES, check_size, is_wanted, too_large
 
@@ -81,7 +81,7 @@ def _inflated(
             size += len(part)
             check_size(location, size, most_bytes, key)
             if stop.is_set():
-                raise Cancelled(location)
+                raise cancelled(location)
             with at_disk():
                 out.write(part)
     archive.unlink()
@@ -136,7 +136,7 @@ def _copy(
         if not part:
             raise tarfile.ReadError("unexpected end")
         if stop.is_set():
-            raise Cancelled(location)
+            raise cancelled(location)
         left -= len(part)
         with at_disk():
             out.write(part)

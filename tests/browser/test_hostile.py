@@ -7,14 +7,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hotswap.adapters.file_names import CONFIG_FILE
-from hotswap.library.adapter_sources import MAX_NAME
 from tests.browser.served import save_adapter, serving
 from tests.browser.watched import Opener, connected
 from tests.servers import Live
 
 SCRIPT = "<img src=x onerror=document.title='owned'>"
 TURNED = "evil\u202egnp.exe"
-LONG, LONGEST = "n" * 250, "m" * MAX_NAME  # as a folder, and of an adapter
+LONG, LONGEST = "n" * 250, "m" * 255  # as a folder may be called
 NAMES = [SCRIPT, TURNED, LONG, LONGEST, "__proto__", "\U0001f4a9 <b>"]
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from litestar.testing import RequestFactory, TestClient
+from litestar.testing import TestClient
 
 from hotswap.api import error_responses
 from hotswap.api.djl import shape as djl_shape
@@ -19,6 +19,7 @@ from hotswap.errors import (
     StartFailed,
     StillLoading,
 )
+from tests.asgi import posted
 from tests.fake_server import FakeEngine, app_of
 
 NEVER_SENT = {HotswapError, ClientError, StartFailed, CommandFailed}
@@ -43,7 +44,7 @@ def test_an_error_of_the_request_is_never_the_servers() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/invocations"])
 def test_an_adapter_that_is_being_read_is_to_be_asked_again_soon(path: str) -> None:
-    request = RequestFactory().post(path)
+    request = posted(path)
 
     answer = error_responses.known_error(request, StillLoading("pirate"))
 
@@ -55,7 +56,7 @@ def test_an_adapter_that_is_being_read_is_to_be_asked_again_soon(path: str) -> N
 def test_files_that_cannot_be_read_just_now_are_to_be_asked_for_again(
     path: str,
 ) -> None:
-    request = RequestFactory().post(path)
+    request = posted(path)
     passing = AdapterRefused("no_config", "too many open files", is_passing=True)
 
     answer = error_responses.known_error(request, passing)
@@ -70,7 +71,7 @@ def test_djls_routes_tell_a_taken_name_in_djls_words() -> None:
     answer = {
         path: str(error_responses.known_error(request, AdapterExists("a")).content)
         for path in ("/adapters", "/v1/adapters")
-        for request in [RequestFactory().post(path)]
+        for request in [posted(path)]
     }
 
     assert "a already exists. If you want to replace it" in answer["/adapters"]
@@ -81,7 +82,7 @@ def test_djls_routes_tell_a_taken_name_in_djls_words() -> None:
 def test_a_template_that_no_process_can_render_now_is_to_be_asked_for_again(
     path: str,
 ) -> None:
-    answer = error_responses.known_error(RequestFactory().post(path), NoRenderer())
+    answer = error_responses.known_error(posted(path), NoRenderer())
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 

@@ -116,7 +116,7 @@ def test_a_handler_that_raises_changes_nothing(
 ) -> None:
     refused = echo.post(f"/adapters?name=adaptable2&src=src&{option}=true")
     echo.post(REGISTER)
-    update = f"/adapters/adaptable/update?src=src&load=false&pin=true&{option}=true"
+    update = f"/adapters/adaptable/update?src=src&pin=true&{option}=true"
     unchanged = echo.post(update)
 
     assert refused.status_code == unchanged.status_code == code

@@ -149,7 +149,9 @@ def test_another_adapter_in_the_request_is_refused(
         "/predictions/w1", json={**BODY, "adapter": "y", "model": "tiny"}
     )
 
-    assert refused.status_code == 400, refused.text
+    # DJL's code for a list that does not fit
+    code = 424 if "adapters" in named.get("json", {}) else 400
+    assert refused.status_code == code, refused.text
     assert "`w1` is the adapter `y`" in refused.json()["message"]
     assert same.json()["generated_text"] == text(client, "w1")
 

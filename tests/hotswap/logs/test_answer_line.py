@@ -105,8 +105,9 @@ def test_every_family_has_a_line(path: str, caplog: pytest.LogCaptureFixture) ->
 
     (first, told), (second, refusal) = lines(caplog)
     assert (first, told["route"], told["finish"]) == ("finished", path, "stop")
-    assert (second, refusal["code"]) == ("refused", 400)
-    assert refusal["error"].startswith("BadRequest: ")
+    wrong = (424, "InputRefused") if path == "/invocations" else (400, "BadRequest")
+    assert (second, refusal["code"]) == ("refused", wrong[0])
+    assert refusal["error"].startswith(f"{wrong[1]}: ")
 
 
 def test_a_request_that_the_engine_does_not_take_is_refused(

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 
 import pytest
-from litestar.testing import RequestFactory, TestClient
+from litestar.testing import TestClient
 
 from hotswap.api.metrics.refusals import REASONS, counted
 from hotswap.api.shared.http_errors import ClientGone
@@ -19,6 +19,7 @@ from hotswap.errors import (
     Stopping,
     UnknownAdapter,
 )
+from tests.asgi import posted
 from tests.engines import Start, submit, text_of
 from tests.fake_server import FakeEngine, FakeStatus, app_of
 from tests.fakes import FakeExecutor, LoudTokenizer
@@ -68,7 +69,7 @@ def test_a_failure_of_the_server_and_a_client_that_left_are_no_refusals() -> Non
     engine.error = StepFailed("injected")
     with TestClient(app_of(engine, refusals=refusals)) as client:
         assert client.post("/v1/completions", json=ASKED).status_code == 500
-    request = RequestFactory().post("/v1/completions")
+    request = posted("/v1/completions")
     assert counted(refusals)(request, ClientGone()).status_code == 499
 
     assert not refusals
