@@ -61,7 +61,7 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
     keys = key_ring(config)
     with ExitStack() as held:
         if directory is not None:
-            held.enter_context(locked(directory))
+            held.enter_context(locked(directory, is_shared=config.adapters.shared))
             Journal(directory / JOURNAL_FILE)
             Endpoints(directory / ENDPOINTS_FILE)
         bound = bind(config.server.host, config.server.port)
@@ -70,6 +70,11 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
         if not (keys.has_admin or config.server.allow_anyone):
             _check_reach(config.server.host, bound)
         remote = remote_directory(config)
+        if remote is not None and config.adapters.shared:
+            raise StartFailed(
+                "adapters.shared: a directory that is a URL is copied to each machine; "
+                "servers share one that is mounted on all of them"
+            )
         if remote is not None and directory is not None:
             check_place(remote, directory)
         model_folder(config)

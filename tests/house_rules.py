@@ -35,6 +35,7 @@ FLOORS = [
     {"hotswap.engine"},
     {"hotswap.handler"},
     {"hotswap.library"},
+    {"hotswap.sharing"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
     {"hotswap.api.responses"},

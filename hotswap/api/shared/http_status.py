@@ -49,6 +49,7 @@ from hotswap.errors import (
     UnknownModel,
     Vetoed,
 )
+from hotswap.sharing.change_errors import ChangeUnderWay, NotEverywhere
 
 # `djl/shape.STATUS` and `tgi/shape.STATUS` have those that their routes change.
 STATUS: dict[type[HotswapError], int] = {
@@ -86,6 +87,8 @@ STATUS: dict[type[HotswapError], int] = {
     MergeFailed: 500,
     MixFailed: 500,
     NotKept: 500,
+    ChangeUnderWay: 503,
+    NotEverywhere: 503,
     NoRenderer: 503,
     OtherTokenizer: 503,
     StillLoading: 503,
