@@ -15,6 +15,7 @@ accounts, deficits      what time was charged to whom; a fair share for each gen
 costs, estimator        seconds of steps and swaps, learned; lengths: of answers
 outlook                 the bounds and expectations that are shown
 simulate, arrivals      the same scheduler on a virtual clock
+routing                 which replica of a fleet a request goes to
 """
 
 from scheduler.backlog import BacklogFull

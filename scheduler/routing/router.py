@@ -1,0 +1,168 @@
+"""Router: which replica a request goes to, the rule of the scheduler one level up.
+
+1. Where the adapter is warm, unless that replica's wait is longer than another's by
+   more than a swap costs there. So an adapter that one replica cannot serve spreads to
+   as many as it takes, and shrinks again when their slots go to others.
+2. If it is warm nowhere: consistent hashing with bounded loads (Mirrokni, Thorup,
+   Zadimoghaddam, SODA 2018). The first replica on the name's walk that has no more
+   than `balance` times its part of all jobs.
+3. The bare model, and who is only ever served mixed: the shortest wait.
+
+Between two reports the router counts on what it has sent: each job makes the wait
+longer, and makes its adapter warm. It answers with a name and keeps no request. Knows
+no clock, no network and no randomness; several routers need not know of each other.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from math import ceil
+
+from scheduler.job import BASE
+from scheduler.routing.report import ReplicaReport
+from scheduler.routing.ring import Ring
+from scheduler.routing.shortest import Queue, Shortest
+
+
+@dataclass(slots=True)
+class _Replica:
+    report: ReplicaReport
+    sent: deque[tuple[float, str]] = field(default_factory=deque)  # since the report
+
+    @property
+    def jobs(self) -> int:
+        return self.report.jobs + len(self.sent)
+
+    @property
+    def wait_s(self) -> float:
+        """As reported, and longer by those sent since who find no seat free."""
+        report = self.report
+        late = min(len(self.sent), max(self.jobs - report.seats, 0))
+        return report.wait_s + late * report.job_s
+
+    @property
+    def queue(self) -> Queue:
+        """What is compared: the wait, and while there is none how many seats are taken,
+        which makes steps longer."""
+        return self.wait_s, self.jobs / self.report.seats
+
+
+class Router:
+    """One owner, one thread."""
+
+    def __init__(self, *, balance: float = 1.25) -> None:
+        """`balance`: the most jobs of a replica, as a multiple of its part of all, up
+        to which its own cold adapters stay with it."""
+        assert balance > 1.0, balance
+        self._balance = balance
+        self._replicas: dict[str, _Replica] = {}
+        self._ring = Ring()
+        self._waits = Shortest()  # of those that are ready
+        self._warm: dict[str, dict[str, int]] = {}  # adapter -> replica -> reasons
+        self._jobs = 0  # of those that are ready
+        self._seats = 0
+
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    def __repr__(self) -> str:
+        warm = len(self._warm)
+        return f"<Router {len(self._waits)} of {len(self)} ready, {warm} adapters warm>"
+
+    def report(self, report: ReplicaReport) -> None:
+        """Take in what a replica says; it may be a new one. A report that is older than
+        the last one of the same replica is passed over."""
+        known = self._replicas.get(report.replica)
+        if known is None:
+            known = self._replicas[report.replica] = _Replica(report)
+            self._ring.add(report.replica)
+            self._add_warm(report.warm, report.replica)
+        elif report.at_s < known.report.at_s:
+            return
+        else:
+            self._count_off(known)
+            self._add_warm(report.warm - known.report.warm, report.replica)
+            self._drop_warm(known.report.warm - report.warm, report.replica)
+            known.report = report
+            while known.sent and known.sent[0][0] <= report.at_s:
+                self._drop_warm((known.sent.popleft()[1],), report.replica)
+        self._count(known)
+
+    def gone(self, replica: str) -> None:
+        """It has left. One that is not known is passed over."""
+        if (known := self._replicas.pop(replica, None)) is None:
+            return
+        self._count_off(known)
+        self._ring.remove(replica)
+        self._drop_warm(known.report.warm, replica)
+        self._drop_warm((adapter for _, adapter in known.sent), replica)
+
+    def choose(
+        self, adapter: str, *, can_merge: bool = True, without: Collection[str] = ()
+    ) -> str | None:
+        """The replica for a request; None if there is none. `can_merge`: False for an
+        adapter that is only ever served mixed. `without`: those that have refused it.
+        Changes nothing: whoever sends the request says so with `sent`."""
+        waits = self._waits
+        shortest = self._shortest(without)
+        if shortest is None or adapter == BASE or not can_merge:
+            return shortest
+        holders = self._warm.get(adapter, {})
+        able = [r for r in holders if r in waits and r not in without]
+        if not able:
+            return self._home(adapter, without) or shortest
+        best = min(able, key=waits.__getitem__)
+        swap_s = self._replicas[shortest].report.cold_swap_s
+        return best if waits[best][0] <= waits[shortest][0] + swap_s else shortest
+
+    def sent(self, adapter: str, replica: str, now: float) -> None:
+        """A request is on its way. To a replica that has gone: passed over."""
+        if (known := self._replicas.get(replica)) is None:
+            return
+        self._count_off(known)
+        known.sent.append((now, adapter))
+        self._count(known)
+        self._add_warm((adapter,), replica)
+
+    def _shortest(self, without: Collection[str]) -> str | None:
+        if not without:
+            return self._waits.least()
+        able = [r for r in self._waits if r not in without]
+        return min(able, key=self._waits.__getitem__, default=None)
+
+    def _home(self, adapter: str, without: Collection[str]) -> str | None:
+        """The first on its walk that is ready and has no more than its part, with this
+        request."""
+        part = self._balance * (self._jobs + 1) / max(self._seats, 1)
+        for replica in self._ring.walk(adapter):
+            if replica in self._waits and replica not in without:
+                known = self._replicas[replica]
+                if known.jobs < ceil(part * known.report.seats):
+                    return replica
+        return None
+
+    def _count(self, known: _Replica) -> None:
+        if known.report.is_ready:
+            self._jobs += known.jobs
+            self._seats += known.report.seats
+            self._waits.put(known.report.replica, known.queue)
+
+    def _count_off(self, known: _Replica) -> None:
+        if known.report.is_ready:
+            self._jobs -= known.jobs
+            self._seats -= known.report.seats
+            self._waits.drop(known.report.replica)
+
+    def _add_warm(self, adapters: Iterable[str], replica: str) -> None:
+        for adapter in adapters:
+            reasons = self._warm.setdefault(adapter, {})
+            reasons[replica] = reasons.get(replica, 0) + 1
+
+    def _drop_warm(self, adapters: Iterable[str], replica: str) -> None:
+        for adapter in adapters:
+            reasons = self._warm[adapter]
+            reasons[replica] -= 1
+            if not reasons[replica]:
+                del reasons[replica]
+            if not reasons:
+                del self._warm[adapter]
