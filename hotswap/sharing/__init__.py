@@ -7,5 +7,5 @@ sharing       what routes ask: a change, one at a time, until every server shows
 members       which servers share the directory, and what each has done
 follower      the thread that does as the files say
 shared_file   a file that others replace
-change_errors what may go wrong with a change
+crew_errors    what may go wrong besides
 """

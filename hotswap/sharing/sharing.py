@@ -15,7 +15,7 @@ from pathlib import Path
 from hotswap.errors import NotKept
 from hotswap.library.library import START_S
 from hotswap.library.lock import try_lock
-from hotswap.sharing.change_errors import ChangeUnderWay, NotEverywhere
+from hotswap.sharing.crew_errors import ChangeUnderWay, NotEverywhere
 from hotswap.sharing.follower import Follower
 from hotswap.sharing.members import Members, Told
 

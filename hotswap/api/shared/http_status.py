@@ -49,7 +49,12 @@ from hotswap.errors import (
     UnknownModel,
     Vetoed,
 )
-from hotswap.sharing.change_errors import ChangeUnderWay, NotEverywhere
+from hotswap.sharing.crew_errors import (
+    ChangeUnderWay,
+    NoServer,
+    NotEverywhere,
+    ServerGone,
+)
 
 # `djl/shape.STATUS` and `tgi/shape.STATUS` have those that their routes change.
 STATUS: dict[type[HotswapError], int] = {
@@ -89,6 +94,8 @@ STATUS: dict[type[HotswapError], int] = {
     NotKept: 500,
     ChangeUnderWay: 503,
     NotEverywhere: 503,
+    ServerGone: 503,
+    NoServer: 503,
     NoRenderer: 503,
     OtherTokenizer: 503,
     StillLoading: 503,

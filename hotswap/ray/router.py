@@ -1,0 +1,93 @@
+"""Router: Ray Serve's request router with the rule of `scheduler.routing`.
+
+Each proxy has one. It hears what the replicas publish with Ray's own updates of them,
+and what a request names from `front`. What it cannot tell it leaves to Ray.
+"""
+
+import pickle
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray.serve.request_router import (
+    PendingRequest,
+    ReplicaID,
+    RequestRouter,
+    RunningReplica,
+)
+
+from hotswap.ray.front import NAMED, REPLICA
+from hotswap.ray.naming import resolved
+from hotswap.ray.publishing import report
+from scheduler.routing import Router
+
+Ranks = list[list[RunningReplica]]
+
+
+class AdapterRouter(RequestRouter):
+    def initialize_state(self, **_: Any) -> None:
+        self._rule = Router()
+        self._heard: dict[str, Mapping[str, Any]] = {}  # last, by replica
+        self._by_name: dict[str, RunningReplica] = {}
+        self._names: Mapping[str, Any] = {"bases": (), "stands_for": {}, "mixed": ()}
+
+    def update_replicas(self, replicas: list[RunningReplica]) -> None:
+        """They came, went, or have published something."""
+        self._by_name = {name_of(each): each for each in replicas}
+        for name in self._heard.keys() - self._by_name.keys():
+            self._forget(name)
+        now_s = time.time()
+        for name, each in self._by_name.items():
+            stats = each.routing_stats
+            if stats and stats is not self._heard.get(name):
+                self._heard[name] = self._names = stats
+                self._rule.report(report(name, stats, now_s))
+        super().update_replicas(replicas)
+
+    def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
+        self._by_name.pop(replica_id.unique_id, None)
+        self._forget(replica_id.unique_id)
+        super().on_replica_actor_died(replica_id)
+
+    async def choose_replicas(
+        self,
+        candidate_replicas: list[RunningReplica],
+        pending_request: PendingRequest | None = None,
+    ) -> Ranks:
+        """The one, and whoever else there is in case it cannot be reached."""
+        scope = scope_of(pending_request)
+        chosen = self._by_name.get(_asked(scope)) or self._choose(scope)
+        if chosen is None:
+            return [candidate_replicas]
+        return [[chosen], [each for each in candidate_replicas if each is not chosen]]
+
+    def _choose(self, scope: Mapping[str, Any]) -> RunningReplica | None:
+        names = self._names
+        adapter = resolved(scope.get(NAMED, ""), names["bases"], names["stands_for"])
+        name = self._rule.choose(adapter, can_merge=adapter not in names["mixed"])
+        if name is None or name not in self._by_name:
+            return None
+        # Counted at once: of many that come together none has been accepted yet.
+        self._rule.sent(adapter, name, time.time())
+        return self._by_name[name]
+
+    def _forget(self, name: str) -> None:
+        self._heard.pop(name, None)
+        self._rule.gone(name)
+
+
+def name_of(replica: RunningReplica) -> str:
+    return replica.replica_id.unique_id
+
+
+def scope_of(request: PendingRequest | None) -> Mapping[str, Any]:
+    """Of an HTTP request through a proxy; Ray hands it on pickled. Else nothing."""
+    if request is None or not request.args or not isinstance(request.args[0], bytes):
+        return {}
+    scope: Mapping[str, Any] = pickle.loads(request.args[0]).asgi_scope
+    return scope
+
+
+def _asked(scope: Mapping[str, Any]) -> str:
+    """The replica that a request names itself."""
+    return dict(scope.get("headers", ())).get(REPLICA, b"").decode("latin-1")
