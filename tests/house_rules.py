@@ -83,7 +83,7 @@ ONLY = {
         "hotswap.ray.front",  # errors in their shape
     },
     "ray": {"hotswap.ray"},
-    "starlette": {"hotswap.ray.front"},  # how Ray is told of it
+    "starlette": {"hotswap.ray.proxy"},  # how Ray is told of it
     "uvicorn": {"hotswap.serve", "hotswap.connections"},
     "watchdog": {"hotswap.library.folder_events"},
     "peft": {

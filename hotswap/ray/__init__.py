@@ -2,7 +2,8 @@
 
 A request passes
 
-front        around Ray's proxy: what it names, ids, errors in their shape
+front        around Ray's proxy: what it names, ids, errors in their shape; pure
+proxy        how Ray is told of it
 naming       what a request names; pure
 router       which replica it goes to: the rule of `scheduler.routing`
 replica      the application in a replica; health, and what it publishes
@@ -10,7 +11,7 @@ publishing   what a replica tells routers and the autoscaler; pure
 
 deployment   all of it as a Serve application: `serve run hotswap.ray:app config=FILE`
 deploying    the same on Ray of its own: `hotswap deploy`
-autoscaling  how many replicas there are to be, by the age of queues
+autoscaling  how many replicas there are to be, by the age of queues; pure
 """
 
 import importlib

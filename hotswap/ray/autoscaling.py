@@ -5,14 +5,22 @@ what can be spread. Fewer when nobody waits and the others have seats for all th
 there, with some to spare. Ray holds it to the bounds and the delays.
 """
 
+from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
-
-from ray.serve.config import AutoscalingContext
+from typing import Any, Protocol
 
 _MOST_AT_ONCE = 2.0  # as many again
 _CALM = 0.25  # of the target, below which nobody waits for long
 _FULL = 0.7  # of the seats: beyond it no replica can be done without
+
+
+class Seen(Protocol):
+    """Ray's context of a decision: what is read of it."""
+
+    @property
+    def current_num_replicas(self) -> int: ...
+    @property
+    def aggregated_metrics(self) -> Mapping[str, Mapping[Any, float]] | None: ...
 
 
 class QueueAge:
@@ -21,7 +29,7 @@ class QueueAge:
     def __init__(self, target_age_s: float) -> None:
         self._target_s = target_age_s
 
-    def __call__(self, now: AutoscalingContext) -> tuple[float, dict[str, Any]]:
+    def __call__(self, now: Seen) -> tuple[float, dict[str, Any]]:
         told = now.aggregated_metrics or {}
         ages = list(told.get("queue_age_s", {}).values())
         taken = sum(told.get("taken", {}).values())

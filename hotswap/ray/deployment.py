@@ -19,6 +19,7 @@ from ray.serve.config import (
 
 from hotswap import config
 from hotswap.config import Config
+from hotswap.deploy_options import DeployConfig
 from hotswap.djl_config.model_store import SAGEMAKER_STORE
 from hotswap.options import unless_auto
 from hotswap.ray.autoscaling import QueueAge
@@ -26,7 +27,7 @@ from hotswap.ray.replica import Replica
 from hotswap.ray.router import AdapterRouter
 
 NAME = "hotswap"
-FRONT = "hotswap.ray.front:middlewares"
+FRONT = "hotswap.ray.proxy:middlewares"
 _FRONT_KEY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 # Beyond what the engine lets wait: routes that manage and tell have their place, and
 # the engine's own 429 says when to come again.
@@ -59,11 +60,12 @@ def application(settings: Config) -> Application:
         ),
         **_replicas(settings),
     )
-    return made.bind(settings)
+    # What says how many there are is not theirs: to change it restarts none.
+    return made.bind(replace(settings, deploy=DeployConfig()))
 
 
 def tell_proxies() -> None:
-    """Of `front`. Proxies of a Ray that runs already have their environment."""
+    """Of the front. Proxies of a Ray that runs already have their environment."""
     os.environ.setdefault(_FRONT_KEY, FRONT)
 
 

@@ -4,8 +4,6 @@ Ray hands a request on without its body, in which most adapters are named: so th
 is read here, the name is noted in the scope for the router, and the body goes on as it
 came. Answers are as one server's: one x-request-id, and where Ray itself answers, or
 ends a connection since a replica has died, an error in its route's shape.
-
-The proxy is told of it by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
 """
 
 import asyncio
@@ -16,7 +14,6 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from starlette.middleware import Middleware
 
 from hotswap.api.djl.event_stream import MEDIA_TYPE, model_stream_error
 from hotswap.api.error_responses import known_error
@@ -35,11 +32,6 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-
-
-def middlewares() -> list[Middleware]:
-    """What Ray asks for."""
-    return [Middleware(Front)]
 
 
 class Front:
@@ -129,8 +121,8 @@ class _Answer:
             await self._answer(NoServer(said[:500]))
         elif self._kind is None:
             await self._answer(ServerGone())
-        elif not self._is_over and (said := self._last_words()):
-            await self._send({"type": "http.response.body", "body": said})
+        elif not self._is_over and (last := self._last_words()):
+            await self._send({"type": "http.response.body", "body": last})
         # Else the proxy closes the connection, which no client takes for an end.
 
     def _last_words(self) -> bytes:

@@ -1,7 +1,6 @@
-"""A crew on Ray: replicas of the echo server behind Serve's own proxy, and clients."""
+"""A crew on Ray: replicas of a tiny model behind Serve's own proxy, and a client."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,21 +11,25 @@ import ray
 from ray import serve
 
 from hotswap import config
-from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
-from hotswap.ray.deployment import NAME, application, tell_proxies
 from hotswap.ray.deploying import http_options
+from hotswap.ray.deployment import NAME, application, tell_proxies
 from tests.servers import NO_TLS, free_port, wait_until
 
 _STORE_BYTES = 200 * 2**20
-REPLICA, GENERATION = "x-hotswap-replica", "x-hotswap-generation"
+REPLICA, ADAPTER, GENERATION = (
+    "x-hotswap-replica",
+    "x-hotswap-adapter",
+    "x-hotswap-generation",
+)
+_PREFIX = f"SERVE_REPLICA::{NAME}#{NAME}#"
+_PORT = free_port()  # Serve's proxies keep theirs
 
 
 @contextmanager
 def on_ray() -> Iterator[None]:
     """A Ray of its own on this machine, whose proxies have the front."""
     tell_proxies()
-    root = str(Path(__file__).parent.parent.parent)
-    os.environ["PYTHONPATH"] = root
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent.parent)
     ray.init(
         "local",
         num_cpus=4,
@@ -42,50 +45,49 @@ def on_ray() -> Iterator[None]:
         ray.shutdown()
 
 
-def make(folder: Path, weights: str) -> Path:
-    """An adapter as far as echo looks at it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text('{"peft_type": "LORA"}')
-    (folder / WEIGHTS_FILE).write_text(weights)
-    return folder
-
-
 class Crew:
-    """`root`: the adapters directory, and `stock` beside it, lie there."""
+    """`root`: the adapters directory lies there. `stock` is where sources may lie."""
 
-    def __init__(self, root: Path, **sections: dict[str, Any]) -> None:
-        self.directory, self.stock = root / "adapters", root / "stock"
-        self.directory.mkdir()
-        self.stock.mkdir()
-        self._port = free_port()
-        self._sections = sections
-        self.client = httpx.Client(base_url=self.url, timeout=60, verify=NO_TLS)
+    url = f"http://127.0.0.1:{_PORT}"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+    def __init__(
+        self, root: Path, model: Path | str, stock: Path | None = None
+    ) -> None:
+        self.directory, self.stock = root / "adapters", stock or root / "stock"
+        self.directory.mkdir(exist_ok=True)
+        self.stock.mkdir(exist_ok=True)
+        self.model = model
+        self.client = self.new_client()
+
+    def new_client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, verify=NO_TLS)
 
     def settings(self, **deploy: Any) -> config.Config:
-        told: dict[str, dict[str, Any]] = {
-            "model": {"path": "echo"},
-            "server": {"port": self._port, "drain_s": 10.0},
-            "adapters": {
-                "directory": str(self.directory),
-                "roots": [str(self.stock)],
-                "quiet_s": 0.05,
+        return config.load(
+            None,
+            {
+                "model": {"path": str(self.model), "dtype": "float32", "device": "cpu"},
+                "memory": {"slots": 2, "kv_tokens": 8192},
+                "server": {"port": _PORT, "drain_s": 10.0},
+                "adapters": {
+                    "directory": str(self.directory),
+                    "roots": [str(self.stock)],
+                    "quiet_s": 0.05,
+                },
+                "deploy": {"replicas": 2, "cpus": 0.1, "report_s": 0.2, **deploy},
             },
-            "deploy": {"replicas": 2, "cpus": 0.1, "report_s": 0.2, **deploy},
-        }
-        for section, values in self._sections.items():
-            told.setdefault(section, {}).update(values)
-        return config.load(None, told)
+        )
 
     def deploy(self, **deploy: Any) -> None:
         """Anew, or over what is there: a rolling update."""
         settings = self.settings(**deploy)
         serve.start("EveryNode", http_options(settings))
         serve.run(application(settings), name=NAME)
-        wait_until(lambda: self.is_up(), limit_s=30)
+        wait_until(self.is_up, limit_s=30)
+
+    def close(self) -> None:
+        serve.delete(NAME)
+        self.client.close()
 
     def is_up(self) -> bool:
         try:
@@ -93,40 +95,33 @@ class Crew:
         except httpx.ConnectError:
             return False
 
-    def replicas(self) -> list[str]:
-        """Those that run, as Serve has them."""
-        there = serve.status().applications[NAME].deployments[NAME]
-        assert there.replica_states.get("RUNNING", 0) >= 0
-        return sorted(self._seen())
-
+    @property
     def running(self) -> int:
         there = serve.status().applications[NAME].deployments[NAME]
         return int(there.replica_states.get("RUNNING", 0))
 
-    def _seen(self) -> set[str]:
-        answers = [self.client.get("/health/live") for _ in range(40)]
-        return {answer.headers[REPLICA] for answer in answers}
+    def replicas(self) -> list[str]:
+        """The names of those that live, perhaps not ready yet."""
+        there = ray.util.list_named_actors(all_namespaces=True)
+        names = [actor["name"] for actor in there]
+        return sorted(n.rpartition("#")[2] for n in names if n.startswith(_PREFIX))
 
-    def complete(self, adapter: str, prompt: str = "Hello", **body: Any) -> httpx.Response:
-        body = {"model": adapter, "prompt": prompt, "max_tokens": 8, **body}
-        return self.client.post("/v1/completions", json=body)
-
-    def load(self, name: str, source: str, **body: Any) -> httpx.Response:
-        body |= {"lora_name": name, "lora_path": str(self.stock / source)}
-        return self.client.post("/v1/load_lora_adapter", json=body)
+    def kill(self, replica: str) -> None:
+        """Its process, at once."""
+        ray.kill(ray.get_actor(f"{_PREFIX}{replica}", namespace="serve"))
 
     def on(self, replica: str, path: str) -> httpx.Response:
         """Asked of one replica."""
-        return self.client.get(path, headers={REPLICA: replica})
+        answer = self.client.get(path, headers={REPLICA: replica})
+        assert answer.headers[REPLICA] == replica
+        return answer
 
-    def pids(self) -> dict[str, int]:
-        """Processes, by replica."""
-        found = {}
-        for actor in ray.util.state.list_actors():
-            if actor.class_name.startswith("ServeReplica") and actor.state == "ALIVE":
-                found[actor.name.rpartition("#")[2]] = actor.pid
-        return found
+    def complete(
+        self, adapter: str, prompt: str = "Hello", **body: Any
+    ) -> httpx.Response:
+        body = {"model": adapter, "prompt": prompt, "max_tokens": 8, **body}
+        return self.client.post("/v1/completions", json={"temperature": 0, **body})
 
-
-def who(answers: list[httpx.Response]) -> Counter[str]:
-    return Counter(answer.headers.get(REPLICA, str(answer.status_code)) for answer in answers)
+    def load(self, name: str, source: Path, **body: Any) -> httpx.Response:
+        body |= {"lora_name": name, "lora_path": str(source)}
+        return self.client.post("/v1/load_lora_adapter", json=body)
