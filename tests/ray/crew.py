@@ -1,18 +1,21 @@
 """A crew on Ray: replicas of a tiny model behind Serve's own proxy, and a client."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import httpx
 import ray
 from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
 
-from hotswap import config
-from hotswap.ray.deploying import http_options
-from hotswap.ray.deployment import NAME, application, tell_proxies
+from hotswap.ray.deployment import NAME, tell_proxies
 from tests.servers import NO_TLS, free_port, wait_until
 
 _STORE_BYTES = 200 * 2**20
@@ -53,6 +56,7 @@ class Crew:
     def __init__(
         self, root: Path, model: Path | str, stock: Path | None = None
     ) -> None:
+        self._root = root
         self.directory, self.stock = root / "adapters", stock or root / "stock"
         self.directory.mkdir(exist_ok=True)
         self.stock.mkdir(exist_ok=True)
@@ -62,28 +66,45 @@ class Crew:
     def new_client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60, verify=NO_TLS)
 
-    def settings(self, **deploy: Any) -> config.Config:
-        return config.load(
-            None,
-            {
-                "model": {"path": str(self.model), "dtype": "float32", "device": "cpu"},
-                "memory": {"slots": 2, "kv_tokens": 8192},
-                "server": {"port": _PORT, "drain_s": 10.0},
-                "adapters": {
-                    "directory": str(self.directory),
-                    "roots": [str(self.stock)],
-                    "quiet_s": 0.05,
-                },
-                "deploy": {"replicas": 2, "cpus": 0.1, "report_s": 0.2, **deploy},
+    def deploy(self, replicas: int = 2, **sections: dict[str, Any]) -> None:
+        """As `serve deploy` does: other sections make a rolling update, another number
+        alone does not. Returns when so many run."""
+        told: dict[str, dict[str, Any]] = {
+            "model": {"path": str(self.model), "dtype": "float32", "device": "cpu"},
+            "memory": {"slots": 2, "kv_tokens": 8192},
+            "server": {"drain_s": 10.0},
+            "adapters": {
+                "directory": str(self.directory),
+                "roots": [str(self.stock)],
+                "quiet_s": 0.05,
             },
-        )
-
-    def deploy(self, **deploy: Any) -> None:
-        """Anew, or over what is there: a rolling update."""
-        settings = self.settings(**deploy)
-        serve.start("EveryNode", http_options(settings))
-        serve.run(application(settings), name=NAME)
+            "deploy": {"cpus": 0.1, "report_s": 0.2},
+        }
+        for section, values in sections.items():
+            told.setdefault(section, {}).update(values)
+        file = self._root / f"{blake2b(repr(told).encode()).hexdigest()[:8]}.toml"
+        file.write_text(toml(told))
+        number = {} if "max_replicas" in told["deploy"] else {"num_replicas": replicas}
+        wanted = {
+            "name": NAME,
+            "route_prefix": "/",
+            "import_path": "hotswap.ray:app",
+            "args": {"config": str(file)},
+            "deployments": [{"name": NAME, **number}],
+        }
+        serve.start("EveryNode", HTTPOptions(host="127.0.0.1", port=_PORT))
+        config = ServeDeploySchema.model_validate({"applications": [wanted]})
+        client = _get_global_client()
+        assert client is not None
+        client.deploy_apps(config)
+        wait_until(lambda: self._is_settled(replicas), limit_s=90)
         wait_until(self.is_up, limit_s=30)
+
+    def _is_settled(self, replicas: int) -> bool:
+        there = serve.status().applications.get(NAME)
+        if there is None or there.status != "RUNNING":
+            return False
+        return len(self.replicas()) == self.running == replicas
 
     def close(self) -> None:
         serve.delete(NAME)
@@ -125,3 +146,14 @@ class Crew:
     def load(self, name: str, source: Path, **body: Any) -> httpx.Response:
         body |= {"lora_name": name, "lora_path": str(source)}
         return self.client.post("/v1/load_lora_adapter", json=body)
+
+
+def toml(sections: dict[str, dict[str, Any]]) -> str:
+    """Of texts, numbers, booleans and lists, which TOML writes as JSON does."""
+    lines = []
+    for section, values in sections.items():
+        lines += [
+            f"[{section}]",
+            *(f"{k} = {json.dumps(v)}" for k, v in values.items()),
+        ]
+    return "\n".join(lines)
