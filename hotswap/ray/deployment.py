@@ -28,7 +28,7 @@ from hotswap.ray.router import AdapterRouter
 
 NAME = "hotswap"
 FRONT = "hotswap.ray.proxy:middlewares"
-_FRONT_KEY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+FRONT_KEY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 # Beyond what the engine lets wait: routes that manage and tell have their place, and
 # the engine's own 429 says when to come again.
 _MORE_REQUESTS = 1000
@@ -66,7 +66,7 @@ def application(settings: Config) -> Application:
 
 def tell_proxies() -> None:
     """Of the front. Proxies of a Ray that runs already have their environment."""
-    os.environ.setdefault(_FRONT_KEY, FRONT)
+    os.environ.setdefault(FRONT_KEY, FRONT)
 
 
 def shared(settings: Config) -> Config:
