@@ -9,6 +9,7 @@ import httpx
 
 from hotswap import config
 from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
+from hotswap.api.shared.server_state import ServerState
 from hotswap.echo import app
 from hotswap.sharing.sharing import Sharing
 from tests.servers import Live
@@ -30,6 +31,7 @@ class Crew:
         self.directory.mkdir()
         self.stock.mkdir()
         self.clients: list[httpx.Client] = []
+        self.states: list[ServerState] = []
         self.sharing: list[Sharing] = []
         self._stacks: list[ExitStack] = []
 
@@ -45,6 +47,7 @@ class Crew:
         sections: dict[str, Any] = {"model": {"path": "echo"}, "adapters": told}
         stack = ExitStack()
         made = app.build(config.load(None, sections))
+        self.states.append(made.state.server)
         self.sharing.append(made.state.server.sharing)
         live = stack.enter_context(Live(made))
         self._stacks.append(stack)
@@ -54,6 +57,7 @@ class Crew:
     def leave(self, server: int) -> None:
         self._stacks.pop(server).close()
         self.clients.pop(server)
+        self.states.pop(server)
         self.sharing.pop(server)
 
     def __enter__(self) -> "Crew":

@@ -1,6 +1,7 @@
 """A change that one server is told is made by all that share the directory, or by none
 of them in silence."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotswap.errors import StartFailed
+from hotswap.library.journal import JOURNAL_FILE
 from hotswap.library.lock import locked, try_lock
 from hotswap.sharing.members import FOLDER
 from tests.hotswap.sharing.crew import Crew, make
@@ -64,6 +66,17 @@ def test_an_expected_generation_is_compared_with_what_any_server_did(
     assert late.status_code == 409
     (second,) = crew.generations("n")
     assert second in late.text
+
+
+def test_a_change_is_compared_with_what_another_has_noted_just_now(crew: Crew) -> None:
+    """A server that has registered and died has told nobody but the journal."""
+    note = {"origin": {"src": str(crew.stock / "a")}, "change": "other"}
+    (crew.directory / JOURNAL_FILE).write_text(json.dumps({"n": note}))
+
+    answer = crew.load(0, "n", "b", load_inplace=True, expected_generation="")
+
+    assert answer.status_code == 409
+    assert len(crew.generations("n") - {"404"}) == 1
 
 
 def test_pins_and_sums_reach_all(crew: Crew) -> None:
