@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # its own, of another version perhaps; this is torch 2.11's.
 TRITON := 'triton==3.6.*'
 
-.PHONY: setup constraints chromium demo test test-scheduler test-fast test-clients lint bench gpu clean
+.PHONY: setup constraints chromium demo test test-scheduler test-fast test-clients test-ray lint bench gpu clean
 
 setup: $(READY)
 
@@ -84,6 +84,16 @@ test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready)
 	npm ci --prefix $(@D) --silent
 	touch $@
 
+# Real Ray on this machine, in an environment of its own: some 500 MB beside the server's.
+test-ray: .venv-ray/.ready
+	.venv-ray/bin/pytest tests/ray
+
+.venv-ray/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[test,ray]'
+	touch $@
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -115,4 +125,4 @@ gpu: setup
 	    '--out gpu-visit'
 
 clean:
-	rm -rf $(VENV) .venv-clients build *.egg-info
+	rm -rf $(VENV) .venv-clients .venv-ray build *.egg-info

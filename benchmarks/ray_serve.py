@@ -41,7 +41,8 @@ from ray.serve.config import HTTPOptions
 from hotswap import config
 from hotswap.adapters.file_names import CONFIG_FILE, WEIGHTS_FILE
 from hotswap.echo import app
-from hotswap.ray.deployment import FRONT_KEY, NAME, application, tell_proxies
+from hotswap.ray.deployment import NAME, application, tell_proxies
+from hotswap.ray.proxy import FRONT_KEY
 from hotswap.ray.replica import Replica
 from tests.servers import Live, free_port, wait_until
 

@@ -23,12 +23,11 @@ from hotswap.deploy_options import DeployConfig
 from hotswap.djl_config.model_store import SAGEMAKER_STORE
 from hotswap.options import unless_auto
 from hotswap.ray.autoscaling import QueueAge
+from hotswap.ray.proxy import FRONT, FRONT_KEY
 from hotswap.ray.replica import Replica
 from hotswap.ray.router import AdapterRouter
 
 NAME = "hotswap"
-FRONT = "hotswap.ray.proxy:middlewares"
-FRONT_KEY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 # Beyond what the engine lets wait: routes that manage and tell have their place, and
 # the engine's own 429 says when to come again.
 _MORE_REQUESTS = 1000

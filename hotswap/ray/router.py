@@ -4,9 +4,10 @@ Each proxy has one. It hears what the replicas publish with Ray's own updates of
 and what a request names from `front`. What it cannot tell it leaves to Ray.
 """
 
+import logging
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from ray.serve.request_router import (
@@ -17,9 +18,12 @@ from ray.serve.request_router import (
 )
 
 from hotswap.ray.front import NAMED, REPLICA
-from hotswap.ray.naming import resolved
+from hotswap.ray.naming import named, resolved
+from hotswap.ray.proxy import FRONT, FRONT_KEY
 from hotswap.ray.publishing import report
 from scheduler.routing import Router
+
+log = logging.getLogger(__name__)
 
 Ranks = list[list[RunningReplica]]
 
@@ -29,7 +33,11 @@ class AdapterRouter(RequestRouter):
         self._rule = Router()
         self._heard: dict[str, Mapping[str, Any]] = {}  # last, by replica
         self._by_name: dict[str, RunningReplica] = {}
-        self._names: Mapping[str, Any] = {"bases": (), "stands_for": {}, "mixed": ()}
+        # As the last report has them: all replicas have the same.
+        self._bases: Sequence[str] = ()
+        self._stands_for: Mapping[str, str] = {}
+        self._mixed: Set[str] = frozenset()
+        self._has_front = True
 
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
         """They came, went, or have published something."""
@@ -40,7 +48,9 @@ class AdapterRouter(RequestRouter):
         for name, each in self._by_name.items():
             stats = each.routing_stats
             if stats and stats is not self._heard.get(name):
-                self._heard[name] = self._names = stats
+                self._heard[name] = stats
+                self._bases, self._stands_for = stats["bases"], stats["stands_for"]
+                self._mixed = frozenset(stats["mixed"])
                 self._rule.report(report(name, stats, now_s))
         super().update_replicas(replicas)
 
@@ -62,14 +72,25 @@ class AdapterRouter(RequestRouter):
         return [[chosen], [each for each in candidate_replicas if each is not chosen]]
 
     def _choose(self, scope: Mapping[str, Any]) -> RunningReplica | None:
-        names = self._names
-        adapter = resolved(scope.get(NAMED, ""), names["bases"], names["stands_for"])
-        name = self._rule.choose(adapter, can_merge=adapter not in names["mixed"])
+        adapter = resolved(self._named(scope), self._bases, self._stands_for)
+        name = self._rule.choose(adapter, can_merge=adapter not in self._mixed)
         if name is None or name not in self._by_name:
             return None
         # Counted at once: of many that come together none has been accepted yet.
         self._rule.sent(adapter, name, time.time())
         return self._by_name[name]
+
+    def _named(self, scope: Mapping[str, Any]) -> str:
+        if NAMED in scope or not scope:
+            return str(scope.get(NAMED, ""))
+        if self._has_front:
+            self._has_front = False
+            log.warning(
+                "the proxy reads no bodies: adapters that are named there go to any "
+                "replica. Start Ray with %s=%s",
+                *(FRONT_KEY, FRONT),
+            )
+        return named(scope, b"")
 
     def _forget(self, name: str) -> None:
         self._heard.pop(name, None)

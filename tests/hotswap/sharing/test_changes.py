@@ -4,6 +4,7 @@ of them in silence."""
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
     with Crew(tmp_path) as crew:
         make(crew.stock / "a", "one")
         make(crew.stock / "b", "two")
+        make(crew.stock / "c", "three")
         yield crew
 
 
@@ -77,6 +79,19 @@ def test_a_change_is_compared_with_what_another_has_noted_just_now(crew: Crew) -
 
     assert answer.status_code == 409
     assert len(crew.generations("n") - {"404"}) == 1
+
+
+def test_of_two_changes_that_expect_the_same_one_is_made(crew: Crew) -> None:
+    """Asked of two servers at once."""
+    crew.load(0, "n", "a")
+    (first,) = crew.generations("n")
+    asked = {"load_inplace": True, "expected_generation": first}
+    with ThreadPoolExecutor(2) as pool:
+        answers = pool.map(lambda n: crew.load(n, "n", "bc"[n], **asked), (0, 1))
+        codes = sorted(answer.status_code for answer in answers)
+
+    assert codes == [200, 409]
+    assert len(crew.generations("n")) == 1
 
 
 def test_pins_and_sums_reach_all(crew: Crew) -> None:
