@@ -131,6 +131,11 @@ class Crew:
         """Its process, at once."""
         ray.kill(ray.get_actor(f"{_PREFIX}{replica}", namespace="serve"))
 
+    def kill_controller(self) -> None:
+        """Ray starts it again."""
+        controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+        ray.kill(controller, no_restart=False)
+
     def on(self, replica: str, path: str) -> httpx.Response:
         """Asked of one replica."""
         answer = self.client.get(path, headers={REPLICA: replica})

@@ -112,3 +112,18 @@ def test_replicas_come_and_go_while_streams_run(crew: Crew) -> None:
     assert {(answer.code, answer.is_whole) for answer in streams.answers} == {
         (200, True)
     }
+
+
+def test_serves_controller_may_die(crew: Crew, adapter_folders: Path) -> None:
+    """Ray starts it again; requests and changes of adapters pass it by."""
+    quick = Load(crew, lambda client, n: completed(client, NAMES[n % 3]), threads=1)
+    with quick:
+        wait_until(lambda: len(quick.answers) > 10)
+        crew.kill_controller()
+        changed = crew.load("a0", adapter_folders / "a0", load_inplace=True)
+        done = len(quick.answers)
+        wait_until(lambda: len(quick.answers) > done + 100, limit_s=60)
+
+    assert changed.status_code == 200
+    assert not quick.errors
+    assert {answer.code for answer in quick.answers} == {200}
