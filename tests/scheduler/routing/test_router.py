@@ -19,7 +19,6 @@ def report(
         at_s=at_s,
         warm=frozenset(warm),
         wait_s=wait_s,
-        job_s=1.0,
         jobs=jobs,
         seats=seats,
         cold_swap_s=1.0,
