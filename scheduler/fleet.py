@@ -32,8 +32,8 @@ class Balancer(Protocol):
 class Storage:
     """Where adapters lie. A replica holds the `most` used last in its memory."""
 
-    read_s: float = 0.0
-    most: int = 1000
+    read_s: float
+    most: int
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class _Fleet:
     replicas: Mapping[str, _Replica]
     trace: Iterator[Job]
     is_closed: bool  # the next job comes when one has been answered
-    storage: Storage
+    storage: Storage | None
     report_s: float
     rank: int
     run: Run
@@ -105,7 +105,7 @@ class _Fleet:
         self.run.arrived_at[job.id] = now
         replica = self.replicas[name]
         replica.reading += 1
-        if replica.has(job.generation, self.storage.most):
+        if self.storage is None or replica.has(job.generation, self.storage.most):
             self.submit(job, replica, now)
         else:
             self.run.reads += 1
@@ -159,7 +159,8 @@ def simulate_fleet(
 ) -> Run:
     """Serve every job of `trace`, in arrival order, and return what happened: times and
     totals of all replicas together, which are called r0, r1 and so on. `clients`, of
-    the whole fleet, and `ends` are as in `simulate`."""
+    the whole fleet, and `ends` are as in `simulate`. Without `storage` all adapters are
+    in memory everywhere."""
     run, jobs = Run(keeps_steps=False), list(trace)
     last = {job.id: job.max_tokens for job in jobs}
     last |= {job_id: min(n, last[job_id]) for job_id, n in (ends or {}).items()}
@@ -176,7 +177,7 @@ def simulate_fleet(
         replicas=replicas,
         trace=iter(jobs),
         is_closed=clients is not None,
-        storage=storage or Storage(),
+        storage=storage,
         report_s=report_s,
         rank=max(ranks.values(), default=0),
         run=run,

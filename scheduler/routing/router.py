@@ -1,12 +1,13 @@
 """Router: which replica a request goes to, the rule of the scheduler one level up.
 
 1. Where the adapter is warm, the one with the fewest jobs, unless the wait there is
-   longer than another's by more than a swap costs there, or unless it has more than
-   `balance` times its part of all jobs. So an adapter that is too much for one replica
-   spreads to as many as it takes, and leaves them again as their slots go to others.
+   longer than another's by more than a swap costs there, or it has no room: more than
+   a quarter of its seats taken, and `balance` times its part of all jobs. So an adapter
+   that is too much for one replica spreads to as many as it takes, and leaves them
+   again as their slots go to others.
 2. If it is warm nowhere: consistent hashing with bounded loads (Mirrokni, Thorup,
-   Zadimoghaddam, SODA 2018), the first replica on the name's walk with no more than
-   `balance` times its part. So rare adapters lie in the memory of one replica.
+   Zadimoghaddam, SODA 2018), the first replica on the name's walk that has room. So
+   rare adapters lie in the memory of one replica.
 3. The bare model, and who is only ever served mixed: the shortest queue. That is also
    the other of rule 1. Queues are jobs for each seat: replicas are alike.
 
@@ -26,6 +27,7 @@ from scheduler.routing.report import ReplicaReport
 from scheduler.routing.ring import Ring
 from scheduler.routing.shortest import Shortest
 
+_FREE = 0.25  # of the seats: with fewer jobs a replica has room, whatever others have
 _MOST_SENT = 4096  # to a replica since its report: if it is silent for long
 
 
@@ -151,7 +153,8 @@ class Router:
 
     def _has_room(self, replica: str, part: float) -> bool:
         known = self._replicas[replica]
-        return known.jobs < ceil(part * known.report.seats)
+        seats = known.report.seats
+        return known.jobs < max(ceil(part * seats), _FREE * seats)
 
     def _count(self, known: _Replica) -> None:
         if known.report.is_ready:
