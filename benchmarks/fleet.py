@@ -8,9 +8,9 @@ adapters; and time and memory of the router. The last line is JSON, for
 `benchmarks.fleet_plot`.
 
 Each replica has four slots and room for 200 adapters in memory; another is read from
-storage first, in 0.2 s (not measured). Throughput is by replica. The largest fleet has
-fewer requests for each replica (`--requests` is of a fleet of 16 and less), so that all
-takes minutes on two cores: less of its run is steady.
+storage first, in 0.2 s (not measured). Throughput is by replica. Large fleets have
+fewer requests for each replica, `FEWER`, so that all takes minutes on two cores: less
+of their run is steady.
 
 Hides: the network, the host's time, reads that slow each other down; a fleet has one
 router, and it hears reports each half second.
@@ -33,6 +33,7 @@ from benchmarks.router_cost import router_cost
 
 SIZES = (2, 16, 128, 1000)
 LOADS = (0.8, 1.2)
+FEWER = {128: 4, 1000: 8}  # requests for each replica
 ADAPTERS = 100_000
 DRIFTS = 30
 CLIENTS = 64  # for each replica, of the two against one
@@ -53,7 +54,7 @@ def points(name: str, requests: int, sizes: Iterable[int]) -> Iterable[Point]:
     for size, load, drifts, balancer in product(
         sorted(sizes, reverse=True), LOADS, (False, True), BALANCERS
     ):
-        count = size * (requests if size <= 16 else max(requests // 4, 24))
+        count = size * (requests // FEWER.get(size, 1))
         drift = count // DRIFTS if drifts else 0
         open_loop = replace(cell, load=str(load), requests=count, drift=drift)
         yield balancer, size, open_loop, load * full * size
@@ -98,7 +99,9 @@ def fleets(
     for point, told in zip(found, pool.map(played, found), strict=True):
         balancer, size, cell, _ = point
         popularity = "drifting" if cell.drift else "zipf"
-        print(f"{size:5} {cell.load:4} {popularity:9}{balancer:19}{row(told)}")
+        print(
+            f"{size:5} {cell.load:4} {popularity:9}{balancer:19}{row(told)}", flush=True
+        )
         rows.append(
             {
                 "replicas": size,
