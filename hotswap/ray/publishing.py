@@ -8,7 +8,6 @@ from typing import Any
 
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.api.shared.server_state import ServerState
-from hotswap.engine.status import Status
 from scheduler import BASE
 from scheduler.routing import ReplicaReport
 
@@ -33,7 +32,6 @@ class Publisher:
             "warm": warm[:_MOST_NAMES],
             "mixed": mixed[:_MOST_NAMES],
             "wait_s": now.queue_s,
-            "job_s": _job_s(now),
             "jobs": now.waiting + now.reading + now.live,
             "seats": self._seats,
             "cold_swap_s": now.costs["swap_cold_s"],
@@ -69,15 +67,9 @@ def report(replica: str, stats: Mapping[str, Any], now_s: float) -> ReplicaRepor
     )
 
 
-_PLAIN = ("wait_s", "job_s", "jobs", "seats", "cold_swap_s", "is_ready")
+_PLAIN = ("wait_s", "jobs", "seats", "cold_swap_s", "is_ready")
 
 
 def _waits(row: AdapterInfo) -> bool:
     """Whether jobs hold it, whatever they wait for."""
     return row.leases > 0
-
-
-def _job_s(now: Status) -> float:
-    """What each job has taken of the machine, on an average."""
-    done = now.counters.finished
-    return now.counters.step_seconds / done if done else 0.0

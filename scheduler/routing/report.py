@@ -16,7 +16,6 @@ class ReplicaReport:
     at_s: float  # when it was true, on the router's clock
     warm: Set[str]
     wait_s: float  # until a job that comes now would be begun
-    job_s: float  # what each further job adds to that, once the seats are taken
     jobs: int  # waiting and live
     seats: int  # jobs in one step
     cold_swap_s: float  # to make an adapter resident that is not warm

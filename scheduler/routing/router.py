@@ -1,16 +1,20 @@
 """Router: which replica a request goes to, the rule of the scheduler one level up.
 
-1. Where the adapter is warm, unless that replica's wait is longer than another's by
-   more than a swap costs there. So an adapter that one replica cannot serve spreads to
-   as many as it takes, and shrinks again when their slots go to others.
+1. Where the adapter is warm, the one with the fewest jobs, unless the wait there is
+   longer than another's by more than a swap costs there, or it has no room: more than
+   a quarter of its seats taken, and `balance` times its part of all jobs. So an adapter
+   that is too much for one replica spreads to as many as it takes, and leaves them
+   again as their slots go to others.
 2. If it is warm nowhere: consistent hashing with bounded loads (Mirrokni, Thorup,
-   Zadimoghaddam, SODA 2018). The first replica on the name's walk that has no more
-   than `balance` times its part of all jobs.
-3. The bare model, and who is only ever served mixed: the shortest wait.
+   Zadimoghaddam, SODA 2018), the first replica on the name's walk that has room. So
+   rare adapters lie in the memory of one replica.
+3. The bare model, and who is only ever served mixed: the shortest queue. That is also
+   the other of rule 1. Queues are jobs for each seat: replicas are alike.
 
-Between two reports the router counts on what it has sent: each job makes the wait
-longer, and makes its adapter warm. It answers with a name and keeps no request. Knows
-no clock, no network and no randomness; several routers need not know of each other.
+A wait is what a replica has reported, as in between others begin while others come;
+jobs, and what is warm, are as reported and what was sent since. It answers with a name
+and keeps no request. Knows no clock, no network and no randomness; several routers need
+not know of each other.
 """
 
 from collections import deque
@@ -21,7 +25,10 @@ from math import ceil
 from scheduler.job import BASE
 from scheduler.routing.report import ReplicaReport
 from scheduler.routing.ring import Ring
-from scheduler.routing.shortest import Queue, Shortest
+from scheduler.routing.shortest import Shortest
+
+_FREE = 0.25  # of the seats: with fewer jobs a replica has room, whatever others have
+_MOST_SENT = 4096  # to a replica since its report: if it is silent for long
 
 
 @dataclass(slots=True)
@@ -34,30 +41,20 @@ class _Replica:
         return self.report.jobs + len(self.sent)
 
     @property
-    def wait_s(self) -> float:
-        """As reported, and longer by those sent since who find no seat free."""
-        report = self.report
-        late = min(len(self.sent), max(self.jobs - report.seats, 0))
-        return report.wait_s + late * report.job_s
-
-    @property
-    def queue(self) -> Queue:
-        """What is compared: the wait, and while there is none how many seats are taken,
-        which makes steps longer."""
-        return self.wait_s, self.jobs / self.report.seats
+    def load(self) -> float:
+        """Jobs for each seat."""
+        return self.jobs / self.report.seats
 
 
 class Router:
     """One owner, one thread."""
 
     def __init__(self, *, balance: float = 1.25) -> None:
-        """`balance`: the most jobs of a replica, as a multiple of its part of all, up
-        to which its own cold adapters stay with it."""
         assert balance > 1.0, balance
         self._balance = balance
         self._replicas: dict[str, _Replica] = {}
         self._ring = Ring()
-        self._waits = Shortest()  # of those that are ready
+        self._loads = Shortest()  # of those that are ready
         self._warm: dict[str, dict[str, int]] = {}  # adapter -> replica -> reasons
         self._jobs = 0  # of those that are ready
         self._seats = 0
@@ -67,7 +64,7 @@ class Router:
 
     def __repr__(self) -> str:
         warm = len(self._warm)
-        return f"<Router {len(self._waits)} of {len(self)} ready, {warm} adapters warm>"
+        return f"<Router {len(self._loads)} of {len(self)} ready, {warm} adapters warm>"
 
     def report(self, report: ReplicaReport) -> None:
         """Take in what a replica says; it may be a new one. A report that is older than
@@ -103,17 +100,22 @@ class Router:
         """The replica for a request; None if there is none. `can_merge`: False for an
         adapter that is only ever served mixed. `without`: those that have refused it.
         Changes nothing: whoever sends the request says so with `sent`."""
-        waits = self._waits
         shortest = self._shortest(without)
         if shortest is None or adapter == BASE or not can_merge:
             return shortest
         holders = self._warm.get(adapter, {})
-        able = [r for r in holders if r in waits and r not in without]
+        able = [r for r in holders if r in self._loads and r not in without]
         if not able:
             return self._home(adapter, without) or shortest
-        best = min(able, key=waits.__getitem__)
-        swap_s = self._replicas[shortest].report.cold_swap_s
-        return best if waits[best][0] <= waits[shortest][0] + swap_s else shortest
+        other = self._replicas[shortest].report
+        longest_s, part = other.wait_s + other.cold_swap_s, self._part
+        worth = [
+            replica
+            for replica in able
+            if self._replicas[replica].report.wait_s <= longest_s
+            and self._has_room(replica, part)
+        ]
+        return min(worth, key=self._loads.__getitem__, default=shortest)
 
     def sent(self, adapter: str, replica: str, now: float) -> None:
         """A request is on its way. To a replica that has gone: passed over."""
@@ -121,37 +123,50 @@ class Router:
             return
         self._count_off(known)
         known.sent.append((now, adapter))
-        self._count(known)
         self._add_warm((adapter,), replica)
+        if len(known.sent) > _MOST_SENT:
+            self._drop_warm((known.sent.popleft()[1],), replica)
+        self._count(known)
 
     def _shortest(self, without: Collection[str]) -> str | None:
         if not without:
-            return self._waits.least()
-        able = [r for r in self._waits if r not in without]
-        return min(able, key=self._waits.__getitem__, default=None)
+            return self._loads.least()
+        able = [r for r in self._loads if r not in without]
+        return min(able, key=self._loads.__getitem__, default=None)
 
     def _home(self, adapter: str, without: Collection[str]) -> str | None:
-        """The first on its walk that is ready and has no more than its part, with this
-        request."""
-        part = self._balance * (self._jobs + 1) / max(self._seats, 1)
+        """The first on its walk that is ready and has room."""
+        part = self._part
         for replica in self._ring.walk(adapter):
-            if replica in self._waits and replica not in without:
-                known = self._replicas[replica]
-                if known.jobs < ceil(part * known.report.seats):
-                    return replica
+            if (
+                replica in self._loads
+                and replica not in without
+                and self._has_room(replica, part)
+            ):
+                return replica
         return None
+
+    @property
+    def _part(self) -> float:
+        """Jobs for each seat that a replica may have, with the next request."""
+        return self._balance * (self._jobs + 1) / max(self._seats, 1)
+
+    def _has_room(self, replica: str, part: float) -> bool:
+        known = self._replicas[replica]
+        seats = known.report.seats
+        return known.jobs < max(ceil(part * seats), _FREE * seats)
 
     def _count(self, known: _Replica) -> None:
         if known.report.is_ready:
             self._jobs += known.jobs
             self._seats += known.report.seats
-            self._waits.put(known.report.replica, known.queue)
+            self._loads.put(known.report.replica, known.load)
 
     def _count_off(self, known: _Replica) -> None:
         if known.report.is_ready:
             self._jobs -= known.jobs
             self._seats -= known.report.seats
-            self._waits.drop(known.report.replica)
+            self._loads.drop(known.report.replica)
 
     def _add_warm(self, adapters: Iterable[str], replica: str) -> None:
         for adapter in adapters:

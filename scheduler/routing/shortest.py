@@ -9,20 +9,17 @@ from heapq import heapify, heappop, heappush
 _SPARE = 64  # entries left behind, before the heap is made anew
 
 
-Queue = tuple[float, float]  # seconds of waiting; then how much there is to do
-
-
 class Shortest:
-    """Queues by name. Ties break by name."""
+    """By name, how long its queue is. Ties break by name."""
 
     def __init__(self) -> None:
-        self._values: dict[str, Queue] = {}
-        self._heap: list[tuple[Queue, str]] = []
+        self._values: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def __getitem__(self, name: str) -> Queue:
+    def __getitem__(self, name: str) -> float:
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -31,7 +28,7 @@ class Shortest:
     def __contains__(self, name: object) -> bool:
         return name in self._values
 
-    def put(self, name: str, value: Queue) -> None:
+    def put(self, name: str, value: float) -> None:
         if self._values.get(name) == value:
             return
         self._values[name] = value
