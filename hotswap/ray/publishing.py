@@ -3,15 +3,17 @@
 Plain data: it travels through Ray's controller to each proxy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
-from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.api.shared.server_state import ServerState
+from hotswap.engine.status import Status
 from scheduler import BASE
 from scheduler.routing import ReplicaReport
 
 _MOST_NAMES = 1000  # of a kind; what is not told costs a swap, no answer
+_LOOK_S = 30.0  # between looks at all adapters, of which there may be 100,000
 
 
 class Publisher:
@@ -19,18 +21,24 @@ class Publisher:
 
     def __init__(self, server: ServerState, seats: int) -> None:
         self._server, self._seats = server, seats
+        self._looked_at_s = float("-inf")
+        self._names: dict[str, list[str]] = {}  # by generation, at the last look
+        self._mixed: list[str] = []
 
     def stats(self, now_s: float) -> dict[str, Any]:
         """`now_s`: seconds that other machines count, too."""
         server = self._server
         now = server.engine.status
-        there = {*now.warm, *now.serving, now.resident}
-        warm = [r.name for r in now.adapters if r.generation in there or _waits(r)]
-        mixed = [r.name for r in now.adapters if r.generation_info.can_merge is False]
+        there = {*now.warm, *now.serving, now.resident} - {BASE}
+        is_known = all(self._is_known(each, now) for each in there)
+        if not is_known or now_s - self._looked_at_s >= _LOOK_S:
+            self._look(there, now, now_s)
+        warm = [name for each in there for name in self._names.get(each, ())]
+        warm += [row.adapter for row in now.queues if row.adapter != BASE]
         return {
             "at_s": now_s,
-            "warm": warm[:_MOST_NAMES],
-            "mixed": mixed[:_MOST_NAMES],
+            "warm": list(dict.fromkeys(warm))[:_MOST_NAMES],
+            "mixed": self._mixed,
             "wait_s": now.queue_s,
             "jobs": now.waiting + now.reading + now.live,
             "seats": self._seats,
@@ -50,6 +58,23 @@ class Publisher:
             "taken": (now.live + now.waiting) / self._seats,
         }
 
+    def _is_known(self, generation: str, now: Status) -> bool:
+        """Whether its names are, as far as one shows; it may have lost them all."""
+        names = self._names.get(generation)
+        if not names:
+            return names is not None
+        row = now.adapter(names[0])
+        return row is not None and row.generation == generation
+
+    def _look(self, there: Iterable[str], now: Status, now_s: float) -> None:
+        self._looked_at_s = now_s
+        self._names = {each: [] for each in there}
+        for row in now.adapters:
+            if row.generation is not None:
+                self._names.setdefault(row.generation, []).append(row.name)
+        mixed = (r.name for r in now.adapters if r.generation_info.can_merge is False)
+        self._mixed = list(islice(mixed, _MOST_NAMES))
+
     def _stands_for(self) -> dict[str, str]:
         endpoints = {n: e.adapter for n, e in self._server.endpoints.by_name.items()}
         both = {**endpoints, **self._server.library.aliases}
@@ -68,8 +93,3 @@ def report(replica: str, stats: Mapping[str, Any], now_s: float) -> ReplicaRepor
 
 
 _PLAIN = ("wait_s", "jobs", "seats", "cold_swap_s", "is_ready")
-
-
-def _waits(row: AdapterInfo) -> bool:
-    """Whether jobs hold it, whatever they wait for."""
-    return row.leases > 0

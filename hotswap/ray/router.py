@@ -32,6 +32,7 @@ class AdapterRouter(RequestRouter):
     def initialize_state(self, **_: Any) -> None:
         self._rule = Router()
         self._heard: dict[str, Mapping[str, Any]] = {}  # last, by replica
+        self._under_way: dict[str, str] = {}  # by the id of a request: its replica
         self._by_name: dict[str, RunningReplica] = {}
         # As the last report has them: all replicas have the same.
         self._bases: Sequence[str] = ()
@@ -59,6 +60,12 @@ class AdapterRouter(RequestRouter):
         self._forget(replica_id.unique_id)
         super().on_replica_actor_died(replica_id)
 
+    def on_request_completed(
+        self, replica_id: ReplicaID, internal_request_id: str
+    ) -> None:
+        """On any thread."""
+        self._event_loop.call_soon_threadsafe(self._ended, internal_request_id)
+
     async def choose_replicas(
         self,
         candidate_replicas: list[RunningReplica],
@@ -66,19 +73,28 @@ class AdapterRouter(RequestRouter):
     ) -> Ranks:
         """The one, and whoever else there is in case it cannot be reached."""
         scope = scope_of(pending_request)
-        chosen = self._by_name.get(_asked(scope)) or self._choose(scope)
+        adapter = resolved(self._named(scope), self._bases, self._stands_for)
+        name = _asked(scope)
+        if name not in self._by_name:
+            name = (
+                self._rule.choose(adapter, can_merge=adapter not in self._mixed) or ""
+            )
+        chosen = self._by_name.get(name)
         if chosen is None:
             return [candidate_replicas]
+        if pending_request is not None:
+            self._sent(pending_request.metadata.internal_request_id, adapter, name)
         return [[chosen], [each for each in candidate_replicas if each is not chosen]]
 
-    def _choose(self, scope: Mapping[str, Any]) -> RunningReplica | None:
-        adapter = resolved(self._named(scope), self._bases, self._stands_for)
-        name = self._rule.choose(adapter, can_merge=adapter not in self._mixed)
-        if name is None or name not in self._by_name:
-            return None
-        # Counted at once: of many that come together none has been accepted yet.
-        self._rule.sent(adapter, name, time.time())
-        return self._by_name[name]
+    def _sent(self, request: str, adapter: str, replica: str) -> None:
+        """Counted at once: of many that come together none has been accepted yet."""
+        self._ended(request)  # one that is tried again
+        self._under_way[request] = replica
+        self._rule.sent(adapter, replica, time.time())
+
+    def _ended(self, request: str) -> None:
+        if (replica := self._under_way.pop(request, None)) is not None:
+            self._rule.finished(replica, time.time())
 
     def _named(self, scope: Mapping[str, Any]) -> str:
         if NAMED in scope or not scope:

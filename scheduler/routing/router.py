@@ -12,9 +12,9 @@
    the other of rule 1. Queues are jobs for each seat: replicas are alike.
 
 A wait is what a replica has reported, as in between others begin while others come;
-jobs, and what is warm, are as reported and what was sent since. It answers with a name
-and keeps no request. Knows no clock, no network and no randomness; several routers need
-not know of each other.
+jobs, and what is warm, are as reported and what was sent since, less what was answered.
+It answers with a name and keeps no request. Knows no clock, no network and no
+randomness; several routers need not know of each other.
 """
 
 from collections import deque
@@ -35,10 +35,11 @@ _MOST_SENT = 4096  # to a replica since its report: if it is silent for long
 class _Replica:
     report: ReplicaReport
     sent: deque[tuple[float, str]] = field(default_factory=deque)  # since the report
+    finished: deque[float] = field(default_factory=deque)  # likewise; when
 
     @property
     def jobs(self) -> int:
-        return self.report.jobs + len(self.sent)
+        return max(self.report.jobs + len(self.sent) - len(self.finished), 0)
 
     @property
     def load(self) -> float:
@@ -83,6 +84,8 @@ class Router:
             known.report = report
             while known.sent and known.sent[0][0] <= report.at_s:
                 self._drop_warm((known.sent.popleft()[1],), report.replica)
+            while known.finished and known.finished[0] <= report.at_s:
+                known.finished.popleft()
         self._count(known)
 
     def gone(self, replica: str) -> None:
@@ -126,6 +129,17 @@ class Router:
         self._add_warm((adapter,), replica)
         if len(known.sent) > _MOST_SENT:
             self._drop_warm((known.sent.popleft()[1],), replica)
+        self._count(known)
+
+    def finished(self, replica: str, now: float) -> None:
+        """A request that was sent there is over. What it made warm stays so until the
+        replica says otherwise. Who hears of no ends need not tell."""
+        if (known := self._replicas.get(replica)) is None:
+            return
+        self._count_off(known)
+        known.finished.append(now)
+        if len(known.finished) > _MOST_SENT:
+            known.finished.popleft()
         self._count(known)
 
     def _shortest(self, without: Collection[str]) -> str | None:

@@ -28,10 +28,18 @@ def test_names_endpoints_and_what_ran_are_published(tmp_path: object) -> None:
         crew.clients[0].post("/workflows", params=asked)
         crew.clients[0].post("/predictions/n", json={"inputs": "x"})
 
-        told = Publisher(crew.states[0], 64).stats(1.0)
+        publisher = Publisher(crew.states[0], 64)
+        told = publisher.stats(1.0)
+        # The name is another generation's, and another name has this one's.
+        crew.load(0, "m", "a")
+        make(crew.stock / "b", "two")
+        crew.load(0, "n", "b", load_inplace=True)
+        later = publisher.stats(1.5)
 
-    assert told["stands_for"] == {"n": "n"}
     assert "n" in told["warm"]
+    assert "n" not in later["warm"]
+    assert "m" in later["warm"]
+    assert told["stands_for"] == {"n": "n"}
     assert told["bases"] == ["base", "echo"]
     router = Router()
     router.report(report("r", told, 2.0))

@@ -54,6 +54,25 @@ def test_a_replica_with_few_seats_taken_has_room_however_idle_the_others_are() -
     assert places[4] != places[3]
 
 
+def test_requests_that_are_answered_take_no_room() -> None:
+    """One after the other, and no report in between."""
+    routed = router(report("r0", "a"), report("r1"))
+    for n in range(100):
+        assert routed.choose("a") == "r0"
+        routed.sent("a", "r0", n + 0.1)
+        routed.finished("r0", n + 0.2)
+
+
+def test_what_was_answered_before_a_report_is_counted_once() -> None:
+    routed = router(report("r0", "a", jobs=9), report("r1", jobs=5))
+    routed.finished("r0", 1.0)
+    routed.report(report("r0", "a", jobs=9, at_s=2.0))
+
+    routed.sent("a", "r0", 3.0)
+
+    assert routed.choose("a") == "r1"  # as without the answer
+
+
 def test_a_larger_replica_has_a_larger_part() -> None:
     """As above, but 1.25 times three quarters of 16 are 15."""
     routed = router(report("r0", "a", jobs=14, seats=12), report("r1", jobs=1))
