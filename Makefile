@@ -11,7 +11,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # its own, of another version perhaps; this is torch 2.11's.
 TRITON := 'triton==3.6.*'
 
-.PHONY: setup constraints chromium demo test test-scheduler test-fast test-clients lint bench gpu clean
+.PHONY: setup constraints chromium nginx demo test test-scheduler test-fast test-clients \
+    test-ray lint bench gpu clean
 
 setup: $(READY)
 
@@ -34,6 +35,17 @@ chromium:
 	    && DEBIAN_FRONTEND=noninteractive $(APT) install -y $(CHROMIUM); } >/dev/null 2>&1 \
 	    || echo 'no Chromium here, and none that can be installed: the tests of the page are skipped'
 
+# Unpacked, not installed: Debian's package would start a server.
+NGINX := build/nginx
+GET_NGINX := apt-get -qq download nginx
+
+nginx:
+	@{ command -v nginx || test -x $(NGINX)/usr/sbin/nginx; } >/dev/null \
+	    || { mkdir -p $(NGINX) && cd $(NGINX) \
+	    && { timeout 50 $(GET_NGINX) || timeout 50 sh -c '$(APT) update && $(GET_NGINX)'; } \
+	    && dpkg -x nginx_*.deb . && usr/sbin/nginx -v; } >/dev/null 2>&1 \
+	    || echo 'no nginx here, and none that can be got: the tests behind it are skipped'
+
 # The newest releases within pyproject.toml's ranges, as the next constraints.
 constraints: setup
 	$(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
@@ -53,7 +65,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two cores have two things to do, as far as nothing then measures time. The last tests
 # do, one by one.
 test:
-	$(MAKE) --jobs=2 --no-print-directory setup chromium
+	$(MAKE) --jobs=2 --no-print-directory setup chromium nginx
 	$(MAKE) --jobs=2 --no-print-directory --output-sync lint test-scheduler
 	$(BIN)/pytest -m 'not alone' $(TWO) --ignore tests/scheduler \
 	    --cov --cov-report= --cov-fail-under=95
@@ -82,6 +94,16 @@ test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready)
 	mkdir -p $(@D)
 	cp tests/clients/node/package*.json $(@D)
 	npm ci --prefix $(@D) --silent
+	touch $@
+
+# Real Ray on this machine, in an environment of its own: some 500 MB beside the server's.
+test-ray: .venv-ray/.ready
+	.venv-ray/bin/pytest tests/ray
+
+.venv-ray/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[test,ray]'
 	touch $@
 
 lint: setup
@@ -115,4 +137,4 @@ gpu: setup
 	    '--out gpu-visit'
 
 clean:
-	rm -rf $(VENV) .venv-clients build *.egg-info
+	rm -rf $(VENV) .venv-clients .venv-ray build *.egg-info

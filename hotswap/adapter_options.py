@@ -11,6 +11,8 @@ class AdaptersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # The directory that is watched: each folder in it is an adapter. It may lie
     # elsewhere: s3://BUCKET/FOLDER, or hf://ORGANISATION/NAME with a folder for each.
     directory: str = ""
+    # Other servers watch it, too, on this machine or others: what one is told, all do.
+    shared: bool = False
     # A folder is read when its files have not changed for so long.
     quiet_s: Positive = 0.3
     # Look again and again, where the file system sends no events (NFS).

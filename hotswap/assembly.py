@@ -12,7 +12,7 @@ from typing import Literal
 
 from litestar import Litestar
 
-from hotswap.adapter_watch import fetcher_of, watch_of
+from hotswap.adapter_watch import fetcher_of, journal_of, sharing_of, watch_of
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
 from hotswap.api.application import application
@@ -31,7 +31,6 @@ from hotswap.handler import djl_handler
 from hotswap.handler.runner import Runner
 from hotswap.library import hooks
 from hotswap.library.adapter_sources import Sources
-from hotswap.library.journal import JOURNAL_FILE, Journal
 from hotswap.library.library import Library
 from hotswap.library.registry import Registry
 from hotswap.library.remote_sources import RemoteSources
@@ -114,7 +113,9 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
     engine = _engine(config, served, store, library)
     read = TimedRead(served.read)
     fetcher = fetcher_of(config)
-    library.open(_registry(config, served, read, engine, own=own, fetcher=fetcher))
+    registry = _registry(config, served, read, engine, own=own, fetcher=fetcher)
+    library.open(registry)
+    endpoints = Endpoints(directory / ENDPOINTS_FILE if directory else None)
     state = ServerState(
         engine=engine,
         base=base,
@@ -129,9 +130,10 @@ def assembled(config: Config, own: hooks.Hooks, served: Served) -> Litestar:
             **served.details,
         },
         library=library,
-        endpoints=Endpoints(directory / ENDPOINTS_FILE if directory else None),
+        endpoints=endpoints,
         hooks=own,
         watch=watch_of(config, library, fetcher),
+        sharing=sharing_of(config, library, registry.journal, engine, endpoints),
         is_lora_enabled=lora.enable_lora,
         directory=directory,
         show_paths=config.server.show_paths,
@@ -238,7 +240,7 @@ def _registry(
             [directory, *roots] if directory else roots, fetcher.cache.contents
         ),
         remote=RemoteSources(fetcher, config.adapters.sources),
-        journal=Journal(directory / JOURNAL_FILE if directory else None),
+        journal=journal_of(config),
         hooks=own,
         max_adapters=config.adapters.max_adapters,
         max_pinned=unless_auto(config.lora.max_cpu_loras),

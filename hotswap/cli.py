@@ -1,4 +1,4 @@
-"""The command line: `hotswap serve`, `check`, `status`, `adapters` and `key`.
+"""The command line: `hotswap serve`, `deploy`, `check`, `status`, `adapters` and `key`.
 
 Light: all that can be told of flags, files and folders is told before the module that
 runs the command is loaded, and torch with it.
@@ -13,6 +13,7 @@ from hotswap import __version__, key_command
 from hotswap.commands import (
     adapters_command,
     check_command,
+    deploy_command,
     serve_command,
     status_command,
 )
@@ -54,7 +55,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="hotswap", description=_ABOUT)
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve_command, check_command, status_command, adapters_command):
+    for command in (
+        serve_command,
+        deploy_command,
+        check_command,
+        status_command,
+        adapters_command,
+    ):
         command.add_to(commands)
     key_command.add(commands)
     return made

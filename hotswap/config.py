@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from hotswap import limit_options
 from hotswap.adapter_options import AdaptersConfig
+from hotswap.deploy_options import DeployConfig
 from hotswap.djl_config.translation import Setting, Translation, translate
 from hotswap.errors import StartFailed
 from hotswap.limit_options import LimitsConfig
@@ -120,6 +121,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lora: LoraConfig = LoraConfig()
     hooks: HooksConfig = HooksConfig()
     log: LogConfig = LogConfig()
+    deploy: DeployConfig = DeployConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Every error that a client or an operator can meet. Knows no HTTP and no server's
-words: what only HTTP or DJL's routes know is in `api/http_errors` and `api/djl_errors`.
+words: what only HTTP or DJL's routes know is in `api/http_errors` and `api/djl_errors`,
+what only clients of several servers meet in `sharing/crew_errors`.
 
 HotswapError
 ├── ClientError              the request is at fault; `field` names where

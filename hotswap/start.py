@@ -38,6 +38,19 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
 
     Raises StartFailed.
     """
+    with checked(config), ExitStack() as held:
+        bound = bind(config.server.host, config.server.port)
+        for each in bound:
+            held.enter_context(each)
+        if not (key_ring(config).has_admin or config.server.allow_anyone):
+            _check_reach(config.server.host, bound)
+        model_folder(config)
+        yield bound
+
+
+@contextmanager
+def checked(config: Config) -> Iterator[None]:
+    """All but the port: the adapters directory is ours within. Raises StartFailed."""
     if not config.model.path:
         raise StartFailed("no model: name one, or set `path` under [model]")
     model_path.check(config.model.path)
@@ -58,22 +71,21 @@ def ready(config: Config) -> Iterator[list[socket.socket]]:
         _check_module("hooks handler", config.hooks.handler)
     check_traces(config.log, os.environ)
     tls.check(config.server.tls_cert, config.server.tls_key)
-    keys = key_ring(config)
+    key_ring(config)
+    remote = remote_directory(config)
+    if remote is not None and config.adapters.shared:
+        raise StartFailed(
+            "adapters.shared: a directory that is a URL is copied to each machine; "
+            "servers share one that is mounted on all of them"
+        )
+    if remote is not None and directory is not None:
+        check_place(remote, directory)
     with ExitStack() as held:
         if directory is not None:
-            held.enter_context(locked(directory))
+            held.enter_context(locked(directory, is_shared=config.adapters.shared))
             Journal(directory / JOURNAL_FILE)
             Endpoints(directory / ENDPOINTS_FILE)
-        bound = bind(config.server.host, config.server.port)
-        for each in bound:
-            held.enter_context(each)
-        if not (keys.has_admin or config.server.allow_anyone):
-            _check_reach(config.server.host, bound)
-        remote = remote_directory(config)
-        if remote is not None and directory is not None:
-            check_place(remote, directory)
-        model_folder(config)
-        yield bound
+        yield
 
 
 def model_folder(config: Config) -> Path | None:

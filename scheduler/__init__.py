@@ -15,6 +15,9 @@ accounts, deficits      what time was charged to whom; a fair share for each gen
 costs, estimator        seconds of steps and swaps, learned; lengths: of answers
 outlook                 the bounds and expectations that are shown
 simulate, arrivals      the same scheduler on a virtual clock
+simulated_engine        what runs its steps there
+routing                 which replica of a fleet a request goes to
+fleet                   many simulated replicas, and who chooses among them
 """
 
 from scheduler.backlog import BacklogFull

@@ -15,3 +15,7 @@ class Census:
     def serving(self) -> frozenset[str]:
         """The generations of the live jobs."""
         return frozenset(job.generation for job in self._backlog.live.values())
+
+    def present(self) -> frozenset[str]:
+        """The generations that have jobs."""
+        return frozenset(self._backlog.groups)

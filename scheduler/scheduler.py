@@ -47,6 +47,7 @@ class Scheduler:
         self.kv_tokens = limits.kv_blocks * limits.block_tokens
         self._kv, self.max_waiting = (kv := KVCache(limits)), limits.max_waiting
         self._policy, self._limits = policy, limits
+        self.max_batch = limits.max_batch
         self._backlog = backlog = Backlog(lengths := Lengths())
         self.queued = backlog.queued  # waiting jobs, by their queues; to be read
         self.census = Census(backlog)

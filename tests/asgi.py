@@ -2,6 +2,7 @@
 request by itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Litestar, Request
@@ -41,13 +42,13 @@ class Client:
         self.incoming.put_nowait(part)
         return self
 
-    async def ask(self, app: Litestar) -> "Client":
+    async def ask(self, app: Callable[..., Awaitable[None]]) -> "Client":
         async def send(message: dict[str, Any]) -> None:
             self.sent.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 self.incoming.put_nowait({"type": "http.disconnect"})
 
-        await app(self.scope, self.incoming.get, send)  # type: ignore[arg-type]
+        await app(self.scope, self.incoming.get, send)
         return self
 
     @property

@@ -35,6 +35,7 @@ FLOORS = [
     {"hotswap.engine"},
     {"hotswap.handler"},
     {"hotswap.library"},
+    {"hotswap.sharing"},
     {"hotswap.api.shared"},
     {"hotswap.api.openai"},
     {"hotswap.api.responses"},
@@ -50,6 +51,7 @@ FLOORS = [
         "hotswap.adapter_options",
         "hotswap.limit_options",
         "hotswap.log_options",
+        "hotswap.deploy_options",
     },
     {"hotswap.logs"},
     {"hotswap.djl_config"},
@@ -58,6 +60,7 @@ FLOORS = [
     {"hotswap.adapter_watch"},
     {"hotswap.assembly"},
     {"hotswap.app", "hotswap.echo.app"},
+    {"hotswap.ray"},  # loads the two above by name
     {"hotswap.connections"},
     {"hotswap.banner"},
     {"hotswap.serve", "hotswap.check", "hotswap.key_command"},
@@ -76,7 +79,11 @@ ONLY = {
         "hotswap.serve",  # the type of what it serves
         "hotswap.api",
         "hotswap.connections",  # the type of what it serves
+        "hotswap.ray.replica",  # the same
+        "hotswap.ray.front",  # errors in their shape
     },
+    "ray": {"hotswap.ray"},
+    "starlette": {"hotswap.ray.proxy"},  # how Ray is told of it
     "uvicorn": {"hotswap.serve", "hotswap.connections"},
     "watchdog": {"hotswap.library.folder_events"},
     "peft": {
@@ -139,6 +146,7 @@ ONLY = {
         "hotswap.check",
         "hotswap.commands",
         "hotswap.config_docs",
+        "hotswap.ray",
     },
     "hotswap.limit_options": {
         "hotswap.config",
@@ -154,7 +162,9 @@ ONLY = {
         "hotswap.start",
         "hotswap.connections",
         "hotswap.log_options",
+        "hotswap.deploy_options",
         "hotswap.config_docs",
+        "hotswap.ray",
         "hotswap.app",
         "hotswap.assembly",
         "hotswap.echo.app",
@@ -182,6 +192,8 @@ ONLY = {
         "hotswap.sources.fetcher",  # how long it took
         "hotswap.templates",  # deadlines
         "hotswap.template_child",  # the CPU time that is left
+        "hotswap.ray.router",  # when it sent a request
+        "hotswap.ray.replica",  # when a report was true
     },
     "random": {"hotswap.model.network.sampler", "hotswap.demo"},
 }

@@ -14,10 +14,13 @@ from hotswap import cli
 from hotswap.api.application import PARTS
 from hotswap.limit_options import LimitsConfig
 from hotswap.server_options import ServerConfig
+from tests.nginx import NGINX as PROGRAM
+from tests.nginx import temporary_paths
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 UNIT = CONFIGS / "hotswap.service"
 NGINX = CONFIGS / "nginx.conf"
+FLEET = CONFIGS / "nginx-fleet.conf"
 CADDY = CONFIGS / "Caddyfile"
 LIMITS = LimitsConfig()
 
@@ -106,21 +109,33 @@ def test_the_proxies_do_not_buffer_and_wait_as_long_as_it_takes() -> None:
     assert int(megabytes) * 10**6 >= LIMITS.body_bytes
 
 
-@pytest.mark.skipif(not shutil.which("nginx"), reason="no nginx here")
-def test_nginx_reads_its_example(tmp_path: Path) -> None:
+@pytest.mark.skipif(PROGRAM is None, reason="no nginx here")
+@pytest.mark.parametrize("example", [NGINX, FLEET], ids=lambda path: path.name)
+def test_nginx_reads_its_examples(example: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.conf"
     whole.write_text(
         f"pid {tmp_path}/pid;\nevents {{}}\n"
-        f"http {{ access_log off; include {NGINX}; }}\n"
+        f"http {{ access_log off; {temporary_paths(tmp_path)} include {example}; }}\n"
     )
     done = subprocess.run(
-        ["nginx", "-t", "-p", tmp_path, "-e", "stderr", "-c", whole],
+        [str(PROGRAM), "-t", "-p", tmp_path, "-e", "stderr", "-c", whole],
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_the_two_examples_of_nginx_let_the_same_through() -> None:
+    """Lines of the location, but for who is asked next."""
+    one, many = (
+        set(re.findall(r"^ {4,8}(?!listen)\S.*;", path.read_text(), re.M))
+        for path in (NGINX, FLEET)
+    )
+
+    alone = {line.strip() for line in one - many}
+    assert alone == {"server 127.0.0.1:8080;"}
 
 
 @pytest.mark.skipif(not shutil.which("caddy"), reason="no Caddy here")

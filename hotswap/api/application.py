@@ -1,7 +1,7 @@
 """Application: every route, the errors in their shapes, how to start and to stop.
 
-Start: engine, library, watch. Stop, in this order: drain and stop the engine, stop the
-watch, stop the library.
+Start: engine, library, what is shared, watch. Stop, in this order: leave those that
+share, drain and stop the engine, stop the watch, stop the library.
 """
 
 import asyncio
@@ -129,6 +129,7 @@ async def _lifespan(
     watch = state.watch
     state.engine.start()
     await asyncio.to_thread(state.library.start)
+    await asyncio.to_thread(state.sharing.start)
     if watch is not None:
         await asyncio.to_thread(watch.start)
     keys = asyncio.create_task(follow(state.keys))
@@ -136,6 +137,7 @@ async def _lifespan(
         yield
     finally:
         keys.cancel()
+        await asyncio.to_thread(state.sharing.stop)
         await asyncio.to_thread(state.engine.stop, drain_s)
         if watch is not None:
             await asyncio.to_thread(watch.stop)

@@ -18,7 +18,8 @@ Read it in the order in which a folder that is dropped becomes an adapter:
     named_sums       sums of adapters that have a name; and how one is made
     hooks            the operator's own functions, who may veto it
     journal          what has to be there after a restart, in a json_file
+    shared_journal   the same, which other servers write, too; followed: what they wrote
     entries          what each name stands for now; tells the engine by message
 
-`lock` keeps a second server off the directory.
+`lock` keeps a second server off the directory, unless they share it.
 """

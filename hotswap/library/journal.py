@@ -27,11 +27,14 @@ class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `origin`: what was asked for it; for a folder of the adapters directory only if it
     differs from the defaults. `gone`: the state of such a folder that somebody
-    unregistered, or took the name of; it stays away until its files change.
+    unregistered, or took the name of; it stays away until its files change. `change`:
+    where several servers share the journal, which registration it is; another one means
+    that files are to be read again.
     """
 
     origin: Origin | None = None
     gone: str | None = None
+    change: str | None = None
 
 
 def note_of(origin: Origin) -> Note | None:
@@ -69,8 +72,9 @@ class Journal:
             if note.origin is not None and not note.origin.is_watched
         }
 
-    def write(self, name: str, note: Note | None) -> None:
+    def write(self, name: str, note: Note | None, *, is_anew: bool = False) -> None:
         """Note something of `name`, or forget it. On the disk when this returns.
+        `is_anew`: its files were read for it, which other servers have to do as well.
 
         Raises NotKept with nothing changed.
         """
@@ -82,8 +86,12 @@ class Journal:
 
     def keep(self, name: str, note: Note | None) -> None:
         """The same for what has happened already: written now, or when it can be."""
-        self._notes = self._with(name, note)
+        self.take(name, note)
         self.catch_up()
+
+    def take(self, name: str, note: Note | None) -> None:
+        """In memory."""
+        self._notes = self._with(name, note)
 
     def catch_up(self) -> None:
         """Write what could not be written before."""

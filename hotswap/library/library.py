@@ -7,7 +7,7 @@ answer comes after the message to the engine, so a request that follows it finds
 adapter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,15 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.sidecar import Sidecar
 from hotswap.engine.sums import SumOrder
 from hotswap.library.entries import Found
+from hotswap.library.followed import followed
+from hotswap.library.journal import Note
 from hotswap.library.name_queues import NameQueues
 from hotswap.library.orders import Registered, Registration, Update
 from hotswap.library.registry import Registry
 from hotswap.library.transaction import at_once
 from hotswap.tokenizer import Tokenizer
+
+Asked = Mapping[str, Future[None]]
 
 START_S = 20.0  # so long at most a start waits for what is there to be read
 
@@ -128,6 +132,16 @@ class Library:
         """A folder of the adapters directory was removed."""
         return self._queues.ask(name, at_once(partial(self._registry.gone, name)))
 
+    def follow(
+        self, notes: Mapping[str, Note], is_current: Callable[[], bool]
+    ) -> "Future[Asked | None]":
+        """Do as the journal says since others have written it. What is under way for
+        that, by name; None if it is to be read again, as `is_current` says on the
+        library's thread."""
+        future: Future[Asked | None] = Future()
+        self._queues.do(partial(self._follow, notes, is_current, future))
+        return future
+
     def moved(self) -> None:
         """The adapters directory is another one now, and the journal lies in it."""
         self._queues.do(self._registry.journal.moved)
@@ -139,6 +153,24 @@ class Library:
     def compose(self, order: SumOrder) -> None:
         """Make a sum that a request waits for; a message brings it or why not."""
         self._queues.ask(object(), self._registry.compose(order))
+
+    def _follow(
+        self,
+        notes: Mapping[str, Note],
+        is_current: Callable[[], bool],
+        future: "Future[Asked | None]",
+    ) -> None:
+        registry = self._registry
+        parts = registry.journal, registry.entries, registry.restore
+        here = registry.journal.notes
+        changed = [n for n in {**here, **notes} if here.get(n) != notes.get(n)]
+        asked = {
+            name: self._queues.ask(
+                name, followed(*parts, name, seen=here.get(name), note=notes.get(name))
+            )
+            for name in (changed if is_current() else ())
+        }
+        future.set_result(asked if is_current() else None)
 
     def _tick(self) -> bool:
         """Whether the journal is behind, after a try."""

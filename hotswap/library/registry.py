@@ -106,7 +106,8 @@ class Registry:
         origin = entry.origin
         self._room.check(name, origin)
         said = yield from self._room.agreed(name, origin)
-        self.journal.write(name, Note(origin=origin, gone=self._passed_over(name)))
+        note = Note(origin=origin, gone=self._passed_over(name))
+        self.journal.write(name, note, is_anew=True)
         self.entries.serve(name, entry, made)
         return Registered(made.key if made else None, said)
 
@@ -130,9 +131,10 @@ class Registry:
             )
         self._room.check(name, origin)
         said: str | None = yield self._hooks.update(name, origin)
-        self.journal.write(name, note_of(origin))
+        is_anew = remote is not None or generation is not None
+        self.journal.write(name, note_of(origin), is_anew=is_anew)
         entry = replace(entry, origin=origin)
-        if remote is not None or generation is not None:
+        if is_anew:
             self.entries.serve(name, entry, generation)
         else:
             self.entries.amend(name, entry)

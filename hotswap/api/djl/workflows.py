@@ -110,7 +110,7 @@ async def create(request: Request, server: Injected) -> Response:
         raise BadRequest("Either parameter url or template is required.")
     with registration.in_words(_WORDS if "template" in given else {}):
         check_name(made.name)
-        async with server.endpoints.changing:
+        async with server.endpoints.changing, server.sharing.change():
             if made.name in server.names or made.name in server.endpoints.by_name:
                 text = f'Workflow "{made.name}" is already registered.'
                 raise IllegalArgument(text, "name")
@@ -122,7 +122,7 @@ async def create(request: Request, server: Injected) -> Response:
 async def remove(server: Injected, name: FromPath[str]) -> Response:
     """Forget an endpoint; its adapter goes too if it came with one and was the last."""
     endpoints = server.endpoints
-    async with endpoints.changing:
+    async with endpoints.changing, server.sharing.change():
         gone = await _kept(endpoints.remove, name)
         last = all(e.adapter != gone.adapter for e in endpoints.by_name.values())
         if gone.owns_adapter and last:

@@ -36,6 +36,13 @@ class Endpoints:
         self.changing = asyncio.Lock()
         self._path = path
         self._disk_patience_s = disk_patience_s
+        self._by_name: Mapping[str, Endpoint] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """As the file says, which another server may have written. Raises as a start
+        does."""
+        path = self._path
         kept = read_json(path, dict[str, Endpoint], "endpoints") if path else None
         self._by_name = kept or {}
 
@@ -67,7 +74,7 @@ class Endpoints:
         self._write({k: v for k, v in self._by_name.items() if k != name})
         return gone
 
-    def _write(self, by_name: dict[str, Endpoint]) -> None:
+    def _write(self, by_name: Mapping[str, Endpoint]) -> None:
         if self._path is not None:
             # An exit joins the thread that waits here, and not the short thread's.
             work = partial(write_json, self._path, msgspec.to_builtins(by_name))

@@ -49,6 +49,12 @@ from hotswap.errors import (
     UnknownModel,
     Vetoed,
 )
+from hotswap.sharing.crew_errors import (
+    ChangeUnderWay,
+    NoServer,
+    NotEverywhere,
+    ServerGone,
+)
 
 # `djl/shape.STATUS` and `tgi/shape.STATUS` have those that their routes change.
 STATUS: dict[type[HotswapError], int] = {
@@ -86,6 +92,10 @@ STATUS: dict[type[HotswapError], int] = {
     MergeFailed: 500,
     MixFailed: 500,
     NotKept: 500,
+    ChangeUnderWay: 503,
+    NotEverywhere: 503,
+    ServerGone: 503,
+    NoServer: 503,
     NoRenderer: 503,
     OtherTokenizer: 503,
     StillLoading: 503,

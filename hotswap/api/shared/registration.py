@@ -1,7 +1,7 @@
 """Registration: adapters come, change and go, whatever shape asks for it.
 
 An answer comes when the change is done and can be seen: the next request may use the
-adapter, and `/v1/adapters` shows it.
+adapter, and `/v1/adapters` shows it. Where servers share adapters, on each of them.
 """
 
 import asyncio
@@ -45,8 +45,9 @@ async def register(server: ServerState, order: Registration) -> str | None:
             f"the name `{name}` asks for the adapter `{other}` of the bare model",
             "name",
         )
-    registered = await asyncio.wrap_future(server.library.register(order))
-    await asyncio.wrap_future(server.engine.sync())
+    async with server.sharing.change(name):
+        registered = await asyncio.wrap_future(server.library.register(order))
+        await asyncio.wrap_future(server.engine.sync())
     return registered.said
 
 
@@ -59,14 +60,16 @@ def warnings(server: ServerState, name: str) -> tuple[str, ...]:
 async def update(server: ServerState, order: Update) -> str | None:
     """Change what is given; what a hook says of it. Raises what the library says, with
     nothing changed."""
-    said = await asyncio.wrap_future(server.library.update(order))
-    await asyncio.wrap_future(server.engine.sync())
+    async with server.sharing.change(order.name):
+        said = await asyncio.wrap_future(server.library.update(order))
+        await asyncio.wrap_future(server.engine.sync())
     return said
 
 
 async def unregister(server: ServerState, name: str) -> str | None:
     """Forget a name; what a hook says of it. What runs finishes. Raises what the
     library says."""
-    said = await asyncio.wrap_future(server.library.unregister(name))
-    await asyncio.wrap_future(server.engine.sync())
+    async with server.sharing.change(name):
+        said = await asyncio.wrap_future(server.library.unregister(name))
+        await asyncio.wrap_future(server.engine.sync())
     return said

@@ -22,17 +22,19 @@ from hotswap.library.library import Library
 from hotswap.library.watch import Watch
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.parser_names import ReasoningParserName, ToolParserName
+from hotswap.sharing.sharing import Alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
     """`base`, `also_base`: the names of the bare model, the first is what answers say.
     `memory`: what holds how much. `executor`: how tokens are computed. `directory`: the
-    one that is watched. `show_paths`: whether answers may tell where files lie.
-    `tool_parser`, `reasoning_parser`: of adapters whose sidecar names none, and of the
-    model. `answers`: how many went out, by HTTP code. `refusals`: requests that were
-    turned away, by the kind of error. `reads`: seconds of reads of folders.
-    `keys`: who may ask; `metrics_need_no_key`: but for those."""
+    one that is watched. `sharing`: with other servers, if there are any. `show_paths`:
+    whether answers may tell where files lie. `tool_parser`, `reasoning_parser`: of
+    adapters whose sidecar names none, and of the model. `answers`: how many went out,
+    by HTTP code. `refusals`: requests that were turned away, by the kind of error.
+    `reads`: seconds of reads of folders. `keys`: who may ask; `metrics_need_no_key`:
+    but for those."""
 
     engine: Engine
     base: str
@@ -42,6 +44,7 @@ class ServerState:
     endpoints: Endpoints
     hooks: Hooks
     watch: Watch | None = None
+    sharing: Alone = field(default_factory=Alone)
     also_base: tuple[str, ...] = ()
     is_lora_enabled: bool = True
     executor: Mapping[str, object] = field(default_factory=dict)
@@ -76,6 +79,9 @@ class ServerState:
         if self.watch is not None:
             threads["watch"] = self.watch.is_alive
             trouble += self.watch.trouble
+        if not self.sharing.is_alive:
+            threads["follower"] = False
+        trouble += self.sharing.trouble
         return Health(
             ended=tuple(name for name, is_alive in threads.items() if not is_alive),
             is_stopping=self.engine.status.is_stopping,
