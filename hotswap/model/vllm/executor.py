@@ -1,0 +1,150 @@
+"""VllmExecutor: vLLM's model runner and its workers behind our seam.
+
+Our scheduler decides who runs, and where a job's KV lies; vLLM computes, samples, and
+cuts the model over its devices. Its own scheduler is not asked. Turns are merged only:
+its LoRA beside the weights is not used.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from vllm.v1.core.sched.output import GrammarOutput
+
+from hotswap.adapters.generation import Generation
+from hotswap.errors import MixFailed
+from hotswap.grammar import Matcher
+from hotswap.model.network.rows import Row, Sample
+from hotswap.model.vllm.remote_weights import RemoteWeights
+from hotswap.model.vllm.requests import Requests, StepRequests
+from hotswap.model.vllm.sampling import (
+    prompt_scores,
+    sample_of,
+    scoring_params,
+    vllm_params,
+)
+from hotswap.model.vllm.start import Started
+from hotswap.sampling_params import SamplingParams
+
+MERGED_ONLY = "merged only: vLLM computes it"
+
+
+class VllmExecutor:
+    """Owned by the engine thread. A step is over when `launch` returns."""
+
+    kind = "vLLM"
+    launches_ahead = False
+    shares_blocks = True
+    batched_lora_bytes = 0
+    stacked: frozenset[str] = frozenset()
+
+    def __init__(self, started: Started) -> None:
+        self._started = started
+        self._workers = started.workers
+        self.layout, self.head = started.layout, started.head
+        self.dtype = self.compute_dtype = started.dtype
+        self.kernels = started.kernels
+        self.context, self.memory = started.context, started.memory
+        self.kv_tokens, self.block_tokens = started.memory.kv_tokens, started.block
+        self.max_batch = started.max_batch
+        self.prefill_tokens = started.prefill_tokens
+        self._vocabulary = started.vocabulary
+        self.weights = RemoteWeights(
+            self._workers.collective_rpc,
+            started.layout,
+            builds_ahead=started.is_in_process,
+        )
+        self._requests = Requests()
+        self._params: dict[int, SamplingParams] = {}
+        self._matchers: dict[int, Matcher] = {}
+
+    def open(
+        self,
+        job: int,
+        params: SamplingParams,
+        *,
+        prompt: Sequence[int] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
+        """Begin to sample for a job, by vLLM's sampler."""
+        self._params[job] = params
+        if params.grammar is not None:
+            self._matchers[job] = params.grammar.matcher()
+        self._requests.open(
+            job,
+            vllm_params(params, ends),
+            prompt=prompt,
+            scoring=scoring_params(params),
+        )
+
+    def close(self, job: int) -> None:
+        """Forget it; unknown jobs have nothing."""
+        self._params.pop(job, None)
+        self._matchers.pop(job, None)
+        self._requests.close(job)
+
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> list[Sample | None]:
+        """One step, from its rows to their samples."""
+        if mixed:
+            for row in rows:
+                if row.generation is not None:
+                    raise MixFailed(row.generation.key, MERGED_ONLY)
+        step = self._requests.step(rows)
+        try:
+            output = self._computed(step)
+        except BaseException:
+            self._requests.failed(step)
+            raise
+        return [self._sample(output, job, step) for job in step.samples]
+
+    def land(self, flight: list[Sample | None]) -> list[Sample | None]:
+        """What `launch` has made: a sample for each row that wanted logits."""
+        return flight
+
+    def held(self, generation: Generation) -> Generation:
+        """The same: the workers take it from where it is."""
+        return generation
+
+    def forget(self, generation: str) -> None:
+        """Drop what is kept of a generation, by its key, that nobody uses any more."""
+        self.weights.forget(generation)
+
+    def stop(self) -> None:
+        """End the workers."""
+        self._started.stop()
+
+    def _computed(self, step: StepRequests) -> Any:
+        """vLLM's ModelRunnerOutput."""
+        output = self._workers.execute_model(step.output)
+        if output is None:  # it computes; the masks are filled meanwhile
+            output = self._workers.sample_tokens(self._masks(step.samples))
+        return output.result() if isinstance(output, Future) else output
+
+    def _masks(self, samples: Mapping[int, str]) -> GrammarOutput | None:
+        matchers = {
+            request: self._matchers[job]
+            for job, request in samples.items()
+            if job in self._matchers
+        }
+        if not matchers:
+            return None
+        words = np.full((len(matchers), -(-self._vocabulary // 32)), -1, np.int32)
+        for mask, matcher in zip(words, matchers.values(), strict=True):
+            matcher.fill(mask)
+        return GrammarOutput(list(matchers), words)
+
+    def _sample(self, output: Any, job: int, step: StepRequests) -> Sample | None:
+        params, prompt = self._params[job], ()
+        if job in step.scores:
+            count = params.prompt_logprobs or 0
+            prompt = prompt_scores(output, step.scores[job], count)
+        sample = sample_of(output, step.samples[job], params.logprobs)
+        if sample is None or any(np.isnan(scored.logprob) for scored in prompt):
+            return None
+        self._requests.sampled(job, sample.token)
+        matcher = self._matchers.get(job)
+        is_refused = matcher is not None and not matcher.accept(sample.token)
+        if prompt or is_refused:
+            return Sample(sample.token, sample.scored, prompt, is_refused)
+        return sample
