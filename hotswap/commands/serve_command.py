@@ -60,6 +60,8 @@ def _serve(settings: config.Config, begun_s: float) -> int:
     with start.ready(settings) as bound:
         if settings.model.path == model_path.ECHO:
             app = importlib.import_module("hotswap.echo.app")
+        elif settings.model.executor == "vllm":
+            app = heavy("hotswap.vllm_app")
         else:
             app = heavy("hotswap.app")
         serve = importlib.import_module("hotswap.serve")

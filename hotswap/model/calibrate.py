@@ -20,9 +20,9 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.cache import keep, recall
-from hotswap.model.executor_choice import ModelExecutor
 from hotswap.model.machine.fingerprint import digest
 from hotswap.model.machine.progress import progress
+from hotswap.model.model_executor import ModelExecutor
 from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import Costs, Mode, StepShape, Swap
@@ -136,7 +136,7 @@ def _kinds(runner: ModelExecutor, max_batch: int) -> list[Kind]:
         for mode in Mode
         # What an adapter adds shows only where their number differs.
         for adapters in sorted({1, min(sequences, _ADAPTERS)})
-        if mode is Mode.MIXED or adapters == 1
+        if adapters == 1 or (mode is Mode.MIXED and runner.mixes)
     ]
 
 
@@ -154,10 +154,11 @@ def _outcomes(
                 yield trial, swap
         else:
             runner.weights.activate(None)
+        others = made[:adapters] if mode is Mode.MERGED or runner.mixes else []
         # Shared by the sequences
         prompt = _FIRST_PROMPT if trial < len(kinds) else runner.prefill_tokens // 2
         each = prompt // sequences
-        for step in _steps(runner, mode, made[:adapters], sequences, prompt=each):
+        for step in _steps(runner, mode, others, sequences, prompt=each):
             yield trial, step
 
 
@@ -218,7 +219,7 @@ def _steps(
                     position=position,
                     generation=made[n % len(made)] if made else None,
                     wants_logits=True,
-                    blocks=own_blocks(n, context),
+                    blocks=own_blocks(n, context, runner.block_tokens),
                 )
                 for n, job in enumerate(jobs)
             ]

@@ -6,16 +6,18 @@ its LoRA beside the weights is not used.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 from vllm.v1.core.sched.output import GrammarOutput
 
-from hotswap.adapters.generation import Generation
-from hotswap.errors import MixFailed
+from hotswap.adapters.generation import Generation, Rewrite
+from hotswap.errors import AdapterRefused, MixFailed
 from hotswap.grammar import Matcher
-from hotswap.model.network.rows import Row, Sample
+from hotswap.model.network.rows import Row, Sample, Scored
 from hotswap.model.vllm.remote_weights import RemoteWeights
 from hotswap.model.vllm.requests import Requests, StepRequests
 from hotswap.model.vllm.sampling import (
@@ -36,11 +38,11 @@ class VllmExecutor:
     kind = "vLLM"
     launches_ahead = False
     shares_blocks = True
+    mixes = False
     batched_lora_bytes = 0
     stacked: frozenset[str] = frozenset()
 
     def __init__(self, started: Started) -> None:
-        self._started = started
         self._workers = started.workers
         self.layout, self.head = started.layout, started.head
         self.dtype = self.compute_dtype = started.dtype
@@ -51,10 +53,9 @@ class VllmExecutor:
         self.prefill_tokens = started.prefill_tokens
         self._vocabulary = started.vocabulary
         self.weights = RemoteWeights(
-            self._workers.collective_rpc,
-            started.layout,
-            builds_ahead=started.is_in_process,
+            started.workers, started.layout, builds_ahead=started.is_in_process
         )
+        self._modules = started.modules
         self._requests = Requests()
         self._params: dict[int, SamplingParams] = {}
         self._matchers: dict[int, Matcher] = {}
@@ -103,23 +104,30 @@ class VllmExecutor:
         return flight
 
     def held(self, generation: Generation) -> Generation:
-        """The same: the workers take it from where it is."""
-        return generation
+        """As it is served here, which is merged only. On any thread. Raises
+        AdapterRefused if there is no place for what it changes."""
+        for path in sorted(generation.paths - self._modules):
+            raise AdapterRefused(
+                "unsupported", f"{path}: vLLM has no place for it alone"
+            )
+        if not generation.can_merge:
+            raise AdapterRefused("merge_loss", f"{generation.note}; {MERGED_ONLY}")
+        for path, rewrite in generation.rewrites.items():
+            if isinstance(self.layout.skeleton.get_submodule(path), nn.Embedding):
+                _check_shapes(path, self.layout.golden[path], rewrite)
+        note = generation.note or MERGED_ONLY
+        return replace(generation, fits_mixed=False, note=note)
 
     def forget(self, generation: str) -> None:
         """Drop what is kept of a generation, by its key, that nobody uses any more."""
         self.weights.forget(generation)
 
-    def stop(self) -> None:
-        """End the workers."""
-        self._started.stop()
-
     def _computed(self, step: StepRequests) -> Any:
         """vLLM's ModelRunnerOutput."""
-        output = self._workers.execute_model(step.output)
+        output = self._workers.execute(step.output)
         if output is None:  # it computes; the masks are filled meanwhile
-            output = self._workers.sample_tokens(self._masks(step.samples))
-        return output.result() if isinstance(output, Future) else output
+            output = self._workers.sample(self._masks(step.samples))
+        return output
 
     def _masks(self, samples: Mapping[int, str]) -> GrammarOutput | None:
         matchers = {
@@ -135,7 +143,8 @@ class VllmExecutor:
         return GrammarOutput(list(matchers), words)
 
     def _sample(self, output: Any, job: int, step: StepRequests) -> Sample | None:
-        params, prompt = self._params[job], ()
+        params = self._params[job]
+        prompt: tuple[Scored, ...] = ()
         if job in step.scores:
             count = params.prompt_logprobs or 0
             prompt = prompt_scores(output, step.scores[job], count)
@@ -148,3 +157,16 @@ class VllmExecutor:
         if prompt or is_refused:
             return Sample(sample.token, sample.scored, prompt, is_refused)
         return sample
+
+
+def _check_shapes(
+    path: str, golden: Mapping[str, torch.Tensor], rewrite: Rewrite
+) -> None:
+    """Raises AdapterRefused for a vocabulary that has grown: vLLM's logits have not."""
+    for name, made in rewrite(golden).items():
+        if made.shape != golden[name].shape:
+            raise AdapterRefused(
+                "unsupported",
+                f"{path}.{name} is {list(made.shape)}: vLLM's stays as large as "
+                f"{list(golden[name].shape)}",
+            )

@@ -87,7 +87,7 @@ class WatchedCopies(TorchDispatchMode):
         self.doubtful: set[str] = set()  # parameters that something else has written
         self._names = {
             parameter.untyped_storage().data_ptr(): name
-            for name, parameter in reversed(parameters.items())
+            for name, parameter in parameters.items()
         }
         self._parameters = parameters
         self._source: tuple[str, torch.Tensor] | None = None

@@ -4,7 +4,6 @@ Each worker has its part of golden and of the slots; all do the same, and are as
 whether they have.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +13,15 @@ from hotswap.adapters.generation import Generation
 from hotswap.adapters.layout import Layout
 from hotswap.errors import MergeFailed
 from hotswap.model.vllm.worker import Made, WeightsState
+from hotswap.model.vllm.workers import Workers
 from scheduler import BASE, Swap
-
-Call = Callable[..., list[Any]]
-"""`collective_rpc`: a method of every worker's; what each returned."""
 
 
 class RemoteWeights:
     """Owned by the engine thread."""
 
-    def __init__(self, call: Call, layout: Layout, *, builds_ahead: bool) -> None:
-        self._call = call
+    def __init__(self, workers: Workers, layout: Layout, *, builds_ahead: bool) -> None:
+        self._workers = workers
         self._layout = layout
         self.builds_ahead = builds_ahead
         self._state = WeightsState(BASE, frozenset({BASE}))
@@ -46,7 +43,7 @@ class RemoteWeights:
     @pinned.setter
     def pinned(self, keys: frozenset[str]) -> None:
         if keys != self._pinned:
-            self._call("hotswap_pin", args=(keys,))
+            self._workers.call("hotswap_pin", keys)
         self._pinned = keys
 
     def activate(self, generation: Generation | None) -> Swap | None:
@@ -70,15 +67,15 @@ class RemoteWeights:
 
     def checksum(self) -> tuple[str, ...]:
         """Of golden, by worker."""
-        return tuple(self._call("hotswap_checksum"))
+        return tuple(self._workers.call("hotswap_checksum"))
 
     def _asked(self, method: str, *args: Any) -> WeightsState:
-        """The workers' state after it. Raises MergeFailed if one of them could not: then
-        golden is resident in all."""
-        states: list[WeightsState] = self._call(method, args=args)
+        """The workers' state after it. Raises MergeFailed if one could not: then golden
+        is resident in all."""
+        states: list[WeightsState] = self._workers.call(method, *args)
         failed = next((state.failed for state in states if state.failed), "")
         if failed and len({state.resident for state in states}) > 1:
-            states = self._call("hotswap_activate", args=(None,))
+            states = self._workers.call("hotswap_activate", None)
         if len({(state.resident, state.warm) for state in states}) > 1:
             # One has built what another could not: none counts as warm.
             common = frozenset.intersection(*(state.warm for state in states))

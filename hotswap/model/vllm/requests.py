@@ -129,9 +129,7 @@ class Requests:
             )
             step.samples[row.job] = job.request.id
         elif job.scores is None:
-            filled = self._go_on(
-                None, row, step, job.tokens[:end], _GREEDY, outputs=0
-            )
+            filled = self._go_on(None, row, step, job.tokens[:end], _GREEDY, outputs=0)
             self._ended.add(filled.id)
 
     def _go_on(

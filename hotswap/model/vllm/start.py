@@ -6,8 +6,8 @@ scheduler and its loop are not used after that.
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from hotswap.adapters.layout import Layout
 from hotswap.error_boundary import said
 from hotswap.errors import StartFailed
 from hotswap.model.machine.budget import Demand, MemoryPlan, plan_memory
-from hotswap.model.machine.device import device_of, free_host_bytes
+from hotswap.model.machine.device import free_host_bytes
 from hotswap.model.vllm import loader
 from hotswap.model.vllm.checkpoint_layout import checkpoint_layout, hollow_model
 from hotswap.model.vllm.worker import Placed, WorkerExtension
+from hotswap.model.vllm.workers import Workers
 from hotswap.model.weights.mergeable import head_path
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ _CPU_BLOCK, _GPU_BLOCK = 32, 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What somebody asked for; None is what suits. `slots`: of each worker."""
+    """What somebody asked for; None is what suits. `slots`: of each worker. `context`:
+    most tokens of a job."""
 
     folder: Path
     name: str
@@ -53,19 +55,21 @@ class Wanted:
     slots: int | None
     kv_tokens: int | None
     budget_bytes: int | None
-    max_batch: int | None
-    prefill_tokens: int | None
+    max_batch: int
+    prefill_tokens: int
     tensor_parallel: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """`workers`: vLLM's executor. `block`: tokens of one of KV. `vocabulary`: logits of
-    a row. `is_in_process`: there is one worker, and it is here."""
+    """`modules`: paths that have a place in every worker. `block`: tokens of one of KV.
+    `vocabulary`: logits of a row. `is_in_process`: there is one worker, and it is
+    here. `stop`: ends them."""
 
-    core: EngineCore
-    workers: Executor
+    workers: Workers
+    stop: Callable[[], None]
     layout: Layout
+    modules: frozenset[str]
     head: str
     dtype: torch.dtype
     kernels: str
@@ -77,54 +81,46 @@ class Started:
     prefill_tokens: int
     is_in_process: bool
 
-    def stop(self) -> None:
-        self.core.shutdown()
-
 
 def start(wanted: Wanted) -> Started:
     """Raises StartFailed with one line that names what is wrong."""
     os.environ.update(_ENVIRONMENT)
-    device = device_of(wanted.device)
-    budget = wanted.budget_bytes or (free_host_bytes() // 2 if device.is_host else None)
-    max_batch = wanted.max_batch or device.max_batch
-    prefill_tokens = wanted.prefill_tokens or device.prefill_tokens
+    if wanted.budget_bytes is None and wanted.device.type == "cpu":
+        wanted = replace(wanted, budget_bytes=free_host_bytes() // 2)
     try:
-        config = _engine_args(
-            wanted, budget, max_batch, prefill_tokens
-        ).create_engine_config()
+        config = _engine_args(wanted).create_engine_config()
         core = EngineCore(config, Executor.get_class(config), log_stats=False)
     except Exception as error:  # whatever a strange model or machine does to it
         raise StartFailed(f"model {wanted.name}: vLLM: {said(error)}") from error
     try:
-        return _started(wanted, core, config, budget, max_batch, prefill_tokens)
+        return _started(wanted, core, config)
     except BaseException:
         core.shutdown()
         raise
 
 
-def _engine_args(
-    wanted: Wanted, budget: int | None, max_batch: int, prefill_tokens: int
-) -> EngineArgs:
+def _engine_args(wanted: Wanted) -> EngineArgs:
+    budget, most = wanted.budget_bytes, wanted.max_batch + wanted.prefill_tokens
     is_host = wanted.device.type == "cpu"
     block = _CPU_BLOCK if is_host else _GPU_BLOCK
     kv: dict[str, Any] = {}
     if is_host:
         assert budget is not None
         kv["kv_cache_memory_bytes"] = budget // 4
-    elif wanted.budget_bytes is not None:
+    elif budget is not None:
         total = torch.cuda.get_device_properties(wanted.device).total_memory
-        kv["gpu_memory_utilization"] = min(0.95, wanted.budget_bytes / total)
+        kv["gpu_memory_utilization"] = min(0.95, budget / total)
     if wanted.kv_tokens is not None:
         kv["num_gpu_blocks_override"] = -(-wanted.kv_tokens // block) + 1
     return EngineArgs(
         model=str(wanted.folder),
         skip_tokenizer_init=True,
         load_format=loader.FORMAT,
-        dtype=wanted.dtype or "auto",  # type: ignore[arg-type]
+        dtype=wanted.dtype or "auto",
         max_model_len=wanted.context,
-        max_num_seqs=max_batch + prefill_tokens,
-        max_num_batched_tokens=max_batch + prefill_tokens,
-        block_size=block,  # type: ignore[arg-type]
+        max_num_seqs=most,
+        max_num_batched_tokens=most,
+        block_size=block,
         enable_prefix_caching=False,  # ours is
         disable_hybrid_kv_cache_manager=True,
         async_scheduling=False,
@@ -132,34 +128,28 @@ def _engine_args(
         distributed_executor_backend="uni" if wanted.tensor_parallel == 1 else "mp",
         worker_extension_cls=f"{WorkerExtension.__module__}.{WorkerExtension.__name__}",
         disable_log_stats=True,
-        seed=0, enforce_eager=bool(os.environ.get("EAGER")),
+        seed=0,
         **kv,
     )
 
 
-def _started(
-    wanted: Wanted,
-    core: EngineCore,
-    config: VllmConfig,
-    budget: int | None,
-    max_batch: int,
-    prefill_tokens: int,
-) -> Started:
-    workers, cache = core.model_executor, config.cache_config
-    _check_kv(workers.get_kv_cache_specs(), wanted.name)
+def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
+    workers, cache = Workers(core.model_executor), config.cache_config
+    _check_kv(core.model_executor.get_kv_cache_specs(), wanted.name)
     skeleton = hollow_model(wanted.folder)
     dtype = config.model_config.dtype
     assert isinstance(dtype, torch.dtype)
     layout = checkpoint_layout(wanted.folder, skeleton, dtype, wanted.name)
-    placed: list[Placed] = workers.collective_rpc("hotswap_placed")
+    placed: list[Placed] = workers.call("hotswap_placed")
     _check_placed(layout, head_path(skeleton), placed, wanted.name)
     block, blocks = int(cache.block_size), int(cache.num_gpu_blocks) - 1
-    budget = budget or sum(each.slot_bytes for each in placed)
+    slot_bytes = max(1, sum(each.slot_bytes for each in placed))
+    budget = wanted.budget_bytes or slot_bytes
     memory = plan_memory(
         Demand(
             loaded_bytes=sum(each.golden_bytes for each in placed),
             packed_bytes=sum(each.golden_bytes for each in placed),
-            slot_bytes=max(1, sum(each.slot_bytes for each in placed)),
+            slot_bytes=slot_bytes,
             kv_token_bytes=max(1, (budget // 4) // max(1, blocks * block)),
             context=wanted.context,
             can_leave=False,
@@ -169,20 +159,21 @@ def _started(
         slots=wanted.slots,
         kv_tokens=blocks * block,
     )
-    workers.collective_rpc("hotswap_begin", args=(memory.slots,))
+    workers.call("hotswap_begin", memory.slots)
     return Started(
-        core=core,
         workers=workers,
+        stop=core.shutdown,
         layout=layout,
+        modules=frozenset.intersection(*(each.modules for each in placed)),
         head=head_path(skeleton),
         dtype=dtype,
-        kernels=type(workers).__name__,
+        kernels=type(core.model_executor).__name__,
         context=wanted.context,
         memory=memory,
         block=block,
         vocabulary=config.model_config.get_vocab_size(),
-        max_batch=max_batch,
-        prefill_tokens=prefill_tokens,
+        max_batch=wanted.max_batch,
+        prefill_tokens=wanted.prefill_tokens,
         is_in_process=wanted.tensor_parallel == 1,
     )
 
