@@ -17,6 +17,7 @@ from hotswap.djl_config.model_store import SAGEMAKER_STORE
 from hotswap.errors import StartFailed
 from hotswap.logs.setup import set_up, writes_json
 from hotswap.model import model_path
+from hotswap.model.vllm.versions import check_version
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,17 @@ def _serve(settings: config.Config, begun_s: float) -> int:
         if settings.model.path == model_path.ECHO:
             app = importlib.import_module("hotswap.echo.app")
         elif settings.model.executor == "vllm":
-            app = heavy("hotswap.vllm_app")
+            app = _vllm_app()
         else:
             app = heavy("hotswap.app")
         serve = importlib.import_module("hotswap.serve")
         return int(serve.run(app.build, settings, bound, begun_s))
+
+
+def _vllm_app() -> Any:
+    """Raises StartFailed where vLLM is not as it is needed."""
+    check_version()
+    try:
+        return heavy("hotswap.vllm_app")
+    except ImportError as error:  # one that lacks a part, or another's library
+        raise StartFailed(f"--executor vllm: vLLM cannot be loaded: {error}") from error

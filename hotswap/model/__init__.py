@@ -1,6 +1,8 @@
 """How tokens are computed, and where adapters are merged.
 
 load                  a folder, a file, a hub id (model_path, hub) -> Loaded
+executor              the seam: all that the engine knows of the machine;
+                      model_executor has a model
 executor_choice       the executor that is right and fastest for it here
 calibrate             what steps and swaps take on this machine
 
@@ -9,4 +11,5 @@ weights/              golden, k slots, what is resident
 network/              what every executor shares: the decoder, rows, the model as loaded
 eager/                the executor that runs each operation from here: the CPU's
 gpu/                  the executor that launches a whole step as one graph
+vllm/                 the executor that is vLLM's, an extra
 """

@@ -1,0 +1,88 @@
+"""Engines of vLLM's that tests share, with the models and adapters they serve."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from hotswap.adapters.checkpoint import read
+from hotswap.adapters.generation import Generation
+from hotswap.model.vllm.executor import VllmExecutor
+from hotswap.model.vllm.start import Wanted, start
+from tests import tiny
+
+HEAD_DIM = 96  # one that vLLM's attention for CPUs has
+CONTEXT = 256
+KV_TOKENS = 1600
+MAX_BATCH = 4
+ADAPTERS = 3
+
+
+@dataclass(frozen=True)
+class Served:
+    """An executor, the folder of its model and those of its adapters."""
+
+    architecture: str
+    executor: VllmExecutor
+    folder: Path
+    adapters: tuple[Path, ...]
+    generations: tuple[Generation, ...]
+
+    def base(self) -> PreTrainedModel:
+        """As transformers computes it."""
+        return tiny.model(self.architecture, head_dim=HEAD_DIM)
+
+
+@contextmanager
+def served(root: Path, architecture: str, **wanted: Any) -> Iterator[Served]:
+    folder = tiny.save_model(root / architecture, architecture, head_dim=HEAD_DIM)
+    targets = tiny.TARGETS[architecture]
+    adapters = tuple(
+        tiny.save_adapter(
+            root / f"{architecture}-{number}",
+            architecture,
+            seed=number,
+            strength=1.0,
+            head_dim=HEAD_DIM,
+            r=2**number,
+            target_modules=targets[number % 2 :],
+        )
+        for number in range(ADAPTERS)
+    )
+    started = start(
+        Wanted(
+            **{
+                "folder": folder,
+                "name": architecture,
+                "dtype": "float32",
+                "device": torch.device("cpu"),
+                "context": CONTEXT,
+                "slots": 2,
+                "kv_tokens": KV_TOKENS,
+                "budget_bytes": 1 << 30,
+                "max_batch": MAX_BATCH,
+                "prefill_tokens": 16,
+                "tensor_parallel": 1,
+                **wanted,
+            }
+        )
+    )
+    try:
+        executor = VllmExecutor(started)
+        generations = tuple(
+            executor.held(read(path, executor.layout)) for path in adapters
+        )
+        yield Served(architecture, executor, folder, adapters, generations)
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("vllm"), "llama") as found:
+        yield found
