@@ -31,7 +31,6 @@ EOS = 256
 HEAD_DIM = 12
 _SIZES = {
     "vocab_size": VOCAB,
-    "hidden_size": 48,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -63,6 +62,7 @@ def _make(architecture: str, tied: bool, head_dim: int) -> PreTrainedModel:
     sizes: dict[str, Any] = {
         **_SIZES,
         "tie_word_embeddings": tied,
+        "hidden_size": 4 * head_dim,
         "head_dim": head_dim,
     }
     match architecture:
