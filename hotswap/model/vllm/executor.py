@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import vllm
 from torch import nn
 from vllm.v1.core.sched.output import GrammarOutput
 
@@ -35,7 +36,6 @@ MERGED_ONLY = "merged only: vLLM computes it"
 class VllmExecutor:
     """Owned by the engine thread. A step is over when `launch` returns."""
 
-    kind = "vLLM"
     launches_ahead = False
     shares_blocks = True
     mixes = False
@@ -43,17 +43,20 @@ class VllmExecutor:
     stacked: frozenset[str] = frozenset()
 
     def __init__(self, started: Started) -> None:
+        self.kind = f"vLLM {vllm.__version__}"
+        if started.workers.count > 1:
+            self.kind += f" on {started.workers.count} devices"
         self._workers = started.workers
         self.layout, self.head = started.layout, started.head
         self.dtype = self.compute_dtype = started.dtype
-        self.kernels = started.kernels
+        self.kernels, self.device = started.kernels, str(started.device)
         self.context, self.memory = started.context, started.memory
         self.kv_tokens, self.block_tokens = started.memory.kv_tokens, started.block
         self.max_batch = started.max_batch
         self.prefill_tokens = started.prefill_tokens
         self._vocabulary = started.vocabulary
         self.weights = RemoteWeights(
-            started.workers, started.layout, builds_ahead=started.is_in_process
+            started.workers, started.layout, builds_ahead=started.workers.count == 1
         )
         self._modules = started.modules
         self._requests = Requests()
