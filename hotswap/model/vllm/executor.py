@@ -6,6 +6,7 @@ its LoRA beside the weights is not used.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -128,9 +129,15 @@ class VllmExecutor:
     def _computed(self, step: StepRequests) -> Any:
         """vLLM's ModelRunnerOutput."""
         output = self._workers.execute(step.output)
-        if output is None:  # it computes; the masks are filled meanwhile
-            output = self._workers.sample(self._masks(step.samples))
-        return output
+        if output is not None:
+            return output
+        try:
+            masks = self._masks(step.samples)  # while it computes
+        except BaseException:
+            with suppress(Exception):  # else it would take no step any more
+                self._workers.sample(None)
+            raise
+        return self._workers.sample(masks)
 
     def _masks(self, samples: Mapping[int, str]) -> GrammarOutput | None:
         matchers = {

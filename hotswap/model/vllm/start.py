@@ -41,6 +41,8 @@ _ENVIRONMENT = {
     "VLLM_CONFIGURE_LOGGING": "0",
 }
 _CPU_BLOCK, _GPU_BLOCK = 32, 16
+# There one holds factors only, but vLLM has left little besides.
+_GPU_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +168,7 @@ def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
             host_bytes=free_host_bytes() // 2,
         ),
         budget,
-        slots=wanted.slots,
+        slots=wanted.slots or (None if wanted.device.type == "cpu" else _GPU_SLOTS),
         kv_tokens=blocks * block,
     )
     workers.call("hotswap_begin", memory.slots)
