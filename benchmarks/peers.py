@@ -117,11 +117,14 @@ def start_all(
     """The servers, paused and warm, and the type in which each computes."""
     up: dict[str, Server] = {}
     dtypes: dict[str, str] = {}
-    if "vllm" in chosen or "vllm-lora" in chosen:
+    if not {"vllm", "vllm-lora", "ours-on-vllm"}.isdisjoint(chosen):
         up["vllm"], dtypes["vllm"] = start_bare(start, stack)
     if "vllm-lora" in chosen:
         dtype = dtypes["vllm-lora"] = dtypes["vllm"]
         up["vllm-lora"] = stack.enter_context(start("vllm-lora", dtype=dtype))
+    if "ours-on-vllm" in chosen:
+        dtype = dtypes["ours-on-vllm"] = dtypes["vllm"]
+        up["ours-on-vllm"] = stack.enter_context(start("ours-on-vllm", dtype=dtype))
     if up:
         up["ours"] = stack.enter_context(start("ours", dtype="auto"))
         dtypes["ours"] = up["ours"].logged(r"computing in ([^:\n]*)") or "auto"
@@ -168,9 +171,12 @@ def main() -> None:
         # Before the servers: it takes all of the CPU to export the model.
         ov, one = args.environments / "ov", adapters / NAMES[0]
         pair = InProcess(model, one, ov) if "openvino" in chosen else None
-        vllm = args.environments / "vllm"
         start = partial(
-            server, model=model, adapters=adapters, environment=vllm, rank=RANK
+            server,
+            model=model,
+            adapters=adapters,
+            environments=args.environments,
+            rank=RANK,
         )
         servers, dtypes = start_all(chosen, start, stack, args.share)
         for number in range(args.rounds):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from litestar import Litestar
 
+from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.assembly import assembled, context_of, hooks_of
 from hotswap.config import Config
 from hotswap.model.calibrate import calibrate
@@ -15,6 +16,7 @@ from hotswap.options import unless_auto
 from hotswap.served_model import served_model
 from hotswap.short_thread import in_short_thread
 from hotswap.start import model_folder
+from hotswap.tokenizer import Tokenizer
 from scheduler import Costs
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,8 @@ def build(config: Config) -> Litestar:
         config,
         runner,
         costs,
-        tokenizer=loaded.tokenizer,
+        tokenizer=Tokenizer(loaded.tokenizer),
+        tokenizers=AdapterTokenizers(loaded.tokenizer),
         name=loaded.name,
         eos=loaded.eos,
         device=str(loaded.model.device),

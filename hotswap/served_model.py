@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from transformers import PreTrainedTokenizerBase
-
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
@@ -23,13 +21,14 @@ def served_model(
     runner: ModelExecutor,
     costs: Costs,
     *,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
+    tokenizers: AdapterTokenizers,
     name: str,
     eos: frozenset[int],
     device: str,
 ) -> Served:
-    """`costs`: of the runner's steps. Raises StartFailed if another dtype was asked
-    for than the runner has."""
+    """`costs`: of the runner's steps. `tokenizer`: the model's; `tokenizers`: what
+    makes an adapter's own. Raises StartFailed for another dtype than the runner has."""
     dtype, compute_dtype = (
         str(each).removeprefix("torch.")
         for each in (runner.dtype, runner.compute_dtype)
@@ -40,7 +39,7 @@ def served_model(
         read,
         layout=layout,
         limits=limits,
-        tokenizers=AdapterTokenizers(tokenizer),
+        tokenizers=tokenizers,
     )
 
     def composed(order: SumOrder) -> Generation:
@@ -59,7 +58,7 @@ def served_model(
         },
         memory=runner.memory,
         scheduler=_scheduler(config, runner, costs),
-        tokenizer=Tokenizer(tokenizer),
+        tokenizer=tokenizer,
         name=name,
         eos=eos,
         context=runner.context,

@@ -150,15 +150,14 @@ def _outcomes(
     for trial in trials:
         mode, sequences, adapters = kinds[trial % len(kinds)]
         if mode is Mode.MERGED:
-            for swap in _swaps(runner, made[0]):
-                yield trial, swap
+            yield from ((trial, swap) for swap in _swaps(runner, made[0]))
         else:
             runner.weights.activate(None)
-        others = made[:adapters] if mode is Mode.MERGED or runner.mixes else []
         # Shared by the sequences
         prompt = _FIRST_PROMPT if trial < len(kinds) else runner.prefill_tokens // 2
         each = prompt // sequences
-        for step in _steps(runner, mode, others, sequences, prompt=each):
+        some = made[:adapters] if mode is Mode.MERGED or runner.mixes else []
+        for step in _steps(runner, mode, some, sequences, prompt=each):
             yield trial, step
 
 

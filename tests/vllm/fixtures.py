@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from hotswap.adapters.checkpoint import read
 from hotswap.adapters.generation import Generation
+from hotswap.model.unloaded import unloaded
 from hotswap.model.vllm.executor import VllmExecutor
 from hotswap.model.vllm.start import Wanted, start
 from tests import tiny
@@ -54,24 +55,7 @@ def served(root: Path, architecture: str, **wanted: Any) -> Iterator[Served]:
         )
         for number in range(ADAPTERS)
     )
-    started = start(
-        Wanted(
-            **{
-                "folder": folder,
-                "name": architecture,
-                "dtype": "float32",
-                "device": torch.device("cpu"),
-                "context": CONTEXT,
-                "slots": 2,
-                "kv_tokens": KV_TOKENS,
-                "budget_bytes": 1 << 30,
-                "max_batch": MAX_BATCH,
-                "prefill_tokens": 16,
-                "tensor_parallel": 1,
-                **wanted,
-            }
-        )
-    )
+    started = start(wanted_of(folder, **wanted))
     try:
         executor = VllmExecutor(started)
         generations = tuple(
@@ -80,6 +64,31 @@ def served(root: Path, architecture: str, **wanted: Any) -> Iterator[Served]:
         yield Served(architecture, executor, folder, adapters, generations)
     finally:
         started.stop()
+
+
+def wanted_of(folder: Path, **more: Any) -> Wanted:
+    model = unloaded(str(folder), None)
+    small: dict[str, Any] = {
+        "dtype": "float32",
+        "device": torch.device("cpu"),
+        "context": CONTEXT,
+        "slots": 2,
+        "kv_tokens": KV_TOKENS,
+        "budget_bytes": 1 << 30,
+        "max_batch": MAX_BATCH,
+        "prefill_tokens": 16,
+        "tensor_parallel": 1,
+    }
+    return Wanted(
+        folder=folder, name=model.name, skeleton=model.skeleton, **{**small, **more}
+    )
+
+
+@pytest.fixture(scope="session")
+def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Its projections have biases."""
+    with served(tmp_path_factory.mktemp("vllm"), "qwen2") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

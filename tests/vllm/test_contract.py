@@ -29,8 +29,9 @@ from vllm.v1.kv_cache_interface import FullAttentionSpec
 from vllm.v1.outputs import LogprobsLists, LogprobsTensors, ModelRunnerOutput
 
 from hotswap.model.vllm import loader
+from hotswap.model.vllm.extension import WorkerExtension
 from hotswap.model.vllm.start import _ENVIRONMENT, Wanted, _engine_args
-from hotswap.model.vllm.worker import WorkerExtension
+from tests import tiny
 
 
 def names(kind: Any) -> set[str]:
@@ -126,6 +127,7 @@ def test_engine_arguments_have_the_names_that_are_given(tmp_path: Path) -> None:
     wanted = Wanted(
         folder=tmp_path,
         name="tiny",
+        skeleton=tiny.model("llama"),
         dtype=None,
         device=torch.device("cpu"),
         context=64,

@@ -11,22 +11,14 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from hotswap.adapters.layout import Layout, hollowed
+from hotswap.adapters.layout import Layout
 from hotswap.errors import StartFailed
 from hotswap.model.weights.mergeable import is_mergeable
 
 _INDEX = "model.safetensors.index.json"
 _ONE = "model.safetensors"
-
-
-def hollow_model(folder: Path) -> PreTrainedModel:
-    """The folder's model as transformers builds it, without its weights."""
-    config = AutoConfig.from_pretrained(folder)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return hollowed(model.eval())
 
 
 def checkpoint_layout(

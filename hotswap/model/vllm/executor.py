@@ -6,11 +6,13 @@ its LoRA beside the weights is not used.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+import vllm
 from torch import nn
 from vllm.v1.core.sched.output import GrammarOutput
 
@@ -35,7 +37,6 @@ MERGED_ONLY = "merged only: vLLM computes it"
 class VllmExecutor:
     """Owned by the engine thread. A step is over when `launch` returns."""
 
-    kind = "vLLM"
     launches_ahead = False
     shares_blocks = True
     mixes = False
@@ -43,17 +44,20 @@ class VllmExecutor:
     stacked: frozenset[str] = frozenset()
 
     def __init__(self, started: Started) -> None:
+        self.kind = f"vLLM {vllm.__version__}"
+        if started.workers.count > 1:
+            self.kind += f" on {started.workers.count} devices"
         self._workers = started.workers
         self.layout, self.head = started.layout, started.head
         self.dtype = self.compute_dtype = started.dtype
-        self.kernels = started.kernels
+        self.kernels, self.device = started.kernels, str(started.device)
         self.context, self.memory = started.context, started.memory
         self.kv_tokens, self.block_tokens = started.memory.kv_tokens, started.block
         self.max_batch = started.max_batch
         self.prefill_tokens = started.prefill_tokens
         self._vocabulary = started.vocabulary
         self.weights = RemoteWeights(
-            started.workers, started.layout, builds_ahead=started.is_in_process
+            started.workers, started.layout, builds_ahead=started.workers.count == 1
         )
         self._modules = started.modules
         self._requests = Requests()
@@ -125,9 +129,15 @@ class VllmExecutor:
     def _computed(self, step: StepRequests) -> Any:
         """vLLM's ModelRunnerOutput."""
         output = self._workers.execute(step.output)
-        if output is None:  # it computes; the masks are filled meanwhile
-            output = self._workers.sample(self._masks(step.samples))
-        return output
+        if output is not None:
+            return output
+        try:
+            masks = self._masks(step.samples)  # while it computes
+        except BaseException:
+            with suppress(Exception):  # else it would take no step any more
+                self._workers.sample(None)
+            raise
+        return self._workers.sample(masks)
 
     def _masks(self, samples: Mapping[int, str]) -> GrammarOutput | None:
         matchers = {

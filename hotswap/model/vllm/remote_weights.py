@@ -12,7 +12,7 @@ import torch
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.layout import Layout
 from hotswap.errors import MergeFailed
-from hotswap.model.vllm.worker import Made, WeightsState
+from hotswap.model.vllm.extension import Made, WeightsState
 from hotswap.model.vllm.workers import Workers
 from scheduler import BASE, Swap
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import EngineArgs
 from vllm.v1.engine.core import EngineCore
@@ -24,8 +25,8 @@ from hotswap.errors import StartFailed
 from hotswap.model.machine.budget import Demand, MemoryPlan, plan_memory
 from hotswap.model.machine.device import free_host_bytes
 from hotswap.model.vllm import loader
-from hotswap.model.vllm.checkpoint_layout import checkpoint_layout, hollow_model
-from hotswap.model.vllm.worker import Placed, WorkerExtension
+from hotswap.model.vllm.checkpoint_layout import checkpoint_layout
+from hotswap.model.vllm.extension import Placed, WorkerExtension
 from hotswap.model.vllm.workers import Workers
 from hotswap.model.weights.mergeable import head_path
 
@@ -40,15 +41,18 @@ _ENVIRONMENT = {
     "VLLM_CONFIGURE_LOGGING": "0",
 }
 _CPU_BLOCK, _GPU_BLOCK = 32, 16
+# There one holds factors only, but vLLM has left little besides.
+_GPU_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What somebody asked for; None is what suits. `slots`: of each worker. `context`:
-    most tokens of a job."""
+    """What somebody asked for; None is what suits. `skeleton`: the model, hollow.
+    `context`: most tokens of a job. `slots`: of each worker."""
 
     folder: Path
     name: str
+    skeleton: PreTrainedModel
     dtype: str | None
     device: torch.device
     context: int
@@ -63,11 +67,11 @@ class Wanted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """`modules`: paths that have a place in every worker. `block`: tokens of one of KV.
-    `vocabulary`: logits of a row. `is_in_process`: there is one worker, and it is
-    here. `stop`: ends them."""
+    `vocabulary`: logits of a row. `stop`: ends the workers."""
 
     workers: Workers
     stop: Callable[[], None]
+    device: torch.device
     layout: Layout
     modules: frozenset[str]
     head: str
@@ -79,7 +83,6 @@ class Started:
     vocabulary: int
     max_batch: int
     prefill_tokens: int
-    is_in_process: bool
 
 
 def start(wanted: Wanted) -> Started:
@@ -97,6 +100,13 @@ def start(wanted: Wanted) -> Started:
     except BaseException:
         core.shutdown()
         raise
+
+
+def suiting_dtype(device: torch.device) -> str | None:
+    """None is the model's own, which a CPU without units for bfloat16 is slow in."""
+    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "float32"
+    return None
 
 
 def _engine_args(wanted: Wanted) -> EngineArgs:
@@ -134,14 +144,16 @@ def _engine_args(wanted: Wanted) -> EngineArgs:
 
 
 def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
-    workers, cache = Workers(core.model_executor), config.cache_config
+    workers, cache = (
+        Workers(core.model_executor, wanted.tensor_parallel),
+        config.cache_config,
+    )
     _check_kv(core.model_executor.get_kv_cache_specs(), wanted.name)
-    skeleton = hollow_model(wanted.folder)
     dtype = config.model_config.dtype
     assert isinstance(dtype, torch.dtype)
-    layout = checkpoint_layout(wanted.folder, skeleton, dtype, wanted.name)
+    layout = checkpoint_layout(wanted.folder, wanted.skeleton, dtype, wanted.name)
     placed: list[Placed] = workers.call("hotswap_placed")
-    _check_placed(layout, head_path(skeleton), placed, wanted.name)
+    _check_placed(layout, head_path(wanted.skeleton), placed, wanted.name)
     block, blocks = int(cache.block_size), int(cache.num_gpu_blocks) - 1
     slot_bytes = max(1, sum(each.slot_bytes for each in placed))
     budget = wanted.budget_bytes or slot_bytes
@@ -156,16 +168,17 @@ def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
             host_bytes=free_host_bytes() // 2,
         ),
         budget,
-        slots=wanted.slots,
+        slots=wanted.slots or (None if wanted.device.type == "cpu" else _GPU_SLOTS),
         kv_tokens=blocks * block,
     )
     workers.call("hotswap_begin", memory.slots)
     return Started(
         workers=workers,
         stop=core.shutdown,
+        device=wanted.device,
         layout=layout,
         modules=frozenset.intersection(*(each.modules for each in placed)),
-        head=head_path(skeleton),
+        head=head_path(wanted.skeleton),
         dtype=dtype,
         kernels=type(core.model_executor).__name__,
         context=wanted.context,
@@ -174,7 +187,6 @@ def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
         vocabulary=config.model_config.get_vocab_size(),
         max_batch=wanted.max_batch,
         prefill_tokens=wanted.prefill_tokens,
-        is_in_process=wanted.tensor_parallel == 1,
     )
 
 

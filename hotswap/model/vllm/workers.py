@@ -14,8 +14,8 @@ from hotswap.errors import DeviceLost
 
 
 class Workers:
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, executor: Executor, count: int) -> None:
+        self._executor, self.count = executor, count
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """A method of every worker's, and what each returned. Raises what one raised,

@@ -1,4 +1,4 @@
-"""Worker: what each of vLLM's workers does for us, by remote procedure call.
+"""Extension: what each of vLLM's workers does for us, by remote procedure call.
 
 vLLM mixes `WorkerExtension` into its own worker's class; the names begin with ours so
 that none of vLLM's is hidden.
