@@ -115,7 +115,8 @@ class Requests:
         if len(job.tokens) < end:  # nobody said what its prompt is
             job.tokens += [0] * (row.position - len(job.tokens))
             job.tokens[row.position :] = tokens
-        if row.targets and job.scoring is not None:
+        # The last token of a prompt has no target, and may be a row of its own.
+        if job.scoring is not None and (row.targets or job.scores is not None):
             job.scores = self._go_on(
                 job.scores, row, step, job.tokens, job.scoring, outputs=0
             )
