@@ -76,7 +76,7 @@ def wanted_of(folder: Path, **more: Any) -> Wanted:
         "kv_tokens": KV_TOKENS,
         "budget_bytes": 1 << 30,
         "max_batch": MAX_BATCH,
-        "prefill_tokens": 16,
+        "prefill_tokens": 60,
         "tensor_parallel": 1,
     }
     return Wanted(
