@@ -33,15 +33,20 @@ class Served:
     folder: Path
     adapters: tuple[Path, ...]
     generations: tuple[Generation, ...]
+    tied: bool = False
 
     def base(self) -> PreTrainedModel:
         """As transformers computes it."""
-        return tiny.model(self.architecture, head_dim=HEAD_DIM)
+        return tiny.model(self.architecture, tied=self.tied, head_dim=HEAD_DIM)
 
 
 @contextmanager
-def served(root: Path, architecture: str, **wanted: Any) -> Iterator[Served]:
-    folder = tiny.save_model(root / architecture, architecture, head_dim=HEAD_DIM)
+def served(
+    root: Path, architecture: str, *, tied: bool = False, **wanted: Any
+) -> Iterator[Served]:
+    folder = tiny.save_model(
+        root / architecture, architecture, tied=tied, head_dim=HEAD_DIM
+    )
     targets = tiny.TARGETS[architecture]
     adapters = tuple(
         tiny.save_adapter(
@@ -49,6 +54,7 @@ def served(root: Path, architecture: str, **wanted: Any) -> Iterator[Served]:
             architecture,
             seed=number,
             strength=1.0,
+            tied=tied,
             head_dim=HEAD_DIM,
             r=2**number,
             target_modules=targets[number % 2 :],
@@ -61,7 +67,7 @@ def served(root: Path, architecture: str, **wanted: Any) -> Iterator[Served]:
         generations = tuple(
             executor.held(read(path, executor.layout)) for path in adapters
         )
-        yield Served(architecture, executor, folder, adapters, generations)
+        yield Served(architecture, executor, folder, adapters, generations, tied)
     finally:
         started.stop()
 
