@@ -30,6 +30,7 @@ PIP = {
 COMPARISONS = {
     "vllm-lora": "vllm",
     "vllm": "vllm",
+    "vllm-idle": "vllm",
     "ours-on-vllm": "vllm-ours",
     "openvino": "ov",
 }

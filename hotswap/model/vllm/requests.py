@@ -111,59 +111,53 @@ class Requests:
 
     def _add(self, row: Row, step: StepRequests) -> None:
         job, tokens = self._jobs[row.job], list(row.known)
-        end = row.position + len(tokens)
+        begin, end = row.position, row.position + len(tokens)
         if len(job.tokens) < end:  # nobody said what its prompt is
-            job.tokens += [0] * (row.position - len(job.tokens))
-            job.tokens[row.position :] = tokens
-        # The last token of a prompt has no target, and may be a row of its own.
+            job.tokens += [0] * (begin - len(job.tokens))
+            job.tokens[begin:] = tokens
         if job.scoring is not None and (row.targets or job.scores is not None):
-            job.scores = self._go_on(
-                job.scores, row, step, job.tokens, job.scoring, outputs=0
-            )
-            if row.wants_logits:
+            job.scores = self._go_on(job.scores, row, step, begin, job.scoring)
+        if row.wants_logits:
+            if job.scores is not None:
                 step.scores[row.job] = job.scores.id
                 self._ended.add(job.scores.id)
-                job.scores = None
-        if row.wants_logits:
-            job.request = self._go_on(
-                job.request, row, step, job.tokens, job.params, outputs=job.sampled
-            )
+                job.scores, begin = None, end - 1  # it has computed what is before
+            job.request = self._go_on(job.request, row, step, begin, job.params)
             step.samples[row.job] = job.request.id
         elif job.scores is None:
-            filled = self._go_on(None, row, step, job.tokens[:end], _GREEDY, outputs=0)
-            self._ended.add(filled.id)
+            self._ended.add(self._go_on(None, row, step, begin, _GREEDY).id)
 
     def _go_on(
         self,
         request: _Request | None,
         row: Row,
         step: StepRequests,
-        tokens: list[int],
+        begin: int,
         params: SamplingParams,
-        *,
-        outputs: int,
     ) -> _Request:
-        """Add it to the step, as new if there is none; the request. `outputs`: how many
-        of its tokens it has sampled."""
-        output, blocks = step.output, _blocks(row.blocks)
+        """Compute the row's tokens from the one at `begin` on: add the request to the
+        step, as new if there is none; the request."""
+        output, blocks, job = step.output, _blocks(row.blocks), self._jobs[row.job]
         if request is None:
             self._made += 1
             request = _Request(f"{row.job}-{self._made}", blocks)
+            end = row.position + len(row.known)
+            prompt = job.tokens[:end] if params is _GREEDY else job.tokens.copy()
             output.scheduled_new_reqs.append(
                 NewRequestData(
                     req_id=request.id,
-                    prompt_token_ids=tokens.copy(),
+                    prompt_token_ids=prompt,
                     mm_features=[],
                     sampling_params=params,
                     pooling_params=None,
                     block_ids=(blocks.copy(),),
-                    num_computed_tokens=row.position,
+                    num_computed_tokens=begin,
                     lora_request=None,
                 )
             )
         else:
-            _tell(output.scheduled_cached_reqs, request, blocks, row.position, outputs)
-        output.num_scheduled_tokens[request.id] = len(row.known)
+            _tell(output.scheduled_cached_reqs, request, blocks, begin, job.sampled)
+        output.num_scheduled_tokens[request.id] = row.position + len(row.known) - begin
         return request
 
 

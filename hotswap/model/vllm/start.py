@@ -110,7 +110,8 @@ def suiting_dtype(device: torch.device) -> str | None:
 
 
 def _engine_args(wanted: Wanted) -> EngineArgs:
-    budget, most = wanted.budget_bytes, wanted.max_batch + wanted.prefill_tokens
+    budget = wanted.budget_bytes
+    jobs = 2 * wanted.max_batch  # one whose prompt is scored is two requests
     is_host = wanted.device.type == "cpu"
     block = _CPU_BLOCK if is_host else _GPU_BLOCK
     kv: dict[str, Any] = {}
@@ -128,8 +129,8 @@ def _engine_args(wanted: Wanted) -> EngineArgs:
         load_format=loader.FORMAT,
         dtype=wanted.dtype or "auto",
         max_model_len=wanted.context,
-        max_num_seqs=most,
-        max_num_batched_tokens=most,
+        max_num_seqs=jobs,
+        max_num_batched_tokens=jobs + wanted.prefill_tokens,
         block_size=block,
         enable_prefix_caching=False,  # ours is
         disable_hybrid_kv_cache_manager=True,
@@ -144,10 +145,8 @@ def _engine_args(wanted: Wanted) -> EngineArgs:
 
 
 def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
-    workers, cache = (
-        Workers(core.model_executor, wanted.tensor_parallel),
-        config.cache_config,
-    )
+    workers = Workers(core.model_executor, wanted.tensor_parallel)
+    cache = config.cache_config
     _check_kv(core.model_executor.get_kv_cache_specs(), wanted.name)
     dtype = config.model_config.dtype
     assert isinstance(dtype, torch.dtype)
