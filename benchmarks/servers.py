@@ -17,6 +17,8 @@ from typing import IO
 
 import httpx
 
+from benchmarks.environments import COMPARISONS
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -88,17 +90,24 @@ def vllm_variables(environment: Path) -> dict[str, str]:
 
 @contextmanager
 def server(
-    name: str, model: Path, adapters: Path, environment: Path, *, rank: int, dtype: str
+    name: str, model: Path, adapters: Path, environments: Path, *, rank: int, dtype: str
 ) -> Iterator[Server]:
-    """`ours`, `vllm` or `vllm-lora`, up with its adapters; ended after."""
+    """`ours`, `ours-on-vllm`, `vllm` or `vllm-lora`, up with its adapters; ended
+    after."""
     names = sorted(folder.name for folder in adapters.iterdir())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     variables: dict[str, str] = {}
+    environment = environments / COMPARISONS.get(name, "")
     if name == "ours":
         command = [sys.executable, "-m", "hotswap.cli", "serve", str(model)]
         command += ["--adapters", str(adapters), "--port", port, "--dtype", dtype]
+    elif name == "ours-on-vllm":
+        variables = {**vllm_variables(environment), "PYTHONPATH": os.getcwd()}
+        command = [str(environment / "bin/python"), "-m", "hotswap.cli", "serve"]
+        command += [str(model), "--adapters", str(adapters), "--port", port]
+        command += ["--dtype", dtype, "--executor", "vllm"]
     else:
         variables = vllm_variables(environment)
         # This build's `vllm serve` does not start; its module does.

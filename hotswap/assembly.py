@@ -23,7 +23,6 @@ from hotswap.api.shared.server_state import ServerState
 from hotswap.api.shared.submission import Submitter
 from hotswap.config import Config
 from hotswap.engine.engine import Engine
-from hotswap.engine.executor import Executor
 from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.sums import SumOrder
 from hotswap.errors import StartFailed
@@ -37,6 +36,7 @@ from hotswap.library.remote_sources import RemoteSources
 from hotswap.library.timed_read import TimedRead
 from hotswap.limit_options import jobs_per_request
 from hotswap.logs.observers import observers
+from hotswap.model.executor import Executor
 from hotswap.model.machine.budget import MemoryPlan
 from hotswap.options import unless_auto
 from hotswap.parser_names import ReasoningParserName

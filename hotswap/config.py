@@ -52,6 +52,10 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     # "auto" is the fastest here: the model's own, on a CPU also float32, or weights in
     # bfloat16 and all else in float32.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    # Who computes it: "auto" is our own, "vllm" is vLLM (hotswap[vllm]), merged only.
+    executor: Literal["auto", "vllm"] = "auto"
+    # Devices that each layer is cut over; more than one with vLLM only.
+    tensor_parallel: Count = 1
     # The processor it runs on; "auto" is a GPU that is there, else the CPU.
     device: DeviceName = "auto"
     # Most tokens of a prompt and its answer together; "auto" is what the model was made

@@ -27,6 +27,7 @@ HotswapError
 ├── InternalError            a bug of the server's own
 ├── StepFailed               the model failed on this job's step
 │   └── DeviceFull           the device had no memory for a step so large
+├── DeviceLost               what computes the model has ended: so does the server
 ├── MergeFailed              the adapter could not be merged
 ├── MixFailed                the adapter could not run mixed
 ├── StartFailed              the server cannot start: a bad flag, file or model
@@ -210,6 +211,10 @@ class StepFailed(HotswapError):
 
 
 class DeviceFull(StepFailed):
+    pass
+
+
+class DeviceLost(HotswapError):
     pass
 
 

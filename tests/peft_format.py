@@ -33,10 +33,11 @@ class Format:
     grown: int = 0
     mixes: bool = False
     peft_merges: bool = True
+    head_dim: int = tiny.HEAD_DIM
     save: dict[str, Any] = field(default_factory=dict)
 
     def base(self) -> PreTrainedModel:
-        made = tiny.model(self.architecture, tied=self.tied)
+        made = tiny.model(self.architecture, tied=self.tied, head_dim=self.head_dim)
         if self.grown:
             torch.manual_seed(1)
             made.resize_token_embeddings(tiny.VOCAB + self.grown, mean_resizing=False)

@@ -28,14 +28,13 @@ from transformers import (
 
 VOCAB = 260
 EOS = 256
+HEAD_DIM = 12
 _SIZES = {
     "vocab_size": VOCAB,
-    "hidden_size": 48,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 12,
     "max_position_embeddings": 512,
     "eos_token_id": EOS,
     "bos_token_id": 257,
@@ -43,10 +42,12 @@ _SIZES = {
 }
 
 
-def model(architecture: str, *, tied: bool = False) -> PreTrainedModel:
+def model(
+    architecture: str, *, tied: bool = False, head_dim: int = HEAD_DIM
+) -> PreTrainedModel:
     """A float32 model with weights large enough for attention to matter."""
     torch.manual_seed(0)
-    made = _make(architecture, tied)
+    made = _make(architecture, tied, head_dim)
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.dim() > 1:
@@ -57,8 +58,13 @@ def model(architecture: str, *, tied: bool = False) -> PreTrainedModel:
     return made
 
 
-def _make(architecture: str, tied: bool) -> PreTrainedModel:
-    sizes: dict[str, Any] = {**_SIZES, "tie_word_embeddings": tied}
+def _make(architecture: str, tied: bool, head_dim: int) -> PreTrainedModel:
+    sizes: dict[str, Any] = {
+        **_SIZES,
+        "tie_word_embeddings": tied,
+        "hidden_size": 4 * head_dim,
+        "head_dim": head_dim,
+    }
     match architecture:
         case "llama":
             return LlamaForCausalLM(LlamaConfig(**sizes))
@@ -67,13 +73,13 @@ def _make(architecture: str, tied: bool) -> PreTrainedModel:
         case "mistral":  # a window shorter than the prompts
             return MistralForCausalLM(MistralConfig(**sizes, sliding_window=4))
         case "gemma2":  # softcap: runs row by row
-            sizes |= {"sliding_window": 4, "query_pre_attn_scalar": 12}
+            sizes |= {"sliding_window": 4, "query_pre_attn_scalar": head_dim}
             return Gemma2ForCausalLM(Gemma2Config(**sizes))
         case "gpt2":
             return GPT2LMHeadModel(
                 GPT2Config(
                     vocab_size=VOCAB,
-                    n_embd=48,
+                    n_embd=4 * head_dim,
                     n_layer=2,
                     n_head=4,
                     n_positions=512,
@@ -85,7 +91,7 @@ def _make(architecture: str, tied: bool) -> PreTrainedModel:
             return BloomForCausalLM(
                 BloomConfig(
                     vocab_size=VOCAB,
-                    hidden_size=48,
+                    hidden_size=4 * head_dim,
                     n_layer=2,
                     n_head=4,
                     eos_token_id=EOS,
@@ -122,11 +128,18 @@ def adapted(
 
 
 def save_adapter(
-    folder: Path, architecture: str, seed: int, *, tied: bool = False, **config: Any
+    folder: Path,
+    architecture: str,
+    seed: int,
+    *,
+    tied: bool = False,
+    head_dim: int = HEAD_DIM,
+    **config: Any,
 ) -> Path:
     """Write a random adapter for `architecture` as PEFT saves it."""
     settings = {"r": 4, "target_modules": TARGETS[architecture], **config}
-    wrapped = adapted(model(architecture, tied=tied), seed, **settings)
+    base = model(architecture, tied=tied, head_dim=head_dim)
+    wrapped = adapted(base, seed, **settings)
     # Without this PEFT also saves a copy of any embedding or head it targets.
     wrapped.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
@@ -151,8 +164,14 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def save_model(folder: Path, architecture: str = "llama") -> Path:
+def save_model(
+    folder: Path,
+    architecture: str = "llama",
+    *,
+    tied: bool = False,
+    head_dim: int = HEAD_DIM,
+) -> Path:
     """A model folder as from_pretrained reads it."""
-    model(architecture).save_pretrained(folder)
+    model(architecture, tied=tied, head_dim=head_dim).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder

@@ -17,7 +17,7 @@ import torch
 from benchmarks.gpu.model import adapters, load_random, make_executor, own
 from benchmarks.gpu.setting import Figures, Setting
 from hotswap.adapters.generation import Generation
-from hotswap.engine.executor import Executor
+from hotswap.model.executor import Executor
 from hotswap.model.executor_choice import ModelExecutor
 from hotswap.model.gpu.executor import GpuExecutor
 from hotswap.model.network.rows import BLOCK_TOKENS, Row, own_blocks

@@ -13,6 +13,12 @@ FLAGS = {
         "--dtype DTYPE", "auto (the fastest), float32, bfloat16 or float16"
     ),
     "model.device": Flag("--device DEVICE", "auto, cpu or cuda"),
+    "model.executor": Flag(
+        "--executor NAME", "auto (our own), or vllm: vLLM computes, merged only"
+    ),
+    "model.tensor_parallel": Flag(
+        "--tensor-parallel N", "devices to cut each layer over, by vLLM", {"type": int}
+    ),
     "model.tool_parser": Flag(
         "--tool-call-parser NAME", "in what form the model writes calls of tools"
     ),

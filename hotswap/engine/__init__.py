@@ -7,7 +7,6 @@ adapter_changes    adapters come, change and go
 awaited, sums      who waits for an adapter from the disk; what a sum of adapters lacks
 queue_limits       who may wait: no adapter and no API key keeps the others out
 step_runner        a step: activate, launch, land, report; a slot built ahead in between
-executor           what the engine needs of whoever computes
 batch, sequence    the unfinished jobs, what they hold, and one forward pass over some
 block_hashes       what KV is known by, so that a prompt's beginning is computed once
 text               tokens to characters as they come, and stop strings

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.store import Store
-from hotswap.engine.executor import Executor, Flight
 from hotswap.engine.sequence import Sequence
 from hotswap.engine.ticket import Piece
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import GrammarFailed, HotswapError, StepFailed
+from hotswap.model.executor import Executor, Flight
 from hotswap.model.network.rows import Row
 from scheduler import Mode, Scheduler, Step, Work
 

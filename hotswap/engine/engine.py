@@ -17,7 +17,6 @@ from concurrent.futures import Future
 
 from hotswap.adapters.store import Store
 from hotswap.engine.batch import Batch
-from hotswap.engine.executor import Executor
 from hotswap.engine.failures import Failures
 from hotswap.engine.inbox import Inbox
 from hotswap.engine.latencies import Latencies
@@ -32,7 +31,8 @@ from hotswap.engine.sums import SumOrder, Sums
 from hotswap.engine.ticket import Ticket
 from hotswap.engine.turns import Turns
 from hotswap.error_boundary import error_boundary
-from hotswap.errors import HotswapError, InternalError, Stopping
+from hotswap.errors import DeviceLost, HotswapError, InternalError, Stopping
+from hotswap.model.executor import Executor
 from hotswap.tokenizer import Tokenizer
 from scheduler import Idle, Scheduler, Step
 
@@ -165,7 +165,7 @@ class Engine:
 
     def _guarded_round(self) -> bool:
         """As `_round`. A bug fails all jobs, whosever it is, and the loop goes on with
-        none. Raises one that strikes again and again all the same."""
+        none. Raises one that strikes again and again all the same, and DeviceLost."""
         try:
             with error_boundary(InternalError):
                 goes_on = self._round()
@@ -176,6 +176,8 @@ class Engine:
                 raise
             self._failures.fail(self._batch, error)
             self._outbox.deliver()  # before anybody waits for what is in the air
+            if isinstance(error, DeviceLost):
+                raise
             self._step_runner.drop_all()
             return True
         self._faults = 0

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from hotswap.adapters.adapter_info import AdapterInfo
 from hotswap.adapters.store import Store
 from hotswap.engine.awaited import Awaited
-from hotswap.engine.executor import Executor
 from hotswap.engine.queues import AdapterQueue
 from hotswap.errors import HotswapError, OtherTokenizer
+from hotswap.model.executor import Executor
 from scheduler import Mode, Outcome, Recent, Scheduler, Step
 
 

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hotswap.engine.batch import Batch, Launched
-from hotswap.engine.executor import Executor
 from hotswap.engine.failures import Failures
 from hotswap.engine.latencies import Latencies
 from hotswap.engine.outbox import Outbox
@@ -23,7 +22,8 @@ from hotswap.engine.status import Counters
 from hotswap.engine.ticket import Piece
 from hotswap.engine.turns import Turns
 from hotswap.error_boundary import error_boundary
-from hotswap.errors import DeviceFull, HotswapError, MergeFailed, StepFailed
+from hotswap.errors import DeviceFull, DeviceLost, HotswapError, MergeFailed, StepFailed
+from hotswap.model.executor import Executor
 from scheduler import BASE, Mode, Outcome, Scheduler, Step, Swap
 
 log = logging.getLogger(__name__)
@@ -174,6 +174,8 @@ class StepRunner:
         return outcome.seconds
 
     def _fail(self, step: Step, sequences: list[Sequence], error: HotswapError) -> None:
+        if isinstance(error, DeviceLost):
+            raise error
         self._failures.fail_step(sequences, error)
         if isinstance(error, DeviceFull):
             self._scheduler.shrink(step)

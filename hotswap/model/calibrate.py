@@ -20,9 +20,9 @@ import torch
 
 from hotswap.adapters.generation import Delta, Generation
 from hotswap.cache import keep, recall
-from hotswap.model.executor_choice import ModelExecutor
 from hotswap.model.machine.fingerprint import digest
 from hotswap.model.machine.progress import progress
+from hotswap.model.model_executor import ModelExecutor
 from hotswap.model.network.rows import Row, own_blocks
 from hotswap.sampling_params import SamplingParams
 from scheduler import Costs, Mode, StepShape, Swap
@@ -136,7 +136,7 @@ def _kinds(runner: ModelExecutor, max_batch: int) -> list[Kind]:
         for mode in Mode
         # What an adapter adds shows only where their number differs.
         for adapters in sorted({1, min(sequences, _ADAPTERS)})
-        if mode is Mode.MIXED or adapters == 1
+        if adapters == 1 or (mode is Mode.MIXED and runner.mixes)
     ]
 
 
@@ -150,14 +150,14 @@ def _outcomes(
     for trial in trials:
         mode, sequences, adapters = kinds[trial % len(kinds)]
         if mode is Mode.MERGED:
-            for swap in _swaps(runner, made[0]):
-                yield trial, swap
+            yield from ((trial, swap) for swap in _swaps(runner, made[0]))
         else:
             runner.weights.activate(None)
         # Shared by the sequences
         prompt = _FIRST_PROMPT if trial < len(kinds) else runner.prefill_tokens // 2
         each = prompt // sequences
-        for step in _steps(runner, mode, made[:adapters], sequences, prompt=each):
+        some = made[:adapters] if mode is Mode.MERGED or runner.mixes else []
+        for step in _steps(runner, mode, some, sequences, prompt=each):
             yield trial, step
 
 
@@ -218,7 +218,7 @@ def _steps(
                     position=position,
                     generation=made[n % len(made)] if made else None,
                     wants_logits=True,
-                    blocks=own_blocks(n, context),
+                    blocks=own_blocks(n, context, runner.block_tokens),
                 )
                 for n, job in enumerate(jobs)
             ]

@@ -6,8 +6,9 @@ torch: the question comes before it.
 
 import logging
 from functools import cache
+from pathlib import Path
 
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 
 from hotswap.error_boundary import said
 from hotswap.errors import StartFailed
@@ -15,6 +16,8 @@ from hotswap.errors import StartFailed
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = 5.0
+# What is read of a model; a pickle is none of it.
+_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 
 
 @cache
@@ -32,3 +35,15 @@ def is_on_hub(model: str) -> bool:
             f"model {model}: no such folder, nor does the hub give it ({said(error)})"
         ) from None
     return True
+
+
+def fetched_from_hub(model: str) -> Path:
+    """The folder of its files, in the hub's cache. Raises StartFailed."""
+    is_there = is_on_hub(model)
+    try:
+        folder = snapshot_download(
+            model, allow_patterns=_FILES, local_files_only=not is_there
+        )
+    except Exception as error:
+        raise StartFailed(f"model {model}: {said(error)}") from None
+    return Path(folder)

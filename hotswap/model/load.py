@@ -50,8 +50,8 @@ def load(
     Raises StartFailed with one line that names what is wrong.
     """
     check(source)
-    _join_our_log()
-    where = _device(device)
+    join_our_log()
+    where = device_named(device)
     begun_s = time.perf_counter()
     path, name = Path(source).expanduser(), base_name(source)
     if folder is not None:
@@ -91,13 +91,13 @@ def load(
         model=model,
         tokenizer=tokenizer,
         name=name,
-        context=_context(model),
-        eos=_eos(model, tokenizer),
+        context=most_context(model),
+        eos=ends_of(model, tokenizer),
         kernels=chosen.kernels,
     )
 
 
-def _join_our_log() -> None:
+def join_our_log() -> None:
     """What the libraries say goes where our records go."""
     for name in ("transformers", "huggingface_hub"):
         theirs = logging.getLogger(name)
@@ -136,7 +136,7 @@ def convert_gguf(path: Path) -> Path:
     return target
 
 
-def _device(wanted: str | None) -> torch.device:
+def device_named(wanted: str | None) -> torch.device:
     """Raises StartFailed if it is not here."""
     if wanted is None:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
@@ -152,7 +152,7 @@ def _device(wanted: str | None) -> torch.device:
         raise StartFailed(f"model.device {wanted}: {said(error)}") from None
 
 
-def _context(model: PreTrainedModel) -> int:
+def most_context(model: PreTrainedModel) -> int:
     config = model.config.get_text_config()
     for key in ("max_position_embeddings", "n_positions", "max_seq_len"):
         value = getattr(config, key, None)
@@ -161,7 +161,9 @@ def _context(model: PreTrainedModel) -> int:
     return 1 << 20  # no position limit of its own (ALiBi, state space): KV is the limit
 
 
-def _eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def ends_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> frozenset[int]:
     ids: set[int] = set()
     for value in (
         getattr(model.generation_config, "eos_token_id", None),

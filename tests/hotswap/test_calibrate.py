@@ -94,7 +94,7 @@ class Clockwork:
 
     kv_tokens, context, head = 1 << 18, 8192, "head"
     dtype = compute_dtype = torch.float32
-    prefill_tokens = 256
+    prefill_tokens, block_tokens, mixes = 256, 16, True
     layout = SimpleNamespace(linear={"layer": (4, 4)})
     kind, memory = "clockwork", SimpleNamespace(golden_stays=True)
 

@@ -36,6 +36,7 @@ class EagerExecutor:
 
     launches_ahead = False
     block_tokens = BLOCK_TOKENS
+    mixes = True
 
     def __init__(
         self,

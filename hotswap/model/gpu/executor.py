@@ -52,6 +52,7 @@ class GpuExecutor:
     kernels = "Triton's and cuBLAS"
     launches_ahead = True
     block_tokens = BLOCK_TOKENS
+    mixes = True
     shares_blocks = True
 
     def __init__(

@@ -1,6 +1,6 @@
 """AdapterLayout: what the adapters of a model have to fit, by its layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -10,7 +10,12 @@ from hotswap.adapters.layout import Layout
 from hotswap.model.weights.slots import Swappable
 
 
-class Stacked(Swappable, Protocol):
+class Described(Swappable, Protocol):
+    def golden_of(self, path: str) -> Mapping[str, torch.Tensor]:
+        """The parameters of one of its modules, by name. Never written."""
+
+
+class Stacked(Described, Protocol):
     """A linear layer; `golden` [out, in] of all its parts."""
 
     @property
@@ -21,7 +26,7 @@ def adapter_layout(
     base: str,
     skeleton: PreTrainedModel,
     linears: Sequence[Stacked],
-    others: Sequence[Swappable],
+    others: Sequence[Described],
 ) -> Layout:
     """`skeleton`: the model as it was loaded, hollow."""
     shapes = {
@@ -29,7 +34,7 @@ def adapter_layout(
         for linear in linears
         for path, rows in linear.parts.items()
     }
-    every: list[Swappable] = [*linears, *others]
+    every: list[Described] = [*linears, *others]
     modules = (path for path, _ in skeleton.named_modules() if path)
     return Layout(
         linear=shapes,
@@ -41,7 +46,7 @@ def adapter_layout(
     )
 
 
-def _stream_for(every: Sequence[Swappable]) -> torch.cuda.Stream | None:
+def _stream_for(every: Sequence[Described]) -> torch.cuda.Stream | None:
     """One that begins when golden is there."""
     for swappable in every:
         for tensor in swappable.golden_tensors:

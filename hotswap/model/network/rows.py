@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hotswap.adapters.generation import Generation
 
 BLOCK_TOKENS = 16
-"""Tokens of a block of KV."""
+"""Tokens of a block of KV, where the executor's are our own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,10 @@ class Row:
         return self.tokens
 
 
-def own_blocks(job: int, tokens: int) -> "array[int]":
+def own_blocks(job: int, tokens: int, block_tokens: int = BLOCK_TOKENS) -> "array[int]":
     """The blocks of the job by that number, from 0, where each has so many tokens of
     its own: for who runs jobs without a scheduler."""
-    count = -(-tokens // BLOCK_TOKENS)
+    count = -(-tokens // block_tokens)
     return array("i", range(job * count, (job + 1) * count))
 
 

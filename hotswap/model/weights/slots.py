@@ -26,7 +26,6 @@ class Swappable(Protocol):
 
     @property
     def golden_tensors(self) -> Sequence[torch.Tensor]: ...
-    def golden_of(self, path: str) -> Mapping[str, torch.Tensor]: ...
     def allocate(self) -> Any | None:
         """Memory that a slot keeps for it; None: each build may give it other."""
 
