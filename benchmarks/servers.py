@@ -3,6 +3,7 @@ theirs. Used by `benchmarks.peers`."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,7 +107,9 @@ def server(
     elif name == "ours-on-vllm":
         variables = {**vllm_variables(environment), "PYTHONPATH": os.getcwd()}
         command = [str(environment / "bin/python"), "-m", "hotswap.cli", "serve"]
-        command += [str(model), "--adapters", str(adapters), "--port", port]
+        # A directory has one server.
+        own = shutil.copytree(adapters, adapters.with_name(f"{adapters.name}-too"))
+        command += [str(model), "--adapters", str(own), "--port", port]
         command += ["--dtype", dtype, "--executor", "vllm"]
     else:
         variables = vllm_variables(environment)
