@@ -7,10 +7,12 @@ everywhere; and it is answered when each server that lives answers as this one d
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import wait
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from hotswap.errors import NotKept
 from hotswap.library.library import START_S
@@ -18,6 +20,9 @@ from hotswap.library.lock import try_lock
 from hotswap.sharing.crew_errors import ChangeUnderWay, NotEverywhere
 from hotswap.sharing.follower import Follower
 from hotswap.sharing.members import Members, Told
+from hotswap.short_thread import in_short_thread
+
+T = TypeVar("T")
 
 _LOCK = "change"
 _EVERY_S = 0.02
@@ -99,18 +104,33 @@ class Sharing(Alone):
         path, clock = self._folder / _LOCK, asyncio.get_running_loop()
         end = clock.time() + self.patience_s
         while clock.time() < end:
-            handle = try_lock(path, creates=True)
+            trying = asyncio.ensure_future(
+                self._at_disk(partial(try_lock, path, creates=True))
+            )
+            try:
+                handle = await asyncio.shield(trying)
+            except asyncio.CancelledError:
+                trying.add_done_callback(_let_go)
+                raise
             if handle is not None:
                 return handle
             await asyncio.sleep(_EVERY_S)
         raise ChangeUnderWay
+
+    async def _at_disk(self, work: Callable[[], T]) -> T:
+        """Beside the event loop. Raises NotKept."""
+        try:
+            return await asyncio.to_thread(in_short_thread, work, self.patience_s)
+        except OSError as error:
+            why = error.strerror or error
+            raise NotKept(f"what servers share cannot be reached: {why}") from None
 
     async def _everywhere(self, names: tuple[str, ...]) -> None:
         clock = asyncio.get_running_loop()
         end = clock.time() + self.patience_s
         while True:
             mine = await self._caught_up(*names)
-            late = await asyncio.to_thread(self._late, mine, names)
+            late = await self._at_disk(partial(self._late, mine, names))
             if not late:
                 return
             if clock.time() > end or any(late.values()):
@@ -140,3 +160,11 @@ class Sharing(Alone):
                 if here is not None and there is not None and not here.agrees(there):
                     late[server] = there.reason or ""
         return late
+
+
+def _let_go(trying: "asyncio.Future[int | None]") -> None:
+    """Of a lock that nobody waits for any more."""
+    if not trying.cancelled() and trying.exception() is None:
+        handle = trying.result()
+        if handle is not None:
+            os.close(handle)
