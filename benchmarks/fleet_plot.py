@@ -53,9 +53,10 @@ def draw(found: Found, into: Path) -> None:
                 )
                 panel.plot(*zip(*line, strict=True), label=balancer, **style)
             panel.set_xscale("log")
-            panel.set_ylim(bottom=0)
             if field == "ttft_p99":
                 panel.set_yscale("log")
+            else:
+                panel.set_ylim(bottom=0)
             panel.set_title(label, fontsize=9)
         load, popularity = case
         kind = "drifting" if popularity == "drifting" else "zipf(1)"
