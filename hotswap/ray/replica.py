@@ -11,9 +11,9 @@ from litestar import Litestar
 from ray import serve
 
 from hotswap import start
+from hotswap.app_choice import app_module
 from hotswap.config import Config
 from hotswap.logs.setup import set_up
-from hotswap.model import model_path
 from hotswap.ray.front import REPLICA, App, Message, Receive, Send
 from hotswap.ray.publishing import Publisher
 
@@ -29,10 +29,7 @@ class Replica:
         self._held = ExitStack()
         self._held.enter_context(start.checked(settings))
         start.model_folder(settings)
-        is_echo = settings.model.path == model_path.ECHO
-        module = importlib.import_module(
-            "hotswap.echo.app" if is_echo else "hotswap.app"
-        )
+        module = importlib.import_module(app_module(settings))
         self._application: Litestar = module.build(settings)
         server = self._application.state.server
         self._publisher = Publisher(server, server.executor["max_batch"])

@@ -30,6 +30,17 @@ def test_who_is_not_ready_gets_nothing_and_keeps_its_place() -> None:
     assert homes(routed) == before
 
 
+def test_the_jobs_of_who_is_not_ready_are_no_part_of_all() -> None:
+    """As of 9 and 5, or 10 and 5, alone."""
+    routed = router(report("r0", "a", jobs=9), report("r1", jobs=5))
+    for at_s in (1.0, 2.0):
+        routed.report(report("r2", jobs=30, at_s=at_s, is_ready=False))
+
+    assert routed.choose("a") == "r0"
+    routed.sent("a", "r0", 3.0)
+    assert routed.choose("a") == "r1"
+
+
 def test_who_has_refused_is_left_out() -> None:
     routed = router(report("r0", "a"), report("r1", "a", jobs=1), report("r2", jobs=1))
 

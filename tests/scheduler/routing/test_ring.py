@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.routing.ring import Ring
@@ -61,6 +61,7 @@ CHANGES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(CHANGES)
 def test_the_shortest_is_the_least_of_all_after_any_changes(
     changes: list[tuple[str, int | None]],

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler import BASE
+from tests.pages import ROOT, blocks
 from tests.scheduler.routing.reports import fleet, report, router
 
 
@@ -157,6 +158,7 @@ def test_a_silent_replica_does_not_fill_the_memory() -> None:
     assert "4096 adapters warm" in repr(routed)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=120))
 def test_no_replica_but_the_shortest_gets_more_than_its_part(
     requests: list[tuple[int, bool]],
@@ -171,3 +173,15 @@ def test_no_replica_but_the_shortest_gets_more_than_its_part(
             assert jobs[replica] == min(jobs.values())
         routed.sent(f"a{adapter}", replica, float(number))
         jobs[replica] += 1
+
+
+def test_the_example_of_the_page_runs() -> None:
+    (shown,) = [
+        block.text
+        for block in blocks(ROOT / "docs" / "fleet.md")
+        if block.language == "python"
+    ]
+    names: dict[str, object] = {}
+    exec(shown, names)
+
+    assert names["replica"] == "a"
