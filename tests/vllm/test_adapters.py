@@ -3,7 +3,6 @@ is refused with the reason; and golden is what it was, after any history.
 """
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from tests import tiny
 from tests.formats import FORMATS
 from tests.peft_format import Format
 from tests.vllm.asking import answers, merged, named
-from tests.vllm.fixtures import HEAD_DIM, Served, served
+from tests.vllm.fixtures import HEAD_DIM, Served
 from tests.vllm.test_answers import NAMES, PROMPTS, ask
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT's, while it makes the adapter
@@ -140,13 +139,6 @@ async def test_a_merge_that_fails_fails_its_adapter_alone(llama: Served) -> None
 
     assert after == right
     assert executor.weights.checksum() == golden
-
-
-@pytest.fixture(scope="module")
-def tied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Its head is its embedding."""
-    with served(tmp_path_factory.mktemp("tied"), "llama", tied=True) as found:
-        yield found
 
 
 @pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
