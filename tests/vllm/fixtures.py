@@ -1,4 +1,7 @@
-"""Engines of vLLM's that tests share, with the models and adapters they serve."""
+"""Engines of vLLM's that tests share, with the models and adapters they serve.
+
+All of them for a whole run: to stop one ends what vLLM's others share in the process.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,4 +103,11 @@ def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("vllm"), "llama") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Its head is its embedding."""
+    with served(tmp_path_factory.mktemp("tied"), "llama", tied=True) as found:
         yield found

@@ -123,9 +123,9 @@ def test_nothing_is_kept_of_jobs_that_were_closed(llama: Served) -> None:
     sampled(executor, SamplingParams(temperature=0), [3])
     sampled(executor, SamplingParams(temperature=0), [])
 
-    runner = executor._workers._executor.driver_worker.worker.model_runner  # type: ignore[attr-defined]
+    runner = executor._workers._executor.driver_worker.worker.model_runner
     assert executor._requests._jobs == {}
-    assert executor._params == executor._matchers == {}
+    assert (executor._params, executor._matchers) == ({}, {})
     assert len(runner.requests) <= 1  # it hears with the next step that the last ended
 
 

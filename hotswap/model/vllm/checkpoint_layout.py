@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from hotswap.adapters.layout import Layout
 from hotswap.errors import StartFailed
-from hotswap.model.weights.mergeable import is_mergeable
+from hotswap.model.weights.mergeable import head_path, is_mergeable
 
 _INDEX = "model.safetensors.index.json"
 _ONE = "model.safetensors"
@@ -26,6 +26,7 @@ def checkpoint_layout(
 ) -> Layout:
     """`dtype`: that vLLM computes in. Raises StartFailed without safetensors."""
     files = _files(folder)
+    keys = {name: name for name in files} | _tied_keys(skeleton, files)
     linear = {
         path: _out_in(module)
         for path, module in skeleton.named_modules()
@@ -40,7 +41,7 @@ def checkpoint_layout(
         golden={
             path: parameters
             for path, module in skeleton.named_modules()
-            if (parameters := _Parameters(path, module, files, dtype))
+            if (parameters := _Parameters(path, module, files, keys, dtype))
         },
         base=name,
     )
@@ -54,22 +55,24 @@ class _Parameters(Mapping[str, torch.Tensor]):
         path: str,
         module: torch.nn.Module,
         files: Mapping[str, Path],
+        keys: Mapping[str, str],
         dtype: torch.dtype,
     ) -> None:
-        own = dict(module.named_parameters(recurse=False))
-        self._names = [name for name in own if f"{path}.{name}" in files]
-        self._path, self._files, self._dtype = path, files, dtype
+        self._keys = {
+            name: keys[f"{path}.{name}"]
+            for name, _ in module.named_parameters(recurse=False)
+            if f"{path}.{name}" in keys
+        }
+        self._files, self._dtype = files, dtype
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._keys)
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        if name not in self._names:
-            raise KeyError(name)
-        key = f"{self._path}.{name}"
+        key = self._keys[name]
         with safe_open(self._files[key], framework="pt") as file:
             tensor: torch.Tensor = file.get_tensor(key)
         return tensor.to(self._dtype)
@@ -88,6 +91,16 @@ def _files(folder: Path) -> dict[str, Path]:
         raise StartFailed(
             f"model {folder}: vLLM's executor takes safetensors ({error})"
         ) from None
+
+
+def _tied_keys(skeleton: PreTrainedModel, files: Mapping[str, Path]) -> dict[str, str]:
+    """The head's tensor is the embedding's where it has none of its own."""
+    head, table = head_path(skeleton), skeleton.get_input_embeddings()
+    (embedding,) = (
+        path for path, module in skeleton.named_modules() if module is table
+    )
+    mine, its = f"{head}.weight", f"{embedding}.weight"
+    return {mine: its} if mine not in files and its in files else {}
 
 
 def _out_in(module: torch.nn.Module) -> tuple[int, int]:

@@ -5,7 +5,7 @@ cuts the model over its devices. Its own scheduler is not asked. Turns are merge
 its LoRA beside the weights is not used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 import vllm
-from torch import nn
 from vllm.v1.core.sched.output import GrammarOutput
 
-from hotswap.adapters.generation import Generation, Rewrite
+from hotswap.adapters.generation import Generation
+from hotswap.error_boundary import error_boundary
 from hotswap.errors import AdapterRefused, MixFailed
 from hotswap.grammar import Matcher
 from hotswap.model.network.rows import Row, Sample, Scored
@@ -57,9 +57,12 @@ class VllmExecutor:
         self.prefill_tokens = started.prefill_tokens
         self._vocabulary = started.vocabulary
         self.weights = RemoteWeights(
-            started.workers, started.layout, builds_ahead=started.workers.count == 1
+            started.workers,
+            started.layout,
+            started.tensors,
+            builds_ahead=started.workers.count == 1,
         )
-        self._modules = started.modules
+        self._tensors = started.tensors
         self._requests = Requests()
         self._params: dict[int, SamplingParams] = {}
         self._matchers: dict[int, Matcher] = {}
@@ -110,21 +113,31 @@ class VllmExecutor:
     def held(self, generation: Generation) -> Generation:
         """As it is served here, which is merged only. On any thread. Raises
         AdapterRefused if there is no place for what it changes."""
-        for path in sorted(generation.paths - self._modules):
-            raise AdapterRefused(
-                "unsupported", f"{path}: vLLM has no place for it alone"
-            )
+        for path in generation.deltas:
+            self._check(path, ["weight"])
+        checked = set()  # what one layer's module changes, that of the others does
+        for path, rewrite in generation.rewrites.items():
+            if (name := path.rpartition(".")[2]) not in checked:
+                checked.add(name)
+                with error_boundary(_unmerged):
+                    made = rewrite(self.layout.golden.get(path, {}))
+                self._check(path, made)
+                _check_shapes(path, self.layout.golden[path], made)
         if not generation.can_merge:
             raise AdapterRefused("merge_loss", f"{generation.note}; {MERGED_ONLY}")
-        for path, rewrite in generation.rewrites.items():
-            if isinstance(self.layout.skeleton.get_submodule(path), nn.Embedding):
-                _check_shapes(path, self.layout.golden[path], rewrite)
         note = generation.note or MERGED_ONLY
         return replace(generation, fits_mixed=False, note=note)
 
     def forget(self, generation: str) -> None:
         """Drop what is kept of a generation, by its key, that nobody uses any more."""
         self.weights.forget(generation)
+
+    def _check(self, path: str, names: Iterable[str]) -> None:
+        for name in names:
+            if f"{path}.{name}" not in self._tensors:
+                raise AdapterRefused(
+                    "unsupported", f"vLLM has no place for {path}.{name} alone"
+                )
 
     def _computed(self, step: StepRequests) -> Any:
         """vLLM's ModelRunnerOutput."""
@@ -169,14 +182,18 @@ class VllmExecutor:
         return sample
 
 
+def _unmerged(said: str) -> AdapterRefused:
+    return AdapterRefused("not_mergeable", f"its merge ends in {said}")
+
+
 def _check_shapes(
-    path: str, golden: Mapping[str, torch.Tensor], rewrite: Rewrite
+    path: str, golden: Mapping[str, torch.Tensor], made: Mapping[str, torch.Tensor]
 ) -> None:
     """Raises AdapterRefused for a vocabulary that has grown: vLLM's logits have not."""
-    for name, made in rewrite(golden).items():
-        if made.shape != golden[name].shape:
+    for name, tensor in made.items():
+        if tensor.shape != golden[name].shape:
             raise AdapterRefused(
                 "unsupported",
-                f"{path}.{name} is {list(made.shape)}: vLLM's stays as large as "
+                f"{path}.{name} is {list(tensor.shape)}: vLLM's stays as large as "
                 f"{list(golden[name].shape)}",
             )

@@ -33,10 +33,10 @@ class WeightsState:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """`modules`: paths that have a place in this rank's parameters. `golden_bytes`: of
-    the copies; `slot_bytes`: of one slot."""
+    """`tensors`: of the checkpoint, that have a place in this rank's parameters.
+    `golden_bytes`: of the copies; `slot_bytes`: of one slot."""
 
-    modules: frozenset[str]
+    tensors: frozenset[str]
     golden_bytes: int
     slot_bytes: int
 
@@ -54,7 +54,7 @@ class WorkerExtension:
         self._hotswap_parameters = every
         self._hotswap_device = device_of(next(model.parameters()).device)
         return Placed(
-            modules=frozenset(path for each in every for path in each.parts),
+            tensors=frozenset(name for each in every for name in each.tensors),
             golden_bytes=sum(t.nbytes for each in every for t in each.golden_tensors),
             slot_bytes=sum(each.slot_bytes for each in every),
         )

@@ -10,6 +10,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from vllm.model_executor.layers.vocab_parallel_embedding import (
+    ParallelLMHead,
+    VocabParallelEmbedding,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +25,14 @@ class Pack:
 
 
 def is_packed(module: nn.Module) -> bool:
-    """Whether it computes with something else than its weight."""
+    """Whether it computes with something else than its weight. An embedding, which is
+    packed as well, looks tokens up in its weight."""
+    if isinstance(module, VocabParallelEmbedding):
+        return isinstance(module, ParallelLMHead) and _has_closure(module)
+    return _has_closure(module)
+
+
+def _has_closure(module: nn.Module) -> bool:
     return bool(getattr(getattr(module, "cpu_linear", None), "__closure__", None))
 
 

@@ -32,6 +32,7 @@ class _Parameter:
 
     def __init__(self, loaded: Loaded) -> None:
         self.parts = {place.module: slice(None) for place in loaded.placements}
+        self.tensors = {place.tensor for place in loaded.placements}
         self._loaded = loaded
 
     @property

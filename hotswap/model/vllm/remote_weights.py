@@ -4,6 +4,7 @@ Each worker has its part of golden and of the slots; all do the same, and are as
 whether they have.
 """
 
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +21,17 @@ from scheduler import BASE, Swap
 class RemoteWeights:
     """Owned by the engine thread."""
 
-    def __init__(self, workers: Workers, layout: Layout, *, builds_ahead: bool) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        layout: Layout,
+        tensors: Set[str],
+        *,
+        builds_ahead: bool,
+    ) -> None:
+        """`tensors`: of the checkpoint, that have a place in every worker."""
         self._workers = workers
-        self._layout = layout
+        self._layout, self._tensors = layout, tensors
         self.builds_ahead = builds_ahead
         self._state = WeightsState(BASE, frozenset({BASE}))
         self._pinned: frozenset[str] = frozenset()
@@ -101,6 +110,17 @@ class RemoteWeights:
             except Exception as error:  # whatever PEFT's own merges raise
                 key = generation.key
                 raise MergeFailed(f"generation {key}: {error}") from error
+            self._check(generation, rewrites)
             sent = replace(generation, rewrites=rewrites, tokenizer=None)
             self._sent = sent if self.builds_ahead else None
         return sent
+
+    def _check(self, generation: Generation, rewrites: Mapping[str, Made]) -> None:
+        """Raises MergeFailed for what no worker would write, and nobody miss."""
+        for path, made in rewrites.items():
+            for name in made.parameters:
+                if f"{path}.{name}" not in self._tensors:
+                    raise MergeFailed(
+                        f"generation {generation.key}: vLLM has no place for "
+                        f"{path}.{name}"
+                    )

@@ -66,14 +66,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """`modules`: paths that have a place in every worker. `block`: tokens of one of KV.
-    `vocabulary`: logits of a row. `stop`: ends the workers."""
+    """`tensors`: of the checkpoint, that have a place in every worker. `block`: tokens
+    of one of KV. `vocabulary`: logits of a row. `stop`: ends the workers."""
 
     workers: Workers
     stop: Callable[[], None]
     device: torch.device
     layout: Layout
-    modules: frozenset[str]
+    tensors: frozenset[str]
     head: str
     dtype: torch.dtype
     kernels: str
@@ -176,7 +176,7 @@ def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
         stop=core.shutdown,
         device=wanted.device,
         layout=layout,
-        modules=frozenset.intersection(*(each.modules for each in placed)),
+        tensors=frozenset.intersection(*(each.tensors for each in placed)),
         head=head_path(wanted.skeleton),
         dtype=dtype,
         kernels=type(core.model_executor).__name__,
@@ -205,7 +205,8 @@ def _check_placed(
     """That every linear module has its place in each worker; a tied head has none.
     Raises StartFailed, naming the first that has not."""
     for path in layout.linear:
-        if path != head and not all(path in each.modules for each in placed):
+        weight = f"{path}.weight"
+        if path != head and not all(weight in each.tensors for each in placed):
             raise StartFailed(
                 f"model {name}: where vLLM puts {path} is not certain, so adapters "
                 "cannot be merged into it"
