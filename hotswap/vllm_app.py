@@ -7,6 +7,7 @@ from litestar import Litestar
 from hotswap.adapters.adapter_tokenizer import AdapterTokenizers
 from hotswap.assembly import assembled, context_of, hooks_of
 from hotswap.config import Config
+from hotswap.engine.messages import Lost
 from hotswap.model.calibrate import calibrate
 from hotswap.model.load import device_named
 from hotswap.model.machine.device import device_of
@@ -35,7 +36,10 @@ def build(config: Config) -> Litestar:
         eos=model.eos,
         device=runner.device,
     )
-    return assembled(config, own, served)
+    application = assembled(config, own, served)
+    engine = application.state.server.engine
+    runner.when_lost(lambda reason: engine.post(Lost(reason)))
+    return application
 
 
 def _model(config: Config) -> tuple[Unloaded, VllmExecutor, Costs]:

@@ -121,6 +121,14 @@ class Stop:
     """End the thread when nothing is left to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What computes the model has ended: fail all, and end the thread. `reason`: in
+    words."""
+
+    reason: str
+
+
 # Of an adapter, as the library tells it
 Change = Adopt | Amend | Loading | Refuse | Retire | Composed
-Message = Submit | Cancel | Change | Sync | Drain | Stop
+Message = Submit | Cancel | Change | Sync | Drain | Stop | Lost

@@ -71,7 +71,8 @@ class Interleaving(RuleBasedStateMachine):
             priority=priority,
             deadline=None if deadline is None else self.now + deadline,
         )
-        is_full = self.scheduler.waiting == MAX_WAITING
+        # Those that were sent back wait, too: there may be more than may come.
+        is_full = self.scheduler.waiting >= MAX_WAITING
         try:
             self.scheduler.submit(new)
         except BacklogFull:

@@ -5,7 +5,7 @@ cuts the model over its devices. Its own scheduler is not asked. Turns are merge
 its LoRA beside the weights is not used.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -138,6 +138,10 @@ class VllmExecutor:
                 raise AdapterRefused(
                     "unsupported", f"vLLM has no place for {path}.{name} alone"
                 )
+
+    def when_lost(self, tell: Callable[[str], object]) -> None:
+        """`tell` is called once, on any thread, when a worker has ended: with why."""
+        self._workers.when_lost(tell)
 
     def _computed(self, step: StepRequests) -> Any:
         """vLLM's ModelRunnerOutput."""

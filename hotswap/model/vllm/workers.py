@@ -1,7 +1,7 @@
 """Workers: vLLM's executor, which calls all workers at once. One that has died is the
 end of the server: the model is cut over all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +11,8 @@ from vllm.v1.executor import Executor
 
 from hotswap.error_boundary import said
 from hotswap.errors import DeviceLost
+
+_LOST = "a worker of vLLM's has ended: so does the server"
 
 
 class Workers:
@@ -35,6 +37,10 @@ class Workers:
         with self._alive():
             return _result(self._executor.sample_tokens(masks))
 
+    def when_lost(self, tell: Callable[[str], object]) -> None:
+        """`tell` is called once, on any thread, when one has ended: with why."""
+        self._executor.register_failure_callback(lambda: tell(_LOST))
+
     @contextmanager
     def _alive(self) -> Iterator[None]:
         try:
@@ -43,9 +49,7 @@ class Workers:
             try:
                 self._executor.check_health()
             except Exception:
-                raise DeviceLost(
-                    f"a worker of vLLM's has ended ({said(error)}): so does the server"
-                ) from error
+                raise DeviceLost(f"{_LOST} ({said(error)})") from error
             raise
 
 
