@@ -21,7 +21,7 @@ from hotswap.engine.failures import Failures
 from hotswap.engine.inbox import Inbox
 from hotswap.engine.latencies import Latencies
 from hotswap.engine.message_handler import MessageHandler
-from hotswap.engine.messages import Cancel, Drain, Lost, Message, Stop, Sync
+from hotswap.engine.messages import Cancel, Drain, Message, Stop, Sync
 from hotswap.engine.outbox import Outbox
 from hotswap.engine.queue_limits import QueueLimits
 from hotswap.engine.queues import Queues
@@ -208,8 +208,6 @@ class Engine:
     def _read_messages(self, *, wait: bool) -> None:
         messages = list(self._inbox.read(wait=wait))
         for message in messages:
-            if isinstance(message, Lost):
-                raise DeviceLost(message.reason)
             self._handler.handle(message)
         if messages:
             self._publish()

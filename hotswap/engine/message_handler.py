@@ -18,6 +18,7 @@ from hotswap.engine.latencies import Latencies
 from hotswap.engine.messages import (
     Cancel,
     Drain,
+    Lost,
     Message,
     Stop,
     Submit,
@@ -31,6 +32,7 @@ from hotswap.engine.sums import Sums
 from hotswap.engine.ticket import Accepted
 from hotswap.error_boundary import error_boundary
 from hotswap.errors import (
+    DeviceLost,
     HotswapError,
     InternalError,
     PromptTooLong,
@@ -92,10 +94,12 @@ class MessageHandler:
         self.is_ending = False
 
     def handle(self, message: Message) -> None:
-        """Act on a message. One that fails concerns nobody but its sender."""
+        """Act on a message. One that fails concerns its sender; DeviceLost all."""
         try:
             with error_boundary(InternalError):
                 self._handle(message)
+        except DeviceLost:
+            raise
         except HotswapError as error:
             log.error("message failed %s", type(message).__name__, exc_info=error)
             if isinstance(message, Submit):
@@ -117,6 +121,8 @@ class MessageHandler:
                     self._changes.take_up(name)  # whoever waited is refused
             case Stop():
                 self.is_ending = True
+            case Lost(reason):
+                raise DeviceLost(reason)
             case _:
                 self._changes.handle(message)
 
