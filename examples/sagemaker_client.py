@@ -20,7 +20,7 @@ runtime = boto3.client(
     aws_secret_access_key="none",
 )
 (model,) = json.load(urllib.request.urlopen(f"{URL}/ping"))
-messages = [{"role": "user", "content": "What is the capital of France?"}]
+messages = [{"role": "user", "content": "Name the capital of France."}]
 body = {"messages": messages, "max_tokens": 24, "temperature": 0, "stream": True}
 for adapter in ("pirate", model):  # the model's own name is the base
     answer = runtime.invoke_endpoint_with_response_stream(

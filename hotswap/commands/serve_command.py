@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hotswap import config, options, start
-from hotswap.app_choice import app_module
+from hotswap.app_choice import chosen_app
 from hotswap.commands.flag import add_flag, set_keys
 from hotswap.commands.heavy import heavy
 from hotswap.commands.serve_flags import FLAGS, GROUPS
 from hotswap.djl_config.model_store import SAGEMAKER_STORE
 from hotswap.errors import StartFailed
 from hotswap.logs.setup import set_up, writes_json
-from hotswap.model import model_path
-from hotswap.model.vllm.versions import check_version
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +58,6 @@ def _serve(settings: config.Config, begun_s: float) -> int:
     # What a start makes stays: to look through it again and again is a tenth of it.
     gc.disable()
     with start.ready(settings) as bound:
-        name = app_module(settings)
-        is_echo = settings.model.path == model_path.ECHO
-        app = importlib.import_module(name) if is_echo else heavy(name)
+        app = chosen_app(settings, heavy)
         serve = importlib.import_module("hotswap.serve")
         return int(serve.run(app.build, settings, bound, begun_s))
-
-
-def _vllm_app() -> Any:
-    """Raises StartFailed where vLLM is not as it is needed."""
-    check_version()
-    try:
-        return heavy("hotswap.vllm_app")
-    except ImportError as error:  # one that lacks a part, or another's library
-        raise StartFailed(f"--executor vllm: vLLM cannot be loaded: {error}") from error

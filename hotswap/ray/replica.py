@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import importlib
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -11,7 +10,7 @@ from litestar import Litestar
 from ray import serve
 
 from hotswap import start
-from hotswap.app_choice import app_module
+from hotswap.app_choice import chosen_app
 from hotswap.config import Config
 from hotswap.logs.setup import set_up
 from hotswap.ray.front import REPLICA, App, Message, Receive, Send
@@ -29,8 +28,7 @@ class Replica:
         self._held = ExitStack()
         self._held.enter_context(start.checked(settings))
         start.model_folder(settings)
-        module = importlib.import_module(app_module(settings))
-        self._application: Litestar = module.build(settings)
+        self._application: Litestar = chosen_app(settings).build(settings)
         server = self._application.state.server
         self._publisher = Publisher(server, server.executor["max_batch"])
         gc.collect()

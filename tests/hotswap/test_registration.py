@@ -12,6 +12,7 @@ from hotswap.adapters.origin import Origin
 from hotswap.api.shared import registration
 from hotswap.errors import BadRequest
 from hotswap.library.orders import Registered, Registration, Update
+from hotswap.sharing.sharing import Alone
 
 
 class FakeLibrary:
@@ -43,6 +44,7 @@ class FakeEngine:
 @dataclass
 class FakeServer:
     engine: FakeEngine = field(default_factory=FakeEngine)
+    sharing: Alone = field(default_factory=Alone)
     library: FakeLibrary = field(default_factory=FakeLibrary)
     names: tuple[str, ...] = ("tiny",)
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hotswap import app
+from hotswap import app, served_model
 from hotswap.adapters.file_names import CONFIG_FILE
 from hotswap.errors import StartFailed
 from scheduler import BASE, Mode, Scheduler, Step
@@ -94,7 +94,7 @@ def test_a_mixed_step_holds_so_many_adapters(
                 seen.append(len(decision.rows.keys() - {BASE}))
             return decision
 
-    monkeypatch.setattr(app, "Scheduler", Watched)
+    monkeypatch.setattr(served_model, "Scheduler", Watched)
     configured = settings(
         model_folder, directory, policy="fcfs-mixed", lora={"max_loras": option}
     )
