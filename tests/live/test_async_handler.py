@@ -79,7 +79,8 @@ def test_a_coroutines_parts_are_streamed(coroutines: httpx.Client) -> None:
     ("what", "message"),
     [
         ("wait", "within 1 s"),
-        ("block", "within 1 s"),
+        # What hangs in C is given up by an exception that no tracer may see.
+        pytest.param("block", "within 1 s", marks=pytest.mark.alone),
         ("loop", "within 1 s"),
         ("exit", "3"),
         ("stops", "agenerate"),
