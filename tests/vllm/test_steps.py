@@ -19,7 +19,7 @@ from hotswap.sampling_params import SamplingParams
 from tests import tiny
 from tests.hotswap.test_sent_back import PROMPT, WAYS, sampled
 from tests.vllm.asking import answers, merged, named
-from tests.vllm.fixtures import CONTEXT, KV_TOKENS, Served
+from tests.vllm.fixtures import CONTEXT, HEAD_DIM, KV_TOKENS, Served
 from tests.vllm.test_answers import NAMES, PROMPTS, ask
 
 # Greedy: the random numbers of vLLM and of our own sampler are not the same.
@@ -168,3 +168,10 @@ async def test_logits_that_are_no_numbers_fail_their_jobs_alone(llama: Served) -
 
     assert after[0].tokens == right[0].tokens
     assert executor.weights.checksum() == golden
+
+
+def test_what_a_token_of_kv_takes_is_what_the_model_says(llama: Served) -> None:
+    config = llama.base().config
+    numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * HEAD_DIM
+
+    assert llama.executor.memory.kv_token_bytes == 4 * numbers

@@ -6,7 +6,7 @@ scheduler and its loop are not used after that.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,8 @@ def _engine_args(wanted: Wanted) -> EngineArgs:
 def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
     workers = Workers(core.model_executor, wanted.tensor_parallel)
     cache = config.cache_config
-    _check_kv(core.model_executor.get_kv_cache_specs(), wanted.name)
+    specs = core.model_executor.get_kv_cache_specs()
+    _check_kv(specs, wanted.name)
     dtype = config.model_config.dtype
     assert isinstance(dtype, torch.dtype)
     layout = checkpoint_layout(wanted.folder, wanted.skeleton, dtype, wanted.name)
@@ -161,7 +162,7 @@ def _started(wanted: Wanted, core: EngineCore, config: VllmConfig) -> Started:
             loaded_bytes=sum(each.golden_bytes for each in placed),
             packed_bytes=sum(each.golden_bytes for each in placed),
             slot_bytes=slot_bytes,
-            kv_token_bytes=max(1, (budget // 4) // max(1, blocks * block)),
+            kv_token_bytes=sum(_token_bytes(each) for each in specs),
             context=wanted.context,
             can_leave=False,
             host_bytes=free_host_bytes() // 2,
@@ -197,6 +198,11 @@ def _check_kv(specs: Sequence[Any], name: str) -> None:
                 f"model {name}: its KV is {type(spec).__name__}: jobs of it can be "
                 "neither parked nor shared here"
             )
+
+
+def _token_bytes(specs: Mapping[str, Any]) -> int:
+    """Of KV, in one worker's layers."""
+    return sum(spec.page_size_bytes // spec.block_size for spec in specs.values())
 
 
 def _check_placed(
