@@ -2,6 +2,7 @@
 the same bits whoever is beside it."""
 
 from array import array
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from tests.hotswap.attention_jobs import BLOCKS, JOBS, tables, wanted
 SOURCE = Path(module.__file__).with_name("block_attention.c")
 SHAPES = [(4, 2, 8, 8), (9, 3, 20, 24), (1, 1, 16, 16), (7, 1, 5, 40)]
 WINDOWS = [None, 5, 16, 150]
+DTYPES = [torch.float32, torch.bfloat16]
+Shape = tuple[int, int, int, int]
 Drawn = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 pytestmark = needs_compiler
@@ -36,19 +39,21 @@ def native() -> BlockAttention:
     return found
 
 
-def drawn(tokens: int, shape: tuple[int, int, int, int], seed: int) -> Drawn:
+def drawn(
+    tokens: int, shape: Shape, seed: int, dtype: torch.dtype = torch.float32
+) -> Drawn:
     heads, kv_heads, dim, value_dim = shape
     generator = torch.Generator().manual_seed(seed)
 
     def one(count: int, width: int) -> torch.Tensor:
-        return torch.randn(tokens, count, width, generator=generator)
+        return torch.randn(tokens, count, width, generator=generator).to(dtype)
 
     return one(heads, dim), one(kv_heads, dim), one(kv_heads, value_dim)
 
 
-def arena(shape: tuple[int, int, int, int]) -> BlockArena:
+def arena(shape: Shape, dtype: torch.dtype = torch.float32) -> BlockArena:
     """What nobody wrote, or others did, is nonsense that spoils whatever it meets."""
-    made = BlockArena(BLOCKS, *shape[1:])
+    made = BlockArena(BLOCKS, *shape[1:], dtype)
     made.keys.fill_(torch.nan)
     made.values.fill_(torch.nan)
     return made
@@ -68,13 +73,15 @@ def attended(
 def holds(
     native: BlockAttention,
     jobs: list[tuple[int, int, str, int]],
-    shape: tuple[int, int, int, int],
+    shape: Shape,
     window: int | None,
     seed: int,
+    *,
+    dtype: torch.dtype,
 ) -> None:
-    where, places = arena(shape), tables(jobs, seed)
+    where, places = arena(shape, dtype), tables(jobs, seed)
     held = [
-        drawn(before + tokens, shape, seed + n)
+        drawn(before + tokens, shape, seed + n, dtype)
         for n, (before, tokens, *_) in enumerate(jobs)
     ]
     for (before, *_), table, own in zip(jobs, places, held, strict=True):
@@ -96,7 +103,11 @@ def holds(
     for (row, tokens, before, table), own in zip(parts, held, strict=True):
         rows = slice(row, row + tokens)
         expected = wanted(q[rows], own[1], own[2], before, window)
-        torch.testing.assert_close(found[rows], expected, atol=1e-5, rtol=1e-4)
+        if dtype is torch.float32:
+            torch.testing.assert_close(found[rows], expected, atol=1e-5, rtol=1e-4)
+        else:  # the same, rounded once
+            expected = expected.to(dtype)
+            torch.testing.assert_close(found[rows], expected, atol=1e-5, rtol=2**-7)
         for n in range(tokens):
             block, offset = divmod(before + n, BLOCK)
             keys[table[block], ..., offset] = k[row + n]
@@ -106,24 +117,32 @@ def holds(
 
 
 @settings(deadline=None, max_examples=60)
-@given(JOBS, st.sampled_from(SHAPES), st.sampled_from(WINDOWS), st.integers(0, 999))
+@given(
+    JOBS,
+    st.sampled_from(SHAPES),
+    st.sampled_from(WINDOWS),
+    st.integers(0, 999),
+    st.sampled_from(DTYPES),
+)
 def test_each_token_sees_its_own_job_and_no_block_of_others(
     jobs: list[tuple[int, int, str, int]],
-    shape: tuple[int, int, int, int],
+    shape: Shape,
     window: int | None,
     seed: int,
+    dtype: torch.dtype,
 ) -> None:
     found = block_attention()
     assert found is not None
-    holds(found, jobs, shape, window, seed)
+    holds(found, jobs, shape, window, seed, dtype=dtype)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_long_contexts_are_seen_whole(
-    native: BlockAttention, window: int | None
+    native: BlockAttention, window: int | None, dtype: torch.dtype
 ) -> None:
     jobs = [(700, 1, "scattered", 0), (300, 40, "in order", 1)]
-    holds(native, jobs, SHAPES[0], window, 3)
+    holds(native, jobs, SHAPES[0], window, 3, dtype=dtype)
 
 
 @settings(deadline=None, max_examples=30)
@@ -131,15 +150,16 @@ def test_long_contexts_are_seen_whole(
     st.lists(st.integers(1, 300), min_size=1, max_size=6, unique=True),
     st.sampled_from(SHAPES),
     st.sampled_from(WINDOWS),
+    st.sampled_from(DTYPES),
 )
 def test_a_tokens_bits_do_not_depend_on_who_is_beside_it_or_where_chunks_end(
-    cuts: list[int], shape: tuple[int, int, int, int], window: int | None
+    cuts: list[int], shape: Shape, window: int | None, dtype: torch.dtype
 ) -> None:
     native = block_attention()
     assert native is not None
-    own, other = drawn(301, shape, 1), drawn(301, shape, 2)
+    own, other = drawn(301, shape, 1, dtype), drawn(301, shape, 2, dtype)
     table, others = array("i", range(40, 60)), array("i", range(20))
-    alone = [arena(shape), arena(shape)]
+    alone = [arena(shape, dtype), arena(shape, dtype)]
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -162,7 +182,7 @@ def test_a_tokens_bits_do_not_depend_on_who_is_beside_it_or_where_chunks_end(
 
 def test_what_is_no_number_in_one_job_stays_in_it(native: BlockAttention) -> None:
     shape = SHAPES[0]
-    where, (q, k, v) = BlockArena(4, *shape[1:]), drawn(40, shape, 0)
+    where, (q, k, v) = BlockArena(4, *shape[1:], torch.float32), drawn(40, shape, 0)
     k[3] = v[5] = torch.nan
     parts = [(0, 20, 0, array("i", [3, 1])), (20, 20, 0, array("i", [0, 2]))]
 
@@ -194,10 +214,9 @@ def test_a_table_that_is_too_short_or_names_no_block_reads_nothing(
 def test_vectors_of_every_width_compute_the_same(lanes: int, tmp_path: Path) -> None:
     native = BlockAttention(compiled(SOURCE, tmp_path, LANES=lanes))
 
-    for shape in SHAPES:
-        for window in WINDOWS:
-            jobs = [(40, 20, "scattered", 0), (20, 1, "one gap", 0)]
-            holds(native, jobs, shape, window, lanes)
+    jobs = [(40, 20, "scattered", 0), (20, 1, "one gap", 0)]
+    for shape, window, dtype in product(SHAPES, WINDOWS, DTYPES):
+        holds(native, jobs, shape, window, lanes, dtype=dtype)
     module._try(native)
 
 

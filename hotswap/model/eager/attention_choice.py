@@ -10,6 +10,7 @@ from hotswap.model.eager.attention import Attention, Segment
 from hotswap.model.eager.kv import KV
 from hotswap.model.machine.block_attention import (
     BLOCK,
+    KV_DTYPES,
     BlockArena,
     BlockAttention,
     Layout,
@@ -18,9 +19,6 @@ from hotswap.model.machine.block_attention import (
 from hotswap.model.network.rows import BLOCK_TOKENS
 
 assert BLOCK == BLOCK_TOKENS
-# Of bfloat16 half the tokens fit into as much memory, and nothing is gathered: 16 rows
-# of 400 tokens take 47 ms instead of 62, a prompt of 256 tokens 181 instead of 235.
-_HELD = (torch.float32, torch.bfloat16)
 
 
 class StepAttention(Protocol):
@@ -52,7 +50,7 @@ class AttentionKV(Protocol):
 def attention_for(dtype: torch.dtype, device: torch.device, blocks: int) -> AttentionKV:
     """The fastest for rows of that type, with room for so many blocks."""
     native = block_attention() if device.type == "cpu" else None
-    if native is None or dtype not in _HELD:
+    if native is None or dtype not in KV_DTYPES:
         return TorchKV(device, blocks)
     return BlockKV(native, blocks)
 
@@ -72,9 +70,8 @@ class TorchKV:
 
 
 class BlockKV:
-    """By `native`, which computes in float32: what comes in bfloat16 is held so, too,
-    exactly. The arena of a layer is made at its first write, because only the model
-    knows its shape."""
+    """By `native`. The arena of a layer is made at its first write, because only the
+    model knows its shape."""
 
     def __init__(self, native: BlockAttention, blocks: int) -> None:
         self.native, self._blocks = native, blocks
@@ -92,7 +89,8 @@ class BlockKV:
         """For keys and values [tokens, kv_heads, head_dim]."""
         made = self._arenas.get(layer)
         if made is None:
-            made = BlockArena(self._blocks, k.shape[1], k.shape[2], v.shape[2])
+            _, kv_heads, dim = k.shape
+            made = BlockArena(self._blocks, kv_heads, dim, v.shape[2], k.dtype)
             self._arenas[layer] = made
         return made
 
@@ -114,7 +112,7 @@ class _BlockStep:
         return self._kv.native.attend(
             self._kv.arena(layer, k, v),
             self._layout,
-            (q.float(), k.float(), v.float()),
+            (q, k, v),
             scaling=q.shape[-1] ** -0.5 if scaling is None else scaling,
             window=window,
-        ).to(q.dtype)
+        )

@@ -16,7 +16,11 @@ from hotswap.model.eager.batched_lora import BatchedLora
 from hotswap.model.eager.linear import Linear
 from hotswap.model.eager.ragged_batch import Inputs
 from hotswap.model.machine.kernels import Kernels
-from hotswap.model.machine.row_operations import RowOperations, row_operations
+from hotswap.model.machine.row_operations import (
+    ROW_DTYPES,
+    RowOperations,
+    row_operations,
+)
 from hotswap.model.network.operations import AttentionShape, Pointwise
 
 
@@ -45,7 +49,7 @@ class EagerOperations:
         self._like = like
         self._lora = lora
         self._kernels = kernels
-        is_ours = like.dtype is torch.float32 and like.device.type == "cpu"
+        is_ours = like.dtype in ROW_DTYPES and like.device.type == "cpu"
         self._rows = row_operations() if is_ours else None
 
     def step(self, inputs: Inputs) -> EagerStep:

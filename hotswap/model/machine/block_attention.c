@@ -6,7 +6,9 @@ comes of the values likewise; nothing is gathered, nothing summed across a vecto
 
 Softmax goes along in chunks of positions (FlashAttention, Dao et al. 2022) that begin
 at the same positions for all. So a token's result depends on its own query and what it
-sees alone: not on the tokens beside it, their number, the threads. */
+sees alone: not on the tokens beside it, their number, the threads.
+
+Keys and values are float32 or (not `is_wide`) bfloat16; all else is float32. */
 
 #include <math.h>
 
@@ -20,12 +22,13 @@ sees alone: not on the tokens beside it, their number, the threads. */
 
 typedef struct {
     const float *q; /* [rows, heads, dim] */
-    const float *keys, *values;
+    const char *keys, *values;
     float *out;
     const int *tables; /* blocks of all jobs, one's behind another's */
     long dim, wide;    /* of queries and keys; of values, in whole BLOCKs */
     long heads, kv_heads, window, q_row; /* `q_row`: numbers from a row to the next */
     float scaling;
+    int is_wide;
 } Attention;
 
 /* Some tokens of one job: rows of the step, positions, where its table begins. */
@@ -42,15 +45,18 @@ typedef struct {
 } Tile;
 
 /* sums[n][BLOCK] += what `count` numbers of each a[n] make of rows of BLOCK numbers.
-   Asks for what is read next, a line of each with every number. */
-INLINE void multiply(const int n, const float *const *a, const float *b, long stride,
-                     long count, Floats *sums, const float *next, const float *then) {
+   Asks for what is read next, a row of each with every number. */
+INLINE void multiply(const int n, const int is_wide, const float *const *a, const char *b,
+                     long stride, long count, Floats *sums, const char *next,
+                     const char *then) {
+    const int bytes = is_wide ? 4 * BLOCK : 2 * BLOCK;
     for (long i = 0; i < count; i++) {
         Floats row[VECTORS];
-        if (next) __builtin_prefetch(next + i * BLOCK);
-        if (then) __builtin_prefetch(then + i * BLOCK);
+        if (next) __builtin_prefetch(next + i * bytes);
+        if (then) __builtin_prefetch(then + i * bytes);
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) row[v] = load(b + i * stride + v * LANES, LANES);
+        for (int v = 0; v < VECTORS; v++)
+            row[v] = get(b, i * stride + v * LANES, LANES, is_wide);
 #pragma GCC unroll 6
         for (int q = 0; q < n; q++) {
             Floats own = all(a[q][i]);
@@ -62,13 +68,13 @@ INLINE void multiply(const int n, const float *const *a, const float *b, long st
 }
 
 /* Of the BLOCK positions from `first` on; what a query does not see is -inf. */
-INLINE void scores_of_block(const Attention *p, const int n, Tile *t, const float *keys,
-                            long first, long at, const float *next,
-                            const float *then) {
+INLINE void scores_of_block(const Attention *p, const int n, const int is_wide, Tile *t,
+                            const char *keys, long first, long at, const char *next,
+                            const char *then) {
     Floats sums[MOST * VECTORS];
 #pragma GCC unroll 24
     for (int i = 0; i < n * VECTORS; i++) sums[i] = (Floats){};
-    multiply(n, t->q, keys, BLOCK, p->dim, sums, next, then);
+    multiply(n, is_wide, t->q, keys, BLOCK, p->dim, sums, next, then);
 #pragma GCC unroll 6
     for (int q = 0; q < n; q++)
 #pragma GCC unroll 4
@@ -106,22 +112,23 @@ INLINE float soften(Tile *t, int q, long width) {
 }
 
 /* The chunk of positions from `start` on, one tile. */
-INLINE void attend_chunk(const Attention *p, const int n, Tile *t, const int *table,
-                         long head, long start) {
+INLINE void attend_chunk(const Attention *p, const int n, const int is_wide, Tile *t,
+                         const int *table, long head, long start) {
     long limit = t->position[n - 1] + 1;
     long end = start + CHUNK < limit ? start + CHUNK : limit;
     long blocks = (end - start + BLOCK - 1) / BLOCK;
-    const float *keys[CHUNK / BLOCK + 1], *values[CHUNK / BLOCK];
+    const char *keys[CHUNK / BLOCK + 1], *values[CHUNK / BLOCK];
+    const int bytes = is_wide ? 4 : 2;
     for (long b = 0; b < blocks; b++) {
         long place = table[start / BLOCK + b] * p->kv_heads + head;
-        keys[b] = p->keys + place * p->dim * BLOCK;
-        values[b] = p->values + place * p->wide * BLOCK;
+        keys[b] = p->keys + place * p->dim * BLOCK * bytes;
+        values[b] = p->values + place * p->wide * BLOCK * bytes;
     }
     keys[blocks] = 0;
     /* A decoding row waits for memory; tiles of a prompt find a chunk in the cache. */
     const int ahead = n < MOST;
     for (long b = 0; b < blocks; b++)
-        scores_of_block(p, n, t, keys[b], start + b * BLOCK, b * BLOCK,
+        scores_of_block(p, n, is_wide, t, keys[b], start + b * BLOCK, b * BLOCK,
                         ahead ? keys[b + 1] : 0, ahead ? values[b] : 0);
     float factor[MOST];
     for (int q = 0; q < n; q++) factor[q] = soften(t, q, blocks * BLOCK);
@@ -138,8 +145,8 @@ INLINE void attend_chunk(const Attention *p, const int n, Tile *t, const int *ta
             long seen = end - start - b * BLOCK;
             const float *weights[MOST];
             for (int q = 0; q < n; q++) weights[q] = t->scores[q] + b * BLOCK;
-            multiply(n, weights, values[b] + c, p->wide, seen < BLOCK ? seen : BLOCK,
-                     sums, 0, 0);
+            multiply(n, is_wide, weights, values[b] + c * bytes, p->wide,
+                     seen < BLOCK ? seen : BLOCK, sums, 0, 0);
         }
 #pragma GCC unroll 6
         for (int q = 0; q < n; q++)
@@ -149,15 +156,19 @@ INLINE void attend_chunk(const Attention *p, const int n, Tile *t, const int *ta
     }
 }
 
+#define ATTEND(n)                                                                        \
+    p->is_wide ? attend_chunk(p, n, 1, t, table, head, start)                            \
+               : attend_chunk(p, n, 0, t, table, head, start)
+
 static void attend_tile(const Attention *p, int n, Tile *t, const int *table, long head,
                         long start) {
     switch (n) {
-    case 1: attend_chunk(p, 1, t, table, head, start); break;
-    case 2: attend_chunk(p, 2, t, table, head, start); break;
-    case 3: attend_chunk(p, 3, t, table, head, start); break;
-    case 4: attend_chunk(p, 4, t, table, head, start); break;
-    case 5: attend_chunk(p, 5, t, table, head, start); break;
-    default: attend_chunk(p, MOST, t, table, head, start);
+    case 1: ATTEND(1); break;
+    case 2: ATTEND(2); break;
+    case 3: ATTEND(3); break;
+    case 4: ATTEND(4); break;
+    case 5: ATTEND(5); break;
+    default: ATTEND(MOST);
     }
 }
 
@@ -203,28 +214,35 @@ static void attend_piece(const Attention *p, Piece piece, long head) {
     }
 }
 
+INLINE void write_key(const char *key, char *column, long dim, const int bytes) {
+    for (long i = 0; i < dim; i++)
+        memcpy(column + i * BLOCK * bytes, key + i * bytes, bytes);
+}
+
 /* Keys and values of a step's rows into the blocks: `to` is block * BLOCK + offset. */
-void kv_write(const float *k, const float *v, float *keys, float *values, const int *to,
+void kv_write(const char *k, const char *v, char *keys, char *values, const int *to,
               long rows, long k_row, long v_row, long kv_heads, long dim, long v_dim,
-              long wide, int threads) {
+              long wide, int is_wide, int threads) {
+    const int bytes = is_wide ? 4 : 2;
 #pragma omp parallel for schedule(static, BLOCK) num_threads(threads) if (rows > BLOCK)
     for (long row = 0; row < rows; row++)
         for (long head = 0; head < kv_heads; head++) {
             long place = to[row] / BLOCK * kv_heads + head, offset = to[row] % BLOCK;
-            const float *key = k + row * k_row + head * dim;
-            float *column = keys + place * dim * BLOCK + offset;
-            for (long i = 0; i < dim; i++) column[i * BLOCK] = key[i];
-            memcpy(values + (place * BLOCK + offset) * wide,
-                   v + row * v_row + head * v_dim, 4 * v_dim);
+            const char *key = k + (row * k_row + head * dim) * bytes;
+            char *column = keys + (place * dim * BLOCK + offset) * bytes;
+            is_wide ? write_key(key, column, dim, 4) : write_key(key, column, dim, 2);
+            memcpy(values + (place * BLOCK + offset) * wide * bytes,
+                   v + (row * v_row + head * v_dim) * bytes, v_dim * bytes);
         }
 }
 
 /* Mutates out [rows, heads, wide]. */
-void attend(const float *q, float *keys, float *values, float *out, const int *tables,
-            const Piece *pieces, long count, long q_row, long heads, long kv_heads,
-            long dim, long wide, float scaling, long window, int threads) {
-    const Attention p = {q,    keys,  values,   out,    tables, dim,
-                         wide, heads, kv_heads, window, q_row,  scaling};
+void attend(const float *q, const char *keys, const char *values, float *out,
+            const int *tables, const Piece *pieces, long count, long q_row, long heads,
+            long kv_heads, long dim, long wide, float scaling, long window, int is_wide,
+            int threads) {
+    const Attention p = {q,     keys,     values, out,   tables,  dim,    wide,
+                         heads, kv_heads, window, q_row, scaling, is_wide};
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (long n = count * kv_heads - 1; n >= 0; n--)
         attend_piece(&p, pieces[n / kv_heads], n % kv_heads);

@@ -25,6 +25,8 @@ _SOURCE = Path(__file__).with_name("block_attention.c")
 _ADDRESS, _COUNT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 BLOCK = 16  # tokens, as in block_attention.c
 _PIECE = 16  # tokens of a prompt that a thread takes at once
+_IS_WIDE = {torch.bfloat16: 0, torch.float32: 1}  # as in block_attention.c
+KV_DTYPES = frozenset(_IS_WIDE)
 
 
 Part = tuple[int, int, int, "array[int]"]
@@ -53,15 +55,17 @@ class Layout:
 
 
 class BlockArena:
-    """The keys and values of one layer, float32: [blocks, kv heads, dim, BLOCK]
-    and [blocks, kv heads, BLOCK, dim of values in whole BLOCK]."""
+    """The keys and values of one layer, in `dtype`, of KV_DTYPES: [blocks, kv heads,
+    dim, BLOCK] and [blocks, kv heads, BLOCK, dim of values in whole BLOCK]."""
 
-    def __init__(self, blocks: int, kv_heads: int, dim: int, value_dim: int) -> None:
+    def __init__(
+        self, blocks: int, kv_heads: int, dim: int, value_dim: int, dtype: torch.dtype
+    ) -> None:
         self.value_dim = value_dim
         wide = -(-value_dim // BLOCK) * BLOCK
         # Zeros: what is never written is multiplied by nothing, and has to be a number.
-        self.keys = torch.zeros(blocks, kv_heads, dim, BLOCK)
-        self.values = torch.zeros(blocks, kv_heads, BLOCK, wide)
+        self.keys = torch.zeros(blocks, kv_heads, dim, BLOCK, dtype=dtype)
+        self.values = torch.zeros(blocks, kv_heads, BLOCK, wide, dtype=dtype)
 
     @property
     def token_bytes(self) -> int:
@@ -69,16 +73,16 @@ class BlockArena:
 
 
 class BlockAttention:
-    """Everything is float32. Any number of threads gives the same bits, and a token
-    those that it would have alone."""
+    """Computes in float32. Any number of threads gives the same bits, and a token those
+    that it would have alone."""
 
     def __init__(self, native: ctypes.CDLL) -> None:
         self._write, self._attend = native.kv_write, native.attend
-        self._write.argtypes = [*[_ADDRESS] * 5, *[_COUNT] * 7, _INT]
+        self._write.argtypes = [*[_ADDRESS] * 5, *[_COUNT] * 7, _INT, _INT]
         self._attend.argtypes = [
             *([_ADDRESS] * 6),
             *([_COUNT] * 6),
-            *(ctypes.c_float, _COUNT, _INT),
+            *(ctypes.c_float, _COUNT, _INT, _INT),
         ]
         self._write.restype = self._attend.restype = None
 
@@ -92,8 +96,10 @@ class BlockAttention:
         window: int | None,
     ) -> Tensor:
         """[tokens, heads, dim of values] from queries, keys and values [tokens, heads,
-        dim]. Writes keys and values to the arena."""
-        q, k, v = map(_by_rows, qkv)
+        dim], all in the arena's type. Writes keys and values to the arena."""
+        dtype = arena.keys.dtype
+        assert all(x.dtype is dtype for x in qkv)
+        q, k, v = map(_by_rows, (qkv[0].float(), *qkv[1:]))
         rows, heads, dim = q.shape
         kv_heads, value_dim = v.shape[1:]
         blocks, *own = arena.keys.shape
@@ -105,15 +111,17 @@ class BlockAttention:
         keys, values = arena.keys.data_ptr(), arena.values.data_ptr()
         self._write(
             *(k.data_ptr(), v.data_ptr(), keys, values, layout.to.ctypes.data),
-            *(rows, k.stride(0), v.stride(0), kv_heads, dim, value_dim, wide, threads),
+            *(rows, k.stride(0), v.stride(0), kv_heads, dim, value_dim, wide),
+            *(_IS_WIDE[dtype], threads),
         )
         out = q.new_empty(rows, heads, wide)
         self._attend(
             *(q.data_ptr(), keys, values, out.data_ptr()),
             *(layout.table.ctypes.data, layout.pieces.ctypes.data, layout.count),
-            *(q.stride(0), heads, kv_heads, dim, wide, scaling, window or 0, threads),
+            *(q.stride(0), heads, kv_heads, dim, wide, scaling, window or 0),
+            *(_IS_WIDE[dtype], threads),
         )
-        return out if wide == value_dim else out[..., :value_dim]
+        return out[..., :value_dim].to(dtype)
 
 
 @cache
@@ -130,7 +138,6 @@ def block_attention() -> BlockAttention | None:
 
 def _by_rows(x: Tensor) -> Tensor:
     """Itself, or a copy, the heads of a row one behind another."""
-    assert x.dtype is torch.float32
     return x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous()
 
 
@@ -138,14 +145,16 @@ def _try(made: BlockAttention) -> None:
     """Raises AssertionError if it computes otherwise than torch."""
     random = torch.Generator().manual_seed(0)
     tokens, heads, kv_heads, dim = 21, 6, 2, 20
-    arena = BlockArena(3, kv_heads, dim, dim)
     q, k, v = (
         torch.randn(tokens, count, dim, generator=random)
         for count in (heads, kv_heads, kv_heads)
     )
-    layout = Layout([(0, tokens, 0, array("i", [2, 0]))])
-    found = made.attend(arena, layout, (q, k, v), scaling=0.3, window=None)
     query, key, value = (x.transpose(0, 1)[None] for x in (q, k, v))
     wanted = sdpa(query, key, value, is_causal=True, scale=0.3, enable_gqa=True)
     wanted = wanted[0].transpose(0, 1)
-    assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    layout = Layout([(0, tokens, 0, array("i", [2, 0]))])
+    for dtype, off in ((torch.float32, 1e-4), (torch.bfloat16, 5e-2)):
+        arena = BlockArena(3, kv_heads, dim, dim, dtype)
+        given = (q.to(dtype), k.to(dtype), v.to(dtype))
+        found = made.attend(arena, layout, given, scaling=0.3, window=None)
+        assert torch.allclose(found.float(), wanted, rtol=off, atol=off)

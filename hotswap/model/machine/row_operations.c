@@ -1,4 +1,5 @@
-/* What a decoder does to each row between its products: norm and rotation. */
+/* What a decoder does to each row between its products: norm and rotation. Rows are
+   float32 or (not `is_wide`) bfloat16; all is computed in float32. */
 
 #include <math.h>
 
@@ -6,51 +7,62 @@
 
 #define FEW (1 << 14) /* numbers: one thread has done them before another has begun */
 
-INLINE void norm_row(const float *x, const void *weight, float *y, long width, float eps,
-                     const int is_wide) {
+INLINE void norm_row(const void *x, const void *weight, void *y, long at, long width,
+                     float eps, const int is_wide, const int is_weight_wide) {
     Floats sum = {};
     for (long i = 0; i < width; i += LANES) {
         long lanes = width - i < LANES ? width - i : LANES;
-        Floats v = load(x + i, lanes);
+        Floats v = get(x, at + i, lanes, is_wide);
         sum = fused(v, v, sum);
     }
     Floats scale = all(1 / sqrtf(total(sum) / width + eps));
     for (long i = 0; i < width; i += LANES) {
         long lanes = width - i < LANES ? width - i : LANES;
-        Floats w = is_wide ? load((const float *)weight + i, lanes)
-                           : widened((const uint16_t *)weight + i, lanes);
-        store(y + i, load(x + i, lanes) * scale * w, lanes);
+        Floats v = get(x, at + i, lanes, is_wide) * scale;
+        if (!is_wide) v = rounded(v); /* as transformers' */
+        put(y, at + i, v * get(weight, i, lanes, is_weight_wide), lanes, is_wide);
     }
 }
 
-/* y = x / sqrt(mean(x^2) + eps) * weight, rows of `width`; the weight is float32 or
-   bfloat16. */
-void rms_norm(const float *x, const void *weight, float *y, long rows, long width,
-              float eps, int is_wide, int threads) {
+/* y = x / sqrt(mean(x^2) + eps) * weight, rows of `width`; the weight may be bfloat16
+   where the rows are float32. */
+void rms_norm(const void *x, const void *weight, void *y, long rows, long width,
+              float eps, int is_wide, int is_weight_wide, int threads) {
 #pragma omp parallel for num_threads(threads) if (rows * width > FEW)
     for (long row = 0; row < rows; row++)
-        if (is_wide)
-            norm_row(x + row * width, weight, y + row * width, width, eps, 1);
+        if (!is_wide)
+            norm_row(x, weight, y, row * width, width, eps, 0, 0);
+        else if (is_weight_wide)
+            norm_row(x, weight, y, row * width, width, eps, 1, 1);
         else
-            norm_row(x + row * width, weight, y + row * width, width, eps, 0);
+            norm_row(x, weight, y, row * width, width, eps, 1, 0);
+}
+
+INLINE void rotate_head(void *x, long low, const void *cos, const void *sin, long at,
+                        long half, const int is_wide) {
+    for (long i = 0; i < half; i += LANES) {
+        long lanes = half - i < LANES ? half - i : LANES, high = low + half;
+        Floats a = get(x, low + i, lanes, is_wide), b = get(x, high + i, lanes, is_wide);
+        Floats turned = get(sin, at + i, lanes, is_wide);
+        Floats other = get(sin, at + half + i, lanes, is_wide);
+        Floats first = a * get(cos, at + i, lanes, is_wide);
+        Floats second = b * get(cos, at + half + i, lanes, is_wide);
+        put(x, low + i, fused(b, turned, first), lanes, is_wide);
+        put(x, high + i, fused(a, other, second), lanes, is_wide);
+    }
 }
 
 /* x cos + rotate_half(x) sin in place, of the first `heads` of a row of `stride`
    numbers; sin with the sign of its first half turned. cos and sin are [rows, dim]. */
-void rotate(float *x, const float *cos, const float *sin, long rows, long stride,
-            long heads, long dim, int threads) {
-    long half = dim / 2;
+void rotate(void *x, const void *cos, const void *sin, long rows, long stride,
+            long heads, long dim, int is_wide, int threads) {
 #pragma omp parallel for num_threads(threads) if (rows * heads * dim > FEW)
     for (long row = 0; row < rows; row++)
         for (long head = 0; head < heads; head++) {
-            float *low = x + row * stride + head * dim, *high = low + half;
-            const float *c = cos + row * dim, *s = sin + row * dim;
-            for (long i = 0; i < half; i += LANES) {
-                long lanes = half - i < LANES ? half - i : LANES;
-                Floats a = load(low + i, lanes), b = load(high + i, lanes);
-                Floats turned = load(s + i, lanes), other = load(s + half + i, lanes);
-                store(low + i, fused(b, turned, a * load(c + i, lanes)), lanes);
-                store(high + i, fused(a, other, b * load(c + half + i, lanes)), lanes);
-            }
+            long low = row * stride + head * dim, at = row * dim;
+            if (is_wide)
+                rotate_head(x, low, cos, sin, at, dim / 2, 1);
+            else
+                rotate_head(x, low, cos, sin, at, dim / 2, 0);
         }
 }

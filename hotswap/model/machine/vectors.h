@@ -48,6 +48,25 @@ INLINE Floats widened(const uint16_t *from, long lanes) {
 }
 INLINE void store(float *to, Floats v, long lanes) { memcpy(to, &v, 4 * lanes); }
 
+/* To the nearest bfloat16, of two the even one. What is no number stays none. */
+INLINE Floats rounded(Floats v) {
+    Words bits = (Words)v, near = bits + 0x7fff + (bits >> 16 & 1);
+    Words kept = (near & (Words)(v == v)) | ((bits | 0x400000) & (Words)(v != v));
+    return (Floats)(kept & 0xffff0000);
+}
+/* Numbers from `at` on, float32 or (not `is_wide`) bfloat16. */
+INLINE Floats get(const void *from, long at, long lanes, const int is_wide) {
+    return is_wide ? load((const float *)from + at, lanes)
+                   : widened((const uint16_t *)from + at, lanes);
+}
+INLINE void put(void *to, long at, Floats v, long lanes, const int is_wide) {
+    Halves half = __builtin_convertvector((Words)rounded(v) >> 16, Halves);
+    if (is_wide)
+        store((float *)to + at, v, lanes);
+    else
+        memcpy((uint16_t *)to + at, &half, 2 * lanes);
+}
+
 /* a * b + c, rounded once where the CPU can. */
 INLINE Floats fused(Floats a, Floats b, Floats c) {
 #if LANES == 16 && defined(__AVX512F__)
