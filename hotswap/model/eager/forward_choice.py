@@ -22,7 +22,7 @@ from hotswap.model.eager.operations import EagerOperations
 from hotswap.model.eager.per_sequence import PerSequence
 from hotswap.model.eager.ragged_batch import RaggedBatch
 from hotswap.model.machine.kernels import kernels_for
-from hotswap.model.machine.segmented import Segmented, segmented
+from hotswap.model.machine.segmented import ROW_DTYPES, Segmented, segmented
 from hotswap.model.network.llama import Llama
 from hotswap.model.network.loaded import Loaded, mixes_jobs
 from hotswap.model.network.probes import KV_TOKENS, Probes
@@ -163,7 +163,7 @@ def _replaced(loaded: Loaded) -> tuple[BatchedLora, list[Linear]]:
 
 
 def _native(dtype: torch.dtype, device: torch.device) -> Segmented | None:
-    is_ours = dtype is torch.float32 and device.type == "cpu"
+    is_ours = dtype in ROW_DTYPES and device.type == "cpu"
     return segmented() if is_ours else None
 
 

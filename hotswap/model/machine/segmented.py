@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 _SOURCE = Path(__file__).with_name("segmented.c")
 _ADDRESS, _COUNT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 _NONE, _SILU, _MUL = range(3)  # as in segmented.c
+_TYPES = {  # of rows, of factors; likewise
+    (torch.bfloat16, torch.bfloat16): 0,
+    (torch.float32, torch.bfloat16): 1,
+    (torch.float32, torch.float32): 2,
+}
+ROW_DTYPES = frozenset(rows for rows, _ in _TYPES)
 _ROWS = 6  # likewise: rows that share what is read of an adapter
 
 Part = tuple[int, int, int, int]
@@ -87,30 +93,29 @@ class StackedFactors:
 
     def __init__(self, a: Tensor, b: Tensor) -> None:
         assert a.dtype is b.dtype
-        assert a.dtype in (torch.float32, torch.bfloat16)
         assert a.is_contiguous()
         assert b.is_contiguous()
-        self.columns, self.out = a.shape[1], b.shape[1]
-        self._held, is_wide = (a, b), a.dtype is torch.float32
-        addresses = a.data_ptr(), b.data_ptr()
-        self._told = _Factors(*addresses, self.columns, self.out, is_wide)
+        self.columns, self.out, self.dtype = a.shape[1], b.shape[1], a.dtype
+        self._held = a, b
+        self._told = _Factors(a.data_ptr(), b.data_ptr(), self.columns, self.out)
         self.address = ctypes.addressof(self._told)
 
 
 class _Factors(ctypes.Structure):
     _fields_ = (
         *((name, _ADDRESS) for name in ("a", "b")),
-        *((name, _COUNT) for name in ("in", "out", "is_wide")),
+        *((name, _COUNT) for name in ("in", "out")),
     )
 
 
 class Segmented:
-    """Rows are float32, factors that or bfloat16. Any number of threads gives the same
-    bits, and a row those that it would have alone."""
+    """Rows are float32 or bfloat16, factors of their type or bfloat16; sums float32,
+    rounded once. Any number of threads gives the same bits, and a row those that it
+    would have alone."""
 
     def __init__(self, native: ctypes.CDLL) -> None:
         self._add = native.lora_add
-        self._add.argtypes = [*[_ADDRESS] * 5, _INT, _INT]
+        self._add.argtypes = [*[_ADDRESS] * 5, _INT, _INT, _INT]
         self._add.restype = None
 
     def add(
@@ -149,18 +154,18 @@ class Segmented:
     ) -> Tensor:
         assert x.shape == (rows.rows, factors.columns)
         assert y.shape == (rows.rows, factors.out)
-        assert x.dtype is y.dtype is torch.float32
+        assert x.dtype is y.dtype
         assert y.is_contiguous()
         # Held until the call is over, where they are copies
         x, address = x.contiguous(), None
         if other is not None:
             assert other.shape == y.shape
-            assert other.dtype is torch.float32
+            assert other.dtype is y.dtype
             other = other.contiguous()
             address = other.data_ptr()
         self._add(
             *(x.data_ptr(), y.data_ptr(), address, factors.address, rows.address),
-            *(then, torch.get_num_threads()),
+            *(_TYPES[x.dtype, factors.dtype], then, torch.get_num_threads()),
         )
         return y
 
@@ -181,7 +186,7 @@ def _try(made: Segmented) -> None:
     """Raises AssertionError if it computes otherwise than torch."""
     random = torch.Generator().manual_seed(0)
     x, a, b, y, other = (
-        torch.randn(*shape, generator=random)
+        torch.randn(*shape, generator=random).bfloat16().float()
         for shape in ((9, 70), (9, 70), (9, 75), (9, 75), (9, 75))
     )
     places = Places(
@@ -189,17 +194,18 @@ def _try(made: Segmented) -> None:
     )
     owners = ("b", "b", "", "a", "b", "b", "a", "b", "b")
     rows = Segments([places.of(owner) for owner in owners])
-    a, b = a.bfloat16(), b.bfloat16()
     wanted = y.clone()
     for row, owner in enumerate(owners):
         for start, stop, first, last in places.of(owner):
-            ours, theirs = a[start:stop].float(), b[start:stop, first:last].float()
-            wanted[row, first:last] += x[row] @ ours.t() @ theirs
-    for dtype in (torch.bfloat16, torch.float32):
-        factors = StackedFactors(a.to(dtype), b.to(dtype))
+            wanted[row, first:last] += (
+                x[row] @ a[start:stop].t() @ b[start:stop, first:last]
+            )
+    for (dtype, of_factors), off in zip(_TYPES, (1e-2, 1e-4, 1e-4), strict=True):
+        x, y, other = x.to(dtype), y.to(dtype), other.to(dtype)
+        given = x, StackedFactors(a.to(of_factors), b.to(of_factors)), rows
         for found, right in (
-            (made.add(y.clone(), x, factors, rows), wanted),
-            (made.add_silu(y.clone(), x, factors, rows), silu(wanted)),
-            (made.add_mul(y.clone(), x, factors, rows, other), wanted * other),
+            (made.add(y.clone(), *given), wanted),
+            (made.add_silu(y.clone(), *given), silu(wanted)),
+            (made.add_mul(y.clone(), *given, other), wanted * other),
         ):
-            assert torch.allclose(found, right, rtol=1e-4, atol=1e-4)
+            assert torch.allclose(found.float(), right.float(), rtol=off, atol=off)
