@@ -48,10 +48,20 @@ class Layout:
                 block, offset = divmod(place, BLOCK)
                 to.append(blocks[block] * BLOCK + offset)
             table.extend(blocks[: -(-(position + tokens) // BLOCK)])
-        self.rows, self.count = len(to), len(pieces)
+        self.rows = len(to)
         self.lowest, self.highest = min(table), max(table)
-        self.pieces = np.array(pieces, np.int32)
-        self.table, self.to = np.array(table, np.int32), np.array(to, np.int32)
+        # What lies at the addresses, for as long as this does
+        self._held = [np.array(each, np.int32) for each in (table, to, pieces)]
+        addresses = (each.ctypes.data for each in self._held)
+        self._told = _Layout(*addresses, len(to), len(pieces))
+        self.address = ctypes.addressof(self._told)
+
+
+class _Layout(ctypes.Structure):
+    _fields_ = (
+        *((name, _ADDRESS) for name in ("tables", "to", "pieces")),
+        *((name, _COUNT) for name in ("rows", "count")),
+    )
 
 
 class BlockArena:
@@ -61,15 +71,25 @@ class BlockArena:
     def __init__(
         self, blocks: int, kv_heads: int, dim: int, value_dim: int, dtype: torch.dtype
     ) -> None:
-        self.value_dim = value_dim
         wide = -(-value_dim // BLOCK) * BLOCK
         # Zeros: what is never written is multiplied by nothing, and has to be a number.
         self.keys = torch.zeros(blocks, kv_heads, dim, BLOCK, dtype=dtype)
         self.values = torch.zeros(blocks, kv_heads, BLOCK, wide, dtype=dtype)
+        self.blocks, self.shape = blocks, (kv_heads, dim, value_dim)
+        addresses = self.keys.data_ptr(), self.values.data_ptr()
+        self._told = _Arena(*addresses, *self.shape, wide, _IS_WIDE[dtype])
+        self.address = ctypes.addressof(self._told)
 
     @property
     def token_bytes(self) -> int:
         return (self.keys[0].nbytes + self.values[0].nbytes) // BLOCK
+
+
+class _Arena(ctypes.Structure):
+    _fields_ = (
+        *((name, _ADDRESS) for name in ("keys", "values")),
+        *((n, _COUNT) for n in ("kv_heads", "dim", "value_dim", "wide", "is_wide")),
+    )
 
 
 class BlockAttention:
@@ -77,14 +97,13 @@ class BlockAttention:
     that it would have alone."""
 
     def __init__(self, native: ctypes.CDLL) -> None:
-        self._write, self._attend = native.kv_write, native.attend
-        self._write.argtypes = [*[_ADDRESS] * 5, *[_COUNT] * 7, _INT, _INT]
+        self._attend = native.attend
         self._attend.argtypes = [
             *([_ADDRESS] * 6),
-            *([_COUNT] * 6),
-            *(ctypes.c_float, _COUNT, _INT, _INT),
+            *([_COUNT] * 5),
+            *(ctypes.c_float, _INT),
         ]
-        self._write.restype = self._attend.restype = None
+        self._attend.restype = None
 
     def attend(
         self,
@@ -97,31 +116,21 @@ class BlockAttention:
     ) -> Tensor:
         """[tokens, heads, dim of values] from queries, keys and values [tokens, heads,
         dim], all in the arena's type. Writes keys and values to the arena."""
-        dtype = arena.keys.dtype
-        assert all(x.dtype is dtype for x in qkv)
-        q, k, v = map(_by_rows, (qkv[0].float(), *qkv[1:]))
+        q, k, v = map(_by_rows, qkv)
         rows, heads, dim = q.shape
-        kv_heads, value_dim = v.shape[1:]
-        blocks, *own = arena.keys.shape
-        assert own == [kv_heads, dim, BLOCK]
+        assert q.dtype is k.dtype is v.dtype is arena.keys.dtype
+        assert (*k.shape[1:], v.shape[2]) == arena.shape
+        assert (v.shape[1], dim) == arena.shape[:2]
         assert rows == len(k) == len(v) == layout.rows
-        assert 0 <= layout.lowest <= layout.highest < blocks
-        assert (k.shape[1], value_dim) == (kv_heads, arena.value_dim)
-        threads, wide = torch.get_num_threads(), arena.values.shape[-1]
-        keys, values = arena.keys.data_ptr(), arena.values.data_ptr()
-        self._write(
-            *(k.data_ptr(), v.data_ptr(), keys, values, layout.to.ctypes.data),
-            *(rows, k.stride(0), v.stride(0), kv_heads, dim, value_dim, wide),
-            *(_IS_WIDE[dtype], threads),
-        )
-        out = q.new_empty(rows, heads, wide)
+        assert 0 <= layout.lowest <= layout.highest < arena.blocks
+        out = q.new_empty(rows, heads, v.shape[2])
         self._attend(
-            *(q.data_ptr(), keys, values, out.data_ptr()),
-            *(layout.table.ctypes.data, layout.pieces.ctypes.data, layout.count),
-            *(q.stride(0), heads, kv_heads, dim, wide, scaling, window or 0),
-            *(_IS_WIDE[dtype], threads),
+            *(q.data_ptr(), k.data_ptr(), v.data_ptr(), out.data_ptr()),
+            *(arena.address, layout.address),
+            *(q.stride(0), k.stride(0), v.stride(0)),
+            *(heads, window or 0, scaling, torch.get_num_threads()),
         )
-        return out[..., :value_dim].to(dtype)
+        return out
 
 
 @cache

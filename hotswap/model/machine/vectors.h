@@ -28,16 +28,24 @@ typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
 
 INLINE Floats all(float x) { return x - (Floats){}; } /* x + 0 is not always x */
 
+/* `lanes` of LANES numbers, mostly all: then it is one instruction, and else a call. */
+INLINE void copy(void *to, const void *from, long lanes, const int bytes) {
+    if (lanes == LANES)
+        memcpy(to, from, LANES * bytes);
+    else
+        memcpy(to, from, lanes * bytes);
+}
+
 /* The first `lanes`; the rest is zero. */
 INLINE Floats load(const float *from, long lanes) {
     Floats v = {};
-    memcpy(&v, from, 4 * lanes);
+    copy(&v, from, lanes, 4);
     return v;
 }
 /* Of bfloat16: each is the upper half of a float32. */
 INLINE Floats widened(const uint16_t *from, long lanes) {
     Halves half = {};
-    memcpy(&half, from, 2 * lanes);
+    copy(&half, from, lanes, 2);
 #if LANES == 16 && defined(__AVX512F__) /* GCC makes five instructions of one here */
     return (Floats)((Words)_mm512_cvtepu16_epi32((__m256i)half) << 16);
 #elif LANES == 8 && defined(__AVX2__)
@@ -46,7 +54,7 @@ INLINE Floats widened(const uint16_t *from, long lanes) {
     return (Floats)(__builtin_convertvector(half, Words) << 16);
 #endif
 }
-INLINE void store(float *to, Floats v, long lanes) { memcpy(to, &v, 4 * lanes); }
+INLINE void store(float *to, Floats v, long lanes) { copy(to, &v, lanes, 4); }
 
 /* To the nearest bfloat16, of two the even one. What is no number stays none. */
 INLINE Floats rounded(Floats v) {
@@ -64,7 +72,7 @@ INLINE void put(void *to, long at, Floats v, long lanes, const int is_wide) {
     if (is_wide)
         store((float *)to + at, v, lanes);
     else
-        memcpy((uint16_t *)to + at, &half, 2 * lanes);
+        copy((uint16_t *)to + at, &half, lanes, 2);
 }
 
 /* a * b + c, rounded once where the CPU can. */
