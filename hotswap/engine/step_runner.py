@@ -35,6 +35,7 @@ class _InAir:
     sequences: list[Sequence]  # that take part; some may leave meanwhile
     launched_at: float
     swap: Swap | None  # that it needed
+    has_loaded: bool  # see `Outcome`
 
 
 class StepRunner:
@@ -124,7 +125,7 @@ class StepRunner:
             log.info(
                 "swap resident=%s %s why=%r", weights.resident, swap, step.plan.why
             )
-        launched_at = self._clock()
+        stacked, launched_at = self._executor.stacked, self._clock()
         for sequence in sequences:
             sequence.times.begin(launched_at)
         try:
@@ -134,7 +135,9 @@ class StepRunner:
             self.land_all()
             self._fail(step, sequences, error)
             return False
-        self._in_air.append(_InAir(launched, sequences, launched_at, swap))
+        has_loaded = not self._executor.stacked <= stacked
+        made = _InAir(launched, sequences, launched_at, swap, has_loaded)
+        self._in_air.append(made)
         return True
 
     def land_all(self) -> None:
@@ -167,6 +170,7 @@ class StepRunner:
             swap=in_air.swap,
             finished=frozenset(job for job, piece in pieces.items() if piece.finish),
             warm=self._executor.weights.warm,
+            has_loaded=in_air.has_loaded,
         )
         self._report(in_air, outcome, pieces)
         for sequence, failure in failed:

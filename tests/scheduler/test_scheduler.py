@@ -207,3 +207,21 @@ def test_an_outcome_teaches_the_costs_of_its_step_and_of_its_swap() -> None:
         0.02, rel=0.01
     )
     assert it.costs.swap_s(warm=False) == pytest.approx(0.5, rel=0.01)
+
+
+def test_a_step_that_took_adapters_in_teaches_nothing_of_its_shape() -> None:
+    it = scheduler(Merge("a"))
+    it.submit(job(0, "a"))
+    step = decided(it)
+    before = it.costs.step_s(step.shape)
+
+    done = Outcome(
+        seconds=9.0,
+        swap=None,
+        finished=frozenset(),
+        warm=frozenset("a"),
+        has_loaded=True,
+    )
+    it.report(step, done, now=1.0)
+
+    assert it.costs.step_s(step.shape) == before

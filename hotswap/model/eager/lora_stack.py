@@ -20,12 +20,13 @@ of bfloat16 the factors are that, too, half the bytes to read, while that is exa
 all of them: of float32 files a strong adapter would lose more than merging does.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Set
 
 import torch
 from torch.nn import functional as F
 
-from hotswap.adapters.factors import factors
+from hotswap.adapters.factors import factors, largest
 from hotswap.adapters.generation import Generation
 from hotswap.errors import MixFailed
 from hotswap.model.eager.lora_mapping import LoraMapping, Rank
@@ -152,7 +153,7 @@ class LoraStack:
         for rows, *both in made:
             a, b = (factor.to(dtype) for factor in both)
             # Zero times infinity is no number, and B is multiplied for others' rows.
-            if not bool(a.isfinite().all() and b.isfinite().all()):
+            if not (math.isfinite(largest(a)) and math.isfinite(largest(b))):
                 raise MixFailed(generation.key, "its factors are not finite")
             own = slice(start, start := start + a.shape[0])
             self._a[own] = a
@@ -178,8 +179,9 @@ class LoraStack:
     def _set(self, ranks: tuple[Rank, ...]) -> None:
         """Let the rows in use be theirs, and the other ones zero that are computed."""
         used, size = len(ranks), stacked_size(len(ranks))
-        self._a[used:size] = 0
-        self._b[used:size] = 0
+        if used < size:
+            self._a[used:size] = 0
+            self._b[used:size] = 0
         if ranks != self._ranks:  # what was packed is out of date
             self.owners, self._ranks = tuple(owner for owner, *_ in ranks), ranks
             self._places = self._mapping.places(ranks, self._bounds)
@@ -188,10 +190,14 @@ class LoraStack:
 
     def _type_for(self, made: Iterable[torch.Tensor]) -> torch.dtype:
         """The one with fewer bits if that loses nothing of these, nor of the others."""
-        is_free = not self.owners or self._a.dtype is self._dtype
-        if is_free and all(torch.equal(x, x.to(self._dtype).to(x)) for x in made):
-            return self._dtype
-        return self._mapping.dtype
+        fewer, own = self._dtype, self._mapping.dtype
+        is_free = not self.owners or self._a.dtype is fewer
+        if fewer is not own and is_free:
+            is_exact = (
+                x.dtype is fewer or torch.equal(x, x.to(fewer).to(x)) for x in made
+            )
+            return fewer if all(is_exact) else own
+        return own
 
     def _reserve(self, rows: int, columns: int, dtype: torch.dtype) -> None:
         if rows <= self._a.shape[0] and self._a.dtype is dtype:

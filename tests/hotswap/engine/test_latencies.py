@@ -1,11 +1,15 @@
 """How long clients waited is told with an answer's last token, and as histograms."""
 
+from collections.abc import Sequence
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotswap.engine.latencies import BOUNDS, Histogram, Latencies
+from hotswap.model.network.rows import Row
 from scheduler import Mode
-from tests.engines import Start, submit
+from tests.engines import NAMES, Start, submit, text_of
 from tests.fake_blocks import FakeFlight
 from tests.fakes import FakeExecutor
 
@@ -90,3 +94,27 @@ async def test_a_job_is_told_of_swaps_in_its_own_time_alone(start: Start) -> Non
 
     assert swaps == [1, 0, 1]
     assert engine.latencies.all_swaps.swaps == 2
+
+
+class Stacking(Timed):
+    """It takes an adapter in for a hundred seconds, and forgets none."""
+
+    stacked = frozenset[str]()
+
+    def launch(self, rows: Sequence[Row], *, mixed: bool) -> FakeFlight:
+        keys = {row.generation.key for row in rows if row.generation}
+        self.now += 100.0 * len(keys - self.stacked)
+        self.stacked |= keys
+        return super().launch(rows, mixed=mixed)
+
+
+async def test_what_it_took_to_take_an_adapter_in_is_not_what_steps_cost(
+    start: Start,
+) -> None:
+    model = Stacking(finish_after=40)
+    engine = await start(model, "fcfs-mixed", clock=lambda: model.now)
+    for name in NAMES:
+        await text_of(submit(engine, name, tokens=40))
+
+    costs = engine.status.costs
+    assert costs["mixed_step_1_s"] == pytest.approx(1.0, rel=0.01)
