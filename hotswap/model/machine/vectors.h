@@ -56,19 +56,21 @@ INLINE Floats widened(const uint16_t *from, long lanes) {
 }
 INLINE void store(float *to, Floats v, long lanes) { copy(to, &v, lanes, 4); }
 
-/* To the nearest bfloat16, of two the even one. What is no number stays none. */
-INLINE Floats rounded(Floats v) {
-    Words bits = (Words)v, near = bits + 0x7fff + (bits >> 16 & 1);
-    Words kept = (near & (Words)(v == v)) | ((bits | 0x400000) & (Words)(v != v));
-    return (Floats)(kept & 0xffff0000);
+/* The nearest bfloat16 in the upper half, of two the even one; the rest is not zero. */
+INLINE Words nearest(Floats v) {
+    Words bits = (Words)v, nan = (Words)(v != v);
+    bits += ((bits >> 16) & 1) + 0x7fff;
+    return (bits & ~nan) | (0x7fc00000u & nan);
 }
+INLINE Floats rounded(Floats v) { return (Floats)(nearest(v) & 0xffff0000u); }
+
 /* Numbers from `at` on, float32 or (not `is_wide`) bfloat16. */
 INLINE Floats get(const void *from, long at, long lanes, const int is_wide) {
     return is_wide ? load((const float *)from + at, lanes)
                    : widened((const uint16_t *)from + at, lanes);
 }
 INLINE void put(void *to, long at, Floats v, long lanes, const int is_wide) {
-    Halves half = __builtin_convertvector((Words)rounded(v) >> 16, Halves);
+    Halves half = __builtin_convertvector(nearest(v) >> 16, Halves);
     if (is_wide)
         store((float *)to + at, v, lanes);
     else

@@ -151,13 +151,6 @@ void pack(const uint16_t *w, uint16_t *packed, long in, long out, int threads) {
             }
 }
 
-/* The nearest bfloat16 in the upper half, of two the even one; the rest is not zero. */
-INLINE Words rounded(Floats v) {
-    Words bits = (Words)v, nan = (Words)(v != v);
-    bits += ((bits >> 16) & 1) + 0x7fff;
-    return (bits & ~nan) | (0x7fc00000u & nan);
-}
-
 INLINE void merge_tile(const int columns, const uint16_t *golden, const float *a,
                        const float *b, float scale, uint16_t *out, long rank) {
     Floats sums[2 * MOST];
@@ -174,8 +167,8 @@ INLINE void merge_tile(const int columns, const uint16_t *golden, const float *a
 #pragma GCC unroll 16
     for (int k = 0; k < columns; k++) {
         Words both = words(golden + k * BLOCK);
-        Words low = rounded(lower(both) + scale * sums[2 * k]);
-        Words high = rounded(upper(both) + scale * sums[2 * k + 1]);
+        Words low = nearest(lower(both) + scale * sums[2 * k]);
+        Words high = nearest(upper(both) + scale * sums[2 * k + 1]);
         both = (low >> 16) | (high & 0xffff0000u);
         memcpy(out + k * BLOCK, &both, sizeof both);
     }
