@@ -122,7 +122,7 @@ class Accounts:
     ) -> None:
         """Take in what a step took. `set_aside_s`: of the swap budget, for its swap. A
         group that has left since is not charged, nor is a later one of its name."""
-        if not outcome.has_loaded:
+        if not outcome.restacked:
             self._costs.learn_step(step.shape, outcome.seconds)
         generation, swap_s = step.plan.generation, 0.0
         if outcome.swap is not None:

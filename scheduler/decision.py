@@ -87,11 +87,11 @@ class Queued(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the engine measured of a step. `warm`: generations now held by a slot.
-    `has_loaded`: adapters were taken in beside the weights first, so that its seconds
-    are not what steps of its shape take."""
+    `restacked`: adapters were taken in beside the weights first, or left, so that its
+    seconds are not what steps of its shape take."""
 
     seconds: float
     swap: Swap | None
     finished: frozenset[int]
     warm: frozenset[str]
-    has_loaded: bool = False
+    restacked: bool = False

@@ -35,7 +35,7 @@ class _InAir:
     sequences: list[Sequence]  # that take part; some may leave meanwhile
     launched_at: float
     swap: Swap | None  # that it needed
-    has_loaded: bool  # see `Outcome`
+    restacked: bool  # see `Outcome`
 
 
 class StepRunner:
@@ -135,8 +135,8 @@ class StepRunner:
             self.land_all()
             self._fail(step, sequences, error)
             return False
-        has_loaded = not self._executor.stacked <= stacked
-        made = _InAir(launched, sequences, launched_at, swap, has_loaded)
+        restacked = self._executor.stacked != stacked
+        made = _InAir(launched, sequences, launched_at, swap, restacked)
         self._in_air.append(made)
         return True
 
@@ -170,7 +170,7 @@ class StepRunner:
             swap=in_air.swap,
             finished=frozenset(job for job, piece in pieces.items() if piece.finish),
             warm=self._executor.weights.warm,
-            has_loaded=in_air.has_loaded,
+            restacked=in_air.restacked,
         )
         self._report(in_air, outcome, pieces)
         for sequence, failure in failed:

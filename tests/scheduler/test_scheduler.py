@@ -220,7 +220,7 @@ def test_a_step_that_took_adapters_in_teaches_nothing_of_its_shape() -> None:
         swap=None,
         finished=frozenset(),
         warm=frozenset("a"),
-        has_loaded=True,
+        restacked=True,
     )
     it.report(step, done, now=1.0)
 
