@@ -147,7 +147,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=160, help="of each replica")
     parser.add_argument("--seeds", type=int, default=5, help="of two against one")
     parser.add_argument("--machine", choices=("this", "h100-8b"), default="this")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=SIZES, help="none: only two against one"
+    )
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python", end=" ")
     print(f"{platform.python_version()}; virtual seconds; {source(args.machine)}")
