@@ -25,7 +25,7 @@ class Balancer(Protocol):
     def report(self, report: ReplicaReport) -> None: ...
     def choose(self, adapter: str) -> str | None: ...
     def sent(self, adapter: str, replica: str, now: float) -> None: ...
-    def ended(self, replica: str) -> None: ...
+    def finished(self, replica: str, now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class _Fleet:
 
     def end(self, replica: _Replica, now: float) -> None:
         self.jobs -= 1
-        self.balancer.ended(replica.name)
+        self.balancer.finished(replica.name, now)
         if self.is_closed:
             self.arrive(now)
 

@@ -39,7 +39,7 @@ class Told(Affinity):
         super().sent(adapter, replica, now)
         self.places.append(replica)
 
-    def ended(self, replica: str) -> None:
+    def finished(self, replica: str, now: float) -> None:
         self.answered += 1
 
 
