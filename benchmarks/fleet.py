@@ -45,7 +45,7 @@ FULL_SEATFULS = 25  # requests of a server that is full, in seats
 Point = tuple[str, int, Cell, float]
 
 
-def cell_of(name: str, adapters: int) -> Cell:
+def cell_of(name: str, adapters: int, seed: int = 1) -> Cell:
     """Of a server that is full."""
     setup = SETUPS[name]
     return Cell(
@@ -55,24 +55,23 @@ def cell_of(name: str, adapters: int) -> Cell:
         adapters=adapters,
         load=f"closed:{setup.busy}",
         requests=FULL_SEATFULS * setup.max_batch,
+        seed=seed,
         setup=setup,
     )
 
 
 @cache
-def capacity(name: str, adapters: int) -> float:
+def capacity(cell: Cell) -> float:
     """Requests per second that a server answers mixed, which is the better of the two
     with so many adapters, when there is always enough to do."""
-    cell = cell_of(name, adapters)
     outputs = [request.output_tokens for request in make_trace(cell, 0.0).requests]
     return play_alone("fcfs-mixed", cell).tokens_per_s / fmean(outputs)
 
 
 def points(name: str, sizes: Iterable[int]) -> Iterable[Point]:
     """The largest first: two processes are then done at about the same time."""
-    full, setup = capacity(name, ADAPTERS), SETUPS[name]
-    requests = SEATFULS * setup.max_batch
     cell = cell_of(name, ADAPTERS)
+    full, requests = capacity(cell), SEATFULS * cell.setup.max_batch
     for size, load, drifts, balancer in product(
         sorted(sizes, reverse=True), LOADS, (False, True), BALANCERS
     ):
@@ -84,16 +83,16 @@ def points(name: str, sizes: Iterable[int]) -> Iterable[Point]:
 
 def two(name: str, seeds: int, load: str) -> Iterable[Point]:
     """One replica and two, for each balancer and seed, with as much for each to do."""
-    full, setup = capacity(name, 64), SETUPS[name]
-    for seed, balancer, size in product(range(seeds), BALANCERS, (1, 2)):
-        is_closed = load == "closed"
+    for seed, balancer, size in product(range(1, 1 + seeds), BALANCERS, (1, 2)):
+        full = cell_of(name, 64, seed)
+        busy, is_closed = full.setup.busy, load == "closed"
         cell = replace(
-            cell_of(name, 64),
-            load=f"closed:{setup.busy * size}" if is_closed else load,
-            requests=10 * setup.busy * size,
-            seed=1 + seed,
+            full,
+            load=f"closed:{busy * size}" if is_closed else load,
+            requests=10 * busy * size,
         )
-        yield balancer, size, cell, 0.0 if is_closed else float(load) * full * size
+        rate = 0.0 if is_closed else float(load) * capacity(full) * size
+        yield balancer, size, cell, rate
 
 
 def played(point: Point) -> FleetTold:

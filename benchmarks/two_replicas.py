@@ -38,7 +38,7 @@ from benchmarks.cells import tell
 from benchmarks.cores import calibrated, hold_to_cores, machine_s, used_s
 from benchmarks.peers import write_adapters
 from benchmarks.serve import run as ask
-from benchmarks.setups import CPU, KV_TOKENS, RANK, SLOTS, make_scheduler
+from benchmarks.setups import KV_TOKENS, RANK, SLOTS, make_scheduler
 from benchmarks.traces import Trace, arrivals, generate, length
 from hotswap.demo.__main__ import model_file
 from hotswap.model.load import convert_gguf
@@ -51,6 +51,7 @@ from tests.servers import wait_until
 
 NAMES = [f"a{n}" for n in range(64)]
 REPORT_S = 0.5
+PROMPT, OUTPUT = "lognormal:40,0.5,128", "lognormal:24,0.6,96"  # as benchmarks.costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,8 @@ def make_trace(seed: int, replicas: int, clients: int, requests: int) -> Trace:
         adapters=NAMES,
         zipf=1.0,
         stay=0.0,
-        prompt=length(CPU.prompt),
-        output=length(CPU.output),
+        prompt=length(PROMPT),
+        output=length(OUTPUT),
     )
 
 
@@ -161,6 +162,7 @@ def counted(crew: Crew) -> dict[str, float]:
 def deployed(crew: Crew, model: Path, replicas: int) -> None:
     crew.deploy(
         replicas,
+        limit_s=600,
         model={"path": str(model), "dtype": "auto"},
         memory={
             "budget_gb": 7.0,
@@ -210,9 +212,10 @@ def played(crew: Crew, model: Path, seed: int, clients: int, requests: int) -> R
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.two_replicas")
-    parser.add_argument("--clients", type=int, default=64, help="of each replica")
-    parser.add_argument("--requests", type=int, default=320, help="of each replica")
+    parser.add_argument("--clients", type=int, default=32, help="of each replica")
+    parser.add_argument("--requests", type=int, default=128, help="of each replica")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="of the first round")
     args = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}")
     model = convert_gguf(model_file())
@@ -220,7 +223,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root, on_ray():
         crew = Crew(Path(root), model)
         write_adapters(model, crew.directory, NAMES)
-        for seed in range(args.rounds):
+        for seed in range(args.seed, args.seed + args.rounds):
             rounds.append(played(crew, model, seed, args.clients, args.requests))
             told(rounds[-1])
         crew.close()
