@@ -35,7 +35,7 @@ import ray
 
 from benchmarks.answers import percentile
 from benchmarks.cells import tell
-from benchmarks.cores import calibrated, hold_to_cores, machine_s, used_s
+from benchmarks.cores import Mean, calibrated, hold_to_cores, machine_s, used_s
 from benchmarks.peers import write_adapters
 from benchmarks.serve import run as ask
 from benchmarks.setups import KV_TOKENS, RANK, SLOTS, make_scheduler
@@ -45,7 +45,7 @@ from hotswap.model.load import convert_gguf
 from scheduler import Job
 from scheduler.fleet import simulate_fleet
 from scheduler.routing import Router
-from scheduler.simulate import CostTable, Run
+from scheduler.simulate import Run
 from tests.ray.crew import Crew, on_ray
 from tests.servers import wait_until
 
@@ -86,7 +86,7 @@ def make_trace(seed: int, replicas: int, clients: int, requests: int) -> Trace:
     )
 
 
-def simulated(trace: Trace, replicas: int, table: CostTable) -> Row:
+def simulated(trace: Trace, replicas: int, table: Mean) -> Row:
     jobs = jobs_of(trace)
     run = simulate_fleet(
         [make_scheduler("affinity", table, len(jobs)) for _ in range(replicas)],
@@ -96,6 +96,7 @@ def simulated(trace: Trace, replicas: int, table: CostTable) -> Row:
         slots=SLOTS,
         clients=trace.concurrency,
         report_s=REPORT_S,
+        take_s=table.take_s,
     )
     return row(run, trace, replicas, swaps=run.cold + run.built)
 
