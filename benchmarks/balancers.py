@@ -15,7 +15,7 @@ from scheduler.routing.shortest import Shortest
 class Affinity(Router):
     """Ours. It counts by reports and what it has sent since, not by answers."""
 
-    def ended(self, replica: str) -> None:
+    def finished(self, replica: str, now: float) -> None:
         pass
 
 
@@ -33,7 +33,7 @@ class RandomChoice:
     def sent(self, adapter: str, replica: str, now: float) -> None:
         pass
 
-    def ended(self, replica: str) -> None:
+    def finished(self, replica: str, now: float) -> None:
         pass
 
 
@@ -53,7 +53,7 @@ class LeastLoaded:
     def sent(self, adapter: str, replica: str, now: float) -> None:
         self._jobs.put(replica, self._jobs[replica] + 1)
 
-    def ended(self, replica: str) -> None:
+    def finished(self, replica: str, now: float) -> None:
         self._jobs.put(replica, self._jobs[replica] - 1)
 
 
@@ -72,7 +72,7 @@ class Hashed:
     def sent(self, adapter: str, replica: str, now: float) -> None:
         pass
 
-    def ended(self, replica: str) -> None:
+    def finished(self, replica: str, now: float) -> None:
         pass
 
 

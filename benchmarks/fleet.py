@@ -22,35 +22,56 @@ import platform
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from functools import cache
 from itertools import product
 from statistics import fmean
 
 from benchmarks.balancers import BALANCERS
-from benchmarks.cells import Cell, capacity
+from benchmarks.cells import Cell, make_trace
+from benchmarks.cells import play as play_alone
 from benchmarks.fleet_cells import FleetTold, play
 from benchmarks.machines import source
 from benchmarks.router_cost import router_cost
+from benchmarks.setups import CPU, GPU
 
 SIZES = (2, 16, 128, 1000)
 LOADS = (0.8, 1.2)
 FEWER = {128: 4, 1000: 8}  # requests for each replica
 ADAPTERS = 100_000
 DRIFTS = 30
-CLIENTS = 64  # for each replica, of the two against one
+SETUPS = {"this": CPU, "h100-8b": GPU}  # by machine
+SEATFULS = 10  # requests for each replica, in seats
+FULL_SEATFULS = 25  # requests of a server that is full, in seats
 Point = tuple[str, int, Cell, float]
 
 
-def points(name: str, requests: int, sizes: Iterable[int]) -> Iterable[Point]:
-    """The largest first: two processes are then done at about the same time."""
-    cell = Cell(
+def cell_of(name: str, adapters: int, seed: int = 1) -> Cell:
+    """Of a server that is full."""
+    setup = SETUPS[name]
+    return Cell(
         machine=name,
         zipf=1.0,
         stay=0.0,
-        adapters=ADAPTERS,
-        load="closed:64",
-        requests=400,
+        adapters=adapters,
+        load=f"closed:{setup.busy}",
+        requests=FULL_SEATFULS * setup.max_batch,
+        seed=seed,
+        setup=setup,
     )
-    full = capacity(cell)
+
+
+@cache
+def capacity(cell: Cell) -> float:
+    """Requests per second that a server answers mixed, which is the better of the two
+    with so many adapters, when there is always enough to do."""
+    outputs = [request.output_tokens for request in make_trace(cell, 0.0).requests]
+    return play_alone("fcfs-mixed", cell).tokens_per_s / fmean(outputs)
+
+
+def points(name: str, sizes: Iterable[int]) -> Iterable[Point]:
+    """The largest first: two processes are then done at about the same time."""
+    cell = cell_of(name, ADAPTERS)
+    full, requests = capacity(cell), SEATFULS * cell.setup.max_batch
     for size, load, drifts, balancer in product(
         sorted(sizes, reverse=True), LOADS, (False, True), BALANCERS
     ):
@@ -62,18 +83,15 @@ def points(name: str, requests: int, sizes: Iterable[int]) -> Iterable[Point]:
 
 def two(name: str, seeds: int, load: str) -> Iterable[Point]:
     """One replica and two, for each balancer and seed, with as much for each to do."""
-    for seed, balancer, size in product(range(seeds), BALANCERS, (1, 2)):
-        cell = Cell(
-            machine=name,
-            zipf=1.0,
-            stay=0.0,
-            adapters=64,
-            load=f"closed:{CLIENTS * size}" if load == "closed" else load,
-            requests=10 * CLIENTS * size,
-            seed=1 + seed,
+    for seed, balancer, size in product(range(1, 1 + seeds), BALANCERS, (1, 2)):
+        full = cell_of(name, 64, seed)
+        busy, is_closed = full.setup.busy, load == "closed"
+        cell = replace(
+            full,
+            load=f"closed:{busy * size}" if is_closed else load,
+            requests=10 * busy * size,
         )
-        one = replace(cell, load="closed:64", requests=400)
-        rate = 0.0 if load == "closed" else float(load) * capacity(one) * size
+        rate = 0.0 if is_closed else float(load) * capacity(full) * size
         yield balancer, size, cell, rate
 
 
@@ -144,15 +162,16 @@ def against_one(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet")
-    parser.add_argument("--requests", type=int, default=160, help="of each replica")
     parser.add_argument("--seeds", type=int, default=5, help="of two against one")
-    parser.add_argument("--machine", choices=("this", "h100-8b"), default="this")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--machine", choices=SETUPS, default="this")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=SIZES, help="none: only two against one"
+    )
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python", end=" ")
     print(f"{platform.python_version()}; virtual seconds; {source(args.machine)}")
     with ProcessPoolExecutor(2) as pool:
-        rows = fleets(points(args.machine, args.requests, args.sizes), pool)
+        rows = fleets(points(args.machine, args.sizes), pool)
         figures: dict[str, float] = {}
         for load in ("closed", "0.9"):
             figures |= against_one(args.machine, args.seeds, load, pool)

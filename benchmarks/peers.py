@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -54,14 +54,14 @@ WARMUP_SEED, TRIAL_SEED = 1_000_000, 2_000_000
 Start = Callable[..., AbstractContextManager[Server]]
 
 
-def write_adapters(model: Path, into: Path) -> None:
+def write_adapters(model: Path, into: Path, names: Iterable[str] = NAMES) -> None:
     """As large as trained ones: merged into bfloat16 they lose a fifth of their update.
     Of smaller ones most would be rounded away, and ours would serve them mixed."""
     base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
     targets = [f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")]
     config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets)
     wrapped = get_peft_model(base, config, autocast_adapter_dtype=False)
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(names):
         random = torch.Generator().manual_seed(number)
         with torch.no_grad():
             for path, parameter in wrapped.named_parameters():

@@ -25,7 +25,7 @@ class Balancer(Protocol):
     def report(self, report: ReplicaReport) -> None: ...
     def choose(self, adapter: str) -> str | None: ...
     def sent(self, adapter: str, replica: str, now: float) -> None: ...
-    def ended(self, replica: str) -> None: ...
+    def finished(self, replica: str, now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class _Fleet:
 
     def end(self, replica: _Replica, now: float) -> None:
         self.jobs -= 1
-        self.balancer.ended(replica.name)
+        self.balancer.finished(replica.name, now)
         if self.is_closed:
             self.arrive(now)
 
@@ -156,11 +156,13 @@ def simulate_fleet(
     ends: Mapping[int, int] | None = None,
     storage: Storage | None = None,
     report_s: float = 0.5,
+    take_s: float = 0.0,
 ) -> Run:
     """Serve every job of `trace`, in arrival order, and return what happened: times and
     totals of all replicas together, which are called r0, r1 and so on. `clients`, of
     the whole fleet, and `ends` are as in `simulate`. Without `storage` all adapters are
-    in memory everywhere."""
+    in memory everywhere. `take_s`: what a mixed step takes longer for each adapter that
+    those before it had not."""
     run, jobs = Run(keeps_steps=False), list(trace)
     last = {job.id: job.max_tokens for job in jobs}
     last |= {job_id: min(n, last[job_id]) for job_id, n in (ends or {}).items()}
@@ -168,7 +170,12 @@ def simulate_fleet(
     replicas = {
         f"r{n}": _Replica(
             f"r{n}",
-            SimulatedEngine(scheduler, table, run, slots, ranks=ranks, last=last),
+            SimulatedEngine(
+                *(scheduler, table, run, slots),
+                ranks=ranks,
+                last=last,
+                take_s=take_s,
+            ),
         )
         for n, scheduler in enumerate(schedulers)
     }

@@ -15,6 +15,8 @@ from scheduler.decision import Outcome, Step, Swap
 from scheduler.job import BASE, Job
 from scheduler.scheduler import Scheduler
 
+_LINGER = 8  # mixed steps, as in hotswap.model.eager.batched_lora
+
 
 class CostTable(Protocol):
     """What steps and swaps really take."""
@@ -88,6 +90,31 @@ class Slots:
         self.warm = [generation, *others][: self._count]
 
 
+class Stack:
+    """Whose factors lie beside the weights for mixed steps, as the CPU's executor has
+    them: one that a step lacks is taken in first, which takes `take_s`; who was not
+    used for some such steps leaves when a third are so."""
+
+    def __init__(self, take_s: float) -> None:
+        self._take_s = take_s
+        self._used: dict[str, int] = {}  # the last step that had it
+        self._steps = 0
+
+    def taken_s(self, step: Step) -> float:
+        """What of a step's time is for those that come."""
+        if not self._take_s or step.plan.mode is not Mode.MIXED:
+            return 0.0
+        wanted = {job.generation for job, _, _ in step.work} - {BASE}
+        newcomers = len(wanted - self._used.keys())
+        self._steps += 1
+        self._used |= dict.fromkeys(wanted, self._steps)
+        oldest = self._steps - _LINGER
+        kept = {name: at for name, at in self._used.items() if at >= oldest}
+        if 3 * (len(self._used) - len(kept)) >= len(self._used):
+            self._used = kept
+        return self._take_s * newcomers
+
+
 @dataclass(slots=True, kw_only=True)
 class _Flight:
     """A step on the machine, and which of its tokens each job has with it."""
@@ -110,12 +137,14 @@ class SimulatedEngine:
     ranks: Mapping[str, int]
     last: Mapping[int, int]  # tokens after which a job ends
     ahead: bool = False
+    take_s: InitVar[float] = 0.0  # an adapter that the mixed steps before had not
     now: float = 0.0
     air: _Flight | None = None
     held: Slots = field(init=False)
+    stack: Stack = field(init=False)
 
-    def __post_init__(self, slots: int) -> None:
-        self.held = Slots(self.table, slots)
+    def __post_init__(self, slots: int, take_s: float) -> None:
+        self.held, self.stack = Slots(self.table, slots), Stack(take_s)
 
     def step(self, step: Step) -> list[int]:
         """Run a step, or launch it while the one before is in the air, and land that.
@@ -153,7 +182,7 @@ class SimulatedEngine:
 
     def _launch(self, step: Step, wanted: str) -> _Flight:
         swap = self.held.activate(wanted, self.ranks.get(wanted, 0))
-        seconds = self.table.step_s(step.shape)
+        seconds = self.table.step_s(step.shape) + self.stack.taken_s(step)
         swap_s = swap.seconds if swap else 0.0
         begins_at = self.air.ends_at if self.air else self.now
         if self.air is None:

@@ -37,11 +37,12 @@ class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     change: str | None = None
 
 
-def note_of(origin: Origin) -> Note | None:
-    """What to keep of it: nothing of a folder with which nothing was done."""
+def note_of(origin: Origin, passed_over: str | None = None) -> Note | None:
+    """What to keep of it: nothing of a folder with which nothing was done.
+    `passed_over`: the state of the folder whose name a registered one has taken."""
     if origin == Origin(src=origin.src, is_watched=True):
         return None
-    return Note(origin=origin)
+    return Note(origin=origin, gone=None if origin.is_watched else passed_over)
 
 
 class Journal:

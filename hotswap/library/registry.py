@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from msgspec import structs
+
 from hotswap.adapters.generation import Generation
 from hotswap.adapters.origin import Origin
 from hotswap.engine.messages import Message
@@ -106,7 +108,7 @@ class Registry:
         origin = entry.origin
         self._room.check(name, origin)
         said = yield from self._room.agreed(name, origin)
-        note = Note(origin=origin, gone=self._passed_over(name))
+        note = note_of(origin, self._passed_over(name))
         self.journal.write(name, note, is_anew=True)
         self.entries.serve(name, entry, made)
         return Registered(made.key if made else None, said)
@@ -132,7 +134,8 @@ class Registry:
         self._room.check(name, origin)
         said: str | None = yield self._hooks.update(name, origin)
         is_anew = remote is not None or generation is not None
-        self.journal.write(name, note_of(origin), is_anew=is_anew)
+        note = note_of(origin, self._passed_over(name))
+        self.journal.write(name, note, is_anew=is_anew)
         entry = replace(entry, origin=origin)
         if is_anew:
             self.entries.serve(name, entry, generation)
@@ -201,7 +204,7 @@ class Registry:
         if entry is None or entry.origin.is_watched:
             self.journal.keep(name, None)
         elif note is not None:  # a folder that was passed over for a registered one
-            self.journal.keep(name, Note(origin=note.origin))
+            self.journal.keep(name, structs.replace(note, gone=None))
         if entry is not None and entry.origin.is_watched:
             self.entries.retire(name)
         self.entries.forget(name)

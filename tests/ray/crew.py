@@ -66,7 +66,9 @@ class Crew:
     def new_client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60, verify=NO_TLS)
 
-    def deploy(self, replicas: int = 2, **sections: dict[str, Any]) -> None:
+    def deploy(
+        self, replicas: int = 2, *, limit_s: float = 90, **sections: dict[str, Any]
+    ) -> None:
         """As `serve deploy` does: other sections make a rolling update, another number
         alone does not. Returns when so many run."""
         told: dict[str, dict[str, Any]] = {
@@ -97,7 +99,7 @@ class Crew:
         client = _get_global_client()
         assert client is not None
         client.deploy_apps(config)
-        wait_until(lambda: self._is_settled(replicas), limit_s=90)
+        wait_until(lambda: self._is_settled(replicas), limit_s=limit_s)
         wait_until(self.is_up, limit_s=30)
 
     def _is_settled(self, replicas: int) -> bool:

@@ -1,7 +1,9 @@
 """`hotswap deploy` from the command line to the signal, and replicas by queue age."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,14 @@ from tests.servers import NO_TLS, free_port, spawned, wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
+SERVE_PORT = 8000
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
 def make(folder: Path) -> None:
     """An adapter as far as echo looks at it."""
     folder.mkdir(parents=True)
@@ -24,16 +34,21 @@ def make(folder: Path) -> None:
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
 
 
-def test_a_deployment_serves_until_a_signal_and_drains(tmp_path: Path) -> None:
-    make(tmp_path / "adapters" / "pirate")
-    settings, port = tmp_path / "settings.toml", free_port()
+def echo_settings(folder: Path) -> Path:
     sections: dict[str, dict[str, Any]] = {
         "model": {"path": "echo"},
-        "adapters": {"directory": str(tmp_path / "adapters"), "quiet_s": 0.05},
+        "adapters": {"directory": str(folder / "adapters"), "quiet_s": 0.05},
         "deploy": {"cpus": 0.1},
         "log": {"format": "text"},
     }
-    settings.write_text(toml(sections))
+    file = folder / "settings.toml"
+    file.write_text(toml(sections))
+    return file
+
+
+def test_a_deployment_serves_until_a_signal_and_drains(tmp_path: Path) -> None:
+    make(tmp_path / "adapters" / "pirate")
+    settings, port = echo_settings(tmp_path), free_port()
     command = [sys.executable, "-m", "hotswap.cli", "deploy", str(settings)]
     command += ["--port", str(port), "--replicas", "2"]
     with spawned(command, port, tmp_path / "log") as deployed:
@@ -56,6 +71,30 @@ def test_a_deployment_serves_until_a_signal_and_drains(tmp_path: Path) -> None:
 
     assert len(answer.headers[GENERATION]) == 16
     assert answer.json()["choices"][0]["text"] == "Hello"
+
+
+def test_rays_own_command_serves_with_the_front(tmp_path: Path) -> None:
+    """The one in docs/ray.md, on a Ray of its own and on Serve's own port."""
+    make(tmp_path / "adapters" / "pirate")
+    serve = shutil.which("serve", path=Path(sys.executable).parent)
+    assert serve is not None
+    if is_taken(SERVE_PORT):
+        pytest.skip(f"something listens on {SERVE_PORT}")
+    command = [serve, "run", "--address", "local", "hotswap.ray:app"]
+    command += [f"config={echo_settings(tmp_path)}"]
+    with spawned(command, SERVE_PORT, tmp_path / "log") as running:
+        url = f"http://127.0.0.1:{SERVE_PORT}"
+        with httpx.Client(base_url=url, verify=NO_TLS) as client:
+            body = {"model": "pirate", "prompt": "Hello"}
+            wait_until(
+                lambda: client.post("/v1/completions", json=body).status_code == 200
+            )
+            answer = client.post("/v1/completions", json=body)
+        os.kill(running.pid, signal.SIGINT)
+        assert running.wait(60) == 0
+
+    assert answer.headers[REPLICA]
+    assert len(answer.headers.get_list("x-request-id")) == 1  # the front's work
 
 
 def test_what_is_wrong_is_told_before_ray_starts(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Told(Affinity):
         super().sent(adapter, replica, now)
         self.places.append(replica)
 
-    def ended(self, replica: str) -> None:
+    def finished(self, replica: str, now: float) -> None:
         self.answered += 1
 
 
@@ -125,3 +125,16 @@ def test_an_adapter_that_is_not_in_memory_is_read_first() -> None:
     late = [kept.first_token_at[n] - free.first_token_at[n] for n in range(7)]
     assert [round(each) for each in late] == [9, 9, 0, 9, 9, 9, 9]
     assert kept.reads == 6
+
+
+def test_an_adapter_that_mixed_steps_have_not_had_is_taken_in_first() -> None:
+    def first_tokens(take_s: float) -> dict[int, float]:
+        """Half a minute apart; the steps of `b` are enough for `a` to leave."""
+        jobs = [job(n, m, tokens=10, arrival=30.0 * n) for n, m in enumerate("aaba")]
+        mixed = make_scheduler("fcfs-mixed", TABLE, 1000)
+        run = simulate_fleet([mixed], jobs, TABLE, Affinity(), take_s=take_s)
+        return run.first_token_at
+
+    free, taken = first_tokens(0.0), first_tokens(3.0)
+
+    assert [round(taken[n] - free[n]) for n in range(4)] == [3, 0, 3, 3]

@@ -61,6 +61,25 @@ def test_an_unregistered_folder_stays_away_until_its_files_change(desk: Desk) ->
     assert desk.told() == [("adopt", "one", "a")]
 
 
+@pytest.mark.parametrize(
+    "change", [Update(name="one", pin=True), Update(name="one", alias="other")]
+)
+def test_a_folder_whose_name_was_taken_stays_away_whatever_is_asked_for_the_name(
+    desk: Desk, change: Update
+) -> None:
+    make(desk.directory / "one", "b")
+    desk.find("one")
+    desk.register("one", "stock/a", replace=True)
+    desk.library.update(change).result(10)
+
+    desk.library.stop()
+    desk.open()
+    desk.told()
+    desk.find("one")
+
+    assert desk.told() == []
+
+
 def test_a_pin_on_a_folder_survives_a_restart(desk: Desk) -> None:
     make(desk.directory / "one", "a")
     desk.find("one")

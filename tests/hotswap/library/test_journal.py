@@ -1,5 +1,6 @@
 """What was registered is there after a restart, whatever the disk does meanwhile."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -161,6 +162,20 @@ def test_what_was_not_written_is_written_when_it_can_be(desk: Desk) -> None:
 
     wait_until(lambda: path.is_file() and Journal(path).notes == {})
     wait_until(lambda: desk.library.trouble == ())
+
+
+def test_a_folder_that_goes_takes_nothing_else_of_the_note_with_it(desk: Desk) -> None:
+    """What servers that share the journal know a registration by, say."""
+    desk.library.stop()
+    path = desk.directory / JOURNAL_FILE
+    noted = {"origin": {"src": "stock/a"}, "gone": "1", "change": "first"}
+    path.write_text(json.dumps({"one": noted}))
+    desk.open()
+
+    desk.library.gone("one").result(10)
+
+    left = Journal(path).notes["one"]
+    assert (left.gone, left.change) == (None, "first")
 
 
 def test_a_journal_is_written_anew_where_its_directory_is_made_again(

@@ -12,6 +12,7 @@ import pytest
 from hotswap.errors import StartFailed
 from hotswap.library.journal import JOURNAL_FILE
 from hotswap.library.lock import locked, try_lock
+from hotswap.sharing import follower
 from hotswap.sharing.members import FOLDER
 from tests.hotswap.sharing.crew import Crew, make
 from tests.servers import wait_until
@@ -70,7 +71,15 @@ def test_an_expected_generation_is_compared_with_what_any_server_did(
     assert second in late.text
 
 
-def test_a_change_is_compared_with_what_another_has_noted_just_now(crew: Crew) -> None:
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers look at the files when they are asked to, not by themselves."""
+    monkeypatch.setattr(follower, "_EVERY_S", 60.0)
+
+
+def test_a_change_is_compared_with_what_another_has_noted_just_now(
+    idle: None, crew: Crew
+) -> None:
     """A server that has registered and died has told nobody but the journal."""
     note = {"origin": {"src": str(crew.stock / "a")}, "change": "other"}
     (crew.directory / JOURNAL_FILE).write_text(json.dumps({"n": note}))
