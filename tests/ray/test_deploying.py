@@ -96,6 +96,8 @@ def test_rays_own_command_serves_with_the_front(tmp_path: Path) -> None:
                 lambda: client.post("/v1/completions", json=body).status_code == 200
             )
             answer = client.post("/v1/completions", json=body)
+        # A signal that meets Ray's own wait for the replicas may be lost.
+        wait_until(lambda: "is ready at" in (tmp_path / "log").read_text())
         os.kill(running.pid, signal.SIGINT)
         assert running.wait(60) == 0
 
