@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,13 @@ def test_a_deployment_serves_until_a_signal_and_drains(tmp_path: Path) -> None:
         with httpx.Client(base_url=url, verify=NO_TLS) as client:
             seen: set[str] = set()
 
+            def answered(_: int) -> str:
+                return client.get("/health").headers[REPLICA]
+
             def both() -> bool:
-                seen.add(client.get("/health").headers[REPLICA])
+                """Asked at once: one after another would all go to the first."""
+                with ThreadPoolExecutor(8) as pool:
+                    seen.update(pool.map(answered, range(8)))
                 return len(seen) == 2
 
             wait_until(both)
@@ -90,6 +96,8 @@ def test_rays_own_command_serves_with_the_front(tmp_path: Path) -> None:
                 lambda: client.post("/v1/completions", json=body).status_code == 200
             )
             answer = client.post("/v1/completions", json=body)
+        # A signal that meets Ray's own wait for the replicas may be lost.
+        wait_until(lambda: "is ready at" in (tmp_path / "log").read_text())
         os.kill(running.pid, signal.SIGINT)
         assert running.wait(60) == 0
 
