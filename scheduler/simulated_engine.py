@@ -96,14 +96,14 @@ class Stack:
     used for some such steps leaves when a third are so."""
 
     def __init__(self, take_s: float) -> None:
-        self._take_s = take_s
+        self.take_s = take_s
         self._used: dict[str, int] = {}  # the last step that had it
         self._steps = 0
 
-    def taken_s(self, step: Step) -> float:
-        """What of a step's time is for those that come."""
-        if not self._take_s or step.plan.mode is not Mode.MIXED:
-            return 0.0
+    def taken(self, step: Step) -> int:
+        """How many come with a step."""
+        if not self.take_s or step.plan.mode is not Mode.MIXED:
+            return 0
         wanted = {job.generation for job, _, _ in step.work} - {BASE}
         newcomers = len(wanted - self._used.keys())
         self._steps += 1
@@ -112,7 +112,7 @@ class Stack:
         kept = {name: at for name, at in self._used.items() if at >= oldest}
         if 3 * (len(self._used) - len(kept)) >= len(self._used):
             self._used = kept
-        return self._take_s * newcomers
+        return newcomers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +122,7 @@ class _Flight:
     step: Step
     swap: Swap | None
     seconds: float
+    restacked: bool  # see `Outcome`
     ends_at: float
     numbers: list[tuple[Job, int]]
 
@@ -176,13 +177,15 @@ class SimulatedEngine:
             swap=flight.swap,
             finished=frozenset(finished),
             warm=frozenset(self.held.warm),
+            restacked=flight.restacked,
         )
         self.scheduler.report(step, outcome, self.now)
         return finished
 
     def _launch(self, step: Step, wanted: str) -> _Flight:
         swap = self.held.activate(wanted, self.ranks.get(wanted, 0))
-        seconds = self.table.step_s(step.shape) + self.stack.taken_s(step)
+        taken = self.stack.taken(step)
+        seconds = self.table.step_s(step.shape) + taken * self.stack.take_s
         swap_s = swap.seconds if swap else 0.0
         begins_at = self.air.ends_at if self.air else self.now
         if self.air is None:
@@ -191,6 +194,7 @@ class SimulatedEngine:
             step=step,
             swap=swap,
             seconds=seconds,
+            restacked=taken > 0,
             ends_at=begins_at + (seconds + swap_s),
             numbers=[
                 (job, job.generated + 1)

@@ -6,7 +6,7 @@ from benchmarks.balancers import BALANCERS, Affinity
 from benchmarks.cells import Cell, make_jobs, make_trace
 from benchmarks.machines import machine
 from benchmarks.setups import SLOTS, make_scheduler
-from scheduler import Job, Scheduler
+from scheduler import Job, Mode, Scheduler, StepShape
 from scheduler.fleet import Balancer, Storage, simulate_fleet
 from scheduler.routing import ReplicaReport
 from scheduler.simulate import Run, simulate
@@ -128,11 +128,15 @@ def test_an_adapter_that_is_not_in_memory_is_read_first() -> None:
 
 
 def test_an_adapter_that_mixed_steps_have_not_had_is_taken_in_first() -> None:
+    one = StepShape(Mode.MIXED, 1, 1, context_tokens=8)
+
     def first_tokens(take_s: float) -> dict[int, float]:
         """Half a minute apart; the steps of `b` are enough for `a` to leave."""
         jobs = [job(n, m, tokens=10, arrival=30.0 * n) for n, m in enumerate("aaba")]
         mixed = make_scheduler("fcfs-mixed", TABLE, 1000)
         run = simulate_fleet([mixed], jobs, TABLE, Affinity(), take_s=take_s)
+        learned = mixed.costs.step_s(one)
+        assert learned == pytest.approx(TABLE.step_s(one), rel=0.01), "of its shape"
         return run.first_token_at
 
     free, taken = first_tokens(0.0), first_tokens(3.0)
