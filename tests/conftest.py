@@ -1,4 +1,4 @@
-"""Every run of tests: which files begin, and where coverage is not counted.
+"""Every run of tests: names, which files begin, and where coverage is not counted.
 
 No torch here: the scheduler's tests run without it.
 """
@@ -8,6 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+
+_SHORT = 16  # bytes that may be a name
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A file that a test makes may hold the time, and all processes that run tests have
+    to know them by the same names."""
+    return argname if isinstance(val, bytes) and len(val) > _SHORT else None
 
 
 @pytest.hookimpl(trylast=True)
