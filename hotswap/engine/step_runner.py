@@ -125,7 +125,8 @@ class StepRunner:
             log.info(
                 "swap resident=%s %s why=%r", weights.resident, swap, step.plan.why
             )
-        stacked, launched_at = self._executor.stacked, self._clock()
+        stacked = self._executor.stacked if is_mixed else None
+        launched_at = self._clock()
         for sequence in sequences:
             sequence.times.begin(launched_at)
         try:
@@ -135,7 +136,7 @@ class StepRunner:
             self.land_all()
             self._fail(step, sequences, error)
             return False
-        restacked = self._executor.stacked != stacked
+        restacked = is_mixed and self._executor.stacked != stacked
         made = _InAir(launched, sequences, launched_at, swap, restacked)
         self._in_air.append(made)
         return True
