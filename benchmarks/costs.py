@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 from benchmarks.cells import Told
 from benchmarks.demo_model import adapters, load_model
-from benchmarks.setups import BATCH, SLOTS
+from benchmarks.setups import BATCH, SLOTS, jobs_of
 from benchmarks.traces import Trace, arrivals, generate, length
 from benchmarks.watched import KV_TOKENS, RANK, AtSpeed, Watched
 from hotswap.adapters.generation import Generation
@@ -41,7 +41,7 @@ from hotswap.model.network.loaded import Loaded
 from hotswap.sampling_params import SamplingParams
 from hotswap.short_thread import in_short_thread
 from hotswap.tokenizer import Tokenizer
-from scheduler import Costs, Job
+from scheduler import Costs
 from scheduler.simulate import CostTable, simulate
 
 COMPARED = ("fcfs-mixed", "fcfs-merged", "affinity")
@@ -127,18 +127,7 @@ async def _send(engine: Engine, trace: Trace) -> None:
 def on_simulator(trace: Trace, policy: str, costs: Costs, table: CostTable) -> Watched:
     """By `table`; its scheduler starts from `costs`."""
     watched = Watched(policy, _copy(costs))
-    jobs = [
-        Job(
-            id=request.id,
-            generation=request.adapter or "base",
-            prompt_tokens=request.prompt_tokens,
-            max_tokens=request.output_tokens,
-            arrival=request.at_s,
-            rank=RANK,
-        )
-        for request in trace.requests
-    ]
-    simulate(watched, jobs, table, slots=SLOTS, clients=trace.concurrency)
+    simulate(watched, jobs_of(trace), table, slots=SLOTS, clients=trace.concurrency)
     return watched
 
 

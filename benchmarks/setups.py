@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks.baselines import CONTENDERS
 from benchmarks.machines import taught
-from scheduler import Scheduler, SchedulerLimits
+from benchmarks.traces import Trace
+from scheduler import Job, Scheduler, SchedulerLimits
 from scheduler.simulate import CostTable
 
 ASKED, BATCH, KV_TOKENS, RANK, SLOTS = 256, 16, 40_000, 16, 4
@@ -71,3 +72,18 @@ def make_scheduler(
             table, max_batch=setup.max_batch, prefill_tokens=setup.prefill_tokens
         ),
     )
+
+
+def jobs_of(trace: Trace) -> list[Job]:
+    """Its requests, whose answers end at their `max_tokens`."""
+    return [
+        Job(
+            id=request.id,
+            generation=request.adapter or "base",
+            prompt_tokens=request.prompt_tokens,
+            max_tokens=request.output_tokens,
+            arrival=request.at_s,
+            rank=RANK,
+        )
+        for request in trace.requests
+    ]

@@ -38,11 +38,10 @@ from benchmarks.cells import tell
 from benchmarks.cores import Mean, calibrated, hold_to_cores, machine_s, used_s
 from benchmarks.peers import write_adapters
 from benchmarks.serve import run as ask
-from benchmarks.setups import KV_TOKENS, RANK, SLOTS, make_scheduler
+from benchmarks.setups import KV_TOKENS, SLOTS, jobs_of, make_scheduler
 from benchmarks.traces import Trace, arrivals, generate, length
 from hotswap.demo.__main__ import model_file
 from hotswap.model.load import convert_gguf
-from scheduler import Job
 from scheduler.fleet import simulate_fleet
 from scheduler.routing import Router
 from scheduler.simulate import Run
@@ -99,20 +98,6 @@ def simulated(trace: Trace, replicas: int, table: Mean) -> Row:
         take_s=table.take_s,
     )
     return row(run, trace, replicas, swaps=run.cold + run.built)
-
-
-def jobs_of(trace: Trace) -> list[Job]:
-    return [
-        Job(
-            id=request.id,
-            generation=request.adapter or "base",
-            prompt_tokens=request.prompt_tokens,
-            max_tokens=request.output_tokens,
-            arrival=request.at_s,
-            rank=RANK,
-        )
-        for request in trace.requests
-    ]
 
 
 def row(
